@@ -1,0 +1,41 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both build the environment in .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PACKAGES := $(addprefix -p cmdiad.,runtime calibration training export cli)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench clean
+
+help:  ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(READY): pyproject.toml constraints.txt
+	@echo "== environment: $(VENV) (torch is large, this takes a few minutes the first time)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train,calibrate,dev]'
+	@mkdir -p $(VENV)/typing && ln -sfn ../.. $(VENV)/typing/cmdiad
+	@touch $@
+
+demo: $(READY)  ## The whole loop on synthetic parts, ending with two inspections
+	@$(BIN)/cmdiad demo
+
+test: $(READY) lint  ## All checks and tests
+	@echo "== tests"
+	@$(BIN)/python -m pytest
+
+lint: $(READY)
+	@echo "== ruff, mypy, import contract"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@MYPYPATH=$(VENV)/typing $(BIN)/mypy $(PACKAGES)
+	@$(BIN)/lint-imports --no-cache
+
+format: $(READY)  ## Format the code
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean:  ## Remove the environment and everything generated
+	rm -rf $(VENV) build dist *.egg-info demo runs bundle inspections .pytest_cache .mypy_cache .ruff_cache .hypothesis

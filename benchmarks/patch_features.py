@@ -1,0 +1,84 @@
+"""Patch features for the benchmarks of the memory bank: real or rendered scans through the embedded extractor.
+
+The embedded features are widened to the 768 dimensions of the full-size ones by a random two-layer GELU network,
+the form of a hallucination (ALGORITHM.md, F2F). Not a benchmark itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from cmdiad.runtime.features import point_features
+from cmdiad.runtime.pooling import foreground_patches
+from cmdiad.runtime.preprocessing import KINECT, STRUCTURED_LIGHT, prepare
+from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.timing import StageTimes
+from cmdiad.training.extractors.loading import load_embedded_point_extractor
+from cmdiad.training.extractors.point_transformer import POINT_EMBEDDED
+from cmdiad.training.synth.dataset import PART_CLASSES, render_sample
+from scipy import ndimage
+
+DIM = 768
+HIDDEN = 1920
+
+Array = npt.NDArray[np.float32]
+
+
+def patch_features(n_scans: int, folder: Path | None) -> list[Array]:
+    """(n_i, 768) float32 normalized features of every scan's foreground patches.
+
+    Args:
+        n_scans: how many scans.
+        folder: of `*.tiff` scans, searched with its subfolders and used again in other positions where there are
+            fewer than `n_scans`; None: rendered parts of one class.
+    """
+    network = load_embedded_point_extractor()
+    generator = torch.Generator().manual_seed(0)
+    inner = torch.randn(POINT_EMBEDDED.token_dim, HIDDEN, generator=generator) / POINT_EMBEDDED.token_dim**0.5
+    outer = torch.randn(HIDDEN, DIM, generator=generator) / HIDDEN**0.5
+
+    def run(inputs: dict[str, Array]) -> Array:
+        with torch.inference_mode():
+            tokens: Array = network(torch.from_numpy(inputs["groups"]), torch.from_numpy(inputs["centers"])).numpy()
+        return tokens
+
+    features = []
+    for points in scans(n_scans, folder):
+        prepared = prepare(points, KINECT if folder else STRUCTURED_LIGHT)
+        foreground = foreground_patches(prepared.valid)
+        embedded = point_features(prepared, foreground, POINT_EMBEDDED.grouping, run, StageTimes())
+        with torch.inference_mode():
+            widened = torch.nn.functional.gelu(torch.from_numpy(embedded) @ inner) @ outer
+        features.append(widened.numpy())
+    everything = np.concatenate(features)
+    mean, std = everything.mean(dtype=np.float64), everything.std(dtype=np.float64)
+    return [((each - mean) / std).astype(np.float32) for each in features]
+
+
+def scans(n_scans: int, folder: Path | None) -> Any:
+    """Yield organized point clouds, metres."""
+    if folder is None:
+        for seed in range(n_scans):
+            yield render_sample(PART_CLASSES[0], None, seed).points
+        return
+    paths = sorted(folder.rglob("*.tiff"))
+    if not paths:
+        raise SystemExit(f"{folder}: no *.tiff scans")
+    rng = np.random.default_rng(0)
+    for number in range(n_scans):
+        points = read_scan(paths[number % len(paths)]).points
+        yield points if number < len(paths) else turned(points, float(rng.uniform(0, 2 * np.pi)))
+
+
+def turned(points: Array, angle: float) -> Array:
+    """The scan with the part turned about the camera's axis, at the nearest pixels."""
+    around = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    moved = points.copy()
+    moved[..., :2] = points[..., :2] @ around.T.astype(np.float32)
+    degrees = float(np.degrees(angle))
+    result: Array = ndimage.rotate(moved, degrees, axes=(1, 0), reshape=False, order=0)
+    return result

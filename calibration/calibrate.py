@@ -1,0 +1,230 @@
+"""Normal scans become memory banks, fusion weights and thresholds, through the runtime's own feature path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ..runtime import manifest as manifest_format
+from ..runtime.bank import MemoryBank, build_bank
+from ..runtime.bundle import Bundle
+from ..runtime.bundle_writing import Content, rewrite_bundle
+from ..runtime.dataset import data_digest
+from ..runtime.decision import ARRAYS, FUSION, MAIN, SECOND, Decision, NormalizedBank
+from ..runtime.errors import CmdiadError, UsageError
+from ..runtime.features import FeatureExtractor, PartFeatures, prepare_part
+from ..runtime.fusion import encode_fusion
+from ..runtime.inspector import read_part
+from ..runtime.manifest import Manifest, Metric
+from ..runtime.pooling import N_PATCHES
+from ..runtime.preprocessing import Preprocessing
+from ..runtime.timing import StageTimes
+from .coreset import select_coreset
+from .fusion import fit_fusion
+from .threshold import threshold_from_good
+
+MIN_SCANS = 3
+PATCHLESS_GROUP = -1
+
+Array = npt.NDArray[np.float32]
+Progress = Callable[[str, int, int, str], None]
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """What a user chooses; the coreset ratio and metric are the paper's (section 4.2, Table 5)."""
+
+    false_reject_rate: float = 0.01
+    coreset_ratio: float = 0.1
+    metric: Metric = "l2"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """The outcome of a calibration, before it is written."""
+
+    decision: Decision
+    calibration: manifest_format.Calibration
+
+
+def calibrate_bundle(
+    bundle: Bundle,
+    scans: Sequence[Path],
+    settings: CalibrationSettings,
+    out: Path,
+    provider: str = "cpu",
+    product: str | None = None,
+    preprocessing: Preprocessing | None = None,
+    progress: Progress = lambda *_: None,
+) -> Manifest:
+    """Calibrate a bundle on normal scans and write it.
+
+    Args:
+        bundle: an exported bundle, calibrated before or not.
+        scans: normal scans of the product (images where the main modality is RGB).
+        settings: see `CalibrationSettings`.
+        out: where the calibrated bundle goes; may be where it came from.
+        provider: the execution provider the line will use.
+        product: a new name for what the bundle inspects; None: unchanged.
+        preprocessing: the parameters of another sensor; None: unchanged.
+        progress: called with (stage, done, all, remark).
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        UsageError: too few scans.
+        ScanError: a scan cannot be read or used.
+    """
+    manifest = msgspec.structs.replace(
+        bundle.manifest,
+        product=product or bundle.manifest.product,
+        preprocessing=preprocessing or bundle.manifest.preprocessing,
+    )
+    extractor = FeatureExtractor(bundle, provider)
+    features = extract_features(manifest, extractor, scans, progress)
+    calibrated = calibrate(manifest, extractor, features, data_digest(scans), settings, progress)
+    banks, contents = encode_banks(calibrated.decision, manifest)
+    manifest = msgspec.structs.replace(
+        manifest,
+        banks=banks,
+        calibration=calibrated.calibration,
+        provenance={
+            **bundle.manifest.provenance,
+            "calibration_provider": provider,
+            **{f"version_{name}": version(name) for name in ("numpy", "scipy", "scikit-learn")},
+        },
+    )
+    return rewrite_bundle(bundle, out, manifest, contents)
+
+
+def extract_features(
+    manifest: Manifest, extractor: FeatureExtractor, scans: Sequence[Path], progress: Progress
+) -> list[PartFeatures]:
+    """Features of every scan; a scan that cannot be used stops the calibration with its name."""
+    if len(scans) < MIN_SCANS:
+        raise UsageError(f"calibration needs at least {MIN_SCANS} normal scans, got {len(scans)}")
+    features = []
+    for number, scan in enumerate(scans, 1):
+        try:
+            prepared = prepare_part(read_part(scan, manifest), manifest)
+            features.append(extractor.extract(prepared, StageTimes()))
+        except CmdiadError as cause:
+            if str(scan) in str(cause):
+                raise
+            raise type(cause)(f"{scan}: {cause}") from cause
+        progress("features", number, len(scans), "")
+    return features
+
+
+def calibrate(
+    manifest: Manifest,
+    extractor: FeatureExtractor,
+    features: Sequence[PartFeatures],
+    digest: str,
+    settings: CalibrationSettings,
+    progress: Progress = lambda *_: None,
+) -> Calibrated:
+    """Banks, fusion and thresholds from the features of normal scans.
+
+    Every scan is scored against the banks without its own rows, so that scores, fusion and thresholds are those
+    of parts that were never seen.
+    """
+    patchless_main, patchless_second = patchless_features(manifest, extractor, features[0])
+    main = build_normalized_bank([each.main for each in features], patchless_main, settings, progress)
+    second = None
+    if manifest.route in SECOND:
+        rows = [each.second for each in features if each.second is not None]
+        second = build_normalized_bank(rows, patchless_second, settings, progress)
+    decision = Decision(main, second, None)
+    matches = []
+    for group, each in enumerate(features):
+        matches.append(decision.match(each, without_group=group))
+        progress("scores", group + 1, len(features), "")
+    if second is not None:
+        scores = np.array([[match.score for match in pair] for pair in matches])
+        pixels = np.concatenate([np.stack([m.distances for m in pair], axis=1) for pair in matches])
+        decision = Decision(main, second, fit_fusion(scores, pixels, seed=settings.seed))
+    decided = [decision.decide(each.foreground, pair) for each, pair in zip(features, matches, strict=True)]
+    rate = settings.false_reject_rate
+    return Calibrated(
+        decision,
+        manifest_format.Calibration(
+            n_scans=len(features),
+            data_digest=digest,
+            seed=settings.seed,
+            coreset_ratio=settings.coreset_ratio,
+            threshold=threshold_from_good(np.array([score for score, _ in decided]), rate),
+            pixel_threshold=threshold_from_good(np.array([float(each.max()) for _, each in decided]), rate),
+        ),
+    )
+
+
+def patchless_features(
+    manifest: Manifest, extractor: FeatureExtractor, example: PartFeatures
+) -> tuple[Array | None, Array | None]:
+    """The one feature of all patches without points, (1, D) and (1, E); None where background is not scored."""
+    if manifest.main != "pc":
+        return None, None
+    empty = np.zeros((1, example.main.shape[1]), np.float32)
+    return empty, extractor.hallucinate(empty) if manifest.route == "f2f" else None
+
+
+def build_normalized_bank(
+    features: Sequence[Array], patchless: Array | None, settings: CalibrationSettings, progress: Progress
+) -> NormalizedBank:
+    """Normalize, select the coreset, and tabulate the bank.
+
+    The coreset holds `coreset_ratio` of all 3136 patches a scan, as in the paper; since the patches without
+    points are all the same, one of them stands for all and the selection is unchanged.
+    """
+    pool = np.concatenate(features)
+    groups = np.repeat(np.arange(len(features), dtype=np.int32), [len(each) for each in features])
+    mean, std = float(pool.mean(dtype=np.float64)), float(pool.std(dtype=np.float64))
+    if patchless is not None:
+        pool = np.concatenate([patchless, pool])
+        groups = np.concatenate([np.array([PATCHLESS_GROUP], np.int32), groups])
+    pool = (pool - np.float32(mean)) / np.float32(std)
+    count = min(len(pool), round(settings.coreset_ratio * N_PATCHES * len(features)))
+    chosen = select_coreset(
+        pool,
+        count,
+        seed=settings.seed,
+        metric=settings.metric,
+        progress=lambda done, total: progress("coreset", done, total, ""),
+    )
+    bank = build_bank(pool[chosen], settings.metric, row_groups=groups[chosen])
+    return NormalizedBank(bank, mean, std)
+
+
+def encode_banks(decision: Decision, manifest: Manifest) -> tuple[dict[str, manifest_format.Bank], dict[str, Content]]:
+    """The banks' manifest entries, and the files that they and the fusion become."""
+    held = {MAIN: decision.main}
+    if decision.second is not None:
+        held[SECOND[manifest.route]] = decision.second
+    entries: dict[str, manifest_format.Bank] = {}
+    contents: dict[str, Content] = {}
+    for role, normalized in held.items():
+        stem = f"bank_{role}"
+        files = {name: f"{stem}.npy" if name == "rows" else f"{stem}_{name}.npy" for name in ARRAYS}
+        for name, file in files.items():
+            contents[file] = getattr(normalized.bank, name)
+        bank: MemoryBank = normalized.bank
+        entries[role] = manifest_format.Bank(
+            files=files,
+            n_rows=bank.rows.shape[0],
+            dim=bank.rows.shape[1],
+            metric=bank.metric,
+            feature_mean=normalized.feature_mean,
+            feature_std=normalized.feature_std,
+        )
+    if decision.fusion is not None:
+        contents[FUSION] = encode_fusion(decision.fusion)
+    return entries, contents

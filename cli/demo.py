@@ -1,0 +1,56 @@
+"""`cmdiad demo`: the whole loop on synthetic parts, by the commands that a user would type."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import time
+from pathlib import Path
+
+import typer
+
+from ..runtime.errors import UsageError
+
+PRODUCT = "gland"
+DEFECT = "dent"
+MARKER = ".cmdiad-demo"
+SIZES = f"--class {PRODUCT} --train 32 --validation 0 --test-good 12 --per-defect 4"
+TRAINING = "--epochs 30 --batch-size 4"
+
+
+def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: int) -> None:
+    """Make data, train, compare three routes, make a bundle, and inspect a normal and a defective part.
+
+    Args:
+        folder: where everything goes; an earlier demo's folder is replaced.
+        workstation: the app of `cmdiad`.
+        line: the app of `cmdiad-rt`.
+        seed: of everything random.
+
+    Raises:
+        UsageError: `folder` holds something that is not a demo's.
+    """
+    if folder.exists():
+        if any(folder.iterdir()) and not (folder / MARKER).exists():
+            raise UsageError(f"{folder}: holds something that is not a demo's: choose another folder")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    (folder / MARKER).touch()
+    data, run, bundle = folder / "data", folder / "run", folder / "bundle"
+    test = data / PRODUCT / "test"
+    begin = time.monotonic()
+    good, defective = (str(test / kind / "xyz" / "000.tiff") for kind in ("good", DEFECT))
+    commands = [
+        f"cmdiad synth {data} --seed {seed} {SIZES}",
+        f"cmdiad train {data} --route f2f --out {run} --seed {seed} {TRAINING}",
+        f"cmdiad evaluate {data} --run {run} --route single --route f2f --route dual",
+        f"cmdiad export --run {run} --route f2f --out {bundle}",
+        f"cmdiad calibrate {data / PRODUCT / 'train' / 'good'} --bundle {bundle}",
+        f"cmdiad-rt infer {good} {defective} --bundle {bundle} --out {folder / 'inspections'}",
+    ]
+    for command in commands:
+        print(f"\n[{time.monotonic() - begin:4.0f} s] $ {command}", flush=True)
+        name, *arguments = shlex.split(command)
+        app = line if name == "cmdiad-rt" else workstation
+        app([*arguments, "--quiet"], standalone_mode=False)
+    print(f"\n[{time.monotonic() - begin:4.0f} s] done")

@@ -1,0 +1,156 @@
+"""A trained run becomes a bundle that lacks only its calibration."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from ..runtime import features
+from ..runtime.bundle_writing import refuse_to_overwrite, write_bundle
+from ..runtime.errors import UsageError
+from ..runtime.manifest import Manifest, Modality, Network, Route
+from ..training.extractors.opening import Extractor, open_extractor, weights_digest
+from ..training.f2f import FeatureToFeature, Hallucinator
+from ..training.run import F2F_WEIGHTS, Run, read_run
+from .graphs import GraphSpec, describe_network, onnx_from_module
+from .parity import check_network
+
+PRECISION = "fp32"
+_GRAPHS: dict[tuple[str, tuple[str, ...]], bytes] = {}
+
+
+def export_bundle(
+    run_path: Path,
+    route: Route,
+    main: Modality,
+    out: Path,
+    product: str | None = None,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Manifest:
+    """Export the networks of a route to ONNX, check each against torch, and write the bundle.
+
+    Args:
+        run_path: a run folder of `cmdiad train`, or `runs/latest`.
+        route: f2f, single or dual.
+        main: the main modality.
+        out: the bundle's folder or .cmdiad file.
+        product: the bundle's name for what it inspects; None: the run's class, if it has but one.
+        progress: called with the name of each network before it is exported.
+
+    Returns:
+        The manifest as written.
+
+    Raises:
+        UsageError: there is no such run, or `out` is something else.
+        ParityError: a graph does not compute what its torch network does.
+    """
+    refuse_to_overwrite(out)
+    folder, run = read_run(run_path)
+    point, image = open_extractor(run.point_extractor, "pc"), open_extractor(run.image_extractor, "rgb")
+    networks: dict[str, Network] = {}
+    contents: dict[str, bytes] = {}
+    for role, (module, spec, architecture) in route_networks(folder, run, route, main, point, image).items():
+        progress(role)
+        model = exported(role, module, spec)
+        file = f"{role}.onnx"
+        contents[file] = model
+        networks[role] = describe_network(model, file, architecture)
+    manifest = Manifest(
+        product=product or (run.classes[0] if len(run.classes) == 1 else "any"),
+        route=route,
+        main=main,
+        precision=PRECISION,
+        preprocessing=run.preprocessing,
+        grouping=run.grouping,
+        networks=networks,
+        provenance={
+            "training_data_digest": run.data_digest,
+            "training_seed": str(run.seed),
+            "point_extractor_digest": point.digest,
+            "image_extractor_digest": image.digest,
+            **{f"version_{name}": version(name) for name in ("cmdiad", "torch", "onnx", "onnxscript")},
+            **git_commit(),
+        },
+    )
+    return write_bundle(out, manifest, contents)
+
+
+def exported(role: str, module: nn.Module, spec: GraphSpec) -> bytes:
+    """The graph of a network, checked; routes exported one after the other share their extractors' graphs.
+
+    Raises:
+        ParityError: the graph does not compute what the network does.
+    """
+    key = weights_digest(module), tuple(spec.inputs)
+    if key not in _GRAPHS:
+        model = onnx_from_module(module, spec)
+        check_network(role, module, spec, model)
+        _GRAPHS[key] = model
+    return _GRAPHS[key]
+
+
+def route_networks(
+    folder: Path, run: Run, route: Route, main: Modality, point: Extractor, image: Extractor
+) -> dict[str, tuple[nn.Module, GraphSpec, str]]:
+    """The networks that a route needs at inspection: role -> module, inputs and output, architecture."""
+    extractors = {"pc": point, "rgb": image}
+    chosen = extractors[main]
+    networks = {features.EXTRACTOR: (chosen.network, extractor_spec(chosen), chosen.name)}
+    if route == "dual":
+        other = image if main == "pc" else point
+        networks[features.SECOND_EXTRACTOR] = (other.network, extractor_spec(other), other.name)
+    elif route == "f2f":
+        network = load_f2f(folder)
+        dim = (network.xyz_norm if main == "pc" else network.rgb_norm).normalized_shape[0]
+        networks[features.HALLUCINATOR] = (Hallucinator(network, main), hallucinator_spec(dim), "f2f")
+    return networks
+
+
+def load_f2f(folder: Path) -> FeatureToFeature:
+    """The trained F2F network of a run.
+
+    Raises:
+        UsageError: the run has no weights, or they are not an F2F network's.
+    """
+    path = folder / F2F_WEIGHTS
+    if not path.is_file():
+        raise UsageError(f"{path}: the run has no F2F weights: train with --route f2f")
+    weights = load_file(path)
+    network = FeatureToFeature(weights["xyz_norm.weight"].numel(), weights["rgb_norm.weight"].numel())
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def extractor_spec(extractor: Extractor) -> GraphSpec:
+    """Inputs and output of an extractor's graph."""
+    generator = torch.Generator().manual_seed(0)
+    if extractor.grouping is None:
+        image = torch.randn(2, 3, 224, 224, generator=generator)
+        return GraphSpec({"image": image}, {"image": {0: "batch"}}, "tokens")
+    n, m = extractor.grouping.n_groups, extractor.grouping.group_size
+    inputs = {
+        "groups": torch.randn(2, n, m, 3, generator=generator) * 2e-3,
+        "centers": torch.randn(2, n, 3, generator=generator) * 2e-2,
+    }
+    return GraphSpec(inputs, {"groups": {0: "batch"}, "centers": {0: "batch"}}, "tokens")
+
+
+def hallucinator_spec(dim: int) -> GraphSpec:
+    """Input and output of F2F's graph: any number of patches."""
+    sample = torch.randn(2, 100, dim, generator=torch.Generator().manual_seed(0))
+    return GraphSpec({"features": sample}, {"features": {0: "batch", 1: "patches"}}, "hallucination")
+
+
+def git_commit() -> dict[str, str]:
+    """The commit of the source this runs from, if it is a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return {}
+    answer = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return {"git_commit": answer.stdout.strip()} if answer.returncode == 0 else {}

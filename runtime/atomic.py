@@ -1,0 +1,62 @@
+"""Files that are there completely or not at all, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import UsageError
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a binary file that takes its name only when the block has ended without an error.
+
+    The content is on disk before an older file of the name is replaced; the parent folder is created.
+
+    Raises:
+        UsageError: the file cannot be written: no permission, no space, or the name is a folder's.
+    """
+    path = Path(path)
+    part = path.parent / f".{secrets.token_hex(8)}.part"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("xb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+    except OSError as error:
+        if error.filename is not None and str(error.filename) not in map(str, (part, path, *path.parents)):
+            # Not ours: the block met it elsewhere.
+            raise
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def atomic_write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a whole file, as `atomic_write`.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    with atomic_write(path) as stream:
+        stream.write(data)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name survive a power cut, where the system can open folders."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,251 @@
+"""Reading a bundle: a folder, or the same files in one uncompressed zip file `NAME.cmdiad`.
+
+Nothing of a bundle is used before its SHA-256 is checked, and a name in the manifest can only be a file inside
+the bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from . import manifest as manifest_format
+from .errors import BundleError
+from .manifest import Manifest
+
+DEFAULT_BUNDLE = "bundle"
+BUNDLE_VARIABLE = "CMDIAD_BUNDLE"
+MAX_FILE_BYTES = 16 << 30
+_CHUNK = 1 << 20
+
+
+class Store(Protocol):
+    """Where a bundle's files lie; both kinds give the same names and bytes."""
+
+    def open(self, name: str) -> BinaryIO:
+        """A file of the bundle, for reading; KeyError if there is none."""
+        ...
+
+    def size(self, name: str) -> int:
+        """A file's size in bytes; KeyError if there is none."""
+        ...
+
+    def locate(self, name: str) -> tuple[Path, int]:
+        """The file on disk and the offset at which the content begins, for memory mapping."""
+        ...
+
+
+class FolderStore:
+    """The files of a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def open(self, name: str) -> BinaryIO:
+        """See `Store`."""
+        return self.locate(name)[0].open("rb")
+
+    def size(self, name: str) -> int:
+        """See `Store`."""
+        return self.locate(name)[0].stat().st_size
+
+    def locate(self, name: str) -> tuple[Path, int]:
+        """See `Store`."""
+        path = self._root / name
+        if not path.is_file():
+            raise KeyError(name)
+        return path, 0
+
+
+class ZipStore:
+    """The members of an uncompressed zip file, read in place and never unpacked."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with zipfile.ZipFile(path) as archive:
+            self._members = {item.filename: item for item in archive.infolist()}
+            for item in self._members.values():
+                if item.compress_type != zipfile.ZIP_STORED or item.file_size != item.compress_size:
+                    raise BundleError(f"{path}: {item.filename} is compressed, a bundle's files never are")
+
+    def open(self, name: str) -> BinaryIO:
+        """See `Store`."""
+        path, offset = self.locate(name)
+        stream = path.open("rb")
+        stream.seek(offset)
+        return stream
+
+    def size(self, name: str) -> int:
+        """See `Store`."""
+        return self._members[name].file_size
+
+    def locate(self, name: str) -> tuple[Path, int]:
+        """See `Store`."""
+        item = self._members[name]
+        with self._path.open("rb") as stream:
+            stream.seek(item.header_offset)
+            header = stream.read(30)
+        if header[:4] != b"PK\x03\x04":
+            raise BundleError(f"{self._path}: the archive's header of {name} is damaged: get the bundle again")
+        name_length, extra_length = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
+        return self._path, item.header_offset + 30 + name_length + extra_length
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened and verified bundle."""
+
+    path: Path
+    manifest: Manifest
+    store: Store
+
+    def read(self, name: str) -> bytes:
+        """The whole content of a file that the manifest names.
+
+        Raises:
+            BundleError: the manifest does not name it, or it is not there.
+        """
+        with self._opened(name) as (stream, size):
+            return stream.read(size)
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """A .npy file, memory-mapped and read-only.
+
+        Raises:
+            BundleError: it is not a plain array.
+        """
+        with self._opened(name) as (stream, size):
+            begin = stream.tell()
+            try:
+                version = np.lib.format.read_magic(stream)
+                reader = np.lib.format.read_array_header_1_0
+                if version != (1, 0):
+                    raise ValueError(f"npy version {version}")
+                shape, fortran, dtype = reader(stream)
+            except ValueError as cause:
+                raise BundleError(f"{self.path}: {name} is not an array ({cause})") from cause
+            offset = stream.tell()
+            length = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+            if dtype.hasobject or fortran or begin + size != offset + length:
+                raise BundleError(f"{self.path}: {name} is not a plain array of its own size")
+        if length == 0:
+            return np.zeros(shape, dtype)
+        file, _ = self.store.locate(name)
+        return np.memmap(file, dtype, "r", offset, shape)
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
+        if name not in self.manifest.files:
+            raise BundleError(f"{self.path}: the manifest names no file {name!r}: export the bundle again")
+        with self.store.open(name) as stream:
+            yield stream, self.store.size(name)
+
+
+def find_bundle(given: str | Path | None) -> Path:
+    """The bundle to use: the one given, else $CMDIAD_BUNDLE, else ./bundle.
+
+    Raises:
+        BundleError: there is none.
+    """
+    path = Path(given or os.environ.get(BUNDLE_VARIABLE) or DEFAULT_BUNDLE)
+    if not path.exists():
+        raise BundleError(
+            f"{path}: there is no bundle here: give --bundle PATH, set ${BUNDLE_VARIABLE}, "
+            "or write one with `cmdiad export` and `cmdiad calibrate`"
+        )
+    return path
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Open a bundle and verify every byte of it.
+
+    Raises:
+        BundleError: a file is missing or changed, a name leads outside, or the format is not read here.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise BundleError(f"{path}: no such bundle")
+    store = _open_store(path)
+    manifest = _read_manifest(path, store)
+    for name, digest in manifest.files.items():
+        _check_name(path, name)
+        _check_file(path, store, name, digest)
+    return Bundle(path, manifest, store)
+
+
+def file_digest(stream: BinaryIO, size: int) -> str:
+    """SHA-256 of the next `size` bytes, in hex."""
+    digest = hashlib.sha256()
+    left = size
+    while left > 0 and (block := stream.read(min(left, _CHUNK))):
+        digest.update(block)
+        left -= len(block)
+    return digest.hexdigest()
+
+
+def check_archive(path: Path) -> None:
+    """Check the digest over a whole .cmdiad file, which its zip comment holds.
+
+    It covers what no member's digest does: the archive's own headers.
+
+    Raises:
+        BundleError: a byte was changed.
+    """
+    with path.open("rb") as stream:
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(max(size - 64, 0))
+        stated = stream.read(64)
+        stream.seek(0)
+        if size < 64 or file_digest(stream, size - 64).encode() != stated:
+            raise BundleError(f"{path}: {path.name} was changed, or is not a .cmdiad file: get the bundle again")
+
+
+def _open_store(path: Path) -> Store:
+    if path.is_dir():
+        return FolderStore(path)
+    try:
+        check_archive(path)
+        return ZipStore(path)
+    except (zipfile.BadZipFile, OSError, NotImplementedError) as cause:
+        raise BundleError(
+            f"{path}: {path.name} is neither a bundle folder nor a .cmdiad file ({cause}): get the bundle again"
+        ) from cause
+
+
+def _read_manifest(path: Path, store: Store) -> Manifest:
+    try:
+        size = store.size(manifest_format.NAME)
+        with store.open(manifest_format.NAME) as stream:
+            raw = stream.read(min(size, 64 << 20))
+    except KeyError as cause:
+        raise BundleError(f"{path}: there is no {manifest_format.NAME}: this is not a bundle") from cause
+    return manifest_format.decode(raw, str(path))
+
+
+def _check_name(path: Path, name: str) -> None:
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in name or ":" in name or not parts.parts:
+        raise BundleError(f"{path}: the manifest names {name!r}, which leads outside the bundle: do not use it")
+
+
+def _check_file(path: Path, store: Store, name: str, digest: str) -> None:
+    try:
+        size = store.size(name)
+        if size > MAX_FILE_BYTES:
+            raise BundleError(f"{path}: {name} has {size} bytes, more than a bundle's file may have")
+        with store.open(name) as stream:
+            actual = file_digest(stream, size)
+    except KeyError as cause:
+        raise BundleError(f"{path}: {name} is missing: get the bundle again") from cause
+    if actual != digest:
+        raise BundleError(f"{path}: {name} was changed after it was written: get the bundle again")

@@ -1,0 +1,135 @@
+"""The largest cluster of an organized point cloud, by single linkage on the pixel grid.
+
+The paper clusters the bare points with DBSCAN (eps 0.006 m, 30 points). On a grid the neighbors are known:
+pixels side by side belong together when their points are within eps, and so do the two ends of a gap in a row
+or column. Runs of linked pixels, not pixels, are the nodes of the graph, so it stays small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
+_Mask = npt.NDArray[np.bool_]
+_Indices = npt.NDArray[np.int32]
+_Pairs = tuple[_Indices, _Indices]
+
+
+def largest_cluster(planes_3hw: npt.NDArray[np.float32], mask_hw: _Mask, distance_m: float, min_points: int) -> _Mask:
+    """Which pixels belong to the largest cluster; applied to its own result it changes nothing.
+
+    Pieces of fewer than `min_points` pixels belong to a cluster they are within `distance_m` of, but join no
+    two clusters and make none of their own, like DBSCAN's border points.
+
+    Args:
+        planes_3hw: (3, H, W) float32: x, y and z in metres.
+        mask_hw: (H, W) bool, the pixels to cluster.
+        distance_m: eps, metres.
+        min_points: the smallest piece that is more than noise.
+
+    Returns:
+        (H, W) bool; all false where no piece has `min_points` pixels.
+    """
+    pieces = _grid_pieces(planes_3hw, mask_hw, distance_m)
+    solid = pieces.sizes >= min_points
+    if not solid.any():
+        return np.zeros_like(mask_hw)
+    first, second = pieces.bridges
+    joining = solid[first] & solid[second]
+    cluster_of_piece = _components(len(solid), (first[joining], second[joining]))
+    largest = np.bincount(cluster_of_piece, weights=pieces.sizes * solid).argmax()
+    chosen = solid & (cluster_of_piece == largest)
+    belongs = chosen.copy()
+    belongs[first[chosen[second] & ~solid[first]]] = True
+    belongs[second[chosen[first] & ~solid[second]]] = True
+    cluster_hw: _Mask = belongs[pieces.piece_of_run][pieces.run_of_pixel] & mask_hw
+    return cluster_hw
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Pixels linked side by side, and which pieces are near each other across a gap.
+
+    Attributes:
+        run_of_pixel: (H, W) int32, arbitrary outside the mask.
+        piece_of_run: (R,) int32.
+        sizes: (P,) int64, how many pixels each piece has.
+        bridges: pairs of pieces, (B,) int32 each.
+    """
+
+    run_of_pixel: _Indices
+    piece_of_run: _Indices
+    sizes: npt.NDArray[np.int64]
+    bridges: _Pairs
+
+
+def _grid_pieces(planes_3hw: npt.NDArray[np.float32], mask_hw: _Mask, distance_m: float) -> _Pieces:
+    across = _within(planes_3hw[:, :, :-1], planes_3hw[:, :, 1:], distance_m)
+    across &= mask_hw[:, :-1] & mask_hw[:, 1:]
+    down = _within(planes_3hw[:, :-1], planes_3hw[:, 1:], distance_m)
+    down &= mask_hw[:-1] & mask_hw[1:]
+    starts = mask_hw.copy()
+    starts[:, 1:] &= ~across
+    # Pixels before the first run get -1, the last run: harmless, they are not in the mask.
+    run_of_pixel = (np.cumsum(starts, dtype=np.int32) - 1).reshape(mask_hw.shape)
+    n_runs = int(run_of_pixel[-1, -1]) + 1
+    piece_of_run = _components(n_runs, _runs_linked_down(run_of_pixel, across, down))
+    sizes = np.bincount(piece_of_run, weights=np.bincount(run_of_pixel[mask_hw], minlength=n_runs))
+    row_gaps = _gaps(mask_hw, across)
+    column_gaps = (_transposed(pixels, mask_hw.shape) for pixels in _gaps(mask_hw.T.copy(), down.T))
+    first, second = (np.concatenate(pixels) for pixels in zip(row_gaps, column_gaps, strict=True))
+    points = planes_3hw.reshape(3, -1)
+    near = _within(points[:, first], points[:, second], distance_m)
+    bridges = (
+        piece_of_run[run_of_pixel.ravel()[first[near]]],
+        piece_of_run[run_of_pixel.ravel()[second[near]]],
+    )
+    return _Pieces(run_of_pixel, piece_of_run, sizes.astype(np.int64), bridges)
+
+
+def _within(first_3x: npt.NDArray[np.float32], second_3x: npt.NDArray[np.float32], distance_m: float) -> _Mask:
+    """Whether points (3, ...) are within a distance of each other: (...) bool."""
+    total = np.zeros(first_3x.shape[1:], dtype=np.float32)
+    step = np.empty_like(total)
+    for first, second in zip(first_3x, second_3x, strict=True):
+        np.subtract(second, first, out=step)
+        step *= step
+        total += step
+    near: _Mask = total <= np.float32(distance_m) ** 2
+    return near
+
+
+def _runs_linked_down(run_of_pixel: _Indices, across: _Mask, down: _Mask) -> _Pairs:
+    """Pairs of runs in neighboring rows that touch, each contact once."""
+    contact = down.copy()
+    contact[:, 1:] &= ~(down[:, :-1] & across[:-1] & across[1:])
+    return run_of_pixel[:-1][contact], run_of_pixel[1:][contact]
+
+
+def _gaps(mask_hw: _Mask, linked: _Mask) -> _Pairs:
+    """Flat pixel indices of each run's end and the next run's start in the same row."""
+    starts, ends = mask_hw.copy(), mask_hw.copy()
+    starts[:, 1:] &= ~linked
+    ends[:, :-1] &= ~linked
+    # Runs come row by row, so the next run's start is the next in the list.
+    end, start = np.flatnonzero(ends)[:-1], np.flatnonzero(starts)[1:]
+    width = mask_hw.shape[1]
+    same_row = end // width == start // width
+    return end[same_row], start[same_row]
+
+
+def _transposed(pixels: _Indices, shape_hw: tuple[int, int]) -> _Indices:
+    """Flat indices into (H, W) of the pixels at these flat indices into (W, H)."""
+    column, row = np.divmod(pixels, shape_hw[0])
+    return row * shape_hw[1] + column
+
+
+def _components(n_nodes: int, edges: _Pairs) -> _Indices:
+    """The connected component of each node: (n_nodes,) int32."""
+    graph = coo_array((np.ones(len(edges[0]), dtype=bool), edges), shape=(n_nodes, n_nodes))
+    labels: _Indices = connected_components(graph, directed=False)[1]
+    return labels

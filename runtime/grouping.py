@@ -1,0 +1,89 @@
+"""Points become groups: farthest point sampling, then the nearest points of every centre.
+
+CMDIAD section 3 / Point-MAE: G centres by farthest point sampling from point 0, and for each its M nearest
+points, with coordinates relative to the centre.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from .errors import ScanError
+
+
+class Grouping(msgspec.Struct, frozen=True, kw_only=True):
+    """How points are grouped; belongs to the point extractor and is stored in the manifest."""
+
+    n_groups: int = 1024
+    group_size: int = 128
+
+
+@dataclass(frozen=True)
+class Groups:
+    """One scan's groups.
+
+    Attributes:
+        center_idx: (G,) int64, the centres' indices among the points.
+        centers: (G, 3) float32, metres.
+        groups: (G, M, 3) float32, metres, relative to their centre, nearest first.
+    """
+
+    center_idx: npt.NDArray[np.int64]
+    centers: npt.NDArray[np.float32]
+    groups: npt.NDArray[np.float32]
+
+
+def farthest_points(points_n3: npt.NDArray[np.float32], n: int, start: int = 0) -> npt.NDArray[np.int64]:
+    """Exact farthest point sampling: each next index is the point farthest from all chosen ones.
+
+    Args:
+        points_n3: (N, 3) float32, metres.
+        n: how many to choose; beyond N distinct points, point 0 repeats.
+        start: the first chosen index.
+
+    Returns:
+        (n,) int64 in order of selection; the lowest index wins a tie.
+    """
+    x, y, z = np.ascontiguousarray(points_n3.T)
+    nearest = np.full(len(x), np.inf, np.float32)
+    squared, term = np.empty_like(nearest), np.empty_like(nearest)
+    chosen = np.empty(n, np.int64)
+    index = start
+    for k in range(n):
+        chosen[k] = index
+        np.subtract(x, x[index], out=squared)
+        np.multiply(squared, squared, out=squared)
+        for axis in (y, z):
+            np.subtract(axis, axis[index], out=term)
+            np.multiply(term, term, out=term)
+            np.add(squared, term, out=squared)
+        np.minimum(nearest, squared, out=nearest)
+        index = int(nearest.argmax())
+    return chosen
+
+
+def group_points(points_n3: npt.NDArray[np.float32], grouping: Grouping) -> Groups:
+    """Group a scan's valid points.
+
+    Args:
+        points_n3: (N, 3) float32, metres: the valid points of the prepared scan, row by row.
+        grouping: G and M.
+
+    Raises:
+        ScanError: there are fewer points than one group needs.
+    """
+    if len(points_n3) < grouping.group_size:
+        raise ScanError(
+            f"only {len(points_n3)} valid points are left of the part, a group needs {grouping.group_size}: "
+            "check the sensor's view, or the plane and clean-up parameters"
+        )
+    center_idx = farthest_points(points_n3, grouping.n_groups)
+    centers = points_n3[center_idx]
+    _, members = cKDTree(points_n3).query(centers, k=grouping.group_size)
+    members = np.reshape(members, (grouping.n_groups, grouping.group_size))
+    return Groups(center_idx, centers, points_n3[members] - centers[:, None, :])

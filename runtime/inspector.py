@@ -1,0 +1,148 @@
+"""A scan in, an inspection out: the line's whole computation behind one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .bundle import Bundle, find_bundle, open_bundle
+from .decision import Decision
+from .errors import BundleError
+from .features import FeatureExtractor, Part, modalities, prepare_part
+from .image import read_rgb
+from .manifest import Manifest
+from .preprocessing import map_to_input
+from .scan import read_scan
+from .timing import StageTimes
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The verdict on one part.
+
+    Attributes:
+        score: the raw anomaly score; larger is more anomalous.
+        threshold: the score above which a part is called defective.
+        is_defect: score > threshold.
+        map: (H, W) float32, the anomaly map in the input scan's own pixels.
+        pixel_threshold: the map value above which a pixel is marked.
+        points: (H, W, 3) float32, metres, the scan as read; None for an image alone.
+        valid: (H, W) bool, the pixels that were inspected as part.
+        seconds: time by stage.
+    """
+
+    score: float
+    threshold: float
+    is_defect: bool
+    map: npt.NDArray[np.float32]
+    pixel_threshold: float
+    points: npt.NDArray[np.float32] | None
+    valid: npt.NDArray[np.bool_]
+    seconds: dict[str, float]
+
+
+class Inspector:
+    """A calibrated bundle, loaded once and called for every part."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        provider: str = "cpu",
+        threads: int | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        """Open the engines and banks of a verified bundle.
+
+        Raises:
+            BundleError: the bundle is not calibrated.
+            EngineError: the provider is not available.
+        """
+        calibration = bundle.manifest.calibration
+        if calibration is None:
+            raise BundleError(f"{bundle.path}: the bundle is not calibrated: run `cmdiad calibrate SCANS`")
+        self.bundle = bundle
+        self.threshold = calibration.threshold.value if threshold is None else threshold
+        self.pixel_threshold = calibration.pixel_threshold.value
+        self._decision = Decision.load(bundle)
+        self._features = FeatureExtractor(bundle, provider, threads)
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path | None = None,
+        provider: str = "cpu",
+        threads: int | None = None,
+        threshold: float | None = None,
+    ) -> Inspector:
+        """Open and verify a bundle.
+
+        Args:
+            path: a bundle folder or .cmdiad file; None: $CMDIAD_BUNDLE, else ./bundle.
+            provider: the execution provider: cpu, cuda, tensorrt or tensorrt-rtx.
+            threads: CPU threads of the networks; None: all this process may use.
+            threshold: overrides the calibrated threshold.
+
+        Raises:
+            BundleError: there is no bundle, or it is changed, incomplete or not calibrated.
+            EngineError: the provider is not available.
+        """
+        return cls(open_bundle(find_bundle(path)), provider, threads, threshold)
+
+    def __call__(self, path: str | Path) -> Inspection:
+        """Read and inspect one scan file (an image file where the bundle's main modality is RGB).
+
+        Raises:
+            ScanError: the file cannot be read or holds nothing to inspect.
+        """
+        times = StageTimes()
+        with times.stage("read"):
+            part = read_part(Path(path), self.bundle.manifest)
+        return self.inspect(part, times)
+
+    def inspect(self, part: Part, times: StageTimes | None = None) -> Inspection:
+        """Inspect a part that is already in memory.
+
+        Raises:
+            ScanError: nothing of the part is left after preprocessing, or too few points.
+        """
+        times = times or StageTimes()
+        with times.stage("preprocess"):
+            prepared = prepare_part(part, self.bundle.manifest)
+        features = self._features.extract(prepared, times)
+        with times.stage("search"):
+            matches = self._decision.match(features)
+        with times.stage("score"):
+            score, map_224 = self._decision.decide(features.foreground, matches)
+            map_hw = map_to_input(map_224, prepared.frame)
+        return Inspection(
+            score=score,
+            threshold=self.threshold,
+            is_defect=score > self.threshold,
+            map=map_hw,
+            pixel_threshold=self.pixel_threshold,
+            points=part.points,
+            valid=prepared.kept,
+            seconds=times.seconds,
+        )
+
+
+def read_part(path: Path, manifest: Manifest) -> Part:
+    """Read what the route needs: the scan, the image, or the scan and the image registered with it.
+
+    Raises:
+        ScanError: a file cannot be read.
+    """
+    needed = modalities(manifest)
+    if needed == {"rgb"}:
+        return Part(None, read_rgb(path))
+    points = read_scan(path, manifest.preprocessing.metres_per_unit).points
+    return Part(points, read_rgb(registered_image(path)) if "rgb" in needed else None)
+
+
+def registered_image(scan: Path) -> Path:
+    """The image registered with a scan: beside it, or in `rgb/` where the scan lies in `xyz/`."""
+    folder = scan.parent.parent / "rgb" if scan.parent.name == "xyz" else scan.parent
+    return folder / f"{scan.stem}.png"

@@ -1,0 +1,120 @@
+"""The manifest: everything a bundle says about itself, as typed, strictly read JSON."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from .errors import BundleError
+from .grouping import Grouping
+from .preprocessing import Preprocessing
+from .threshold import Threshold
+
+FORMAT_VERSION = 1
+NAME = "manifest.json"
+_ZERO_DIGEST = "0" * 64
+_MAX_BYTES = 4 << 20
+
+Route = Literal["f2f", "single", "dual"]
+Modality = Literal["pc", "rgb"]
+Metric = Literal["l2", "l1", "cosine"]
+
+
+class Tensor(msgspec.Struct, frozen=True, kw_only=True):
+    """A network's input or output; a string stands for a dimension that is free."""
+
+    name: str
+    shape: list[int | str]
+    dtype: str
+
+
+class Network(msgspec.Struct, frozen=True, kw_only=True):
+    """One ONNX graph of the bundle."""
+
+    file: str
+    architecture: str
+    parameters: int
+    inputs: list[Tensor]
+    outputs: list[Tensor]
+
+
+class Bank(msgspec.Struct, frozen=True, kw_only=True):
+    """One memory bank: its files and the normalization of the features in it."""
+
+    files: dict[str, str]
+    n_rows: int
+    dim: int
+    metric: Metric
+    feature_mean: float
+    feature_std: float
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """What `cmdiad calibrate` learned from normal scans, besides the banks."""
+
+    n_scans: int
+    data_digest: str
+    seed: int
+    coreset_ratio: float
+    threshold: Threshold
+    pixel_threshold: Threshold
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The bundle's own description; `digest` covers every other byte of the file."""
+
+    digest: str = _ZERO_DIGEST
+    format_version: int = FORMAT_VERSION
+    product: str
+    route: Route
+    main: Modality
+    precision: str
+    preprocessing: Preprocessing
+    grouping: Grouping
+    networks: dict[str, Network]
+    banks: dict[str, Bank] = {}
+    calibration: Calibration | None = None
+    metrics: dict[str, float] = {}
+    provenance: dict[str, str] = {}
+    files: dict[str, str] = {}
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The manifest file's bytes, with the digest filled in; equal manifests give equal bytes."""
+    blank = msgspec.structs.replace(manifest, digest=_ZERO_DIGEST)
+    text = msgspec.json.format(msgspec.json.encode(blank, order="sorted"), indent=2) + b"\n"
+    digest = hashlib.sha256(text).hexdigest()
+    return text.replace(_ZERO_DIGEST.encode(), digest.encode(), 1)
+
+
+def decode(raw: bytes, where: str) -> Manifest:
+    """Read a manifest and check its digest and version.
+
+    Raises:
+        BundleError: the bytes were changed, are no manifest, or are of another format version.
+    """
+    if len(raw) > _MAX_BYTES:
+        raise BundleError(f"{where}: {NAME} has {len(raw)} bytes, a manifest never does: get the bundle again")
+    try:
+        version = msgspec.json.decode(raw, type=_Version).format_version
+    except (msgspec.MsgspecError, UnicodeDecodeError) as cause:
+        raise BundleError(f"{where}: {NAME} is not a manifest ({cause}): get the bundle again") from cause
+    if version != FORMAT_VERSION:
+        age = "newer" if version > FORMAT_VERSION else "older"
+        todo = "update cmdiad on this machine" if version > FORMAT_VERSION else "export and calibrate it again"
+        raise BundleError(
+            f"{where}: the bundle has format version {version}, {age} than {FORMAT_VERSION} read here: {todo}"
+        )
+    try:
+        manifest = msgspec.json.decode(raw, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as cause:
+        raise BundleError(f"{where}: {NAME} is not as it was written ({cause}): get the bundle again") from cause
+    if encode(manifest) != raw:
+        raise BundleError(f"{where}: {NAME} was changed after it was written: get the bundle again")
+    return manifest
+
+
+class _Version(msgspec.Struct):
+    format_version: int

@@ -1,0 +1,136 @@
+"""The supporting plane: found on the image border by RANSAC, refined by least squares (paper, preprocessing).
+
+All hypotheses are made and scored at once, on a subsample of fixed size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+_SCORED_POINTS = 512  # enough to rank planes: the share of inliers is known to 2.2 % (one sigma) at worst
+_MIN_SHARE = 0.5  # a supporting plane explains most of the border; anything less is some other surface
+_MIN_CLEAR = 1e-3  # a sample whose points lie on one line (second singular value this small) defines no plane
+_MAX_REFINEMENTS = 30
+_REFINED_POINTS = 10_000  # fix a plane to a hundredth of the noise
+_TRIM_SIGMA = 3.0
+_SIGMA_OF_MAD = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
+
+
+@dataclass(frozen=True)
+class Plane:
+    """All x with normal . x + offset = 0; `normal` has length 1, lengths are in metres."""
+
+    normal: npt.NDArray[np.float64]
+    offset: float
+
+    def distances(self, points: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        """Signed distances in metres of (..., 3) points, in the points' own precision: (...)."""
+        normal = self.normal.astype(points.dtype)
+        # Not a matrix product: BLAS would split this thin one over threads, which costs more than it saves.
+        signed: npt.NDArray[np.floating] = points[..., 0] * normal[0]
+        signed += points[..., 1] * normal[1]
+        signed += points[..., 2] * normal[2]
+        signed += points.dtype.type(self.offset)
+        return signed
+
+
+def find_plane(
+    points_n3: npt.NDArray[np.floating], threshold_m: float, iterations: int, sample: int, seed: int
+) -> Plane | None:
+    """The plane most of the points lie on, to within noise.
+
+    Args:
+        points_n3: (N, 3), metres.
+        threshold_m: a point this near a hypothesis supports it.
+        iterations: how many hypotheses.
+        sample: how many points make a hypothesis, at least 3.
+        seed: same points and seed, same plane.
+
+    Returns:
+        The refined plane; None where there are fewer points than a sample or no plane has half of the points.
+    """
+    if len(points_n3) < sample:
+        return None
+    center = points_n3.mean(axis=0, dtype=np.float64)
+    centered = (points_n3 - center).astype(np.float64)
+    start = _best_hypothesis(centered, threshold_m, iterations, sample, seed)
+    refined = refine_plane(centered, start, threshold_m) if start is not None else None
+    if refined is None or np.mean(np.abs(refined.distances(centered)) <= threshold_m) < _MIN_SHARE:
+        return None
+    return Plane(refined.normal, refined.offset - float(refined.normal @ center))
+
+
+def refine_plane(points_n3: npt.NDArray[np.floating], plane: Plane, threshold_m: float) -> Plane | None:
+    """Least squares on the points near a plane, repeated until the same points stay near.
+
+    Points farther than three robust sigmas count as outliers even within the threshold, so that a part's foot
+    does not pull a precise sensor's plane.
+
+    Args:
+        points_n3: (N, 3), metres.
+        plane: where to start.
+        threshold_m: the largest distance of an inlier.
+
+    Returns:
+        The refined plane; None where fewer than 3 points are near.
+    """
+    points = thinned(points_n3).astype(np.float64)
+    near = np.zeros(len(points), dtype=bool)
+    for _ in range(_MAX_REFINEMENTS):
+        distances = np.abs(plane.distances(points))
+        inliers = distances <= threshold_m
+        if np.count_nonzero(inliers) < 3:
+            return None
+        inliers &= distances <= _TRIM_SIGMA * _SIGMA_OF_MAD * np.median(distances[inliers]) + 1e-6
+        if np.array_equal(inliers, near):
+            break
+        near = inliers
+        plane = _least_squares(points[near])
+    return plane
+
+
+def thinned(items: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
+    """Evenly chosen items, as many as a refinement needs: a view."""
+    return items[:: max(1, len(items) // _REFINED_POINTS)]
+
+
+def _best_hypothesis(
+    points_n3: npt.NDArray[np.float64], threshold_m: float, iterations: int, sample: int, seed: int
+) -> Plane | None:
+    """The plane through a random sample that fits most points best; None where every sample is a line."""
+    rng = np.random.default_rng(seed)
+    normals, offsets, spread = _planes_of(points_n3[rng.integers(len(points_n3), size=(iterations, sample))])
+    clear = spread[:, 1] > _MIN_CLEAR**2 * spread[:, 2]
+    if not clear.any():
+        return None
+    normals, offsets = normals[clear], offsets[clear]
+    scored = points_n3[rng.integers(len(points_n3), size=_SCORED_POINTS)]
+    # Coordinates first: einsum then runs along the points, at the speed of BLAS and without its threads.
+    distances = np.einsum("dk,dn->kn", normals.T.astype(np.float32, "C"), scored.T.astype(np.float32, "C"))
+    distances += offsets.astype(np.float32)[:, None]
+    # Truncated squares (MSAC), not a count: a plane tilted until it grazes a low part too does not win.
+    np.square(distances, out=distances)
+    np.minimum(distances, np.float32(threshold_m) ** 2, out=distances)
+    best = int(distances.sum(axis=1).argmin())
+    return Plane(normals[best], float(offsets[best]))
+
+
+def _least_squares(points_n3: npt.NDArray[np.float64]) -> Plane:
+    normals, offsets, _ = _planes_of(points_n3[None])
+    return Plane(normals[0], float(offsets[0]))
+
+
+def _planes_of(
+    samples: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Least-squares planes of (K, n, 3) points: normals (K, 3), offsets (K,), ascending scatter (K, 3)."""
+    means = samples.mean(axis=1)
+    centered = samples - means[:, None]
+    spread, axes = np.linalg.eigh(np.einsum("kni,knj->kij", centered, centered))
+    normals = axes[:, :, 0]
+    return normals, -np.einsum("kd,kd->k", normals, means), spread

@@ -1,0 +1,161 @@
+"""Organized point clouds from files: what every stage takes as a scan, and where scans are found."""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import ScanError, UsageError
+from .readers import SUFFIXES, decode_scan
+from .readers.limits import check_shape, read_bounded
+
+SCAN_SUFFIXES = SUFFIXES
+_GLOB_CHARACTERS = "*?["
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One organized point cloud.
+
+    Attributes:
+        points: (H, W, 3) float32, metres; (0, 0, 0) where nothing was measured, finite everywhere.
+        path: the file it was read from.
+    """
+
+    points: npt.NDArray[np.float32]
+    path: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_shape(self.points.shape)
+        if self.points.dtype != np.float32:
+            raise ScanError(f"holds {self.points.dtype} points: give float32 metres")
+
+
+def read_scan(path: str | Path, metres_per_unit: float | None = None) -> Scan:
+    """Read a TIFF, PLY, PCD, NPY or NPZ file; its content decides which of them it is.
+
+    Args:
+        path: the file.
+        metres_per_unit: what the file's numbers are multiplied with. Integers have no unit of their own and
+            need it; floats without it are metres.
+
+    Raises:
+        ScanError: the file is missing, damaged, of another shape, holds integers whose unit is not known, or
+            not one measured point.
+        UsageError: metres_per_unit is not positive.
+    """
+    if metres_per_unit is not None and not 0 < metres_per_unit < math.inf:
+        raise UsageError(f"metres per unit is {metres_per_unit}: give a positive number, such as 0.001")
+    path = Path(path)
+    data = read_bounded(path)
+    try:
+        points = _in_metres(decode_scan(data), metres_per_unit)
+    except ScanError as error:
+        raise ScanError(f"{path}: {error}") from error
+    except MemoryError as error:
+        raise ScanError(f"{path}: is too large for this machine's memory") from error
+    return Scan(points, path)
+
+
+def valid_mask(points_hw3: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+    """Which points were measured: (H, W, 3) -> (H, W) bool.
+
+    A point is missing when all three coordinates are zero or any is not finite.
+    """
+    x, y, z = np.moveaxis(points_hw3, -1, 0)
+    measured: npt.NDArray[np.bool_] = (x != 0) | (y != 0) | (z != 0)
+    measured &= np.isfinite(x) & np.isfinite(y) & np.isfinite(z)
+    return measured
+
+
+def find_scans(paths: Sequence[str | Path]) -> list[Path]:
+    """The scan files that files, folders and globs stand for, sorted, each once.
+
+    A folder stands for the scans in it; where there are none, for those in its `xyz/`; where there is none,
+    for those in every `xyz/` below. A named file counts whatever it is called,
+    even if it is missing, and so does one that a glob matches.
+
+    Raises:
+        ScanError: a folder or glob stands for nothing, or a folder cannot be read.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        try:
+            matches = {os.path.realpath(match): match for match in _matches(str(path))}
+        except (OSError, ValueError) as error:
+            # ValueError: a null byte in the name.
+            raise ScanError(f"{path}: cannot be searched: {error}") from error
+        if not matches:
+            raise ScanError(f"{path}: {_nothing_found(Path(path))}")
+        found = matches | found
+    if not found:
+        raise ScanError("no scan was named: give files, folders or globs")
+    return sorted(found.values())
+
+
+def _in_metres(raw: npt.NDArray[Any], metres_per_unit: float | None) -> npt.NDArray[np.float32]:
+    if raw.dtype.kind != "f" and metres_per_unit is None:
+        raise ScanError(
+            f"holds {raw.dtype} numbers without a unit: give it with --metres-per-unit when calibrating "
+            "(0.001 for millimetres); the bundle's manifest keeps it"
+        )
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        # Scaled in float64, so that a value is rounded once.
+        scaled = raw if metres_per_unit is None else np.multiply(raw, metres_per_unit, dtype=np.float64)
+        points = np.array(scaled, dtype=np.float32, order="C")
+    valid = valid_mask(points)
+    if not valid.any():
+        raise ScanError("has no measured point: check the sensor's exposure and range")
+    np.copyto(points, 0, where=~valid[..., None])
+    return points
+
+
+def _matches(path: str) -> Iterator[Path]:
+    if os.path.lexists(path) or not _is_pattern(Path(path)):
+        yield from _expanded(Path(path))
+        return
+    # Path.glob takes no absolute pattern.
+    for match in glob.iglob(path, recursive=True):  # noqa: PTH207
+        yield from _expanded(Path(match))
+
+
+def _expanded(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from _scans_in(path) or _scans_in(path / "xyz") or _scans_below(path)
+    elif not _is_pattern(path):
+        # A named file that is missing is an error of that scan alone, met when it is read.
+        yield path
+
+
+def _scans_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        entry
+        for entry in folder.iterdir()
+        if entry.suffix.lower() in SCAN_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+    )
+
+
+def _scans_below(folder: Path) -> list[Path]:
+    folders = [Path(root) for root, _, _ in os.walk(folder) if Path(root).name == "xyz"]
+    return [scan for below in folders for scan in _scans_in(below)]
+
+
+def _nothing_found(path: Path) -> str:
+    suffixes = ", ".join(SCAN_SUFFIXES)
+    if path.is_dir():
+        return f"there is no scan ({suffixes}) in this folder, in its xyz/ or in any xyz/ below it"
+    return "no file matches this pattern"
+
+
+def _is_pattern(path: Path) -> bool:
+    return not os.path.lexists(path) and any(character in str(path) for character in _GLOB_CHARACTERS)

@@ -1,0 +1,78 @@
+"""Calibration holds what it says: normalized banks of the right size, honest thresholds, the same bytes."""
+
+import numpy as np
+import pytest
+from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.decision import MAIN, Decision, match_bank
+from cmdiad.runtime.errors import ScanError, UsageError
+from cmdiad.runtime.features import FeatureExtractor, prepare_part
+from cmdiad.runtime.inspector import Inspector, read_part
+from cmdiad.runtime.scan import find_scans
+from cmdiad.runtime.timing import StageTimes
+
+SETTINGS = CalibrationSettings(coreset_ratio=0.02, seed=5)
+
+
+@pytest.fixture(scope="module")
+def scans(synth_data):
+    return find_scans([synth_data / "gland" / "train" / "good"])
+
+
+def features_of(bundle, scan):
+    extractor = FeatureExtractor(bundle)
+    return extractor, extractor.extract(prepare_part(read_part(scan, bundle.manifest), bundle.manifest), StageTimes())
+
+
+def test_banks_have_the_asked_size_and_the_patchless_row(calibrated_bundle, scans):
+    bundle = open_bundle(calibrated_bundle)
+    decision = Decision.load(bundle)
+    extractor, features = features_of(bundle, scans[0])
+    assert bundle.manifest.banks.keys() == {MAIN, "hallucinated"}
+    for entry in bundle.manifest.banks.values():
+        assert entry.n_rows == round(0.02 * 3136 * len(scans))
+    empty = np.zeros((1, features.main.shape[1]), np.float32)
+    assert match_bank(decision.main, empty).distances[0] == pytest.approx(0, abs=1e-5)
+    hallucinated = extractor.hallucinate(empty)
+    assert match_bank(decision.second, hallucinated).distances[0] == pytest.approx(0, abs=1e-5)
+
+
+def test_the_same_seed_gives_the_same_bytes(calibrated_bundle, exported_bundle, scans, tmp_path):
+    calibrate_bundle(open_bundle(exported_bundle), scans, SETTINGS, tmp_path / "again")
+    ours = sorted(path.name for path in calibrated_bundle.iterdir())
+    assert ours == sorted(path.name for path in (tmp_path / "again").iterdir())
+    for name in ours:
+        assert (calibrated_bundle / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_in_place_calibration_keeps_the_networks(exported_bundle, scans, tmp_path):
+    import shutil
+
+    path = tmp_path / "bundle"
+    shutil.copytree(exported_bundle, path)
+    calibrate_bundle(open_bundle(path), scans, SETTINGS, path, product="left gland")
+    bundle = open_bundle(path)
+    assert bundle.manifest.product == "left gland"
+    assert bundle.read("extractor.onnx") == (exported_bundle / "extractor.onnx").read_bytes()
+
+
+def test_the_threshold_is_that_of_parts_never_seen(calibrated_bundle, scans):
+    """Scans that are in the bank score below what they score when left out of it."""
+    inspector = Inspector.load(calibrated_bundle)
+    threshold = inspector.bundle.manifest.calibration.threshold
+    assert threshold.n_scans == len(scans) and threshold.method == "extrapolated"
+    assert all(inspector(scan).score < inspector.threshold for scan in scans)
+
+
+def test_too_few_scans_are_refused(exported_bundle, scans, tmp_path):
+    with pytest.raises(UsageError, match="at least 3"):
+        calibrate_bundle(open_bundle(exported_bundle), scans[:2], SETTINGS, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_an_unusable_scan_is_named_and_nothing_is_written(exported_bundle, scans, tmp_path):
+    bad = tmp_path / "bad.tiff"
+    bad.write_bytes(b"")
+    with pytest.raises(ScanError, match=r"bad\.tiff"):
+        calibrate_bundle(open_bundle(exported_bundle), [*scans, bad], SETTINGS, tmp_path / "b")
+    assert not (tmp_path / "b").exists()

@@ -1,0 +1,92 @@
+"""Exported graphs compute what torch does, always as the same bytes, and say nothing of this machine."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from cmdiad.export.bundles import export_bundle, hallucinator_spec
+from cmdiad.export.graphs import OPSET, describe_network, onnx_from_module
+from cmdiad.export.parity import check_network
+from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.engine import OnnxEngine
+from cmdiad.runtime.errors import ParityError, UsageError
+from cmdiad.training.f2f import FeatureToFeature, Hallucinator
+
+EXPECTED_NETWORKS = {
+    ("f2f", "pc"): {"extractor", "hallucinator"},
+    ("single", "pc"): {"extractor"},
+    ("dual", "pc"): {"extractor", "second_extractor"},
+    ("f2f", "rgb"): {"extractor", "hallucinator"},
+}
+
+
+@pytest.mark.parametrize(("route", "main"), EXPECTED_NETWORKS)
+def test_a_route_brings_its_networks(trained_run, tmp_path, route, main):
+    manifest = export_bundle(trained_run, route, main, tmp_path / "b.cmdiad")
+    assert manifest.networks.keys() == EXPECTED_NETWORKS[route, main]
+    bundle = open_bundle(tmp_path / "b.cmdiad")
+    inputs = [tensor.name for tensor in manifest.networks["extractor"].inputs]
+    assert inputs == (["groups", "centers"] if main == "pc" else ["image"])
+    for network in manifest.networks.values():
+        model = onnx.load_model_from_string(bundle.read(network.file))
+        assert model.opset_import[0].version == OPSET
+        operators = {node.op_type for node in model.graph.node}
+        assert not operators & {"Loop", "Scan", "If"}
+        assert all(node.domain in ("", "ai.onnx") for node in model.graph.node)
+
+
+def test_the_same_run_gives_the_same_bytes(exported_bundle, trained_run, tmp_path):
+    export_bundle(trained_run, "f2f", "pc", tmp_path / "again")
+    for name in ("manifest.json", "extractor.onnx", "hallucinator.onnx"):
+        assert (tmp_path / "again" / name).read_bytes() == (exported_bundle / name).read_bytes()
+
+
+def test_nothing_of_this_machine_is_in_the_graphs(exported_bundle):
+    from pathlib import Path
+
+    root = str(Path(__file__).resolve().parents[2]).encode()
+    for file in exported_bundle.iterdir():
+        content = file.read_bytes()
+        assert root not in content and b"site-packages" not in content
+
+
+def test_batch_and_patches_are_free():
+    torch.manual_seed(0)
+    network = Hallucinator(FeatureToFeature(24, 16), "pc").eval()
+    engine = OnnxEngine(onnx_from_module(network, hallucinator_spec(24)))
+    for shape in ((1, 1, 24), (1, 1250, 24), (3, 7, 24)):
+        features = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        expected = network(torch.from_numpy(features)).detach().numpy()
+        np.testing.assert_allclose(engine.run({"features": features})["hallucination"], expected, atol=1e-5)
+
+
+def test_a_perturbed_weight_is_caught():
+    torch.manual_seed(0)
+    network = Hallucinator(FeatureToFeature(24, 16), "pc").eval()
+    spec = hallucinator_spec(24)
+    model = onnx_from_module(network, spec)
+    assert check_network("hallucinator", network, spec, model) < 1e-5
+    with torch.no_grad():
+        network.mlp.mlp_module[0].fc2.weight[3, 5] += 0.1
+    with pytest.raises(ParityError, match=r"hallucinator.*differs from torch"):
+        check_network("hallucinator", network, spec, model)
+
+
+def test_a_graph_describes_itself():
+    spec = hallucinator_spec(24)
+    network = Hallucinator(FeatureToFeature(24, 16), "pc")
+    entry = describe_network(onnx_from_module(network, spec), "hallucinator.onnx", "f2f")
+    assert entry.parameters == sum(value.numel() for value in network.parameters())
+    assert [(t.name, t.shape, t.dtype) for t in entry.inputs] == [("features", ["batch", "patches", 24], "float32")]
+    assert [(t.name, t.shape[-1]) for t in entry.outputs] == [("hallucination", 16)]
+
+
+def test_a_run_without_f2f_weights_is_said_plainly(trained_run, tmp_path):
+    import shutil
+
+    copy = tmp_path / "run"
+    shutil.copytree(trained_run, copy)
+    (copy / "f2f.safetensors").unlink()
+    with pytest.raises(UsageError, match="no F2F weights"):
+        export_bundle(copy, "f2f", "pc", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()

@@ -1,0 +1,46 @@
+"""Grouping agrees with plain formulas."""
+
+import numpy as np
+import pytest
+from cmdiad.runtime.errors import ScanError
+from cmdiad.runtime.grouping import Grouping, farthest_points, group_points
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+
+def plain_farthest_points(points, n):
+    chosen = [0]
+    for _ in range(n - 1):
+        distances = ((points[:, None].astype(np.float64) - points[chosen]) ** 2).sum(-1).min(axis=1)
+        chosen.append(int(distances.argmax()))
+    return chosen
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 80), st.integers(1, 60), st.integers(0, 2**32 - 1))
+def test_farthest_points_equal_the_definition(n_points, n, seed):
+    # Integer coordinates make every distance exact, so that ties are ties in both.
+    points = np.random.default_rng(seed).integers(0, 1000, (n_points, 3)).astype(np.float32)
+    assert farthest_points(points, n).tolist() == plain_farthest_points(points, n)
+
+
+def test_groups_hold_the_nearest_points_relative_to_their_center():
+    points = np.random.default_rng(1).normal(size=(500, 3)).astype(np.float32)
+    groups = group_points(points, Grouping(n_groups=20, group_size=16))
+    assert groups.groups.shape == (20, 16, 3) and groups.groups.dtype == np.float32
+    np.testing.assert_array_equal(groups.centers, points[groups.center_idx])
+    for center, members in zip(groups.centers, groups.groups, strict=True):
+        expected = np.sort(np.linalg.norm(points.astype(np.float64) - center, axis=1))[:16]
+        np.testing.assert_allclose(np.linalg.norm(members, axis=1), expected, atol=1e-6)
+
+
+def test_fewer_points_than_groups_repeat_the_first_center():
+    points = np.random.default_rng(2).normal(size=(10, 3)).astype(np.float32)
+    groups = group_points(points, Grouping(n_groups=16, group_size=4))
+    assert set(groups.center_idx[:10].tolist()) == set(range(10))
+    assert set(groups.center_idx[10:].tolist()) == {0}
+
+
+def test_too_few_points_for_a_group_are_refused():
+    with pytest.raises(ScanError, match=r"only 5 valid points.*needs 8"):
+        group_points(np.zeros((5, 3), np.float32), Grouping(n_groups=2, group_size=8))

@@ -1,0 +1,171 @@
+"""The direct and the screened search: the same, exact answers whatever the data and the screen."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from cmdiad.runtime import screen as screen_module
+from cmdiad.runtime.screen import build_screen, nearest_rows_screened
+from cmdiad.runtime.search import (
+    BLOCK_ROWS,
+    Nearest,
+    Reduction,
+    fit_reduction,
+    half_sq_norms,
+    nearest_rows,
+    nearest_rows_l1,
+    pair_sq_distances,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.distance import cdist
+
+Array = npt.NDArray[np.float32]
+
+
+def random_reduction(dim: int, kept: int, seed: int = 0) -> Reduction:
+    matrix = np.random.default_rng(seed).standard_normal((dim, dim))
+    return Reduction(np.linalg.qr(matrix)[0][:, :kept])
+
+
+def isotropic(rng: np.random.Generator, n: int) -> Array:
+    return rng.standard_normal((n, 24)).astype(np.float32)
+
+
+def clustered(rng: np.random.Generator, n: int) -> Array:
+    centers = np.random.default_rng(7).standard_normal((9, 24)) * 5
+    return (centers[rng.integers(0, 9, n)] + 1e-3 * rng.standard_normal((n, 24))).astype(np.float32)
+
+
+def low_rank(rng: np.random.Generator, n: int) -> Array:
+    return (rng.standard_normal((n, 3)) @ np.random.default_rng(7).standard_normal((3, 24))).astype(np.float32)
+
+
+def few_values(rng: np.random.Generator, n: int) -> Array:
+    return np.repeat(rng.integers(-1, 2, (n, 3)), 8, axis=1).astype(np.float32)
+
+
+def offset(rng: np.random.Generator, n: int) -> Array:
+    return isotropic(rng, n) + np.float32(100.0)
+
+
+DATA = [isotropic, clustered, low_rank, few_values, offset]
+
+
+def expected_best(queries: Array, rows: Array, count: int, own: npt.NDArray[np.int64] | None = None) -> Nearest:
+    distances = cdist(queries.astype(np.float64), rows.astype(np.float64), "sqeuclidean").astype(np.float32)
+    if own is not None:
+        distances[np.arange(len(queries)), own] = np.inf
+    index = np.argsort(distances, axis=1, kind="stable")[:, :count]
+    return Nearest(np.take_along_axis(distances, index, axis=1), index)
+
+
+def assert_same_but_for_rounding(found: Nearest, expected: Nearest, queries: Array, rows: Array) -> None:
+    np.testing.assert_allclose(found.distance, expected.distance, rtol=1e-4, atol=1e-9)
+    differing = found.index != expected.index
+    np.testing.assert_allclose(found.distance[differing], expected.distance[differing], rtol=1e-5, atol=1e-12)
+    query = np.repeat(np.arange(len(queries)), found.index.shape[1])
+    np.testing.assert_array_equal(pair_sq_distances(queries, rows, query, found.index.ravel()), found.distance.ravel())
+
+
+@pytest.mark.parametrize("make", DATA)
+def test_the_direct_search_is_brute_force(make: object) -> None:
+    rng = np.random.default_rng(0)
+    rows, queries = make(rng, BLOCK_ROWS + 300), make(rng, 120)
+    found = nearest_rows(queries, rows, half_sq_norms(rows), 3)
+    assert_same_but_for_rounding(found, expected_best(queries, rows, 3), queries, rows)
+
+
+@pytest.mark.parametrize("kept", [0, 2, 24])
+@pytest.mark.parametrize("make", DATA)
+def test_the_screened_search_gives_the_direct_answers_through_any_screen(make: object, kept: int) -> None:
+    rng = np.random.default_rng(1)
+    rows, queries = make(rng, 1500), make(rng, 120)
+    screen = build_screen(rows, random_reduction(24, kept))
+    for count in (1, 2):
+        direct = nearest_rows(queries, rows, half_sq_norms(rows), count)
+        screened = nearest_rows_screened(queries, rows, half_sq_norms(rows), screen, count)
+        np.testing.assert_array_equal(screened.distance, direct.distance)
+        np.testing.assert_array_equal(screened.index, direct.index)
+
+
+@pytest.mark.parametrize("make", DATA)
+def test_no_query_matches_its_own_row(make: object) -> None:
+    rows = make(np.random.default_rng(2), 900)
+    own = np.arange(900)
+    direct = nearest_rows(rows, rows, half_sq_norms(rows), 2, own)
+    assert_same_but_for_rounding(direct, expected_best(rows, rows, 2, own), rows, rows)
+    screened = nearest_rows_screened(rows, rows, half_sq_norms(rows), build_screen(rows, fit_reduction(rows)), 2, own)
+    np.testing.assert_array_equal(screened.index, direct.index)
+
+
+@pytest.mark.parametrize("limit", ["MAX_PAIRS", "MAX_MEASURED"])
+def test_limits_of_the_screened_search_change_no_answer(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    rows, queries = isotropic(rng, 1200), isotropic(rng, 60)
+    direct = nearest_rows(queries, rows, half_sq_norms(rows))
+    monkeypatch.setattr(screen_module, limit, 1)
+    found = nearest_rows_screened(queries, rows, half_sq_norms(rows), build_screen(rows, random_reduction(24, 3)))
+    np.testing.assert_array_equal(found.index, direct.index)
+
+
+@pytest.mark.parametrize("screened", [False, True])
+def test_forbidden_rows_are_never_found(screened: bool) -> None:
+    rng = np.random.default_rng(4)
+    rows, queries = low_rank(rng, 700), low_rank(rng, 50)
+    half_norms = half_sq_norms(rows)
+    half_norms[2:] = np.inf
+    if screened:
+        found = nearest_rows_screened(queries, rows, half_norms, build_screen(rows, fit_reduction(rows)), 3)
+    else:
+        found = nearest_rows(queries, rows, half_norms, 3)
+    assert set(found.index[:, :2].ravel().tolist()) == {0, 1}
+    assert (found.index[:, 2] == -1).all()
+    assert np.isinf(found.distance[:, 2]).all()
+
+
+def test_the_l1_search_is_brute_force() -> None:
+    rng = np.random.default_rng(5)
+    rows, queries = isotropic(rng, BLOCK_ROWS + 50), isotropic(rng, 30)
+    found = nearest_rows_l1(queries, rows, half_sq_norms(rows), 2)
+    distances = cdist(queries, rows, "cityblock")
+    np.testing.assert_array_equal(found.index, np.argsort(distances, axis=1)[:, :2])
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), kept=st.integers(0, 24), scale=st.sampled_from([1e-3, 1.0, 1e3]))
+def test_no_distance_grows_in_the_reduced_space(seed: int, kept: int, scale: float) -> None:
+    points = np.random.default_rng(seed).standard_normal((20, 24)).astype(np.float32) * np.float32(scale)
+    reduced = random_reduction(24, kept, seed).apply(points)
+    true = cdist(points.astype(np.float64), points.astype(np.float64))
+    assert (cdist(reduced.astype(np.float64), reduced.astype(np.float64)) <= true + 1e-5 * scale).all()
+
+
+def test_a_crowded_cell_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen_module, "MAX_CELL_ROWS", 50)
+    rng = np.random.default_rng(8)
+    rows = np.concatenate([np.ones((900, 24), np.float32), isotropic(rng, 300)])
+    screen = build_screen(rows, random_reduction(24, 5))
+    assert np.diff(screen.starts).max() <= 50
+    assert screen.starts[-1] == 1200
+    queries = np.concatenate([rows[400:410], isotropic(rng, 40)])
+    direct = nearest_rows(queries, rows, half_sq_norms(rows), 2)
+    screened = nearest_rows_screened(queries, rows, half_sq_norms(rows), screen, 2)
+    np.testing.assert_array_equal(screened.index, direct.index)
+
+
+def test_principal_directions_keep_the_energy_asked_for() -> None:
+    rng = np.random.default_rng(6)
+    points = low_rank(rng, 500) + np.float32(1e-3) * isotropic(rng, 500)
+    reduction = fit_reduction(points)
+    assert reduction.basis.shape == (24, 3)
+    np.testing.assert_allclose(reduction.basis.T @ reduction.basis, np.eye(3), atol=1e-12)
+
+
+def test_constant_rows_need_no_direction() -> None:
+    rows = np.zeros((30, 5), np.float32)
+    reduction = fit_reduction(rows)
+    assert reduction.basis.shape == (5, 0)
+    found = nearest_rows_screened(rows[:4], rows, half_sq_norms(rows), build_screen(rows, reduction))
+    assert found.index.ravel().tolist() == [0, 0, 0, 0]

@@ -1,0 +1,62 @@
+"""A preprocessed copy: cleaned, registered, resumable, never in place, and not preprocessed twice."""
+
+import csv
+
+import numpy as np
+import pytest
+from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.image import read_rgb
+from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, prepare
+from cmdiad.runtime.scan import read_scan, valid_mask
+from cmdiad.training.preprocess import REPORT, preprocess_dataset
+
+
+@pytest.fixture(scope="module")
+def written(synth_data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("preprocessed") / "data"
+    removals = preprocess_dataset(synth_data, out, [], STRUCTURED_LIGHT, 1, lambda *_: None)
+    return out, removals
+
+
+def test_only_the_part_is_left_in_points_and_image(written, synth_data):
+    out, _ = written
+    for kind in ("train/good", "test/crack"):
+        scan = out / "gland" / kind / "xyz" / "000.tiff"
+        points = read_scan(scan).points
+        raw = read_scan(synth_data / "gland" / kind / "xyz" / "000.tiff").points
+        kept = valid_mask(points)
+        assert 0.02 < kept.mean() < 0.6
+        np.testing.assert_array_equal(kept, prepare(raw, STRUCTURED_LIGHT).kept)
+        np.testing.assert_array_equal(points[kept], raw[kept])
+        assert not read_rgb(scan.parent.parent / "rgb" / "000.png")[~kept].any()
+
+
+def test_a_preprocessed_scan_is_not_preprocessed_again(written):
+    out, _ = written
+    points = read_scan(out / "gland" / "train" / "good" / "xyz" / "001.tiff").points
+    np.testing.assert_array_equal(prepare(points, STRUCTURED_LIGHT).kept, valid_mask(points))
+
+
+def test_the_report_counts_every_scan(written):
+    out, removals = written
+    rows = list(csv.DictReader((out / REPORT).read_text().splitlines()))
+    assert len(rows) == len(removals) == 5 + 1 + 7
+    assert all(0 < int(row["part_pixels"]) < int(row["measured_pixels"]) for row in rows)
+
+
+def test_it_goes_on_where_it_stopped(written, synth_data):
+    out, _ = written
+    kept, lost = (out / "gland" / "train" / "good" / "xyz" / f"{name}.tiff" for name in ("000", "002"))
+    before, content = kept.stat().st_mtime_ns, lost.read_bytes()
+    lost.unlink()
+    preprocess_dataset(synth_data, out, [], STRUCTURED_LIGHT, 1, lambda *_: None)
+    assert lost.read_bytes() == content and kept.stat().st_mtime_ns == before
+
+
+def test_it_never_writes_into_the_dataset_or_something_else(synth_data, tmp_path):
+    for out in (synth_data, synth_data / "clean"):
+        with pytest.raises(UsageError, match="never changed"):
+            preprocess_dataset(synth_data, out, [], STRUCTURED_LIGHT, 1, lambda *_: None)
+    (tmp_path / "thesis.tex").write_text("words")
+    with pytest.raises(UsageError, match="something else"):
+        preprocess_dataset(synth_data, tmp_path, [], STRUCTURED_LIGHT, 1, lambda *_: None)

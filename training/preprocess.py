@@ -1,0 +1,132 @@
+"""A dataset preprocessed once, into a new folder: what the line does on every scan, written down.
+
+Scans that were preprocessed before pass through unchanged. A killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+
+from ..runtime.atomic import atomic_write, atomic_write_bytes
+from ..runtime.dataset import Sample, Split, find_classes, find_samples
+from ..runtime.errors import UsageError
+from ..runtime.image import read_mask, read_rgb
+from ..runtime.preprocessing import Frame, Preprocessing, prepare, prepare_rgb
+from ..runtime.scan import read_scan, valid_mask
+
+SETTINGS = "preprocessing.json"
+REPORT = "preprocessing.csv"
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Removal:
+    """How many pixels of a scan were measured, and how many of them are part."""
+
+    scan: str
+    measured: int
+    kept: int
+
+
+def preprocess_dataset(
+    data: Path,
+    out: Path,
+    class_names: Sequence[str],
+    preprocessing: Preprocessing,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> list[Removal]:
+    """Write a preprocessed copy of a dataset, and a CSV of what was removed from each scan.
+
+    Args:
+        data: a dataset root in the MVTec 3D-AD layout.
+        out: a new folder, or one that the same command began.
+        class_names: which classes; empty: all.
+        preprocessing: the sensor's parameters.
+        workers: processes.
+        progress: called with (done, all).
+
+    Raises:
+        UsageError: `out` is the dataset itself, or was begun with other parameters.
+        ScanError: a scan cannot be read or holds no part.
+    """
+    if out.resolve() == data.resolve() or data.resolve() in out.resolve().parents:
+        raise UsageError(f"{out}: lies in the dataset, which is never changed: choose another folder")
+    _claim(out, preprocessing)
+    jobs = [
+        (sample, out / folder.resolve().name / split / sample.defect)
+        for folder in find_classes(data, class_names)
+        for split in SPLITS
+        if (folder / split).is_dir()
+        for sample in find_samples(folder, split)
+    ]
+    removals = []
+    with ProcessPoolExecutor(workers) as pool:
+        for removal in pool.map(partial(_preprocess_sample, preprocessing=preprocessing), jobs):
+            removals.append(removal)
+            progress(len(removals), len(jobs))
+    atomic_write_bytes(out / REPORT, _encode_report(removals))
+    return removals
+
+
+def _claim(out: Path, preprocessing: Preprocessing) -> None:
+    settings = msgspec.json.format(msgspec.json.encode(preprocessing), indent=2) + b"\n"
+    file = out / SETTINGS
+    if out.exists() and any(out.iterdir()) and (not file.exists() or file.read_bytes() != settings):
+        raise UsageError(f"{out}: holds something else, or was begun with other parameters: choose a new folder")
+    atomic_write_bytes(file, settings)
+
+
+def _preprocess_sample(job: tuple[Sample, Path], preprocessing: Preprocessing) -> Removal:
+    sample, folder = job
+    points = read_scan(sample.scan, preprocessing.metres_per_unit).points
+    scan = prepare(points, preprocessing)
+    stem = sample.scan.stem
+    if sample.rgb is not None:
+        _write_png(folder / "rgb" / f"{stem}.png", prepare_rgb(read_rgb(sample.rgb), scan.kept, scan.frame))
+    if sample.mask is not None:
+        mask = read_mask(sample.mask).astype(np.uint8) * np.uint8(255)
+        _write_png(folder / "gt" / f"{stem}.png", _padded(mask, scan.frame))
+    target = folder / "xyz" / f"{stem}.tiff"
+    if not target.exists():
+        kept_points = np.where(scan.kept[..., None], points, np.float32(0))
+        with atomic_write(target) as stream:
+            tifffile.imwrite(
+                stream, _padded(kept_points, scan.frame), photometric="rgb", compression="zlib", metadata=None
+            )
+    name = f"{folder.parent.parent.name}/{folder.parent.name}/{folder.name}/{stem}"
+    return Removal(name, int(valid_mask(points).sum()), int(scan.kept.sum()))
+
+
+def _padded(array: npt.NDArray[np.generic], frame: Frame) -> npt.NDArray[np.generic]:
+    padded = np.zeros((frame.side, frame.side, *array.shape[2:]), array.dtype)
+    padded[frame.top : frame.top + frame.height, frame.left : frame.left + frame.width] = array
+    return padded
+
+
+def _write_png(path: Path, array: npt.NDArray[np.generic]) -> None:
+    if path.exists():
+        return
+    with atomic_write(path) as stream:
+        Image.fromarray(array).save(stream, format="PNG")
+
+
+def _encode_report(removals: Sequence[Removal]) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["scan", "measured_pixels", "part_pixels", "removed_share"])
+    for each in removals:
+        writer.writerow([each.scan, each.measured, each.kept, f"{1 - each.kept / each.measured:.4f}"])
+    return text.getvalue().encode()

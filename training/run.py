@@ -1,0 +1,77 @@
+"""A training run on disk: what was trained, on what, with which extractors, and the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from ..runtime.atomic import atomic_write_bytes
+from ..runtime.errors import UsageError
+from ..runtime.grouping import Grouping
+from ..runtime.preprocessing import Preprocessing
+
+RUNS = Path("runs")
+LATEST = "latest"
+CONFIG = "run.json"
+F2F_WEIGHTS = "f2f.safetensors"
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings and provenance of one training run."""
+
+    route: Literal["f2f"]
+    point_extractor: str
+    image_extractor: str
+    grouping: Grouping
+    preprocessing: Preprocessing
+    classes: list[str]
+    n_scans: int
+    data_digest: str
+    seed: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    final_loss: float
+    versions: dict[str, str]
+
+
+def write_run(folder: Path, run: Run) -> None:
+    """Write a run's settings, the last file of a run: a folder without it is not finished."""
+    atomic_write_bytes(folder / CONFIG, msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
+
+
+def read_run(path: Path) -> tuple[Path, Run]:
+    """A run's folder (`latest` followed) and its settings.
+
+    Raises:
+        UsageError: there is no finished run.
+    """
+    folder = resolve_run(path)
+    try:
+        return folder, msgspec.json.decode((folder / CONFIG).read_bytes(), type=Run)
+    except OSError as cause:
+        raise UsageError(f"{path}: no finished training run is here: run `cmdiad train DATA` first") from cause
+    except msgspec.MsgspecError as cause:
+        raise UsageError(f"{folder / CONFIG}: not a run of this version ({cause}): train again") from cause
+
+
+def resolve_run(path: Path) -> Path:
+    """Follow `latest`, which is a link where the file system has them and else a file with the folder's name."""
+    if path.is_file():
+        return path.parent / path.read_text().strip()
+    return path
+
+
+def mark_latest(folder: Path) -> None:
+    """Make `latest` beside a run's folder lead to it."""
+    latest = folder.parent / LATEST
+    if latest.is_symlink() or latest.is_file():
+        latest.unlink()
+    if latest.exists():
+        return
+    try:
+        latest.symlink_to(folder.name, target_is_directory=True)
+    except OSError:
+        latest.write_text(folder.name + "\n")
