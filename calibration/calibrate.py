@@ -16,8 +16,8 @@ from ..runtime.bank import MemoryBank, build_bank
 from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import Content, rewrite_bundle
 from ..runtime.dataset import data_digest
-from ..runtime.decision import ARRAYS, FUSION, MAIN, SECOND, Decision, NormalizedBank
-from ..runtime.errors import CmdiadError, UsageError
+from ..runtime.decision import ARRAYS, FUSION, MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.errors import UsageError, naming_scan
 from ..runtime.features import FeatureExtractor, PartFeatures, prepare_part
 from ..runtime.fusion import encode_fusion
 from ..runtime.inspector import read_part
@@ -44,6 +44,14 @@ class CalibrationSettings:
     coreset_ratio: float = 0.1
     metric: Metric = "l2"
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Side:
+    """One modality's memory bank, and how every normal scan matches it when its own rows are left out."""
+
+    bank: NormalizedBank
+    matches: list[BankMatch]
 
 
 @dataclass(frozen=True)
@@ -113,13 +121,8 @@ def extract_features(
         raise UsageError(f"calibration needs at least {MIN_SCANS} normal scans, got {len(scans)}")
     features = []
     for number, scan in enumerate(scans, 1):
-        try:
-            prepared = prepare_part(read_part(scan, manifest), manifest)
-            features.append(extractor.extract(prepared, StageTimes()))
-        except CmdiadError as cause:
-            if str(scan) in str(cause):
-                raise
-            raise type(cause)(f"{scan}: {cause}") from cause
+        with naming_scan(scan):
+            features.append(extractor.extract(prepare_part(read_part(scan, manifest), manifest), StageTimes()))
         progress("features", number, len(scans), "")
     return features
 
@@ -132,39 +135,65 @@ def calibrate(
     settings: CalibrationSettings,
     progress: Progress = lambda *_: None,
 ) -> Calibrated:
-    """Banks, fusion and thresholds from the features of normal scans.
-
-    Every scan is scored against the banks without its own rows, so that scores, fusion and thresholds are those
-    of parts that were never seen.
-    """
+    """Banks, fusion and thresholds from the features of normal scans."""
     patchless_main, patchless_second = patchless_features(manifest, extractor, features[0])
-    main = build_normalized_bank([each.main for each in features], patchless_main, settings, progress)
+    main = calibrate_side([each.main for each in features], patchless_main, settings, progress)
     second = None
     if manifest.route in SECOND:
         rows = [each.second for each in features if each.second is not None]
-        second = build_normalized_bank(rows, patchless_second, settings, progress)
-    decision = Decision(main, second, None)
+        second = calibrate_side(rows, patchless_second, settings, progress)
+    return combine([each.foreground for each in features], main, second, digest, settings)
+
+
+def calibrate_side(
+    features: Sequence[Array], patchless: Array | None, settings: CalibrationSettings, progress: Progress
+) -> Side:
+    """One modality's bank, and every normal scan against it without the scan's own rows.
+
+    Scores, fusion and thresholds that are learned from these matches are those of parts that were never seen.
+    """
+    bank = build_normalized_bank(features, patchless, settings, progress)
     matches = []
     for group, each in enumerate(features):
-        matches.append(decision.match(each, without_group=group))
+        matches.append(match_bank(bank, each, without_group=group))
         progress("scores", group + 1, len(features), "")
+    return Side(bank, matches)
+
+
+def combine(
+    foregrounds: Sequence[npt.NDArray[np.bool_]],
+    main: Side,
+    second: Side | None,
+    digest: str,
+    settings: CalibrationSettings,
+) -> Calibrated:
+    """Learn the fusion and the thresholds from the normal scans' matches with one bank or two.
+
+    Args:
+        foregrounds: (3136,) bool of every scan.
+        main: the main modality's side.
+        second: the hallucinated or the other modality's side; None for a single bank.
+        digest: of the scans.
+        settings: see `CalibrationSettings`.
+    """
+    decision = Decision(main.bank, None, None)
+    pairs: list[tuple[BankMatch, ...]] = [(match,) for match in main.matches]
     if second is not None:
-        scores = np.array([[match.score for match in pair] for pair in matches])
-        pixels = np.concatenate([np.stack([m.distances for m in pair], axis=1) for pair in matches])
-        decision = Decision(main, second, fit_fusion(scores, pixels, seed=settings.seed))
-    decided = [decision.decide(each.foreground, pair) for each, pair in zip(features, matches, strict=True)]
+        pairs = list(zip(main.matches, second.matches, strict=True))
+        scores = np.array([[match.score for match in pair] for pair in pairs])
+        pixels = np.concatenate([np.stack([match.distances for match in pair], axis=1) for pair in pairs])
+        decision = Decision(main.bank, second.bank, fit_fusion(scores, pixels, seed=settings.seed))
+    decided = [decision.decide(foreground, pair) for foreground, pair in zip(foregrounds, pairs, strict=True)]
     rate = settings.false_reject_rate
-    return Calibrated(
-        decision,
-        manifest_format.Calibration(
-            n_scans=len(features),
-            data_digest=digest,
-            seed=settings.seed,
-            coreset_ratio=settings.coreset_ratio,
-            threshold=threshold_from_good(np.array([score for score, _ in decided]), rate),
-            pixel_threshold=threshold_from_good(np.array([float(each.max()) for _, each in decided]), rate),
-        ),
+    calibration = manifest_format.Calibration(
+        n_scans=len(pairs),
+        data_digest=digest,
+        seed=settings.seed,
+        coreset_ratio=settings.coreset_ratio,
+        threshold=threshold_from_good(np.array([score for score, _ in decided]), rate),
+        pixel_threshold=threshold_from_good(np.array([float(each.max()) for _, each in decided]), rate),
     )
+    return Calibrated(decision, calibration)
 
 
 def patchless_features(

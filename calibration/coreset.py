@@ -18,6 +18,7 @@ from sklearn.random_projection import SparseRandomProjection, johnson_lindenstra
 
 from ..runtime.bank import Metric, directed
 from ..runtime.errors import UsageError
+from ..runtime.scores import half_distance_scores
 from ..runtime.screen import CELL_SLACK, EXTRA_TERMS, build_screen, product_distances
 from ..runtime.search import block_slices, fit_reduction, pair_sq_distances, product_error
 
@@ -179,7 +180,7 @@ class _Euclidean:
             # Half the squared distance in the reduced space is at most this. A selected point's bar is below zero.
             limit = np.where(bar > 0.0, np.float32(0.5) * bar * bar + self._slack, -np.inf)
             limit -= screen.half_norms[places]
-            scores = half[near] - screen.reduced[places] @ reduced[near].T
+            scores = half_distance_scores(screen.reduced[places], reduced[near], half[near])
             row, column = np.divmod(np.flatnonzero(scores < limit[:, None]), len(near))
             point = points[row]
             yield point, np.sqrt(pair_sq_distances(self._points, self._points, point, centers[near[column]]))

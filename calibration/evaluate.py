@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,16 +11,24 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.bundle import Bundle
-from ..runtime.dataset import GOOD, Sample, data_digest, find_classes, find_samples
-from ..runtime.decision import Decision
-from ..runtime.features import FeatureExtractor, PreparedPart, modalities, prepare_part
+from ..runtime.dataset import GOOD, Sample, find_classes, find_samples
+from ..runtime.decision import SECOND, BankMatch, match_bank
+from ..runtime.errors import ScanError, naming_scan
+from ..runtime.features import EXTRACTOR, FeatureExtractor, PartFeatures, PreparedPart, modalities, prepare_part
 from ..runtime.image import read_mask
 from ..runtime.inspector import read_part
 from ..runtime.manifest import Manifest
 from ..runtime.pooling import SIZE
 from ..runtime.preprocessing import prepare_mask
 from ..runtime.timing import StageTimes
-from .calibrate import CalibrationSettings, Progress, calibrate, extract_features
+from .calibrate import (
+    CalibrationSettings,
+    Progress,
+    Side,
+    calibrate_side,
+    combine,
+    patchless_features,
+)
 from .metrics import aupro, auroc, pixel_auroc
 
 Array = npt.NDArray[np.float32]
@@ -113,41 +121,92 @@ def evaluate_dataset(
         UsageError: the dataset is not as described.
         ScanError: a scan cannot be read or used.
     """
-    rows: list[Row] = []
+    rows: list[list[Row]] = [[] for _ in bundles]
     defects: dict[tuple[str, str], dict[str, float]] = {}
-    for bundle in bundles:
-        extractor = FeatureExtractor(bundle, provider)
-        route_rows = []
-        for folder in find_classes(data, class_names):
-            name = folder.resolve().name
-            scored = score_class(bundle.manifest, extractor, folder, settings, progress)
+    extractors = [FeatureExtractor(bundle, provider) for bundle in bundles]
+    for folder in find_classes(data, class_names):
+        name = folder.resolve().name
+        shared = SharedWork(folder, settings, progress)
+        for bundle, extractor, route_rows in zip(bundles, extractors, rows, strict=True):
+            scored = shared.score(bundle.manifest, extractor)
             route_rows.append(measure(name, bundle.manifest, scored))
             defects[name, bundle.manifest.route] = measure_defects(scored)
-        rows.extend(route_rows)
-        if len(route_rows) > 1:
-            rows.append(mean_row(route_rows))
-    return Evaluation(rows, defects)
+    with_means = [row for found in rows for row in (*found, *([mean_row(found)] if len(found) > 1 else []))]
+    return Evaluation(with_means, defects)
 
 
-def score_class(
-    manifest: Manifest,
-    extractor: FeatureExtractor,
-    folder: Path,
-    settings: CalibrationSettings,
-    progress: Progress,
-) -> Scored:
-    """Calibrate on a class's train/good and score its test parts."""
-    main_file = _file_reader(manifest)
-    normal = [main_file(sample) for sample in find_samples(folder, "train", GOOD)]
-    features = extract_features(manifest, extractor, normal, progress)
-    decision = calibrate(manifest, extractor, features, data_digest(normal), settings, progress).decision
-    samples = find_samples(folder, "test")
-    scored = []
-    for number, sample in enumerate(samples, 1):
-        scored.append(_score(manifest, extractor, decision, sample, main_file(sample)))
-        progress("test", number, len(samples), folder.name)
-    scores, maps, masks = zip(*scored, strict=True)
-    return Scored(np.array(scores), [sample.defect for sample in samples], np.stack(maps), np.stack(masks))
+class SharedWork:
+    """One class, calibrated and scored on several routes; what routes have in common is computed once.
+
+    Routes with the same main extractor share its features, its memory bank and the matches with it.
+    """
+
+    def __init__(self, folder: Path, settings: CalibrationSettings, progress: Progress) -> None:
+        """Find the class's scans.
+
+        Raises:
+            UsageError: the class has no train/good or no test.
+        """
+        self._settings, self._progress = settings, progress
+        self._normal = find_samples(folder, "train", GOOD)
+        self._test = find_samples(folder, "test")
+        self._measured: dict[str, list[tuple[PartFeatures, PreparedPart]]] = {}
+        self._sides: dict[str, tuple[Side, list[BankMatch]]] = {}
+
+    def score(self, manifest: Manifest, extractor: FeatureExtractor) -> Scored:
+        """Calibrate a route on train/good and score the test parts.
+
+        Raises:
+            ScanError: a scan cannot be read or used.
+        """
+        main_key = manifest.files[manifest.networks[EXTRACTOR].file]
+        measured = self._measure(main_key, manifest, extractor)
+        completed = [extractor.complete(*each, StageTimes()) for each in self._with_images(measured, manifest)]
+        patchless = patchless_features(manifest, extractor, completed[0])
+        main = self._side(main_key, [each.main for each in completed], patchless[0])
+        second = None
+        if manifest.route in SECOND:
+            rows = [each.second for each in completed if each.second is not None]
+            second = self._side(f"{main_key} {manifest.route}", rows, patchless[1])
+        n = len(self._normal)
+        foregrounds = [each.foreground for each in completed]
+        decision = combine(foregrounds[:n], main[0], second and second[0], "", self._settings).decision
+        pairs = [(each,) for each in main[1]] if second is None else zip(main[1], second[1], strict=True)
+        decided = [decision.decide(*each) for each in zip(foregrounds[n:], pairs, strict=True)]
+        scores, maps = zip(*decided, strict=True)
+        masks = [_mask(sample, part) for sample, (_, part) in zip(self._test, measured[n:], strict=True)]
+        return Scored(np.array(scores), [each.defect for each in self._test], np.stack(maps), np.stack(masks))
+
+    def _measure(
+        self, key: str, manifest: Manifest, extractor: FeatureExtractor
+    ) -> list[tuple[PartFeatures, PreparedPart]]:
+        if key not in self._measured:
+            samples = [*self._normal, *self._test]
+            self._measured[key] = []
+            for number, sample in enumerate(samples, 1):
+                with naming_scan(sample.scan):
+                    prepared = prepare_part(read_part(_main_file(sample, manifest), manifest), manifest)
+                    self._measured[key].append((extractor.measure(prepared, StageTimes()), prepared))
+                self._progress("features", number, len(samples), "")
+        return self._measured[key]
+
+    def _with_images(
+        self, measured: list[tuple[PartFeatures, PreparedPart]], manifest: Manifest
+    ) -> Iterator[tuple[PartFeatures, PreparedPart]]:
+        """The measured parts, prepared with both sensors' data where the route has both."""
+        if manifest.route != "dual":
+            yield from measured
+            return
+        for sample, (features, _) in zip([*self._normal, *self._test], measured, strict=True):
+            with naming_scan(sample.scan):
+                yield features, prepare_part(read_part(sample.scan, manifest), manifest)
+
+    def _side(self, key: str, rows: Sequence[Array], patchless: Array | None) -> tuple[Side, list[BankMatch]]:
+        if key not in self._sides:
+            n = len(self._normal)
+            side = calibrate_side(rows[:n], patchless, self._settings, self._progress)
+            self._sides[key] = side, [match_bank(side.bank, each) for each in rows[n:]]
+        return self._sides[key]
 
 
 def measure(name: str, manifest: Manifest, scored: Scored) -> Row:
@@ -193,18 +252,15 @@ def mean_row(rows: Sequence[Row]) -> Row:
     )
 
 
-def _file_reader(manifest: Manifest):  # type: ignore[no-untyped-def]
-    if modalities(manifest) == {"rgb"}:
-        return lambda sample: sample.rgb
-    return lambda sample: sample.scan
+def _main_file(sample: Sample, manifest: Manifest) -> Path:
+    if modalities(manifest) != {"rgb"}:
+        return sample.scan
+    if sample.rgb is None:
+        raise ScanError(f"{sample.scan}: there is no registered image rgb/{sample.scan.stem}.png beside it")
+    return sample.rgb
 
 
-def _score(
-    manifest: Manifest, extractor: FeatureExtractor, decision: Decision, sample: Sample, file: Path
-) -> tuple[float, Array, npt.NDArray[np.bool_]]:
-    prepared: PreparedPart = prepare_part(read_part(file, manifest), manifest)
-    features = extractor.extract(prepared, StageTimes())
-    score, map_224 = decision.decide(features.foreground, decision.match(features))
+def _mask(sample: Sample, prepared: PreparedPart) -> npt.NDArray[np.bool_]:
     if sample.mask is None:
-        return score, map_224, np.zeros((SIZE, SIZE), np.bool_)
-    return score, map_224, prepare_mask(read_mask(sample.mask), prepared.frame)
+        return np.zeros((SIZE, SIZE), np.bool_)
+    return prepare_mask(read_mask(sample.mask), prepared.frame)

@@ -214,7 +214,9 @@ def _nearest(
 def directed(features: Float32Array) -> Float32Array:
     """(n, d) features at unit length; a zero feature stays zero, at cosine distance 0.5 from every other."""
     norms = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
-    return np.divide(features, norms, out=np.zeros_like(features), where=norms > 0, casting="same_kind")
+    unit: Float32Array = np.zeros_like(features)
+    np.divide(features, norms, out=unit, where=norms > 0, casting="same_kind")
+    return unit
 
 
 def _as_distance(metric: Metric, compared: Float32Array) -> Float32Array:
@@ -222,4 +224,7 @@ def _as_distance(metric: Metric, compared: Float32Array) -> Float32Array:
     if metric == "l2":
         root: Float32Array = np.sqrt(compared)
         return root
-    return compared * np.float32(0.5) if metric == "cosine" else compared
+    if metric == "cosine":
+        half: Float32Array = compared * np.float32(0.5)
+        return half
+    return compared

@@ -60,7 +60,7 @@ def inspect_files(inspector: Inspector, scans: Sequence[Path], out: Path) -> Ite
         try:
             inspection = inspector(scan)
         except ScanError as error:
-            yield Result(scan, None, None, None, _named(error, scan))
+            yield Result(scan, None, None, None, error)
             continue
         heatmap, raw = out / f"{stem}_heatmap.png", out / f"{stem}_map.tiff"
         write_heatmap(heatmap, inspection.map, inspection.valid, inspection.pixel_threshold, inspection.points)
@@ -77,7 +77,3 @@ def output_stems(scans: Sequence[Path]) -> list[str]:
     relative = [scan.relative_to(root) for scan in absolute]
     uses = Counter(path.with_suffix("") for path in relative)
     return [str(path.with_suffix("") if uses[path.with_suffix("")] == 1 else path) for path in relative]
-
-
-def _named(error: ScanError, scan: Path) -> ScanError:
-    return error if str(scan) in str(error) else ScanError(f"{scan}: {error}")

@@ -6,6 +6,9 @@ anything that is not a `CmdiadError` is a bug of ours and keeps its traceback.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -56,3 +59,14 @@ class LineRateError(CmdiadError):
 
     exit_code = 7
     kind = "line_rate"
+
+
+@contextmanager
+def naming_scan(path: Path) -> Iterator[None]:
+    """Put the scan's file in front of a `ScanError` that does not name it yet."""
+    try:
+        yield
+    except ScanError as error:
+        if str(path) in str(error):
+            raise
+        raise ScanError(f"{path}: {error}") from error

@@ -125,16 +125,28 @@ class FeatureExtractor:
         Raises:
             ScanError: too few points are left for a group.
         """
+        return self.complete(self.measure(prepared, times), prepared, times)
+
+    def measure(self, prepared: PreparedPart, times: StageTimes) -> PartFeatures:
+        """The main modality's features alone; routes with the same extractor share them.
+
+        Raises:
+            ScanError: too few points are left for a group.
+        """
         foreground = foreground_patches(prepared.valid)
         main = self._measured(self._manifest.main, EXTRACTOR, prepared, foreground, times)
+        return PartFeatures(foreground, main, None)
+
+    def complete(self, features: PartFeatures, prepared: PreparedPart, times: StageTimes) -> PartFeatures:
+        """Add what the route compares with its second bank, if it has one."""
         second = None
         if self._manifest.route == "dual":
             other: Modality = "rgb" if self._manifest.main == "pc" else "pc"
-            second = self._measured(other, SECOND_EXTRACTOR, prepared, foreground, times)
+            second = self._measured(other, SECOND_EXTRACTOR, prepared, features.foreground, times)
         elif HALLUCINATOR in self._engines:
             with times.stage("hallucinate"):
-                second = self.hallucinate(main)
-        return PartFeatures(foreground, main, second)
+                second = self.hallucinate(features.main)
+        return PartFeatures(features.foreground, features.main, second)
 
     def hallucinate(self, main: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The missing modality's features from the main one's: (n, D) -> (n, E) float32 (paper, F2F)."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from .bundle import Bundle, find_bundle, open_bundle
 from .decision import Decision
-from .errors import BundleError
+from .errors import BundleError, naming_scan
 from .features import FeatureExtractor, Part, modalities, prepare_part
 from .image import read_rgb
 from .manifest import Manifest
@@ -98,9 +98,10 @@ class Inspector:
             ScanError: the file cannot be read or holds nothing to inspect.
         """
         times = StageTimes()
-        with times.stage("read"):
-            part = read_part(Path(path), self.bundle.manifest)
-        return self.inspect(part, times)
+        with naming_scan(Path(path)):
+            with times.stage("read"):
+                part = read_part(Path(path), self.bundle.manifest)
+            return self.inspect(part, times)
 
     def inspect(self, part: Part, times: StageTimes | None = None) -> Inspection:
         """Inspect a part that is already in memory.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .scores import half_distance_scores
 from .search import (
     BLOCK_ROWS,
     Float32Array,
@@ -173,8 +174,7 @@ class _ScreenedSearch:
     def _scores(self, query: IndexArray, cell: int) -> Float32Array:
         """0.5 |b|^2 - q.b in the reduced space: (queries, rows of the cell)."""
         places = slice(self._screen.starts[cell], self._screen.starts[cell + 1])
-        scores: Float32Array = self._half_placed[places] - self._reduced[query] @ self._screen.reduced[places].T
-        return scores
+        return half_distance_scores(self._reduced[query], self._screen.reduced[places], self._half_placed[places])
 
     def _seed(self) -> None:
         """Measure the most likely rows of every query's own cell: a first upper bound."""
