@@ -162,7 +162,7 @@ def train(
     from ..runtime.errors import UsageError
 
     if route != "f2f":
-        raise UsageError(f"--route {route}: cannot be trained; f2f can (single and dual need no training)")
+        raise UsageError(f"--route {route}: cannot be trained; f2f can, and single or dual needs no training")
     from ..training.train import TrainingSettings, train_f2f
 
     settings = TrainingSettings(

@@ -1,0 +1,79 @@
+"""`cmdiad` as a user meets it: the loop with its default places, and plain words for wrong use."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+COMMANDS = {
+    name: [sys.executable, "-c", f"from cmdiad.cli.{module} import main; main()"]
+    for name, module in (("cmdiad", "workstation"), ("cmdiad-rt", "line"))
+}
+
+
+def run(line, cwd):
+    name, *arguments = line.split()
+    return subprocess.run(
+        [*COMMANDS[name], *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "CMDIAD_BUNDLE": ""},
+    )
+
+
+@pytest.mark.slow
+def test_the_loop_as_the_readme_types_it(tmp_path):
+    """Every command in its default place: runs/latest, ./bundle, ./inspections."""
+    for line in (
+        "cmdiad synth data --class gland --train 4 --validation 0 --test-good 2 --per-defect 1 --size 200",
+        "cmdiad preprocess data clean",
+        "cmdiad train data --route f2f --epochs 2",
+        "cmdiad export --route f2f",
+        "cmdiad calibrate data/gland/train/good --coreset-ratio 0.02 --product gland-7",
+    ):
+        answer = run(line, tmp_path)
+        assert answer.returncode == 0, (line, answer.stderr)
+    assert "rejected" in answer.stdout and "95 % confidence" in answer.stdout
+    assert (tmp_path / "runs" / "latest" / "run.json").is_file()
+    answer = run("cmdiad-rt infer data/gland/test/crack/xyz/000.tiff --json", tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["score"] > 0
+    answer = run("cmdiad evaluate clean --route single --route f2f --json --coreset-ratio 0.02", tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert [row["route"] for row in found["rows"]] == ["single", "f2f"]
+    assert {row["defect"] for row in found["defects"]} == {
+        "contamination",
+        "crack",
+        "dent",
+        "missing_piece",
+        "worn_texture",
+    }
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "words"),
+    [
+        ("cmdiad train nowhere", 2, "MVTec 3D-AD layout"),
+        ("cmdiad train nowhere --route single", 2, "needs no training"),
+        ("cmdiad export", 2, "cmdiad train"),
+        ("cmdiad calibrate nowhere", 4, "no bundle"),
+        ("cmdiad evaluate nowhere", 2, "cmdiad train"),
+        ("cmdiad synth . --class teapot", 2, "teapot"),
+        ("cmdiad train data --batch-size 0", 2, "batch-size"),
+    ],
+)
+def test_wrong_use_is_one_line_that_says_what_to_do(tmp_path, line, code, words):
+    answer = run(line, tmp_path)
+    assert answer.returncode == code, answer.stderr
+    assert words in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_every_command_explains_itself(tmp_path):
+    for name in ("demo", "synth", "preprocess", "train", "export", "calibrate", "evaluate"):
+        answer = run(f"cmdiad {name} --help", tmp_path)
+        assert answer.returncode == 0 and "--" in answer.stdout
