@@ -16,7 +16,7 @@ from ..runtime.bank import MemoryBank, build_bank
 from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import Content, rewrite_bundle
 from ..runtime.dataset import data_digest
-from ..runtime.decision import ARRAYS, FUSION, MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.decision import FUSION, MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.errors import UsageError, naming_scan
 from ..runtime.features import FeatureExtractor, PartFeatures, prepare_part
 from ..runtime.fusion import encode_fusion
@@ -242,9 +242,9 @@ def encode_banks(decision: Decision, manifest: Manifest) -> tuple[dict[str, mani
     contents: dict[str, Content] = {}
     for role, normalized in held.items():
         stem = f"bank_{role}"
-        files = {name: f"{stem}.npy" if name == "rows" else f"{stem}_{name}.npy" for name in ARRAYS}
-        for name, file in files.items():
-            contents[file] = getattr(normalized.bank, name)
+        arrays = normalized.bank.arrays()
+        files = {name: f"{stem}.npy" if name == "rows" else f"{stem}_{name}.npy" for name in arrays}
+        contents.update({files[name]: array for name, array in arrays.items()})
         bank: MemoryBank = normalized.bank
         entries[role] = manifest_format.Bank(
             files=files,

@@ -18,6 +18,8 @@ INTERRUPTED = 130
 
 def run(app: typer.Typer, name: str) -> None:
     """Run an app: a user's error becomes one line on stderr and its exit code; --debug shows the traceback."""
+    # NumPy's products here are many and small: on two cores its threads wait for each other longer than they work.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]

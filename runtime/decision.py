@@ -21,7 +21,6 @@ from .scoring import image_score, upsample_blur
 MAIN = "main"
 SECOND = {"f2f": "hallucinated", "dual": "other"}
 FUSION = "fusion.json"
-ARRAYS = ("rows", "mean", "half_norms", "neighbors")
 
 Array = npt.NDArray[np.float32]
 
@@ -127,8 +126,6 @@ def load_bank(bundle: Bundle, role: str) -> NormalizedBank:
     entry = bundle.manifest.banks.get(role)
     if entry is None:
         raise BundleError(f"{bundle.path}: there is no {role} bank: run `cmdiad calibrate SCANS` again")
-    if missing := [name for name in ARRAYS if name not in entry.files]:
-        raise BundleError(f"{bundle.path}: the {role} bank lacks {', '.join(missing)}: calibrate again")
-    arrays = {name: bundle.array(entry.files[name]) for name in ARRAYS}
-    bank = MemoryBank(**arrays, metric=entry.metric)
+    arrays = {name: bundle.array(file) for name, file in entry.files.items()}
+    bank = MemoryBank.from_arrays(arrays, entry.metric)
     return NormalizedBank(bank, entry.feature_mean, entry.feature_std)
