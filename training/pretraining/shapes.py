@@ -46,7 +46,7 @@ class Feature:
     color: Float32 | None
 
 
-def smooth_step(t: Float32) -> Float32:
+def smooth_step(t: npt.NDArray[np.floating]) -> Float32:
     """0 below 0, 1 above 1, smooth between."""
     t = np.clip(t, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
