@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import console
+from .evaluate import evaluate
+from .options import (
+    ClassOption,
+    CoresetOption,
+    MainModality,
+    MainOption,
+    ProviderOption,
+    QuietOption,
+    RateOption,
+    RouteName,
+    RouteOption,
+    RunOption,
+    ScaleOption,
+    SeedOption,
+    Sensor,
+    SensorOption,
+)
 
 if TYPE_CHECKING:
-    from ..runtime.bundle import Bundle
     from ..runtime.preprocessing import Preprocessing
 
 app = typer.Typer(
@@ -23,47 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-
-class RouteName(str, Enum):
-    """What is compared with memory banks at inspection."""
-
-    f2f = "f2f"
-    single = "single"
-    dual = "dual"
-
-
-class MainModality(str, Enum):
-    """The sensor that the line has."""
-
-    pc = "pc"
-    rgb = "rgb"
-
-
-class Sensor(str, Enum):
-    """Preprocessing parameters of a kind of sensor."""
-
-    structured_light = "structured-light"
-    kinect = "kinect"
-
-
-RunOption = Annotated[Path, typer.Option("--run", help="Run folder of `cmdiad train`.")]
-RouteOption = Annotated[RouteName, typer.Option(help="f2f, or a baseline: single bank, dual RGB + PC.")]
-MainOption = Annotated[MainModality, typer.Option(help="Main modality: what the line measures.")]
-SensorOption = Annotated[Sensor, typer.Option(help="Preset of the preprocessing parameters.")]
-ScaleOption = Annotated[
-    float | None,
-    typer.Option(help="Metres in one unit of the scans.  [default: 1 for floating point, refused for integers]"),
-]
-RateOption = Annotated[float, typer.Option(min=1e-6, max=0.5, help="Share of good parts that may be called defective.")]
-CoresetOption = Annotated[float, typer.Option(min=1e-4, max=1.0, help="Share of the patches kept in a bank.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-ClassOption = Annotated[
-    list[str] | None, typer.Option("--class", help="Class of the dataset; repeatable.  [default: all]")
-]
-ProviderOption = Annotated[str, typer.Option(help="Execution provider: cpu, cuda, tensorrt or tensorrt-rtx.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 
 
 @app.callback()
@@ -242,44 +215,7 @@ def calibrate(
     print(f"bundle: {target}")
 
 
-@app.command()
-def evaluate(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root in the MVTec 3D-AD layout.")],
-    routes: Annotated[list[RouteName] | None, typer.Option("--route", help="Repeatable.  [default: f2f]")] = None,
-    main: MainOption = MainModality.pc,
-    run: RunOption = Path("runs/latest"),
-    class_names: ClassOption = None,
-    coreset_ratio: CoresetOption = 0.1,
-    provider: ProviderOption = "cpu",
-    seed: SeedOption = 0,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-) -> None:
-    """Calibrate every class on its train/good and score its test, with the exported networks."""
-    import tempfile
-
-    from ..calibration.calibrate import CalibrationSettings
-    from ..calibration.evaluate import evaluate_dataset
-    from ..export.bundles import export_bundle
-    from ..runtime.bundle import open_bundle
-
-    settings = CalibrationSettings(coreset_ratio=coreset_ratio, seed=seed)
-    with tempfile.TemporaryDirectory() as scratch, console.progress_display(quiet or json) as progress:
-        bundles: list[Bundle] = []
-        for route in dict.fromkeys(routes or [RouteName.f2f]):
-            progress("export", len(bundles), len(routes or [RouteName.f2f]), route.value)
-            path = Path(scratch) / route.value
-            export_bundle(run, route.value, main.value, path)
-            bundles.append(open_bundle(path))
-        evaluation = evaluate_dataset(data, class_names or [], bundles, settings, provider, progress)
-    if json:
-        sys.stdout.buffer.write(evaluation.as_json() + b"\n")
-        return
-    headers, rows = evaluation.as_table()
-    console.print_table(headers, rows, numeric=range(3, len(headers)))
-    headers, rows = evaluation.by_defect()
-    print("\nI-AUROC by defect (its parts against the good ones):")
-    console.print_table(headers, rows, numeric=range(2, len(headers)))
+app.command()(evaluate)
 
 
 def _preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Preprocessing:

@@ -1,0 +1,50 @@
+"""Options that several commands of `cmdiad` share."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class RouteName(str, Enum):
+    """What is compared with memory banks at inspection."""
+
+    f2f = "f2f"
+    single = "single"
+    dual = "dual"
+
+
+class MainModality(str, Enum):
+    """The sensor that the line has."""
+
+    pc = "pc"
+    rgb = "rgb"
+
+
+class Sensor(str, Enum):
+    """Preprocessing parameters of a kind of sensor."""
+
+    structured_light = "structured-light"
+    kinect = "kinect"
+
+
+RunOption = Annotated[Path, typer.Option("--run", help="Run folder of `cmdiad train`.")]
+RouteOption = Annotated[RouteName, typer.Option(help="f2f, or a baseline: single bank, dual RGB + PC.")]
+MainOption = Annotated[MainModality, typer.Option(help="Main modality: what the line measures.")]
+SensorOption = Annotated[Sensor, typer.Option(help="Preset of the preprocessing parameters.")]
+ScaleOption = Annotated[
+    float | None,
+    typer.Option(help="Metres in one unit of the scans.  [default: 1 for floating point, refused for integers]"),
+]
+RateOption = Annotated[float, typer.Option(min=1e-6, max=0.5, help="Share of good parts that may be called defective.")]
+CoresetOption = Annotated[float, typer.Option(min=1e-4, max=1.0, help="Share of the patches kept in a bank.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+ClassOption = Annotated[
+    list[str] | None, typer.Option("--class", help="Class of the dataset; repeatable.  [default: all]")
+]
+ProviderOption = Annotated[str, typer.Option(help="Execution provider: cpu, cuda, tensorrt or tensorrt-rtx.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
