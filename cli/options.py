@@ -13,6 +13,8 @@ class RouteName(str, Enum):
     """What is compared with memory banks at inspection."""
 
     f2f = "f2f"
+    f2i = "f2i"
+    i2f = "i2f"
     single = "single"
     dual = "dual"
 
@@ -32,7 +34,7 @@ class Sensor(str, Enum):
 
 
 RunOption = Annotated[Path, typer.Option("--run", help="Run folder of `cmdiad train`.")]
-RouteOption = Annotated[RouteName, typer.Option(help="f2f, or a baseline: single bank, dual RGB + PC.")]
+RouteOption = Annotated[RouteName, typer.Option(help="f2f, f2i or i2f, or a baseline: single bank, dual RGB + PC.")]
 MainOption = Annotated[MainModality, typer.Option(help="Main modality: what the line measures.")]
 SensorOption = Annotated[Sensor, typer.Option(help="Preset of the preprocessing parameters.")]
 ScaleOption = Annotated[

@@ -8,16 +8,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import nn
 
 from ..runtime import features
 from ..runtime.bundle_writing import refuse_to_overwrite, write_bundle
 from ..runtime.errors import UsageError
 from ..runtime.manifest import Manifest, Modality, Network, Route
+from ..runtime.pooling import N_PATCHES, SIZE
 from ..training.extractors.opening import Extractor, open_extractor, weights_digest
-from ..training.f2f import FeatureToFeature, Hallucinator
-from ..training.run import F2F_WEIGHTS, Run, read_run
+from ..training.routes import load_network, one_direction
+from ..training.run import Distillation, Run, read_run, weights_file
 from .graphs import GraphSpec, describe_network, onnx_from_module
 from .parity import check_network
 
@@ -37,7 +37,7 @@ def export_bundle(
 
     Args:
         run_path: a run folder of `cmdiad train`, or `runs/latest`.
-        route: f2f, single or dual.
+        route: f2f, f2i, i2f, single or dual.
         main: the main modality.
         out: the bundle's folder or .cmdiad file.
         product: the bundle's name for what it inspects; None: the run's class, if it has but one.
@@ -69,6 +69,7 @@ def export_bundle(
         preprocessing=run.preprocessing,
         grouping=run.grouping,
         networks=networks,
+        training_statistics=run.training_statistics,
         provenance={
             "training_data_digest": run.data_digest,
             "training_seed": str(run.seed),
@@ -98,33 +99,24 @@ def exported(role: str, module: nn.Module, spec: GraphSpec) -> bytes:
 def route_networks(
     folder: Path, run: Run, route: Route, main: Modality, point: Extractor, image: Extractor
 ) -> dict[str, tuple[nn.Module, GraphSpec, str]]:
-    """The networks that a route needs at inspection: role -> module, inputs and output, architecture."""
-    extractors = {"pc": point, "rgb": image}
-    chosen = extractors[main]
-    networks = {features.EXTRACTOR: (chosen.network, extractor_spec(chosen), chosen.name)}
-    if route == "dual":
-        other = image if main == "pc" else point
-        networks[features.SECOND_EXTRACTOR] = (other.network, extractor_spec(other), other.name)
-    elif route == "f2f":
-        network = load_f2f(folder)
-        dim = (network.xyz_norm if main == "pc" else network.rgb_norm).normalized_shape[0]
-        networks[features.HALLUCINATOR] = (Hallucinator(network, main), hallucinator_spec(dim), "f2f")
-    return networks
-
-
-def load_f2f(folder: Path) -> FeatureToFeature:
-    """The trained F2F network of a run.
+    """The networks that a route needs at inspection: role -> module, inputs and output, architecture.
 
     Raises:
-        UsageError: the run has no weights, or they are not an F2F network's.
+        UsageError: the run did not train this route, or not for this main modality.
     """
-    path = folder / F2F_WEIGHTS
-    if not path.is_file():
-        raise UsageError(f"{path}: the run has no F2F weights: train with --route f2f")
-    weights = load_file(path)
-    network = FeatureToFeature(weights["xyz_norm.weight"].numel(), weights["rgb_norm.weight"].numel())
-    network.load_state_dict(weights)
-    return network.eval()
+    chosen, other = (point, image) if main == "pc" else (image, point)
+    networks = {features.EXTRACTOR: (chosen.network, extractor_spec(chosen), chosen.name)}
+    if route in ("f2f", "f2i", "i2f"):
+        if run.route != route or (route != "f2f" and run.main != main):
+            raise UsageError(
+                f"{folder}: was trained with --route {run.route} --main {run.main}, not for {route} with main "
+                f"{main}: train with --route {route} --main {main}, or give that run with --run"
+            )
+        network = one_direction(load_network(folder / weights_file(route), route), main)
+        networks[features.HALLUCINATOR] = (network, hallucinator_spec(route, network), route)
+    if route in ("dual", "f2i"):
+        networks[features.SECOND_EXTRACTOR] = (other.network, extractor_spec(other), other.name)
+    return networks
 
 
 def extractor_spec(extractor: Extractor) -> GraphSpec:
@@ -141,9 +133,16 @@ def extractor_spec(extractor: Extractor) -> GraphSpec:
     return GraphSpec(inputs, {"groups": {0: "batch"}, "centers": {0: "batch"}}, "tokens")
 
 
-def hallucinator_spec(dim: int) -> GraphSpec:
-    """Input and output of F2F's graph: any number of patches."""
-    sample = torch.randn(2, 100, dim, generator=torch.Generator().manual_seed(0))
+def hallucinator_spec(route: Distillation, network: nn.Module) -> GraphSpec:
+    """Input and output of a route's network; F2F takes any number of patches, the others all 3136."""
+    generator = torch.Generator().manual_seed(0)
+    if route == "i2f":
+        seen = torch.randn(2, 3, SIZE, SIZE, generator=generator) * 0.1
+        return GraphSpec({"input": seen}, {"input": {0: "batch"}}, "hallucination")
+    if route == "f2i":
+        grid = torch.randn(2, N_PATCHES, network.get_parameter("conv1.weight").shape[1], generator=generator)
+        return GraphSpec({"features": grid}, {"features": {0: "batch"}}, "hallucinated_input")
+    sample = torch.randn(2, 100, network.get_parameter("norm.weight").numel(), generator=generator)
     return GraphSpec({"features": sample}, {"features": {0: "batch", 1: "patches"}}, "hallucination")
 
 

@@ -19,7 +19,7 @@ from .pooling import N_PATCHES, PATCH_GRID
 from .scoring import image_score, upsample_blur
 
 MAIN = "main"
-SECOND = {"f2f": "hallucinated", "dual": "other"}
+SECOND = {"f2f": "hallucinated", "f2i": "hallucinated", "i2f": "hallucinated", "dual": "other"}
 FUSION = "fusion.json"
 
 Array = npt.NDArray[np.float32]

@@ -6,8 +6,8 @@ made exactly as its own were.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,8 @@ from .engine import Engine, OnnxEngine
 from .errors import ScanError
 from .grouping import Grouping, group_points
 from .image import network_image
-from .manifest import Manifest, Modality
-from .pooling import PATCH_GRID, foreground_patches, pooling_matrix
+from .manifest import Manifest, Modality, Route
+from .pooling import N_PATCHES, PATCH_GRID, foreground_patches, pooling_matrix
 from .preprocessing import Frame, PreparedScan, prepare, prepare_image, prepare_rgb
 from .timing import StageTimes
 
@@ -67,11 +67,23 @@ class PartFeatures:
         foreground: (3136,) bool, which patches the rows belong to, in order.
         main: (n, D) float32, the main modality's.
         second: (n, E) float32, hallucinated or measured; None for a single bank.
+        image_tokens: (T, D) float32, all of the image's where the main modality is RGB; None for points.
+        hallucinated_input: (3, 224, 224) float32, what F2I gives the missing modality's extractor to see.
     """
 
     foreground: npt.NDArray[np.bool_]
     main: npt.NDArray[np.float32]
     second: npt.NDArray[np.float32] | None
+    image_tokens: npt.NDArray[np.float32] | None = None
+    hallucinated_input: npt.NDArray[np.float32] | None = None
+
+    def grid(self) -> npt.NDArray[np.float32]:
+        """The main modality's features of all patches, (3136, D) float32; zero where there are no points."""
+        if self.image_tokens is not None:
+            return self.image_tokens[token_of_patch(len(self.image_tokens))]
+        features = np.zeros((N_PATCHES, self.main.shape[1]), np.float32)
+        features[self.foreground] = self.main
+        return features
 
 
 def prepare_part(part: Part, manifest: Manifest) -> PreparedPart:
@@ -103,21 +115,12 @@ def modalities(manifest: Manifest) -> set[Modality]:
     return {"pc", "rgb"} if manifest.route == "dual" else {manifest.main}
 
 
-class FeatureExtractor:
-    """A bundle's networks, opened once and run for every part."""
+class FeaturePath:
+    """A route's networks, run for every part, whatever they run on."""
 
-    def __init__(self, bundle: Bundle, provider: str = "cpu", threads: int | None = None) -> None:
-        """Open the engines.
-
-        Raises:
-            EngineError: the provider is not available.
-            BundleError: a network is missing or not valid.
-        """
-        self._manifest = bundle.manifest
-        self._engines: dict[str, Engine] = {
-            role: OnnxEngine(bundle.read(network.file), provider, threads)
-            for role, network in bundle.manifest.networks.items()
-        }
+    def __init__(self, route: Route, main: Modality, grouping: Grouping, engines: Mapping[str, Engine]) -> None:
+        """Args: the route, its main modality, the point extractor's G and M, and the networks by role."""
+        self._route, self._main, self._grouping, self._engines = route, main, grouping, engines
 
     def extract(self, prepared: PreparedPart, times: StageTimes) -> PartFeatures:
         """Features of one prepared part.
@@ -134,19 +137,31 @@ class FeatureExtractor:
             ScanError: too few points are left for a group.
         """
         foreground = foreground_patches(prepared.valid)
-        main = self._measured(self._manifest.main, EXTRACTOR, prepared, foreground, times)
-        return PartFeatures(foreground, main, None)
+        if self._main == "pc":
+            return PartFeatures(foreground, self._point_features(EXTRACTOR, prepared.scan, foreground, times), None)
+        assert prepared.image is not None
+        tokens = image_tokens(prepared.image, self._run(EXTRACTOR, times), times)
+        return PartFeatures(foreground, tokens[token_of_patch(len(tokens))[foreground]], None, tokens)
 
     def complete(self, features: PartFeatures, prepared: PreparedPart, times: StageTimes) -> PartFeatures:
         """Add what the route compares with its second bank, if it has one."""
-        second = None
-        if self._manifest.route == "dual":
-            other: Modality = "rgb" if self._manifest.main == "pc" else "pc"
-            second = self._measured(other, SECOND_EXTRACTOR, prepared, features.foreground, times)
-        elif HALLUCINATOR in self._engines:
+        if self._route == "dual":
+            return replace(features, second=self._other_features(prepared, features.foreground, times))
+        if self._route == "f2f":
             with times.stage("hallucinate"):
-                second = self.hallucinate(features.main)
-        return PartFeatures(features.foreground, features.main, second)
+                return replace(features, second=self.hallucinate(features.main))
+        if self._route == "i2f":
+            main_input = network_input(prepared, self._main)
+            with times.stage("hallucinate"):
+                output = self._engines[HALLUCINATOR].run({"input": main_input[None]})["hallucination"][0]
+            return replace(features, second=output[features.foreground])
+        if self._route == "f2i":
+            with times.stage("hallucinate"):
+                answer = self._engines[HALLUCINATOR].run({"features": features.grid()[None]})
+            seen = answer["hallucinated_input"][0]
+            second = self._features_of_hallucination(seen, prepared, features.foreground, times)
+            return replace(features, second=second, hallucinated_input=seen)
+        return features
 
     def hallucinate(self, main: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """The missing modality's features from the main one's: (n, D) -> (n, E) float32 (paper, F2F)."""
@@ -154,14 +169,35 @@ class FeatureExtractor:
         hallucination: npt.NDArray[np.float32] = output["hallucination"][0]
         return hallucination
 
-    def _measured(
+    def _other_features(
+        self, prepared: PreparedPart, foreground: npt.NDArray[np.bool_], times: StageTimes
+    ) -> npt.NDArray[np.float32]:
+        if self._main == "rgb":
+            return self._point_features(SECOND_EXTRACTOR, prepared.scan, foreground, times)
+        assert prepared.image is not None
+        return image_features(prepared.image, foreground, self._run(SECOND_EXTRACTOR, times), times)
+
+    def _features_of_hallucination(
         self,
-        modality: Modality,
-        role: str,
+        hallucinated_input: npt.NDArray[np.float32],
         prepared: PreparedPart,
         foreground: npt.NDArray[np.bool_],
         times: StageTimes,
     ) -> npt.NDArray[np.float32]:
+        """F2I's image as it is, or its map of points where the image shows part, through the other extractor."""
+        if self._main == "rgb":
+            scan = hallucinated_scan(hallucinated_input, prepared)
+            return self._point_features(SECOND_EXTRACTOR, scan, foreground, times)
+        tokens = self._run(SECOND_EXTRACTOR, times)({"image": hallucinated_input[None]})[0]
+        return tokens[token_of_patch(len(tokens))[foreground]]
+
+    def _point_features(
+        self, role: str, scan: PreparedScan | None, foreground: npt.NDArray[np.bool_], times: StageTimes
+    ) -> npt.NDArray[np.float32]:
+        assert scan is not None
+        return point_features(scan, foreground, self._grouping, self._run(role, times), times)
+
+    def _run(self, role: str, times: StageTimes) -> RunNetwork:
         engine = self._engines[role]
 
         def run(inputs: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
@@ -169,11 +205,43 @@ class FeatureExtractor:
                 tokens: npt.NDArray[np.float32] = engine.run(inputs)["tokens"]
             return tokens
 
-        if modality == "rgb":
-            assert prepared.image is not None
-            return image_features(prepared.image, foreground, run, times)
-        assert prepared.scan is not None
-        return point_features(prepared.scan, foreground, self._manifest.grouping, run, times)
+        return run
+
+
+class FeatureExtractor(FeaturePath):
+    """A bundle's networks, opened once."""
+
+    def __init__(self, bundle: Bundle, provider: str = "cpu", threads: int | None = None) -> None:
+        """Open the engines.
+
+        Raises:
+            EngineError: the provider is not available.
+            BundleError: a network is missing or not valid.
+        """
+        manifest = bundle.manifest
+        engines = {
+            role: OnnxEngine(bundle.read(network.file), provider, threads)
+            for role, network in manifest.networks.items()
+        }
+        super().__init__(manifest.route, manifest.main, manifest.grouping, engines)
+
+
+def network_input(prepared: PreparedPart, modality: Modality) -> npt.NDArray[np.float32]:
+    """What one sensor saw, as I2F takes it: (3, 224, 224) float32, the background zeroed.
+
+    Points are x, y and z in metres; an image is black in the background before it is normalized.
+    """
+    if modality == "rgb":
+        assert prepared.image is not None
+        return network_image(prepared.image)
+    assert prepared.scan is not None
+    return np.ascontiguousarray(prepared.scan.points.transpose(2, 0, 1))
+
+
+def hallucinated_scan(points_3hw: npt.NDArray[np.float32], prepared: PreparedPart) -> PreparedScan:
+    """F2I's map of points as a scan: measured wherever the image shows part, and nowhere else."""
+    points = np.where(prepared.valid[..., None], points_3hw.transpose(1, 2, 0), np.float32(0))
+    return PreparedScan(points, prepared.valid, prepared.kept, prepared.frame)
 
 
 RunNetwork = Callable[[dict[str, npt.NDArray[np.float32]]], npt.NDArray[np.float32]]
@@ -217,10 +285,15 @@ def image_features(
         run: the network: image (1, 3, 224, 224) to tokens (1, 784, D).
         times: where the time is booked.
     """
-    with times.stage("group"):
-        network_input = network_image(image)[None]
-    tokens = run({"image": network_input})[0]
+    tokens = image_tokens(image, run, times)
     return tokens[token_of_patch(len(tokens))[foreground]]
+
+
+def image_tokens(image: npt.NDArray[np.uint8], run: RunNetwork, times: StageTimes) -> npt.NDArray[np.float32]:
+    """All patch tokens of an image, (784, D) float32, row by row; arguments as of `image_features`."""
+    with times.stage("group"):
+        seen = network_image(image)[None]
+    return run({"image": seen})[0]
 
 
 def token_of_patch(n_tokens: int) -> npt.NDArray[np.int64]:

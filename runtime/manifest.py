@@ -17,9 +17,10 @@ NAME = "manifest.json"
 _ZERO_DIGEST = "0" * 64
 _MAX_BYTES = 4 << 20
 
-Route = Literal["f2f", "single", "dual"]
+Route = Literal["f2f", "f2i", "i2f", "single", "dual"]
 Modality = Literal["pc", "rgb"]
 Metric = Literal["l2", "l1", "cosine"]
+Normalization = Literal["paper", "reference"]
 
 
 class Tensor(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,13 +52,37 @@ class Bank(msgspec.Struct, frozen=True, kw_only=True):
     feature_std: float
 
 
+class Statistics(msgspec.Struct, frozen=True, kw_only=True):
+    """Mean and standard deviation over all values of one modality's real features on the training scans.
+
+    Every patch counts, those without points with their features of zero, as in the published implementation.
+    """
+
+    mean: float
+    std: float
+
+
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What `cmdiad calibrate` learned from normal scans, besides the banks."""
+    """What `cmdiad calibrate` learned from normal scans, besides the banks, and how it was asked to.
+
+    Attributes:
+        normalization: paper: every bank has its own features' statistics. reference: both banks have the mean of
+            the points' and the standard deviation of the image's training features, as the published code has it.
+        projection_eps: of the sparse random projection the coreset was selected in.
+        n_neighbors: next neighbors in the re-weighting of the image score.
+        nu: of the one-class SVMs.
+        svm_iterations: passes of their descent.
+    """
 
     n_scans: int
     data_digest: str
     seed: int
     coreset_ratio: float
+    normalization: Normalization = "paper"
+    projection_eps: float = 0.9
+    n_neighbors: int = 2
+    nu: float = 0.5
+    svm_iterations: int = 1000
     threshold: Threshold
     pixel_threshold: Threshold
 
@@ -74,6 +99,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     preprocessing: Preprocessing
     grouping: Grouping
     networks: dict[str, Network]
+    training_statistics: dict[Modality, Statistics] = {}
     banks: dict[str, Bank] = {}
     calibration: Calibration | None = None
     metrics: dict[str, float] = {}

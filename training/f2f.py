@@ -9,6 +9,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..runtime.manifest import Modality
+
 HIDDEN_RATIO = 2.5
 
 
@@ -63,7 +65,7 @@ class FeatureToFeature(nn.Module):
 class Hallucinator(nn.Module):
     """One direction of F2F on its own, as it is exported: features (B, P, D) -> hallucination (B, P, E)."""
 
-    def __init__(self, network: FeatureToFeature, main: str) -> None:
+    def __init__(self, network: FeatureToFeature, main: Modality) -> None:
         super().__init__()
         self.norm = network.xyz_norm if main == "pc" else network.rgb_norm
         self.mlp = network.xyz_mlp if main == "pc" else network.rgb_mlp

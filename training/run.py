@@ -10,18 +10,24 @@ import msgspec
 from ..runtime.atomic import atomic_write_bytes
 from ..runtime.errors import UsageError
 from ..runtime.grouping import Grouping
+from ..runtime.manifest import Modality, Statistics
 from ..runtime.preprocessing import Preprocessing
 
 RUNS = Path("runs")
 LATEST = "latest"
 CONFIG = "run.json"
-F2F_WEIGHTS = "f2f.safetensors"
+
+Distillation = Literal["f2f", "f2i", "i2f"]
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings and provenance of one training run."""
+    """The settings and provenance of one training run.
 
-    route: Literal["f2f"]
+    `main` is the modality that F2I or I2F hallucinates from; F2F is trained in both directions whatever it says.
+    """
+
+    route: Distillation
+    main: Modality
     point_extractor: str
     image_extractor: str
     grouping: Grouping
@@ -34,6 +40,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int
     learning_rate: float
     final_loss: float
+    training_statistics: dict[Modality, Statistics] = {}
     versions: dict[str, str]
 
 
@@ -55,6 +62,11 @@ def read_run(path: Path) -> tuple[Path, Run]:
         raise UsageError(f"{path}: no finished training run is here: run `cmdiad train DATA` first") from cause
     except msgspec.MsgspecError as cause:
         raise UsageError(f"{folder / CONFIG}: not a run of this version ({cause}): train again") from cause
+
+
+def weights_file(route: Distillation) -> str:
+    """The name of a run's weights."""
+    return f"{route}.safetensors"
 
 
 def resolve_run(path: Path) -> Path:

@@ -22,7 +22,7 @@ from ..runtime.preprocessing import STRUCTURED_LIGHT, Preprocessing
 from .extractors.opening import open_extractor
 from .f2f import FeatureToFeature, distillation_loss
 from .paired_features import PairedFeatures, cache_paired_features
-from .run import F2F_WEIGHTS, RUNS, Run, mark_latest, write_run
+from .run import RUNS, Run, mark_latest, weights_file, write_run
 
 WARMUP_EPOCHS = 10
 LOG = "training.csv"
@@ -82,13 +82,14 @@ def train_f2f(
         lambda done, total: progress("features", done, total, ""),
     )
     network, log = fit(features, settings, progress)
-    atomic_write_bytes(folder / F2F_WEIGHTS, _encode_weights(network))
+    atomic_write_bytes(folder / weights_file("f2f"), _encode_weights(network))
     atomic_write_bytes(folder / LOG, _encode_log(log))
     assert point.grouping is not None
     write_run(
         folder,
         Run(
             route="f2f",
+            main="pc",
             point_extractor=point.name,
             image_extractor=image.name,
             grouping=point.grouping,

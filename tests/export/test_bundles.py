@@ -53,7 +53,7 @@ def test_nothing_of_this_machine_is_in_the_graphs(exported_bundle):
 def test_batch_and_patches_are_free():
     torch.manual_seed(0)
     network = Hallucinator(FeatureToFeature(24, 16), "pc").eval()
-    engine = OnnxEngine(onnx_from_module(network, hallucinator_spec(24)))
+    engine = OnnxEngine(onnx_from_module(network, hallucinator_spec("f2f", network)))
     for shape in ((1, 1, 24), (1, 1250, 24), (3, 7, 24)):
         features = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         expected = network(torch.from_numpy(features)).detach().numpy()
@@ -63,7 +63,7 @@ def test_batch_and_patches_are_free():
 def test_a_perturbed_weight_is_caught():
     torch.manual_seed(0)
     network = Hallucinator(FeatureToFeature(24, 16), "pc").eval()
-    spec = hallucinator_spec(24)
+    spec = hallucinator_spec("f2f", network)
     model = onnx_from_module(network, spec)
     assert check_network("hallucinator", network, spec, model) < 1e-5
     with torch.no_grad():
@@ -73,8 +73,8 @@ def test_a_perturbed_weight_is_caught():
 
 
 def test_a_graph_describes_itself():
-    spec = hallucinator_spec(24)
     network = Hallucinator(FeatureToFeature(24, 16), "pc")
+    spec = hallucinator_spec("f2f", network)
     entry = describe_network(onnx_from_module(network, spec), "hallucinator.onnx", "f2f")
     assert entry.parameters == sum(value.numel() for value in network.parameters())
     assert [(t.name, t.shape, t.dtype) for t in entry.inputs] == [("features", ["batch", "patches", 24], "float32")]

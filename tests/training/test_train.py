@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import ScanError, UsageError
-from cmdiad.training.run import F2F_WEIGHTS, mark_latest, read_run
+from cmdiad.training.run import mark_latest, read_run, weights_file
 from cmdiad.training.train import LOG, TrainingSettings, train_f2f
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, seed=1)
@@ -29,7 +29,7 @@ def test_the_loss_falls_and_the_run_records_it(trained_run):
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(trained_run, synth_data, tmp_path):
     again = train_f2f(synth_data, [], SETTINGS, tmp_path / "again", silent)
     other = train_f2f(synth_data, [], dataclasses.replace(SETTINGS, seed=2), tmp_path / "other", silent)
-    weights = [(folder / F2F_WEIGHTS).read_bytes() for folder in (trained_run, again, other)]
+    weights = [(folder / weights_file("f2f")).read_bytes() for folder in (trained_run, again, other)]
     assert weights[0] == weights[1] != weights[2]
 
 
