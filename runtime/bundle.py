@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import zipfile
 from collections.abc import Iterator
@@ -64,6 +65,8 @@ class FolderStore:
         path = self._root / name
         if not path.is_file():
             raise KeyError(name)
+        if not path.resolve().is_relative_to(self._root.resolve()):
+            raise BundleError(f"{self._root}: {name} is a link that leads outside the bundle: do not use it")
         return path, 0
 
 
@@ -73,10 +76,15 @@ class ZipStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         with zipfile.ZipFile(path) as archive:
-            self._members = {item.filename: item for item in archive.infolist()}
-            for item in self._members.values():
-                if item.compress_type != zipfile.ZIP_STORED or item.file_size != item.compress_size:
-                    raise BundleError(f"{path}: {item.filename} is compressed, a bundle's files never are")
+            items = archive.infolist()
+        self._members = {item.filename: item for item in items}
+        for item in items:
+            if item.compress_type != zipfile.ZIP_STORED or item.file_size != item.compress_size:
+                raise BundleError(f"{path}: {item.filename} is compressed, a bundle's files never are")
+        if len(self._members) < len(items):
+            raise BundleError(f"{path}: two members have the same name: get the bundle again")
+        if sum(item.file_size for item in items) > path.stat().st_size:
+            raise BundleError(f"{path}: its members overlap, so that it would grow when read: do not use it")
 
     def open(self, name: str) -> BinaryIO:
         """See `Store`."""
@@ -115,7 +123,7 @@ class Bundle:
         Raises:
             BundleError: the manifest does not name it, or it is not there.
         """
-        with self._opened(name) as (stream, size):
+        with self.opened(name) as (stream, size):
             return stream.read(size)
 
     def array(self, name: str) -> npt.NDArray[Any]:
@@ -124,7 +132,7 @@ class Bundle:
         Raises:
             BundleError: it is not a plain array.
         """
-        with self._opened(name) as (stream, size):
+        with self.opened(name) as (stream, size):
             begin = stream.tell()
             try:
                 version = np.lib.format.read_magic(stream)
@@ -135,8 +143,8 @@ class Bundle:
             except ValueError as cause:
                 raise BundleError(f"{self.path}: {name} is not an array ({cause})") from cause
             offset = stream.tell()
-            length = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-            if dtype.hasobject or fortran or begin + size != offset + length:
+            length = math.prod(shape) * dtype.itemsize
+            if dtype.hasobject or fortran or min(shape, default=0) < 0 or begin + size != offset + length:
                 raise BundleError(f"{self.path}: {name} is not a plain array of its own size")
         if length == 0:
             return np.zeros(shape, dtype)
@@ -144,7 +152,12 @@ class Bundle:
         return np.memmap(file, dtype, "r", offset, shape)
 
     @contextmanager
-    def _opened(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
+    def opened(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
+        """A file that the manifest names, for reading its next `size` bytes: (stream, size).
+
+        Raises:
+            BundleError: the manifest does not name it.
+        """
         if name not in self.manifest.files:
             raise BundleError(f"{self.path}: the manifest names no file {name!r}: export the bundle again")
         with self.store.open(name) as stream:
@@ -186,11 +199,17 @@ def open_bundle(path: str | Path) -> Bundle:
 def file_digest(stream: BinaryIO, size: int) -> str:
     """SHA-256 of the next `size` bytes, in hex."""
     digest = hashlib.sha256()
+    for piece in chunks(stream, size):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def chunks(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    """The next `size` bytes, at most a mebibyte at a time; fewer where the stream ends before."""
     left = size
     while left > 0 and (block := stream.read(min(left, _CHUNK))):
-        digest.update(block)
+        yield block
         left -= len(block)
-    return digest.hexdigest()
 
 
 def check_archive(path: Path) -> None:
@@ -215,6 +234,7 @@ def _open_store(path: Path) -> Store:
         return FolderStore(path)
     try:
         check_archive(path)
+        _check_directory(path)
         return ZipStore(path)
     except (zipfile.BadZipFile, OSError, NotImplementedError) as cause:
         raise BundleError(
@@ -222,13 +242,24 @@ def _open_store(path: Path) -> Store:
         ) from cause
 
 
+def _check_directory(path: Path) -> None:
+    """Bound the archive's table of contents before it is read: its end record lies before the 64-byte comment."""
+    with path.open("rb") as stream:
+        stream.seek(max(stream.seek(0, io.SEEK_END) - 64 - 22, 0))
+        record = stream.read(22)
+    if record[:4] == b"PK\x05\x06" and int.from_bytes(record[12:16], "little") > manifest_format.MAX_BYTES:
+        raise BundleError(f"{path}: its table of contents is larger than a bundle's ever is: do not use it")
+
+
 def _read_manifest(path: Path, store: Store) -> Manifest:
     try:
         size = store.size(manifest_format.NAME)
         with store.open(manifest_format.NAME) as stream:
-            raw = stream.read(min(size, 64 << 20))
+            raw = stream.read(min(size, manifest_format.MAX_BYTES + 1))
     except KeyError as cause:
         raise BundleError(f"{path}: there is no {manifest_format.NAME}: this is not a bundle") from cause
+    except OSError as cause:
+        raise BundleError(f"{path}: {manifest_format.NAME} cannot be read: {cause.strerror or cause}") from cause
     return manifest_format.decode(raw, str(path))
 
 
@@ -247,5 +278,7 @@ def _check_file(path: Path, store: Store, name: str, digest: str) -> None:
             actual = file_digest(stream, size)
     except KeyError as cause:
         raise BundleError(f"{path}: {name} is missing: get the bundle again") from cause
+    except OSError as cause:
+        raise BundleError(f"{path}: {name} cannot be read: {cause.strerror or cause}") from cause
     if actual != digest:
         raise BundleError(f"{path}: {name} was changed after it was written: get the bundle again")

@@ -15,7 +15,7 @@ from .threshold import Threshold
 FORMAT_VERSION = 1
 NAME = "manifest.json"
 _ZERO_DIGEST = "0" * 64
-_MAX_BYTES = 4 << 20
+MAX_BYTES = 4 << 20
 
 Route = Literal["f2f", "f2i", "i2f", "single", "dual"]
 Modality = Literal["pc", "rgb"]
@@ -121,11 +121,11 @@ def decode(raw: bytes, where: str) -> Manifest:
     Raises:
         BundleError: the bytes were changed, are no manifest, or are of another format version.
     """
-    if len(raw) > _MAX_BYTES:
-        raise BundleError(f"{where}: {NAME} has {len(raw)} bytes, a manifest never does: get the bundle again")
+    if len(raw) > MAX_BYTES:
+        raise BundleError(f"{where}: {NAME} has more than {MAX_BYTES} bytes, as no manifest has: get the bundle again")
     try:
         version = msgspec.json.decode(raw, type=_Version).format_version
-    except (msgspec.MsgspecError, UnicodeDecodeError) as cause:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise BundleError(f"{where}: {NAME} is not a manifest ({cause}): get the bundle again") from cause
     if version != FORMAT_VERSION:
         age = "newer" if version > FORMAT_VERSION else "older"
@@ -135,7 +135,7 @@ def decode(raw: bytes, where: str) -> Manifest:
         )
     try:
         manifest = msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as cause:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise BundleError(f"{where}: {NAME} is not as it was written ({cause}): get the bundle again") from cause
     if encode(manifest) != raw:
         raise BundleError(f"{where}: {NAME} was changed after it was written: get the bundle again")
