@@ -20,6 +20,7 @@ from ..runtime.decision import FUSION, MAIN, SECOND, BankMatch, Decision, Normal
 from ..runtime.errors import UsageError, naming_scan
 from ..runtime.features import FeatureExtractor, PartFeatures, prepare_part
 from ..runtime.fusion import encode_fusion
+from ..runtime.golden import add_golden
 from ..runtime.inspector import read_part
 from ..runtime.manifest import Manifest, Metric
 from ..runtime.pooling import N_PATCHES
@@ -56,10 +57,11 @@ class Side:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The outcome of a calibration, before it is written."""
+    """The outcome of a calibration, before it is written; `scores` are the normal scans', left out of the banks."""
 
     decision: Decision
     calibration: manifest_format.Calibration
+    scores: npt.NDArray[np.float64]
 
 
 def calibrate_bundle(
@@ -71,8 +73,9 @@ def calibrate_bundle(
     product: str | None = None,
     preprocessing: Preprocessing | None = None,
     progress: Progress = lambda *_: None,
+    defective: Path | None = None,
 ) -> Manifest:
-    """Calibrate a bundle on normal scans and write it.
+    """Calibrate a bundle on normal scans and write it, with golden scans that `cmdiad-rt selftest` repeats.
 
     Args:
         bundle: an exported bundle, calibrated before or not.
@@ -83,6 +86,7 @@ def calibrate_bundle(
         product: a new name for what the bundle inspects; None: unchanged.
         preprocessing: the parameters of another sensor; None: unchanged.
         progress: called with (stage, done, all, remark).
+        defective: a scan with a defect, to be one of the golden scans; None: the normal scan that scored highest.
 
     Returns:
         The manifest as written.
@@ -110,7 +114,15 @@ def calibrate_bundle(
             **{f"version_{name}": version(name) for name in ("numpy", "scipy", "scikit-learn")},
         },
     )
-    return rewrite_bundle(bundle, out, manifest, contents)
+    rewrite_bundle(bundle, out, manifest, contents)
+    return add_golden(out, golden_scans(scans, calibrated.scores, defective), provider)
+
+
+def golden_scans(scans: Sequence[Path], scores: npt.NDArray[np.float64], defective: Path | None) -> dict[str, Path]:
+    """The scans to record in the bundle: the normal one of median score, and the defective or highest-scoring one."""
+    order = np.argsort(scores, kind="stable")
+    normal, highest = scans[int(order[len(order) // 2])], scans[int(order[-1])]
+    return {"normal": normal, **({"highest": highest} if defective is None else {"defective": defective})}
 
 
 def extract_features(
@@ -185,15 +197,16 @@ def combine(
         decision = Decision(main.bank, second.bank, fit_fusion(scores, pixels, seed=settings.seed))
     decided = [decision.decide(foreground, pair) for foreground, pair in zip(foregrounds, pairs, strict=True)]
     rate = settings.false_reject_rate
+    scores = np.array([score for score, _ in decided])
     calibration = manifest_format.Calibration(
         n_scans=len(pairs),
         data_digest=digest,
         seed=settings.seed,
         coreset_ratio=settings.coreset_ratio,
-        threshold=threshold_from_good(np.array([score for score, _ in decided]), rate),
+        threshold=threshold_from_good(scores, rate),
         pixel_threshold=threshold_from_good(np.array([float(each.max()) for _, each in decided]), rate),
     )
-    return Calibrated(decision, calibration)
+    return Calibrated(decision, calibration, scores)
 
 
 def patchless_features(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
+from .selftest import selftest
 
 if TYPE_CHECKING:
     from ..runtime.batch import Result
@@ -83,6 +84,9 @@ def infer(
         sys.exit(ScanError.exit_code)
     if fail_on_defect and report.defects:
         sys.exit(DEFECT_FOUND)
+
+
+app.command()(selftest)
 
 
 class _Report:

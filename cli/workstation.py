@@ -191,6 +191,10 @@ def calibrate(
     metres_per_unit: Annotated[
         float | None, typer.Option(help="Metres in one unit of the scans.  [default: as trained]")
     ] = None,
+    defective: Annotated[
+        Path | None,
+        typer.Option(help="A scan with a defect, for `cmdiad-rt selftest`.  [default: the highest-scoring normal one]"),
+    ] = None,
     provider: ProviderOption = "cpu",
     seed: SeedOption = 0,
     quiet: QuietOption = False,
@@ -206,7 +210,7 @@ def calibrate(
     settings = CalibrationSettings(false_reject_rate=false_reject_rate, coreset_ratio=coreset_ratio, seed=seed)
     with console.progress_display(quiet) as progress:
         manifest = calibrate_bundle(
-            source, find_scans(scans), settings, target, provider, product, preprocessing, progress
+            source, find_scans(scans), settings, target, provider, product, preprocessing, progress, defective
         )
     assert manifest.calibration is not None
     for role, bank in manifest.banks.items():

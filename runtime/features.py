@@ -6,14 +6,16 @@ made exactly as its own were.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from .bundle import Bundle
-from .engine import Engine, OnnxEngine
+from .engine import Engine
+from .engine_opening import ObservedEngine, Observer, open_engine
 from .errors import ScanError
 from .grouping import Grouping, group_points
 from .image import network_image
@@ -122,6 +124,16 @@ class FeaturePath:
         """Args: the route, its main modality, the point extractor's G and M, and the networks by role."""
         self._route, self._main, self._grouping, self._engines = route, main, grouping, engines
 
+    @contextmanager
+    def observed(self, observer: Observer) -> Iterator[None]:
+        """Show an observer what goes into and comes out of every network while the block runs."""
+        engines = self._engines
+        self._engines = {role: ObservedEngine(role, engine, observer) for role, engine in engines.items()}
+        try:
+            yield
+        finally:
+            self._engines = engines
+
     def extract(self, prepared: PreparedPart, times: StageTimes) -> PartFeatures:
         """Features of one prepared part.
 
@@ -219,10 +231,7 @@ class FeatureExtractor(FeaturePath):
             BundleError: a network is missing or not valid.
         """
         manifest = bundle.manifest
-        engines = {
-            role: OnnxEngine(bundle.read(network.file), provider, threads)
-            for role, network in manifest.networks.items()
-        }
+        engines = {role: open_engine(bundle, role, provider, threads) for role in manifest.networks}
         super().__init__(manifest.route, manifest.main, manifest.grouping, engines)
 
 

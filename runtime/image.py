@@ -51,17 +51,27 @@ def read_rgb(path: str | Path) -> npt.NDArray[np.uint8]:
     path = Path(path)
     data = read_bounded(path)
     try:
-        return _decode(data)
+        return decode_rgb(data)
     except ScanError as error:
         raise ScanError(f"{path}: {error}") from error
+
+
+def decode_rgb(data: bytes) -> npt.NDArray[np.uint8]:
+    """Decode a file's bytes, as `read_rgb`.
+
+    Raises:
+        ScanError: as `read_rgb`, about the content alone.
+    """
+    try:
+        return _decode(data)
     except UnidentifiedImageError as error:
-        raise ScanError(f"{path}: is no image: PNG, JPEG, TIFF and BMP are read") from error
+        raise ScanError("is no image: PNG, JPEG, TIFF and BMP are read") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ScanError(f"{path}: has more than the {MAX_PIXELS} pixels that are read") from error
+        raise ScanError(f"has more than the {MAX_PIXELS} pixels that are read") from error
     except MemoryError as error:
-        raise ScanError(f"{path}: is too large for this machine's memory") from error
+        raise ScanError("is too large for this machine's memory") from error
     except _DAMAGE as error:
-        raise ScanError(f"{path}: is a damaged or truncated image: record or copy it again") from error
+        raise ScanError("is a damaged or truncated image: record or copy it again") from error
 
 
 def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 
 from .bundle import Bundle, find_bundle, open_bundle
 from .decision import Decision
+from .engine_opening import Observer
 from .errors import BundleError, naming_scan
 from .features import FeatureExtractor, Part, modalities, prepare_part
 from .image import read_rgb
@@ -128,6 +130,10 @@ class Inspector:
             valid=prepared.kept,
             seconds=times.seconds,
         )
+
+    def observed(self, observer: Observer) -> AbstractContextManager[None]:
+        """Show an observer what goes into and comes out of every network while the block runs."""
+        return self._features.observed(observer)
 
 
 def read_part(path: Path, manifest: Manifest) -> Part:

@@ -39,8 +39,11 @@ def test_banks_have_the_asked_size_and_the_patchless_row(calibrated_bundle, scan
 
 def test_the_same_seed_gives_the_same_bytes(calibrated_bundle, exported_bundle, scans, tmp_path):
     calibrate_bundle(open_bundle(exported_bundle), scans, SETTINGS, tmp_path / "again")
-    ours = sorted(path.name for path in calibrated_bundle.iterdir())
-    assert ours == sorted(path.name for path in (tmp_path / "again").iterdir())
+    ours, again = (
+        sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
+        for root in (calibrated_bundle, tmp_path / "again")
+    )
+    assert ours == again
     for name in ours:
         assert (calibrated_bundle / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
 

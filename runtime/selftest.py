@@ -1,0 +1,171 @@
+"""Repeat a bundle's golden scans on this machine and compare every stage with what was recorded.
+
+This is how a line knows, before the first part, that its GPU, driver and engine give what was validated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .bundle import Bundle
+from .errors import UsageError
+from .golden import MAP, Golden, GoldenCase, GoldenTensor, choose_elements, read_case, read_golden, replay
+from .inspector import Inspector
+
+SCORE = "score"
+VERDICT = "verdict"
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The largest difference allowed, as a share of the recorded tensor's largest value (or of the score).
+
+    Attributes:
+        tensors: of what goes into and comes out of the networks.
+        map: of the anomaly map.
+        score: of the score.
+    """
+
+    tensors: float
+    map: float
+    score: float
+
+
+TOLERANCES: Mapping[str, Tolerance] = {
+    "fp32": Tolerance(tensors=1e-3, map=1e-3, score=1e-3),
+    "fp16": Tolerance(tensors=1e-2, map=2e-2, score=1e-2),
+    "bf16": Tolerance(tensors=5e-2, map=5e-2, score=5e-2),
+    "int8": Tolerance(tensors=5e-2, map=5e-2, score=5e-2),
+}
+"""Room for another order of summation and rounding on another device; not yet confirmed on a GPU."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One stage of one golden scan.
+
+    Attributes:
+        case: the golden scan.
+        stage: a tensor's name, `map`, `score` or `verdict`.
+        difference: relative to the recorded value's scale; None where the stage is not seen or not a number.
+        tolerance: the largest difference that passes.
+        passed: whether it does.
+        remark: what else to know.
+    """
+
+    case: str
+    stage: str
+    difference: float | None
+    tolerance: float
+    passed: bool
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class SelftestReport:
+    """The outcome on one provider."""
+
+    bundle: str
+    product: str
+    precision: str
+    provider: str
+    recorded_on: str
+    comparisons: list[Comparison]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every stage of every golden scan did."""
+        return all(each.passed for each in self.comparisons)
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented object of `selftest --json`."""
+        return {"passed": self.passed, **asdict(self)}
+
+
+def run_selftest(bundle: Bundle, provider: str = "cpu", threads: int | None = None) -> SelftestReport:
+    """Repeat the golden scans of a bundle.
+
+    Args:
+        bundle: verified and calibrated.
+        provider: what runs the networks.
+        threads: CPU threads of the networks; None: all this process may use.
+
+    Raises:
+        BundleError: the bundle has no golden scans, or is not calibrated.
+        EngineError: the provider is not available.
+        ScanError: preprocessing on this machine leaves nothing of a golden scan.
+        UsageError: no tolerance is known for the bundle's precision.
+    """
+    tolerance = tolerance_of(bundle.manifest.precision)
+    golden = read_golden(bundle)
+    inspector = Inspector(bundle, provider, threads)
+    return SelftestReport(
+        bundle=str(bundle.path),
+        product=bundle.manifest.product,
+        precision=bundle.manifest.precision,
+        provider=provider,
+        recorded_on=golden.provider,
+        comparisons=list(_compare_all(bundle, golden, inspector, tolerance)),
+    )
+
+
+def tolerance_of(precision: str) -> Tolerance:
+    """What is allowed for a bundle's precision.
+
+    Raises:
+        UsageError: the precision is not known.
+    """
+    if precision not in TOLERANCES:
+        raise UsageError(f"no tolerance is stated for precision {precision!r}: known are {', '.join(TOLERANCES)}")
+    return TOLERANCES[precision]
+
+
+def _compare_all(bundle: Bundle, golden: Golden, inspector: Inspector, tolerance: Tolerance) -> Iterator[Comparison]:
+    for case in golden.cases:
+        inspection, tensors = replay(inspector, read_case(bundle, case))
+        for entry in case.tensors:
+            allowed = tolerance.map if entry.name == MAP else tolerance.tensors
+            yield compare_tensor(case.name, entry, bundle.array(entry.file), tensors.get(entry.name), allowed)
+        yield _compare_score(case, inspection.score, tolerance.score)
+        yield _compare_verdict(case, inspection.is_defect)
+
+
+def compare_tensor(
+    case: str,
+    entry: GoldenTensor,
+    recorded: npt.NDArray[np.float32],
+    actual: npt.NDArray[np.float32] | None,
+    allowed: float,
+) -> Comparison:
+    """The largest difference of the recorded elements, as a share of the tensor's largest recorded value.
+
+    A tensor that this provider does not show, because it runs several networks as one, is passed over: what
+    depends on it is compared further down.
+    """
+    if actual is None:
+        return Comparison(case, entry.name, None, allowed, True, "not seen on this provider")
+    if actual.shape != entry.shape:
+        return Comparison(case, entry.name, None, allowed, False, f"shape {actual.shape}, recorded {entry.shape}")
+    difference = np.abs(choose_elements(actual).astype(np.float64) - recorded)
+    if not np.isfinite(difference).all():
+        return Comparison(case, entry.name, None, allowed, False, "not a finite number")
+    share = float(difference.max(initial=0)) / max(entry.scale, np.finfo(np.float32).tiny)
+    return Comparison(case, entry.name, share, allowed, share <= allowed)
+
+
+def _compare_score(case: GoldenCase, score: float, allowed: float) -> Comparison:
+    share = abs(score - case.score) / max(abs(case.score), np.finfo(np.float32).tiny)
+    remark = f"{score:.6g}, recorded {case.score:.6g}"
+    return Comparison(case.name, SCORE, share if np.isfinite(share) else None, allowed, share <= allowed, remark)
+
+
+def _compare_verdict(case: GoldenCase, is_defect: bool) -> Comparison:
+    words = {True: "defect", False: "good"}
+    same = is_defect == case.is_defect
+    remark = words[is_defect] if same else f"{words[is_defect]}, recorded {words[case.is_defect]}"
+    return Comparison(case.name, VERDICT, float(not same), 0.0, same, remark)
