@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ def run(app: typer.Typer, name: str) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         app(arguments, prog_name=name)

@@ -48,5 +48,10 @@ QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")
 ClassOption = Annotated[
     list[str] | None, typer.Option("--class", help="Class of the dataset; repeatable.  [default: all]")
 ]
+PointExtractorOption = Annotated[str, typer.Option(help="embedded, point-mae or point-bert.")]
+ImageExtractorOption = Annotated[str, typer.Option(help="embedded, or a ViT of timm: vit_base_patch8_224.dino.")]
+CheckpointOption = Annotated[
+    str | None, typer.Option(help="Weights file, or random:SEED.  [default: found by `cmdiad weights path`]")
+]
 ProviderOption = Annotated[str, typer.Option(help="Execution provider: cpu, cuda, tensorrt or tensorrt-rtx.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]

@@ -10,10 +10,13 @@ import typer
 from . import console
 from .evaluate import evaluate
 from .options import (
+    CheckpointOption,
     ClassOption,
     CoresetOption,
+    ImageExtractorOption,
     MainModality,
     MainOption,
+    PointExtractorOption,
     ProviderOption,
     QuietOption,
     RateOption,
@@ -123,6 +126,10 @@ def train(
     route: Annotated[str, typer.Option(help="Distillation route: f2f.")] = "f2f",
     class_names: ClassOption = None,
     out: Annotated[Path | None, typer.Option(help="Run folder.  [default: a new one under runs/]")] = None,
+    point_extractor: PointExtractorOption = "embedded",
+    image_extractor: ImageExtractorOption = "embedded",
+    point_checkpoint: CheckpointOption = None,
+    image_checkpoint: CheckpointOption = None,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training scans.")] = 100,
     batch_size: Annotated[int, typer.Option(min=1, help="Scans in a step.")] = 32,
     learning_rate: Annotated[float, typer.Option(min=0.0, help="After 10 epochs of warm-up.")] = 5e-4,
@@ -139,6 +146,10 @@ def train(
     from ..training.train import TrainingSettings, train_f2f
 
     settings = TrainingSettings(
+        point_extractor=point_extractor,
+        image_extractor=image_extractor,
+        point_checkpoint=point_checkpoint,
+        image_checkpoint=image_checkpoint,
         preprocessing=_preprocessing(sensor, metres_per_unit),
         epochs=epochs,
         batch_size=batch_size,

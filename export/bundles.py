@@ -15,7 +15,7 @@ from ..runtime.bundle_writing import refuse_to_overwrite, write_bundle
 from ..runtime.errors import UsageError
 from ..runtime.manifest import Manifest, Modality, Network, Route
 from ..runtime.pooling import N_PATCHES, SIZE
-from ..training.extractors.opening import Extractor, open_extractor, weights_digest
+from ..training.extractors.opening import RANDOM, Extractor, reopen_extractor, weights_digest
 from ..training.routes import load_network, one_direction
 from ..training.run import Distillation, Run, read_run, weights_file
 from .graphs import GraphSpec, describe_network, onnx_from_module
@@ -48,11 +48,13 @@ def export_bundle(
 
     Raises:
         UsageError: there is no such run, or `out` is something else.
+        WeightsError: an extractor's weights are missing, or not those of the training.
         ParityError: a graph does not compute what its torch network does.
     """
     refuse_to_overwrite(out)
     folder, run = read_run(run_path)
-    point, image = open_extractor(run.point_extractor, "pc"), open_extractor(run.image_extractor, "rgb")
+    point = reopen_extractor(run.point_extractor, "pc", run.point_checkpoint, run.point_digest)
+    image = reopen_extractor(run.image_extractor, "rgb", run.image_checkpoint, run.image_digest)
     networks: dict[str, Network] = {}
     contents: dict[str, bytes] = {}
     for role, (module, spec, architecture) in route_networks(folder, run, route, main, point, image).items():
@@ -75,6 +77,8 @@ def export_bundle(
             "training_seed": str(run.seed),
             "point_extractor_digest": point.digest,
             "image_extractor_digest": image.digest,
+            "point_extractor_weights": weights_origin(point),
+            "image_extractor_weights": weights_origin(image),
             **{f"version_{name}": version(name) for name in ("cmdiad", "torch", "onnx", "onnxscript")},
             **git_commit(),
         },
@@ -144,6 +148,15 @@ def hallucinator_spec(route: Distillation, network: nn.Module) -> GraphSpec:
         return GraphSpec({"features": grid}, {"features": {0: "batch"}}, "hallucinated_input")
     sample = torch.randn(2, 100, network.get_parameter("norm.weight").numel(), generator=generator)
     return GraphSpec({"features": sample}, {"features": {0: "batch", 1: "patches"}}, "hallucination")
+
+
+def weights_origin(extractor: Extractor) -> str:
+    """Where an extractor's weights came from, without the path on this machine: a file's name, `random:SEED`, or
+    `embedded`.
+    """
+    if extractor.checkpoint is None:
+        return extractor.name
+    return extractor.checkpoint if extractor.checkpoint.startswith(RANDOM) else Path(extractor.checkpoint).name
 
 
 def git_commit() -> dict[str, str]:

@@ -26,6 +26,13 @@ class UsageError(CmdiadError):
     kind = "usage"
 
 
+class WeightsError(CmdiadError):
+    """A weights file is missing, damaged, or not of the network it was given for."""
+
+    exit_code = 2
+    kind = "weights"
+
+
 class ScanError(CmdiadError):
     """A scan or image cannot be read, or holds nothing that can be inspected."""
 

@@ -23,6 +23,9 @@ Distillation = Literal["f2f", "f2i", "i2f"]
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The settings and provenance of one training run.
 
+    The extractors are recorded by name, by where their weights came from (a file, `random:SEED`, or None for the
+    embedded ones), and by the digest of the weights: export re-opens exactly these.
+
     `main` is the modality that F2I or I2F hallucinates from; F2F is trained in both directions whatever it says.
     """
 
@@ -30,6 +33,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     main: Modality
     point_extractor: str
     image_extractor: str
+    point_checkpoint: str | None = None
+    image_checkpoint: str | None = None
+    point_digest: str
+    image_digest: str
     grouping: Grouping
     preprocessing: Preprocessing
     classes: list[str]

@@ -36,6 +36,8 @@ class TrainingSettings:
 
     point_extractor: str = "embedded"
     image_extractor: str = "embedded"
+    point_checkpoint: str | None = None
+    image_checkpoint: str | None = None
     preprocessing: Preprocessing = STRUCTURED_LIGHT
     epochs: int = 100
     batch_size: int = 32
@@ -64,6 +66,7 @@ def train_f2f(
 
     Raises:
         UsageError: the dataset is not as described, or `out` is not empty.
+        WeightsError: an extractor's weights are missing or not its own.
         ScanError: a scan or image cannot be read.
     """
     folder = out or RUNS / time.strftime("%Y%m%d-%H%M%S-f2f")
@@ -71,8 +74,8 @@ def train_f2f(
         raise UsageError(f"{folder}: is not empty: choose another --out")
     classes = find_classes(data, class_names)
     samples = [sample for each in classes for sample in find_samples(each, "train", GOOD)]
-    point = open_extractor(settings.point_extractor, "pc")
-    image = open_extractor(settings.image_extractor, "rgb")
+    point = open_extractor(settings.point_extractor, "pc", settings.point_checkpoint)
+    image = open_extractor(settings.image_extractor, "rgb", settings.image_checkpoint)
     features = cache_paired_features(
         samples,
         point,
@@ -92,6 +95,10 @@ def train_f2f(
             main="pc",
             point_extractor=point.name,
             image_extractor=image.name,
+            point_checkpoint=point.checkpoint,
+            image_checkpoint=image.checkpoint,
+            point_digest=point.digest,
+            image_digest=image.digest,
             grouping=point.grouping,
             preprocessing=settings.preprocessing,
             classes=[each.resolve().name for each in classes],

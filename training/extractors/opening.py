@@ -1,19 +1,36 @@
-"""Extractors by name, ready to run."""
+"""Extractors by name, ready to run: the embedded pair, Point-MAE, Point-BERT, and ViTs of timm."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import torch
 from torch import nn
 
-from ...runtime.errors import UsageError
+from ...runtime.errors import UsageError, WeightsError
 from ...runtime.grouping import Grouping
 from ...runtime.manifest import Modality
+from ..checkpoints import POINT_BERT, POINT_MAE, VIT, CheckpointFormat, load_checkpoint
+from ..weights import find_weights
 from .loading import load_embedded_image_extractor, load_embedded_point_extractor
-from .point_transformer import POINT_EMBEDDED
+from .point_transformer import (
+    POINT_BERT_FULL,
+    POINT_EMBEDDED,
+    POINT_MAE_FULL,
+    PointTransformer,
+    PointTransformerConfig,
+)
+from .vit import ImageTransformer, timm_image_transformer
 
 EMBEDDED = "embedded"
+RANDOM = "random:"
+POINT_NETWORKS: dict[str, tuple[PointTransformerConfig, CheckpointFormat]] = {
+    "point-mae": (POINT_MAE_FULL, POINT_MAE),
+    "point-bert": (POINT_BERT_FULL, POINT_BERT),
+}
 
 
 @dataclass(frozen=True)
@@ -26,6 +43,7 @@ class Extractor:
         network: in eval mode.
         grouping: the point extractor's G and M; None for an image extractor.
         digest: SHA-256 of the weights.
+        checkpoint: where the weights came from: a file, or `random:SEED`; None for the embedded ones.
     """
 
     name: str
@@ -33,22 +51,81 @@ class Extractor:
     network: nn.Module
     grouping: Grouping | None
     digest: str
+    checkpoint: str | None = None
 
 
-def open_extractor(name: str, modality: Modality) -> Extractor:
+def open_extractor(name: str, modality: Modality, checkpoint: str | None = None) -> Extractor:
     """An extractor by name.
+
+    Args:
+        name: `embedded`; for points `point-mae` or `point-bert`; for images a ViT of timm.
+        modality: pc or rgb.
+        checkpoint: a weights file, or `random:SEED` for seeded random weights; None: the published file in the
+            weights folder (`cmdiad weights path`).
 
     Raises:
         UsageError: there is none of this name.
+        WeightsError: its weights are missing or do not fit.
     """
-    if name != EMBEDDED:
-        raise UsageError(f"there is no {modality} extractor {name!r}: choose {EMBEDDED}")
+    if name == EMBEDDED:
+        return _open_embedded(modality, checkpoint)
+    build, grouping, layout = _architecture(name, modality)
+    if checkpoint is not None and checkpoint.startswith(RANDOM):
+        network = _seeded(build, checkpoint)
+    else:
+        file = find_weights(name, checkpoint)
+        checkpoint = str(file)
+        network = build()
+        load_checkpoint(network.vit if isinstance(network, ImageTransformer) else network, file, layout)
+    return Extractor(name, modality, network.eval(), grouping, weights_digest(network), checkpoint)
+
+
+def reopen_extractor(name: str, modality: Modality, checkpoint: str | None, digest: str) -> Extractor:
+    """The very extractor that a run was trained with, from its file or, if that has moved, the weights folder.
+
+    Raises:
+        WeightsError: the weights are missing, or are others.
+    """
+    moved = checkpoint is not None and not checkpoint.startswith(RANDOM) and not Path(checkpoint).is_file()
+    extractor = open_extractor(name, modality, None if moved else checkpoint)
+    if extractor.digest != digest:
+        raise WeightsError(
+            f"{extractor.checkpoint or name}: these are not the weights that the run was trained with (SHA-256 "
+            f"{extractor.digest[:16]}, not {digest[:16]}): bring those back, or train again with these"
+        )
+    return extractor
+
+
+def _open_embedded(modality: Modality, checkpoint: str | None) -> Extractor:
+    if checkpoint is not None:
+        raise UsageError(f"the embedded {modality} extractor has its own weights: name another one for {checkpoint}")
     network: nn.Module
     if modality == "pc":
         network = load_embedded_point_extractor()
-        return Extractor(name, modality, network, POINT_EMBEDDED.grouping, weights_digest(network))
+        return Extractor(EMBEDDED, modality, network, POINT_EMBEDDED.grouping, weights_digest(network))
     network = load_embedded_image_extractor()
-    return Extractor(name, modality, network, None, weights_digest(network))
+    return Extractor(EMBEDDED, modality, network, None, weights_digest(network))
+
+
+def _architecture(name: str, modality: Modality) -> tuple[Callable[[], nn.Module], Grouping | None, CheckpointFormat]:
+    """How to build a network, its grouping, and how its published file holds it."""
+    if modality == "rgb":
+        return lambda: timm_image_transformer(name), None, VIT
+    if name not in POINT_NETWORKS:
+        choices = ", ".join([EMBEDDED, *POINT_NETWORKS])
+        raise UsageError(f"there is no point extractor {name!r}: choose one of {choices}")
+    config, layout = POINT_NETWORKS[name]
+    return lambda: PointTransformer(config), config.grouping, layout
+
+
+def _seeded(build: Callable[[], nn.Module], source: str) -> nn.Module:
+    """Random weights from a seed; the caller's random numbers are left as they were."""
+    digits = source.removeprefix(RANDOM)
+    if not digits.isdecimal():
+        raise UsageError(f"{source}: random weights need a seed: random:0")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(digits))
+        return build()
 
 
 def weights_digest(network: nn.Module) -> str:

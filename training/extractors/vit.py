@@ -1,16 +1,20 @@
-"""The image extractor: a timm ViT with patch 8, whose last-layer patch tokens are the features.
+"""The image extractor: a timm ViT, whose last-layer patch tokens are the features.
 
 CMDIAD section 3: DINO ViT-B/8 (Caron et al., ICCV 2021), the class token dropped, the final norm applied.
 """
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import timm
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+
+from ...runtime.errors import UsageError
+from ...runtime.pooling import PATCH_GRID
 
 IMAGE_SIZE = 224
 PATCH_SIZE = 8
@@ -52,15 +56,35 @@ class ImageTransformer(nn.Module):
             image: (B, 3, 224, 224) float32, normalized with ImageNet's mean and standard deviation.
 
         Returns:
-            (B, 784, dim) float32.
+            (B, T, dim) float32; T = 784 at patch size 8.
         """
         features: Tensor = self.vit.forward_features(image)
         return features[:, self.vit.num_prefix_tokens :]
 
 
-def published_image_transformer(name: str = VIT_BASE) -> ImageTransformer:
-    """A timm ViT by name, one of `PUBLISHED_VITS`, with random weights."""
-    vit: Any = timm.create_model(name, pretrained=False, num_classes=0)
+def timm_image_transformer(name: str = VIT_BASE) -> ImageTransformer:
+    """A ViT of timm by name, with random weights; one that is not of `PUBLISHED_VITS` with a warning.
+
+    Raises:
+        UsageError: timm has none of this name, or its tokens do not lie on the 56x56 patches.
+    """
+    choices = ", ".join(PUBLISHED_VITS)
+    if not timm.is_model(name):
+        raise UsageError(f"there is no image extractor {name!r}: choose embedded, {choices}")
+    try:
+        vit: Any = timm.create_model(name, pretrained=False, num_classes=0)
+    except RuntimeError as cause:
+        raise UsageError(f"{name}: timm does not make this model ({cause}): choose one of {choices}") from cause
+    if not isinstance(vit, VisionTransformer):
+        raise UsageError(f"{name}: is a {type(vit).__name__}, not a plain ViT: choose one of {choices}")
+    (height, width), (rows, columns) = vit.patch_embed.img_size, vit.patch_embed.grid_size
+    if (height, width) != (IMAGE_SIZE, IMAGE_SIZE) or rows != columns or PATCH_GRID % rows:
+        raise UsageError(
+            f"{name}: makes {rows}x{columns} tokens of {height}x{width} pixels: choose a ViT for {IMAGE_SIZE}x{IMAGE_SIZE} "
+            f"whose tokens divide {PATCH_GRID}x{PATCH_GRID} patches (patch size 4, 8, 16 or 32)"
+        )
+    if name not in PUBLISHED_VITS:
+        warnings.warn(f"{name} is untried as an extractor: the paper has {choices}", stacklevel=2)
     return ImageTransformer(vit)
 
 
