@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -140,7 +141,8 @@ def _read_file(path: Path) -> dict[Any, Any]:
         raise WeightsError(f"{path}: is damaged or no weights file ({_first_line(cause)}): get it again") from cause
     except pickle.UnpicklingError as cause:
         raise WeightsError(
-            f"{path}: holds more than weights, and code in it is never run ({_first_line(cause)}): save its tensors alone"
+            f"{path}: holds more than weights, and code in it is never run ({_first_line(cause)}): "
+            "save its tensors alone"
         ) from cause
 
 
@@ -150,7 +152,9 @@ def _read_torch_file(path: Path) -> dict[Any, Any]:
         with zipfile.ZipFile(path) as members:
             if any(member.compress_type != zipfile.ZIP_STORED for member in members.infolist()):
                 raise WeightsError(f"{path}: is a compressed archive, which torch never writes: get it again")
-    with torch.serialization.safe_globals(_HARMLESS):
+    with torch.serialization.safe_globals(_HARMLESS), warnings.catch_warnings():
+        # Torch warns of oddities in files that it then refuses.
+        warnings.simplefilter("ignore")
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=archive)
     if not isinstance(content, dict):
         raise WeightsError(f"{path}: holds a {type(content).__name__}, not weights by name: save a state_dict")

@@ -75,7 +75,7 @@ def open_extractor(name: str, modality: Modality, checkpoint: str | None = None)
     else:
         file = find_weights(name, checkpoint)
         checkpoint = str(file)
-        network = build()
+        network = build(False)
         load_checkpoint(network.vit if isinstance(network, ImageTransformer) else network, file, layout)
     return Extractor(name, modality, network.eval(), grouping, weights_digest(network), checkpoint)
 
@@ -107,25 +107,27 @@ def _open_embedded(modality: Modality, checkpoint: str | None) -> Extractor:
     return Extractor(EMBEDDED, modality, network, None, weights_digest(network))
 
 
-def _architecture(name: str, modality: Modality) -> tuple[Callable[[], nn.Module], Grouping | None, CheckpointFormat]:
-    """How to build a network, its grouping, and how its published file holds it."""
+def _architecture(
+    name: str, modality: Modality
+) -> tuple[Callable[[bool], nn.Module], Grouping | None, CheckpointFormat]:
+    """How to build a network (initialized or not), its grouping, and how its published file holds it."""
     if modality == "rgb":
-        return lambda: timm_image_transformer(name), None, VIT
+        return lambda initialized: timm_image_transformer(name, initialized), None, VIT
     if name not in POINT_NETWORKS:
         choices = ", ".join([EMBEDDED, *POINT_NETWORKS])
         raise UsageError(f"there is no point extractor {name!r}: choose one of {choices}")
     config, layout = POINT_NETWORKS[name]
-    return lambda: PointTransformer(config), config.grouping, layout
+    return lambda _: PointTransformer(config), config.grouping, layout
 
 
-def _seeded(build: Callable[[], nn.Module], source: str) -> nn.Module:
+def _seeded(build: Callable[[bool], nn.Module], source: str) -> nn.Module:
     """Random weights from a seed; the caller's random numbers are left as they were."""
     digits = source.removeprefix(RANDOM)
     if not digits.isdecimal():
         raise UsageError(f"{source}: random weights need a seed: random:0")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(digits))
-        return build()
+        return build(True)
 
 
 def weights_digest(network: nn.Module) -> str:

@@ -23,6 +23,7 @@ VIT_BASE = "vit_base_patch8_224.dino"
 VIT_SMALL = "vit_small_patch8_224.dino"
 VIT_BASE_AUGREG = "vit_base_patch8_224.augreg_in21k"
 PUBLISHED_VITS = (VIT_BASE, VIT_SMALL, VIT_BASE_AUGREG)
+UNINITIALIZED: dict[str, Any] = {"weight_init": "skip"}
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,12 @@ class ImageTransformer(nn.Module):
         return features[:, self.vit.num_prefix_tokens :]
 
 
-def timm_image_transformer(name: str = VIT_BASE) -> ImageTransformer:
-    """A ViT of timm by name, with random weights; one that is not of `PUBLISHED_VITS` with a warning.
+def timm_image_transformer(name: str = VIT_BASE, initialized: bool = True) -> ImageTransformer:
+    """A ViT of timm by name, one that is not of `PUBLISHED_VITS` with a warning.
+
+    Args:
+        name: timm's.
+        initialized: whether timm's random weights are wanted; making them takes seconds.
 
     Raises:
         UsageError: timm has none of this name, or its tokens do not lie on the 56x56 patches.
@@ -72,16 +77,17 @@ def timm_image_transformer(name: str = VIT_BASE) -> ImageTransformer:
     if not timm.is_model(name):
         raise UsageError(f"there is no image extractor {name!r}: choose embedded, {choices}")
     try:
-        vit: Any = timm.create_model(name, pretrained=False, num_classes=0)
-    except RuntimeError as cause:
+        vit: Any = timm.create_model(name, pretrained=False, num_classes=0, **({} if initialized else UNINITIALIZED))
+    except (RuntimeError, TypeError) as cause:
         raise UsageError(f"{name}: timm does not make this model ({cause}): choose one of {choices}") from cause
     if not isinstance(vit, VisionTransformer):
         raise UsageError(f"{name}: is a {type(vit).__name__}, not a plain ViT: choose one of {choices}")
     (height, width), (rows, columns) = vit.patch_embed.img_size, vit.patch_embed.grid_size
     if (height, width) != (IMAGE_SIZE, IMAGE_SIZE) or rows != columns or PATCH_GRID % rows:
         raise UsageError(
-            f"{name}: makes {rows}x{columns} tokens of {height}x{width} pixels: choose a ViT for {IMAGE_SIZE}x{IMAGE_SIZE} "
-            f"whose tokens divide {PATCH_GRID}x{PATCH_GRID} patches (patch size 4, 8, 16 or 32)"
+            f"{name}: makes {rows}x{columns} tokens of {height}x{width} pixels: choose a ViT for "
+            f"{IMAGE_SIZE}x{IMAGE_SIZE} whose tokens divide {PATCH_GRID}x{PATCH_GRID} patches "
+            "(patch size 4, 8, 16 or 32)"
         )
     if name not in PUBLISHED_VITS:
         warnings.warn(f"{name} is untried as an extractor: the paper has {choices}", stacklevel=2)
