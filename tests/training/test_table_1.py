@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from cmdiad.training.extractors import POINT_MAE_FULL, PointTransformer
-from cmdiad.training.extractors.vit import published_image_transformer
+from cmdiad.training.extractors.vit import timm_image_transformer
 from cmdiad.training.routes import new_network, one_direction
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -27,7 +27,7 @@ SPLIT = {"pc_extractor": 256 * 512 * 1024 * (128 - 1)}
 def built(name):
     with torch.device("meta"):
         if name == "rgb_extractor":
-            return published_image_transformer(), [torch.empty(1, 3, 224, 224)]
+            return timm_image_transformer(), [torch.empty(1, 3, 224, 224)]
         if name == "pc_extractor":
             return PointTransformer(POINT_MAE_FULL), [torch.empty(1, 1024, 128, 3), torch.empty(1, 1024, 3)]
         network = one_direction(new_network(name, "pc", 768, 768), "pc")
