@@ -1,10 +1,16 @@
-"""Detection quality on a labelled dataset, by the exported networks and the runtime's own path."""
+"""Detection quality on a labelled dataset, by the exported networks and the runtime's own path.
+
+Every class is calibrated on its train/good, as `cmdiad calibrate` does it, and its test parts are then scored one
+after the other. What candidates have in common is computed once. Memory holds the features of the normal parts
+while a class is calibrated, as calibration does, and after that the memory banks and one map a test part.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -12,8 +18,8 @@ import numpy.typing as npt
 
 from ..runtime.bundle import Bundle
 from ..runtime.dataset import GOOD, Sample, find_classes, find_samples
-from ..runtime.decision import SECOND, BankMatch, match_bank
-from ..runtime.errors import ScanError, naming_scan
+from ..runtime.decision import SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.errors import ScanError, UsageError, naming_scan
 from ..runtime.features import EXTRACTOR, FeatureExtractor, PartFeatures, PreparedPart, modalities, prepare_part
 from ..runtime.image import read_mask
 from ..runtime.inspector import read_part
@@ -22,6 +28,7 @@ from ..runtime.pooling import SIZE
 from ..runtime.preprocessing import prepare_mask
 from ..runtime.timing import StageTimes
 from .calibrate import (
+    Calibrated,
     CalibrationSettings,
     Progress,
     Side,
@@ -29,91 +36,70 @@ from .calibrate import (
     combine,
     patchless_features,
 )
-from .metrics import aupro, auroc, pixel_auroc
+from .outcomes import Evaluation, Outcome, Scored, measure
 
 Array = npt.NDArray[np.float32]
-
-
-class Row(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
-    """One class, or the mean of all, on one route; the documented object of `evaluate --json`."""
-
-    class_name: str
-    route: str
-    main: str
-    i_auroc: float
-    p_auroc: float
-    aupro: float
-    aupro_001: float
-    n_test: int
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Scored:
-    """The test parts of one class on one route.
+class Candidate:
+    """What is evaluated.
 
     Attributes:
-        scores: (n,) float64, image scores.
-        defects: n defect names, `good` for normal parts.
-        maps: (n, 224, 224) float32.
-        masks: (n, 224, 224) bool.
+        name: what reports call it.
+        bundle: exported; whether it is calibrated does not matter.
+        settings: of the calibration.
     """
 
-    scores: npt.NDArray[np.float64]
-    defects: list[str]
-    maps: Array
-    masks: npt.NDArray[np.bool_]
+    name: str
+    bundle: Bundle
+    settings: CalibrationSettings
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """Metrics by class and route, with the mean over classes where there are several."""
+class Contender:
+    """A candidate with its networks open, and keys: candidates with an equal key share the work of it."""
 
-    rows: list[Row]
-    defects: dict[tuple[str, str], dict[str, float]]
+    candidate: Candidate
+    extractor: FeatureExtractor
 
-    def as_json(self) -> bytes:
-        """The documented object: `rows` of metrics, and `defects` with the image AUROC of each defect's parts."""
-        defects = [
-            {"class": class_name, "route": route, "defect": defect, "i_auroc": value}
-            for (class_name, route), found in self.defects.items()
-            for defect, value in found.items()
-        ]
-        return msgspec.json.encode({"rows": self.rows, "defects": defects})
+    @property
+    def manifest(self) -> Manifest:
+        """Of the candidate's bundle."""
+        return self.candidate.bundle.manifest
 
-    def as_table(self) -> tuple[list[str], list[list[str]]]:
-        """Headers and rows of the table of metrics."""
-        headers = ["class", "route", "main", "I-AUROC", "P-AUROC", "AUPRO", "AUPRO@1%", "parts"]
-        rows = []
-        for row in self.rows:
-            figures = [f"{value:.3f}" for value in (row.i_auroc, row.p_auroc, row.aupro, row.aupro_001)]
-            rows.append([row.class_name, row.route, row.main, *figures, str(row.n_test)])
-        return headers, rows
+    @property
+    def prepared_key(self) -> object:
+        """What is read of a part, and how it is prepared."""
+        manifest = self.manifest
+        return "prepared", *sorted(modalities(manifest)), msgspec.json.encode(manifest.preprocessing)
 
-    def by_defect(self) -> tuple[list[str], list[list[str]]]:
-        """Headers and rows of the image AUROC of each defect's parts against the good ones."""
-        names = sorted({name for found in self.defects.values() for name in found})
-        rows = [
-            [class_name, route, *(f"{found[name]:.3f}" if name in found else "-" for name in names)]
-            for (class_name, route), found in self.defects.items()
-        ]
-        return ["class", "route", *names], rows
+    @property
+    def main_key(self) -> object:
+        """The main modality's features; those of an image differ if points tell where the part is."""
+        manifest = self.manifest
+        network = manifest.files[manifest.networks[EXTRACTOR].file]
+        settings = msgspec.json.encode([manifest.preprocessing, manifest.grouping])
+        return "main", network, settings, "pc" in modalities(manifest)
+
+    @property
+    def second_key(self) -> object:
+        """The features that are compared with the second bank."""
+        manifest = self.manifest
+        networks = tuple(manifest.files[network.file] for _, network in sorted(manifest.networks.items()))
+        return "second", manifest.route, networks, self.main_key
 
 
 def evaluate_dataset(
-    data: Path,
-    class_names: Sequence[str],
-    bundles: Sequence[Bundle],
-    settings: CalibrationSettings,
-    provider: str,
-    progress: Progress,
+    data: Path, class_names: Sequence[str], candidates: Sequence[Candidate], provider: str, progress: Progress
 ) -> Evaluation:
-    """Calibrate every class on its train/good and score its test parts, for each bundle's route.
+    """Calibrate every class on its train/good and score its test parts, for each candidate.
 
     Args:
         data: a dataset root in the MVTec 3D-AD layout.
         class_names: which classes; empty: all.
-        bundles: exported bundles, one a route; whether they are calibrated does not matter.
-        settings: of the calibration.
+        candidates: with names that differ.
         provider: the execution provider.
         progress: called with (stage, done, all, remark).
 
@@ -121,135 +107,223 @@ def evaluate_dataset(
         UsageError: the dataset is not as described.
         ScanError: a scan cannot be read or used.
     """
-    rows: list[list[Row]] = [[] for _ in bundles]
-    defects: dict[tuple[str, str], dict[str, float]] = {}
-    extractors = [FeatureExtractor(bundle, provider) for bundle in bundles]
-    for folder in find_classes(data, class_names):
-        name = folder.resolve().name
-        shared = SharedWork(folder, settings, progress)
-        for bundle, extractor, route_rows in zip(bundles, extractors, rows, strict=True):
-            scored = shared.score(bundle.manifest, extractor)
-            route_rows.append(measure(name, bundle.manifest, scored))
-            defects[name, bundle.manifest.route] = measure_defects(scored)
-    with_means = [row for found in rows for row in (*found, *([mean_row(found)] if len(found) > 1 else []))]
-    return Evaluation(with_means, defects)
+    opened: dict[int, FeatureExtractor] = {}
+    contenders = []
+    for each in candidates:
+        if id(each.bundle) not in opened:
+            opened[id(each.bundle)] = FeatureExtractor(each.bundle, provider)
+        contenders.append(Contender(each, opened[id(each.bundle)]))
+    return Evaluation(
+        [
+            outcome
+            for folder in find_classes(data, class_names)
+            for outcome in evaluate_class(folder, contenders, progress)
+        ]
+    )
+
+
+def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Progress) -> list[Outcome]:
+    """One class: calibrated and scored for every contender.
+
+    Raises:
+        UsageError: the class has no train/good or no test, only good or only defective parts, or some defects
+            with a mask and some without.
+        ScanError: a scan cannot be read or used.
+    """
+    samples = find_samples(folder, "test")
+    with_masks = has_masks(samples)
+    normal = NormalParts(find_samples(folder, "train", GOOD), progress)
+    calibrated = [normal.calibrate(each) for each in contenders]
+    del normal  # its features are the largest thing here
+    tallies = [Tally(len(samples)) for _ in contenders]
+    for number, sample in enumerate(samples):
+        shared = SharedWork()
+        with naming_scan(sample.scan):
+            for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True):
+                tally.add(number, sample, *score_part(sample, contender, outcome.decision, shared))
+        progress("test", number + 1, len(samples), "")
+    return [
+        measure(
+            folder.resolve().name,
+            contender.candidate.name,
+            contender.manifest,
+            tally.scored(samples, with_masks),
+            (outcome.calibration.threshold, outcome.calibration.pixel_threshold),
+            bank_bytes(outcome.decision),
+        )
+        for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True)
+    ]
+
+
+def has_masks(samples: Sequence[Sample]) -> bool:
+    """Whether the defective parts have masks.
+
+    Raises:
+        UsageError: some have and some have not: a defect counted as good pixels would falsify the figures.
+    """
+    missing = [each for each in samples if each.is_defect and each.mask is None]
+    if missing and any(each.mask is not None for each in samples):
+        scan = missing[0].scan
+        raise UsageError(
+            f"{scan}: the defect has no mask gt/{scan.stem}.png, as {len(missing)} of the test parts, but others "
+            "have: add the masks, or remove all for image metrics alone"
+        )
+    return not missing
 
 
 class SharedWork:
-    """One class, calibrated and scored on several routes; what routes have in common is computed once.
+    """What candidates have in common on one part: computed once, its time booked to each of them."""
 
-    Routes with the same main extractor share its features, its memory bank and the matches with it.
-    """
+    def __init__(self) -> None:
+        self._held: dict[object, tuple[Any, dict[str, float]]] = {}
 
-    def __init__(self, folder: Path, settings: CalibrationSettings, progress: Progress) -> None:
-        """Find the class's scans.
+    def get(self, key: object, times: StageTimes, compute: Callable[[StageTimes], T]) -> T:
+        """The result of `compute`, now or before."""
+        if key not in self._held:
+            own = StageTimes()
+            self._held[key] = compute(own), own.seconds
+        result: T
+        result, seconds = self._held[key]
+        for stage, spent in seconds.items():
+            times.seconds[stage] = times.seconds.get(stage, 0.0) + spent
+        return result
 
-        Raises:
-            UsageError: the class has no train/good or no test.
-        """
-        self._settings, self._progress = settings, progress
-        self._normal = find_samples(folder, "train", GOOD)
-        self._test = find_samples(folder, "test")
-        self._measured: dict[str, list[tuple[PartFeatures, PreparedPart]]] = {}
-        self._sides: dict[str, tuple[Side, list[BankMatch]]] = {}
 
-    def score(self, manifest: Manifest, extractor: FeatureExtractor) -> Scored:
-        """Calibrate a route on train/good and score the test parts.
+class NormalParts:
+    """The normal parts of a class: prepared, measured and made into banks once for all contenders."""
+
+    def __init__(self, samples: Sequence[Sample], progress: Progress) -> None:
+        self._samples, self._progress = samples, progress
+        self._measured: dict[object, list[tuple[PartFeatures, PreparedPart]]] = {}
+        self._completed: tuple[object, list[PartFeatures]] = (None, [])
+        self._sides: dict[object, Side] = {}
+
+    def calibrate(self, contender: Contender) -> Calibrated:
+        """Banks, fusion and thresholds of one contender.
 
         Raises:
             ScanError: a scan cannot be read or used.
         """
-        main_key = manifest.files[manifest.networks[EXTRACTOR].file]
-        measured = self._measure(main_key, manifest, extractor)
-        completed = [extractor.complete(*each, StageTimes()) for each in self._with_images(measured, manifest)]
-        patchless = patchless_features(manifest, extractor, completed[0])
-        main = self._side(main_key, [each.main for each in completed], patchless[0])
+        manifest, settings = contender.manifest, contender.candidate.settings
+        measured = [features for features, _ in self._measure(contender)]
+        patchless = patchless_features(manifest, contender.extractor, measured[0])
+        main = self._side(contender.main_key, settings, patchless[0], lambda: [each.main for each in measured])
         second = None
         if manifest.route in SECOND:
-            rows = [each.second for each in completed if each.second is not None]
-            second = self._side(f"{main_key} {manifest.route}", rows, patchless[1])
-        n = len(self._normal)
-        foregrounds = [each.foreground for each in completed]
-        decision = combine(foregrounds[:n], main[0], second and second[0], "", self._settings).decision
-        pairs = [(each,) for each in main[1]] if second is None else zip(main[1], second[1], strict=True)
-        decided = [decision.decide(*each) for each in zip(foregrounds[n:], pairs, strict=True)]
-        scores, maps = zip(*decided, strict=True)
-        masks = [_mask(sample, part) for sample, (_, part) in zip(self._test, measured[n:], strict=True)]
-        return Scored(np.array(scores), [each.defect for each in self._test], np.stack(maps), np.stack(masks))
+            second = self._side(contender.second_key, settings, patchless[1], lambda: self._second(contender))
+        return combine([each.foreground for each in measured], main, second, "", settings)
 
-    def _measure(
-        self, key: str, manifest: Manifest, extractor: FeatureExtractor
-    ) -> list[tuple[PartFeatures, PreparedPart]]:
+    def _measure(self, contender: Contender) -> list[tuple[PartFeatures, PreparedPart]]:
+        key = contender.main_key
         if key not in self._measured:
-            samples = [*self._normal, *self._test]
             self._measured[key] = []
-            for number, sample in enumerate(samples, 1):
+            for number, sample in enumerate(self._samples, 1):
                 with naming_scan(sample.scan):
-                    prepared = prepare_part(read_part(_main_file(sample, manifest), manifest), manifest)
-                    self._measured[key].append((extractor.measure(prepared, StageTimes()), prepared))
-                self._progress("features", number, len(samples), "")
+                    prepared = prepare(sample, contender.manifest, StageTimes())
+                    self._measured[key].append((contender.extractor.measure(prepared, StageTimes()), prepared))
+                self._progress("features", number, len(self._samples), "")
         return self._measured[key]
 
-    def _with_images(
-        self, measured: list[tuple[PartFeatures, PreparedPart]], manifest: Manifest
-    ) -> Iterator[tuple[PartFeatures, PreparedPart]]:
-        """The measured parts, prepared with both sensors' data where the route has both."""
-        if manifest.route != "dual":
-            yield from measured
-            return
-        for sample, (features, _) in zip([*self._normal, *self._test], measured, strict=True):
-            with naming_scan(sample.scan):
-                yield features, prepare_part(read_part(sample.scan, manifest), manifest)
+    def _second(self, contender: Contender) -> list[Array]:
+        """Those of the last route only: several routes' would need several times the memory."""
+        if self._completed[0] != contender.second_key:
+            self._completed = (
+                contender.second_key,
+                [
+                    self._complete(contender, sample, *measured)
+                    for sample, measured in zip(self._samples, self._measure(contender), strict=True)
+                ],
+            )
+        return [each.second for each in self._completed[1] if each.second is not None]
 
-    def _side(self, key: str, rows: Sequence[Array], patchless: Array | None) -> tuple[Side, list[BankMatch]]:
-        if key not in self._sides:
-            n = len(self._normal)
-            side = calibrate_side(rows[:n], patchless, self._settings, self._progress)
-            self._sides[key] = side, [match_bank(side.bank, each) for each in rows[n:]]
-        return self._sides[key]
+    def _complete(
+        self, contender: Contender, sample: Sample, features: PartFeatures, prepared: PreparedPart
+    ) -> PartFeatures:
+        with naming_scan(sample.scan):
+            # The features may have been measured for a route that does not look at both sensors.
+            if "rgb" in modalities(contender.manifest) and prepared.image is None:
+                prepared = prepare(sample, contender.manifest, StageTimes())
+            return contender.extractor.complete(features, prepared, StageTimes())
+
+    def _side(
+        self, key: object, settings: CalibrationSettings, patchless: Array | None, rows: Callable[[], list[Array]]
+    ) -> Side:
+        if (key, settings) not in self._sides:
+            self._sides[key, settings] = calibrate_side(rows(), patchless, settings, self._progress)
+        return self._sides[key, settings]
 
 
-def measure(name: str, manifest: Manifest, scored: Scored) -> Row:
-    """The paper's metrics of one class."""
-    labels = np.array([defect != GOOD for defect in scored.defects])
-    return Row(
-        class_name=name,
-        route=manifest.route,
-        main=manifest.main,
-        i_auroc=auroc(scored.scores, labels),
-        p_auroc=pixel_auroc(scored.maps, scored.masks),
-        aupro=aupro(scored.maps, scored.masks, 0.3),
-        aupro_001=aupro(scored.maps, scored.masks, 0.01),
-        n_test=len(labels),
+class Tally:
+    """The scores, maps and masks of one contender's test parts."""
+
+    def __init__(self, n: int) -> None:
+        self._scores = np.empty(n)
+        self._maps = np.empty((n, SIZE, SIZE), np.float32)
+        self._masks = np.zeros((n, SIZE, SIZE), np.bool_)
+        self._seconds: list[dict[str, float]] = []
+
+    def add(
+        self, number: int, sample: Sample, prepared: PreparedPart, score: float, map_224: Array, times: StageTimes
+    ) -> None:
+        """One part; parts come in order."""
+        self._scores[number], self._maps[number] = score, map_224
+        if sample.mask is not None:
+            self._masks[number] = prepare_mask(read_mask(sample.mask), prepared.frame)
+        self._seconds.append(times.seconds)
+
+    def scored(self, samples: Sequence[Sample], with_masks: bool) -> Scored:
+        """All parts."""
+        masks = self._masks if with_masks else None
+        return Scored(list(samples), self._scores, self._maps, masks, self._seconds)
+
+
+def score_part(
+    sample: Sample, contender: Contender, decision: Decision, shared: SharedWork
+) -> tuple[PreparedPart, float, Array, StageTimes]:
+    """One part as the line would score it, with the time the line would need.
+
+    Raises:
+        ScanError: the part cannot be read or used.
+    """
+    times, extractor, settings = StageTimes(), contender.extractor, contender.candidate.settings
+
+    def match(bank: NormalizedBank, rows: Array, own: StageTimes) -> BankMatch:
+        with own.stage("search"):
+            return match_bank(bank, rows)
+
+    prepared = shared.get(contender.prepared_key, times, lambda own: prepare(sample, contender.manifest, own))
+    features = shared.get(contender.main_key, times, lambda own: extractor.measure(prepared, own))
+    matches: tuple[BankMatch, ...] = (
+        shared.get((contender.main_key, settings), times, lambda own: match(decision.main, features.main, own)),
     )
+    if decision.second is not None:
+        bank = decision.second
+        completed = shared.get(contender.second_key, times, lambda own: extractor.complete(features, prepared, own))
+        rows = completed.second
+        assert rows is not None
+        key = contender.second_key, settings
+        matches = (*matches, shared.get(key, times, lambda own: match(bank, rows, own)))
+    with times.stage("score"):
+        score, map_224 = decision.decide(features.foreground, matches)
+    return prepared, score, map_224, times
 
 
-def measure_defects(scored: Scored) -> dict[str, float]:
-    """Image AUROC of each defect's parts against the good ones."""
-    names = np.array(scored.defects)
-    found = {}
-    for name in sorted(set(scored.defects) - {GOOD}):
-        chosen = (names == name) | (names == GOOD)
-        found[name] = auroc(scored.scores[chosen], names[chosen] == name)
-    return found
+def prepare(sample: Sample, manifest: Manifest, times: StageTimes) -> PreparedPart:
+    """Read what the route looks at, and prepare it.
+
+    Raises:
+        ScanError: a file cannot be read or used.
+    """
+    with times.stage("read"):
+        part = read_part(_main_file(sample, manifest), manifest)
+    with times.stage("preprocess"):
+        return prepare_part(part, manifest)
 
 
-def mean_row(rows: Sequence[Row]) -> Row:
-    """The mean over classes of every metric."""
-
-    def mean(values: Iterable[float]) -> float:
-        return float(np.mean(list(values)))
-
-    return Row(
-        class_name="mean",
-        route=rows[0].route,
-        main=rows[0].main,
-        i_auroc=mean(row.i_auroc for row in rows),
-        p_auroc=mean(row.p_auroc for row in rows),
-        aupro=mean(row.aupro for row in rows),
-        aupro_001=mean(row.aupro_001 for row in rows),
-        n_test=sum(row.n_test for row in rows),
-    )
+def bank_bytes(decision: Decision) -> int:
+    """The size of the memory banks with their tables."""
+    banks = [each.bank for each in (decision.main, decision.second) if each is not None]
+    return sum(array.nbytes for bank in banks for array in bank.arrays().values())
 
 
 def _main_file(sample: Sample, manifest: Manifest) -> Path:
@@ -258,9 +332,3 @@ def _main_file(sample: Sample, manifest: Manifest) -> Path:
     if sample.rgb is None:
         raise ScanError(f"{sample.scan}: there is no registered image rgb/{sample.scan.stem}.png beside it")
     return sample.rgb
-
-
-def _mask(sample: Sample, prepared: PreparedPart) -> npt.NDArray[np.bool_]:
-    if sample.mask is None:
-        return np.zeros((SIZE, SIZE), np.bool_)
-    return prepare_mask(read_mask(sample.mask), prepared.frame)

@@ -35,9 +35,12 @@ def roc_curve(scores: npt.ArrayLike, labels: npt.ArrayLike) -> Curve:
     Raises:
         UsageError: the lengths differ, a score is not finite, or only one class is present.
     """
-    values, anomalous = np.ravel(np.asarray(scores)), np.ravel(np.asarray(labels)) != 0
-    if len(values) != len(anomalous):
-        raise UsageError(f"ROC: {len(values)} scores but {len(anomalous)} labels")
+    values, anomalous = np.asarray(scores), np.asarray(labels)
+    if values.ndim != 1 or values.shape != anomalous.shape:
+        raise UsageError(
+            f"ROC: scores of shape {values.shape} but labels of shape {anomalous.shape}: give (n,) of both"
+        )
+    anomalous = anomalous != 0
     n_anomalous = int(anomalous.sum())
     n_normal = len(anomalous) - n_anomalous
     if not n_anomalous or not n_normal:
@@ -71,7 +74,7 @@ def pixel_auroc(maps: Maps, masks: Masks) -> float:
     _check_pairs(maps, masks)
     return auroc(
         np.concatenate([np.ravel(each) for each in maps]),
-        np.concatenate([np.ravel(each) != 0 for each in masks]),
+        np.concatenate([np.ravel(each) for each in masks]),
     )
 
 
@@ -117,9 +120,22 @@ def aupro(maps: Maps, masks: Masks, fpr_limit: float = 0.3) -> float:
     Raises:
         UsageError: see `pro_curve`; the limit is not in (0, 1].
     """
+    return partial_area(pro_curve(maps, masks), fpr_limit)
+
+
+def partial_area(curve: Curve, fpr_limit: float) -> float:
+    """Area under a curve up to a false-positive rate, divided by that rate.
+
+    Args:
+        curve: as `pro_curve` and `roc_curve` give it.
+        fpr_limit: where to stop; the curve is interpolated linearly there.
+
+    Raises:
+        UsageError: the limit is not in (0, 1].
+    """
     if not 0 < fpr_limit <= 1:
         raise UsageError(f"AUPRO: the false-positive limit is {fpr_limit}: it must be above 0 and at most 1")
-    fpr, overlap = pro_curve(maps, masks)
+    fpr, overlap = curve
     beyond = int(np.searchsorted(fpr, fpr_limit, side="right"))
     area = float(trapezoid(overlap[:beyond], fpr[:beyond]))
     if beyond < len(fpr):

@@ -76,6 +76,17 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], numeric: 
         print(line(row))
 
 
+def print_titled_table(
+    title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], n_labels: int, note: str = ""
+) -> None:
+    """A table under its title, numbers to the right, a note below it."""
+    if title:
+        print(f"\n{title}:")
+    print_table(headers, rows, numeric=range(n_labels, len(headers)))
+    if note:
+        print(note)
+
+
 @contextmanager
 def progress_display(quiet: bool) -> Iterator[Progress]:
     """Progress on stderr: a bar on a terminal, a plain line at every tenth elsewhere, nothing if quiet."""

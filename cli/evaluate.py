@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,52 +14,55 @@ from .options import (
     CoresetOption,
     JsonOption,
     MainModality,
-    MainOption,
     ProviderOption,
     QuietOption,
+    RateOption,
     RouteName,
-    RunOption,
     SeedOption,
 )
-
-if TYPE_CHECKING:
-    from ..runtime.bundle import Bundle
 
 
 def evaluate(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root in the MVTec 3D-AD layout.")],
     routes: Annotated[list[RouteName] | None, typer.Option("--route", help="Repeatable.  [default: f2f]")] = None,
-    main: MainOption = MainModality.pc,
-    run: RunOption = Path("runs/latest"),
+    mains: Annotated[
+        list[MainModality] | None,
+        typer.Option("--main", help="Main modality: what the line measures; repeatable.  [default: pc]"),
+    ] = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option("--run", help="Run folder of `cmdiad train`; repeatable.  [default: runs/latest]"),
+    ] = None,
     class_names: ClassOption = None,
+    false_reject_rate: RateOption = 0.01,
     coreset_ratio: CoresetOption = 0.1,
     provider: ProviderOption = "cpu",
     seed: SeedOption = 0,
+    markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write the metrics as CSV.")] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Calibrate every class on its train/good and score its test, with the exported networks."""
-    import tempfile
-
     from ..calibration.calibrate import CalibrationSettings
-    from ..calibration.evaluate import evaluate_dataset
-    from ..export.bundles import export_bundle
-    from ..runtime.bundle import open_bundle
+    from ..calibration.report_tables import as_csv, as_json, as_markdown, tables
+    from ..export.evaluation import evaluate_runs, routes_of
+    from ..runtime.atomic import atomic_write_bytes
 
-    settings = CalibrationSettings(coreset_ratio=coreset_ratio, seed=seed)
-    with tempfile.TemporaryDirectory() as scratch, console.progress_display(quiet or json) as progress:
-        bundles: list[Bundle] = []
-        for route in dict.fromkeys(routes or [RouteName.f2f]):
-            progress("export", len(bundles), len(routes or [RouteName.f2f]), route.value)
-            path = Path(scratch) / route.value
-            export_bundle(run, route.value, main.value, path)
-            bundles.append(open_bundle(path))
-        evaluation = evaluate_dataset(data, class_names or [], bundles, settings, provider, progress)
+    settings = CalibrationSettings(false_reject_rate=false_reject_rate, coreset_ratio=coreset_ratio, seed=seed)
+    chosen = routes_of(
+        [each.value for each in routes or [RouteName.f2f]], [each.value for each in mains or [MainModality.pc]]
+    )
+    with console.progress_display(quiet or json) as progress:
+        evaluation = evaluate_runs(
+            data, class_names or [], runs or [Path("runs/latest")], chosen, settings, provider, progress
+        )
+    if markdown:
+        atomic_write_bytes(markdown, as_markdown(evaluation, f"Evaluation of {data.resolve().name}"))
+    if csv:
+        atomic_write_bytes(csv, as_csv(evaluation))
     if json:
-        sys.stdout.buffer.write(evaluation.as_json() + b"\n")
+        sys.stdout.buffer.write(as_json(evaluation) + b"\n")
         return
-    headers, rows = evaluation.as_table()
-    console.print_table(headers, rows, numeric=range(3, len(headers)))
-    headers, rows = evaluation.by_defect()
-    print("\nI-AUROC by defect (its parts against the good ones):")
-    console.print_table(headers, rows, numeric=range(2, len(headers)))
+    for table in tables(evaluation):
+        console.print_titled_table(table.title, table.headers, table.rows, table.n_labels, table.note)

@@ -50,28 +50,42 @@ def write_heatmap(
     threshold: float,
     points_hw3: Float32Array | None = None,
 ) -> None:
-    """Write a PNG in the scan's pixels: the shaded surface, the map's colors, an outline around defects.
-
-    Below half the threshold the map is transparent, at twice the threshold its color is the last one. White
-    surrounds the pixels above the threshold. Equal input gives equal bytes.
+    """Write `draw_heatmap`'s picture as a PNG. Equal input gives equal bytes.
 
     Args:
         path: the PNG; its folder is created.
+        map_hw, valid_hw, threshold, points_hw3: as `draw_heatmap` takes them.
+
+    Raises:
+        UsageError: the file cannot be written.
+        ValueError: the shapes differ.
+    """
+    picture = draw_heatmap(map_hw, valid_hw, threshold, points_hw3)
+    with atomic_write(path) as stream:
+        Image.fromarray(picture).save(stream, format="PNG", compress_level=3)
+
+
+def draw_heatmap(
+    map_hw: Float32Array, valid_hw: Mask, threshold: float, points_hw3: Float32Array | None = None
+) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) uint8 in the scan's pixels: the shaded surface, the map's colors, an outline around defects.
+
+    Below half the threshold the map is transparent, at twice the threshold its color is the last one. White
+    surrounds the pixels above the threshold.
+
+    Args:
         map_hw: (H, W) float32, the anomaly map.
         valid_hw: (H, W) bool, the part; everything else is drawn darker.
         threshold: the map value above which a pixel is marked.
         points_hw3: (H, W, 3) float32, metres; None draws the part flat.
 
     Raises:
-        UsageError: the file cannot be written.
         ValueError: the shapes differ.
     """
     if valid_hw.shape != map_hw.shape or (points_hw3 is not None and points_hw3.shape[:2] != map_hw.shape):
         raise ValueError("the map, the mask and the points must have the same height and width")
     gray = _flat(valid_hw) if points_hw3 is None else _surface(points_hw3, valid_hw)
-    picture = _overlaid(gray, map_hw, threshold)
-    with atomic_write(path) as stream:
-        Image.fromarray(picture).save(stream, format="PNG", compress_level=3)
+    return _overlaid(gray, map_hw, threshold)
 
 
 def write_map(path: str | Path, map_hw: Float32Array) -> None:

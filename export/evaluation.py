@@ -1,0 +1,73 @@
+"""Runs are evaluated: each route's networks are exported, calibrated on every class and scored on its test parts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..calibration.calibrate import CalibrationSettings
+from ..calibration.evaluate import Candidate, evaluate_dataset
+from ..calibration.outcomes import Evaluation
+from ..calibration.paper import method_name
+from ..runtime.bundle import open_bundle
+from ..runtime.manifest import Modality, Route
+from ..training.run import read_run
+from .bundles import export_bundle
+
+Progress = Callable[[str, int, int, str], None]
+
+
+def evaluate_runs(
+    data: Path,
+    class_names: Sequence[str],
+    runs: Sequence[Path],
+    routes: Sequence[tuple[Route, Modality]],
+    settings: CalibrationSettings,
+    provider: str,
+    progress: Progress,
+) -> Evaluation:
+    """Evaluate routes, each with the run that trained it.
+
+    Args:
+        data: a dataset root in the MVTec 3D-AD layout.
+        class_names: which classes; empty: all.
+        runs: run folders of `cmdiad train`; a route takes the first that was trained for it and its main modality,
+            a baseline the very first.
+        routes: each with its main modality.
+        settings: of the calibration.
+        provider: the execution provider.
+        progress: called with (stage, done, all, remark).
+
+    Raises:
+        UsageError: there is no such run, or none that was trained for a route; the dataset is not as described.
+        ScanError: a scan cannot be read or used.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        candidates = []
+        for number, (route, main) in enumerate(routes):
+            progress("export", number, len(routes), route)
+            path = Path(scratch) / f"{route}_{main}"
+            export_bundle(choose_run(runs, route, main), route, main, path)
+            candidates.append(Candidate(method_name(route, main), open_bundle(path), settings))
+        progress("export", len(routes), len(routes), "")
+        return evaluate_dataset(data, class_names, candidates, provider, progress)
+
+
+def routes_of(routes: Sequence[Route], mains: Sequence[Modality]) -> list[tuple[Route, Modality]]:
+    """Every route with every main modality; dual banks are the same with either, and come once."""
+    pairs = dict.fromkeys((route, mains[0] if route == "dual" else main) for main in mains for route in routes)
+    return list(pairs)
+
+
+def choose_run(runs: Sequence[Path], route: Route, main: Modality) -> Path:
+    """The first run that was trained for a route, or the very first.
+
+    Raises:
+        UsageError: a folder holds no run.
+    """
+    for path in runs:
+        _, run = read_run(path)
+        if run.route == route and (route == "f2f" or run.main == main):
+            return path
+    return runs[0]
