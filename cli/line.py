@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
+from .doctor import line_doctor
 from .selftest import selftest
 
 if TYPE_CHECKING:
@@ -46,8 +47,9 @@ def infer(
     threshold: Annotated[
         float | None, typer.Option(help="Score above which a part is defective.  [default: the bundle's]")
     ] = None,
-    provider: Annotated[str, typer.Option(help="Execution provider: cpu, cuda, tensorrt or tensorrt-rtx.")] = "cpu",
+    provider: Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists them.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the networks.  [default: all]")] = None,
+    cuda_graph: Annotated[bool, typer.Option("--cuda-graph", help="Capture networks as CUDA graphs.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scan on stdout, nothing else.")] = False,
     fail_on_defect: Annotated[
         bool, typer.Option("--fail-on-defect", help="Exit with 1 if a defect was found.")
@@ -66,7 +68,7 @@ def infer(
     from ..runtime.inspector import Inspector
     from ..runtime.scan import find_scans
 
-    inspector = Inspector.load(bundle, provider, threads, threshold)
+    inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph)
     files = find_scans(scans)
     report = _Report()
     with console.progress_display(quiet or json) as progress:
@@ -87,6 +89,7 @@ def infer(
 
 
 app.command()(selftest)
+app.command(name="doctor")(line_doctor)
 
 
 class _Report:

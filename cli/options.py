@@ -53,5 +53,5 @@ ImageExtractorOption = Annotated[str, typer.Option(help="embedded, or a ViT of t
 CheckpointOption = Annotated[
     str | None, typer.Option(help="Weights file, or random:SEED.  [default: found by `cmdiad weights path`]")
 ]
-ProviderOption = Annotated[str, typer.Option(help="Execution provider: cpu, cuda, tensorrt or tensorrt-rtx.")]
+ProviderOption = Annotated[str, typer.Option(help="What runs the networks; `cmdiad doctor` lists them.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]

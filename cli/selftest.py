@@ -21,6 +21,7 @@ def selftest(
     ] = None,
     provider: Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists them.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the networks.  [default: all]")] = None,
+    cuda_graph: Annotated[bool, typer.Option("--cuda-graph", help="Capture networks as CUDA graphs.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")] = False,
 ) -> None:
     """Repeat the bundle's golden scans on this machine and compare every stage with what was recorded.
@@ -33,7 +34,7 @@ def selftest(
     from ..runtime.errors import ParityError
     from ..runtime.selftest import run_selftest
 
-    report = run_selftest(open_bundle(find_bundle(bundle)), provider, threads)
+    report = run_selftest(open_bundle(find_bundle(bundle)), provider, threads, cuda_graph)
     if json:
         sys.stdout.buffer.write(msgspec.json.encode(report.as_json()) + b"\n")
     else:

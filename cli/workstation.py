@@ -8,6 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
+from .doctor import workstation_doctor
+from .engines import (
+    BatchOption,
+    BundleOption,
+    EngineOption,
+    StripOption,
+    TargetOption,
+    Tf32Option,
+    TimingCacheOption,
+    WorkspaceOption,
+    build_engines,
+)
 from .evaluate import evaluate
 from .options import (
     CheckpointOption,
@@ -166,22 +178,54 @@ def export(
     run: RunOption = Path("runs/latest"),
     route: RouteOption = RouteName.f2f,
     main: MainOption = MainModality.pc,
-    out: Annotated[Path, typer.Option(help="Bundle folder, or a file ending in .cmdiad.")] = Path("bundle"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Bundle folder, or a file ending in .cmdiad.  [default: bundle; with --bundle: in place]"),
+    ] = None,
     product: Annotated[str | None, typer.Option(help="What the bundle inspects.  [default: the class]")] = None,
+    bundle: BundleOption = None,
+    engine: EngineOption = None,
+    targets: TargetOption = None,
+    batch: BatchOption = "1,1,1",
+    workspace_mib: WorkspaceOption = None,
+    tf32: Tf32Option = False,
+    strip_weights: StripOption = False,
+    timing_cache: TimingCacheOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Export a trained route's networks to ONNX, checked against torch, as a bundle to calibrate."""
-    from ..export.bundles import export_bundle
+    """Export a trained route's networks to ONNX, checked against torch, as a bundle to calibrate; build engines.
 
+    Exit codes: 0 done, 2 wrong usage, 4 bad bundle, 5 an engine cannot be built, 6 a graph does not compute the same.
+    """
+    from ..runtime.errors import UsageError
+
+    if engine is None and (bundle is not None or targets):
+        raise UsageError("--bundle and --target are for building engines: give --engine tensorrt-rtx or tensorrt")
+    target = out or bundle or Path("bundle")
     with console.progress_display(quiet) as progress:
-        stages: list[str] = []
 
         def report(stage: str) -> None:
-            stages.append(stage)
             progress(f"export {stage}", 0, 1, "")
 
-        export_bundle(run, route.value, main.value, out, product, report)
-    print(f"bundle: {out} (not calibrated: run `cmdiad calibrate SCANS --bundle {out}`)")
+        if bundle is None:
+            from ..export.bundles import export_bundle
+
+            export_bundle(run, route.value, main.value, target, product, report)
+        if engine is not None:
+            build_engines(
+                bundle or target,
+                target,
+                engine,
+                targets,
+                batch,
+                workspace_mib,
+                tf32,
+                strip_weights,
+                timing_cache,
+                report,
+            )
+    todo = "" if bundle is not None else f" (not calibrated: run `cmdiad calibrate SCANS --bundle {target}`)"
+    print(f"bundle: {target}{todo}")
 
 
 @app.command()
@@ -231,6 +275,7 @@ def calibrate(
 
 
 app.command()(evaluate)
+app.command(name="doctor")(workstation_doctor)
 
 
 def _preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Preprocessing:

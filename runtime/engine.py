@@ -14,20 +14,19 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .engine_providers import (
+    INSTALL,
+    PROVIDERS,
+    RECORD_PLACEMENT,
+    BoundSession,
+    add_rtx_plugin,
+    load_libraries,
+    missing,
+    provider_list,
+    refuse_fall_back,
+)
 from .errors import BundleError, EngineError
 
-PROVIDERS: Mapping[str, str] = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "tensorrt-rtx": "NvTensorRTRTXExecutionProvider",
-}
-_INSTALL: Mapping[str, str] = {
-    "cpu": "pip install 'cmdiad[cpu]'",
-    "cuda": "pip uninstall onnxruntime, then pip install 'cmdiad[gpu]', and an NVIDIA driver for CUDA 13",
-    "tensorrt": "pip install 'cmdiad[gpu]' and TensorRT 10 on the library path",
-    "tensorrt-rtx": "pip install 'cmdiad[cpu]' onnxruntime-ep-nv-tensorrt-rtx, and an RTX GPU with its driver",
-}
 _ERROR_LEVEL = 3
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -44,24 +43,34 @@ class Engine(Protocol):
 class OnnxEngine:
     """An ONNX graph in an ONNX Runtime session."""
 
-    def __init__(self, model: bytes | Path, provider: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self, model: bytes | Path, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
+    ) -> None:
         """Open a session.
 
         Args:
             model: the graph's bytes, or its file where it has external data.
             provider: one of `PROVIDERS`.
             threads: CPU threads inside an operator; None: the processors this process may use.
+            cuda_graph: let a GPU provider capture the network as one CUDA graph for each set of shapes.
 
         Raises:
             EngineError: ONNX Runtime or the provider is missing, or the provider refuses the graph.
             BundleError: the graph is not a valid ONNX file.
         """
-        self._session = _open_session(model, provider, threads or _usable_cpus())
+        self._session = _open_session(model, provider, threads or _usable_cpus(), cuda_graph)
         self._inputs = {item.name: item.shape for item in self._session.get_inputs()}
         self._outputs = [item.name for item in self._session.get_outputs()]
+        self._bound: BoundSession | None = None
+        if provider in ("cuda", "tensorrt") and self._has_fixed_shapes():
+            self._bound = BoundSession(_import_onnxruntime(), self._session, "cuda", cuda_graph)
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
-        """Run the graph; the inputs are checked against its declared names and ranks first."""
+        """Run the graph; the inputs are checked against its declared names and shapes first.
+
+        Raises:
+            EngineError: an input does not fit, or the device cannot run the graph, out of memory for instance.
+        """
         if inputs.keys() != self._inputs.keys():
             raise EngineError(f"the network takes {sorted(self._inputs)}, got {sorted(inputs)}")
         for name, array in inputs.items():
@@ -72,7 +81,16 @@ class OnnxEngine:
             if not fits:
                 raise EngineError(f"the network's input {name!r} takes {expected}, got {list(array.shape)}")
         feed = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-        return dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
+        try:
+            if self._bound is not None:
+                return self._bound.run(feed)
+            return dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
+        except Exception as cause:  # ONNX Runtime's errors share no public base class
+            raise EngineError(f"ONNX Runtime cannot run the network: {' '.join(str(cause).split())[:300]}") from cause
+
+    def _has_fixed_shapes(self) -> bool:
+        """Whether no axis but the batch is free."""
+        return all(isinstance(axis, int) for shape in self._inputs.values() for axis in shape[1:])
 
 
 def _usable_cpus() -> int:
@@ -89,7 +107,7 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _open_session(model: bytes | Path, provider: str, threads: int) -> Any:
+def _open_session(model: bytes | Path, provider: str, threads: int, cuda_graph: bool) -> Any:
     if provider not in PROVIDERS:
         raise EngineError(f"unknown execution provider {provider!r}: choose one of {', '.join(PROVIDERS)}")
     ort = _import_onnxruntime()
@@ -97,47 +115,29 @@ def _open_session(model: bytes | Path, provider: str, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERROR_LEVEL
+    if provider != "cpu":
+        options.add_session_config_entry(RECORD_PLACEMENT, "1")
     source = str(model) if isinstance(model, Path) else model
     try:
         if provider == "tensorrt-rtx":
-            return _open_rtx_session(ort, source, options)
-        if PROVIDERS[provider] not in ort.get_available_providers():
-            raise _missing(provider)
-        session = ort.InferenceSession(source, options, providers=[PROVIDERS[provider]])
+            add_rtx_plugin(ort, options, cuda_graph)
+            session = ort.InferenceSession(source, options)
+        elif PROVIDERS[provider] not in ort.get_available_providers():
+            raise missing(provider)
+        else:
+            if provider != "cpu":
+                load_libraries(ort)
+            session = ort.InferenceSession(source, options, providers=provider_list(provider, cuda_graph))
     except (EngineError, BundleError):
         raise
     except Exception as cause:  # ONNX Runtime's errors share no public base class
         raise _session_error(provider, cause) from cause
-    if session.get_providers()[0] != PROVIDERS[provider]:
-        raise _missing(provider)
+    refuse_fall_back(session, provider)
     return session
-
-
-def _open_rtx_session(ort: Any, source: str | bytes, options: Any) -> Any:
-    """TensorRT-RTX comes as a plug-in package that is registered before use."""
-    name = "onnxruntime_ep_nv_tensorrt_rtx"
-    if importlib.util.find_spec(name) is None:
-        raise _missing("tensorrt-rtx")
-    plugin = importlib.import_module(name)
-    ep_name = plugin.get_ep_name()
-    if all(device.ep_name != ep_name for device in ort.get_ep_devices()):
-        ort.register_execution_provider_library(ep_name, plugin.get_library_path())
-    devices = [device for device in ort.get_ep_devices() if device.ep_name == ep_name]
-    if not devices:
-        raise _missing("tensorrt-rtx")
-    options.add_provider_for_devices(devices, {})
-    return ort.InferenceSession(source, options)
-
-
-def _missing(provider: str) -> EngineError:
-    return EngineError(
-        f"execution provider {provider!r} is not available on this machine: {_INSTALL[provider]}; "
-        "or choose --provider cpu"
-    )
 
 
 def _session_error(provider: str, cause: Exception) -> Exception:
     text = " ".join(str(cause).split())[:300]
     if type(cause).__name__ in ("InvalidProtobuf", "InvalidGraph", "NoSuchFile"):
         return BundleError(f"the network is not a valid ONNX graph ({text}): export the bundle again")
-    return EngineError(f"execution provider {provider!r} cannot run the network: {text}; {_INSTALL[provider]}")
+    return EngineError(f"execution provider {provider!r} cannot run the network: {text}; {INSTALL[provider]}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,24 +10,42 @@ import numpy.typing as npt
 
 from .bundle import Bundle
 from .engine import Arrays, Engine, OnnxEngine
+from .engine_flavor import FlavorName
+from .engine_providers import PROVIDERS
+from .engine_tensorrt import open_tensorrt_engine
+from .errors import EngineError
 
 Observer = Callable[[str, Arrays, Arrays], None]
 
 
-def open_engine(bundle: Bundle, role: str, provider: str = "cpu", threads: int | None = None) -> Engine:
+# What `--provider` takes besides ONNX Runtime's execution providers: the bundle's serialized engines, by flavor.
+ENGINE_PROVIDERS: Mapping[str, FlavorName] = {"tensorrt-engine": "tensorrt", "tensorrt-rtx-engine": "tensorrt-rtx"}
+
+
+def open_engine(
+    bundle: Bundle, role: str, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
+) -> Engine:
     """Make one network of a bundle ready to run.
 
     Args:
         bundle: verified.
         role: which of its networks.
-        provider: an execution provider of ONNX Runtime (`engine.PROVIDERS`).
+        provider: an execution provider of ONNX Runtime, or one of `ENGINE_PROVIDERS`.
         threads: CPU threads inside an operator; None: all this process may use.
+        cuda_graph: capture networks whose only free axis is the batch as CUDA graphs.
 
     Raises:
         EngineError: what was asked for is not available on this machine.
         BundleError: the network is missing or not valid.
     """
-    return OnnxEngine(bundle.read(bundle.manifest.networks[role].file), provider, threads)
+    network = bundle.manifest.networks[role]
+    captured = cuda_graph and all(isinstance(axis, int) for each in network.inputs for axis in each.shape[1:])
+    if provider in ENGINE_PROVIDERS:
+        return open_tensorrt_engine(bundle, role, ENGINE_PROVIDERS[provider], captured)
+    if provider not in PROVIDERS:
+        known = ", ".join([*PROVIDERS, *ENGINE_PROVIDERS])
+        raise EngineError(f"unknown execution provider {provider!r}: choose one of {known}")
+    return OnnxEngine(bundle.read(network.file), provider, threads, captured)
 
 
 class ObservedEngine:

@@ -223,15 +223,17 @@ class FeaturePath:
 class FeatureExtractor(FeaturePath):
     """A bundle's networks, opened once."""
 
-    def __init__(self, bundle: Bundle, provider: str = "cpu", threads: int | None = None) -> None:
-        """Open the engines.
+    def __init__(
+        self, bundle: Bundle, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
+    ) -> None:
+        """Open the engines; the arguments are those of `open_engine`.
 
         Raises:
             EngineError: the provider is not available.
             BundleError: a network is missing or not valid.
         """
         manifest = bundle.manifest
-        engines = {role: open_engine(bundle, role, provider, threads) for role in manifest.networks}
+        engines = {role: open_engine(bundle, role, provider, threads, cuda_graph) for role in manifest.networks}
         super().__init__(manifest.route, manifest.main, manifest.grouping, engines)
 
 

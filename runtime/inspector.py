@@ -55,6 +55,7 @@ class Inspector:
         provider: str = "cpu",
         threads: int | None = None,
         threshold: float | None = None,
+        cuda_graph: bool = False,
     ) -> None:
         """Open the engines and banks of a verified bundle.
 
@@ -69,7 +70,7 @@ class Inspector:
         self.threshold = calibration.threshold.value if threshold is None else threshold
         self.pixel_threshold = calibration.pixel_threshold.value
         self._decision = Decision.load(bundle)
-        self._features = FeatureExtractor(bundle, provider, threads)
+        self._features = FeatureExtractor(bundle, provider, threads, cuda_graph)
 
     @classmethod
     def load(
@@ -78,20 +79,23 @@ class Inspector:
         provider: str = "cpu",
         threads: int | None = None,
         threshold: float | None = None,
+        cuda_graph: bool = False,
     ) -> Inspector:
         """Open and verify a bundle.
 
         Args:
             path: a bundle folder or .cmdiad file; None: $CMDIAD_BUNDLE, else ./bundle.
-            provider: the execution provider: cpu, cuda, tensorrt or tensorrt-rtx.
+            provider: what runs the networks: an execution provider of ONNX Runtime (cpu, cuda, tensorrt,
+                tensorrt-rtx), or the bundle's own engines (tensorrt-engine, tensorrt-rtx-engine).
             threads: CPU threads of the networks; None: all this process may use.
             threshold: overrides the calibrated threshold.
+            cuda_graph: capture networks of fixed shape as CUDA graphs.
 
         Raises:
             BundleError: there is no bundle, or it is changed, incomplete or not calibrated.
             EngineError: the provider is not available.
         """
-        return cls(open_bundle(find_bundle(path)), provider, threads, threshold)
+        return cls(open_bundle(find_bundle(path)), provider, threads, threshold, cuda_graph)
 
     def __call__(self, path: str | Path) -> Inspection:
         """Read and inspect one scan file (an image file where the bundle's main modality is RGB).

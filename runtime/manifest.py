@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from .engine_flavor import FlavorName
 from .errors import BundleError
 from .grouping import Grouping
 from .preprocessing import Preprocessing
@@ -39,6 +40,50 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     parameters: int
     inputs: list[Tensor]
     outputs: list[Tensor]
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """The smallest, the best and the largest shape of one input that an engine takes."""
+
+    min: list[int]
+    opt: list[int]
+    max: list[int]
+
+
+class TensorRTEngine(msgspec.Struct, frozen=True, kw_only=True):
+    """One TensorRT engine of the bundle, and all that decides whether it may run; also the file beside the engine.
+
+    Attributes:
+        file: the raw plan.
+        role: the network it was built from.
+        flavor: tensorrt or tensorrt-rtx.
+        version: the flavor's that built it, and the only one that runs it.
+        targets: the compute capabilities it runs on, such as sm86.
+        platform: the operating system and processor it runs on, such as linux-x86_64.
+        precision: the graph's.
+        graph_digest: SHA-256 of the ONNX file it was built from.
+        profiles: by input.
+        workspace_bytes: the limit it was built with; None: the flavor's own.
+        tf32: whether fp32 products may be rounded to TF32.
+        stripped: whether its weights were left out, to be taken from the graph when it is loaded.
+        cuda_driver: the CUDA version of the driver it was built with; 0 where it was built without a GPU.
+        log: the file with what the builder said.
+    """
+
+    file: str
+    role: str
+    flavor: FlavorName
+    version: str
+    targets: list[str]
+    platform: str
+    precision: str
+    graph_digest: str
+    profiles: dict[str, Profile]
+    workspace_bytes: int | None
+    tf32: bool
+    stripped: bool
+    cuda_driver: int
+    log: str
 
 
 class Bank(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,6 +146,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     networks: dict[str, Network]
     training_statistics: dict[Modality, Statistics] = {}
     banks: dict[str, Bank] = {}
+    engines: list[TensorRTEngine] = []
     calibration: Calibration | None = None
     metrics: dict[str, float] = {}
     provenance: dict[str, str] = {}
@@ -124,23 +170,25 @@ def decode(raw: bytes, where: str) -> Manifest:
     if len(raw) > MAX_BYTES:
         raise BundleError(f"{where}: {NAME} has more than {MAX_BYTES} bytes, as no manifest has: get the bundle again")
     try:
-        version = msgspec.json.decode(raw, type=_Version).format_version
+        head = msgspec.json.decode(raw, type=_Head)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise BundleError(f"{where}: {NAME} is not a manifest ({cause}): get the bundle again") from cause
+    version = head.format_version
     if version != FORMAT_VERSION:
         age = "newer" if version > FORMAT_VERSION else "older"
         todo = "update cmdiad on this machine" if version > FORMAT_VERSION else "export and calibrate it again"
         raise BundleError(
-            f"{where}: the bundle has format version {version}, {age} than {FORMAT_VERSION} read here: {todo}"
+            f"{where}: {NAME} has format version {version}, {age} than {FORMAT_VERSION} read here: {todo}"
         )
-    try:
-        manifest = msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
-        raise BundleError(f"{where}: {NAME} is not as it was written ({cause}): get the bundle again") from cause
-    if encode(manifest) != raw:
+    blank = raw.replace(head.digest.encode(), _ZERO_DIGEST.encode(), 1)
+    if hashlib.sha256(blank).hexdigest() != head.digest:
         raise BundleError(f"{where}: {NAME} was changed after it was written: get the bundle again")
-    return manifest
+    try:
+        return msgspec.json.decode(raw, type=Manifest)
+    except (msgspec.MsgspecError, RecursionError) as cause:
+        raise BundleError(f"{where}: {NAME} says what this cmdiad does not read ({cause}): export it again") from cause
 
 
-class _Version(msgspec.Struct):
+class _Head(msgspec.Struct):
     format_version: int
+    digest: str

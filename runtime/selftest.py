@@ -87,13 +87,16 @@ class SelftestReport:
         return {"passed": self.passed, **asdict(self)}
 
 
-def run_selftest(bundle: Bundle, provider: str = "cpu", threads: int | None = None) -> SelftestReport:
+def run_selftest(
+    bundle: Bundle, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
+) -> SelftestReport:
     """Repeat the golden scans of a bundle.
 
     Args:
         bundle: verified and calibrated.
         provider: what runs the networks.
         threads: CPU threads of the networks; None: all this process may use.
+        cuda_graph: capture networks of fixed shape as CUDA graphs.
 
     Raises:
         BundleError: the bundle has no golden scans, or is not calibrated.
@@ -103,7 +106,7 @@ def run_selftest(bundle: Bundle, provider: str = "cpu", threads: int | None = No
     """
     tolerance = tolerance_of(bundle.manifest.precision)
     golden = read_golden(bundle)
-    inspector = Inspector(bundle, provider, threads)
+    inspector = Inspector(bundle, provider, threads, cuda_graph=cuda_graph)
     return SelftestReport(
         bundle=str(bundle.path),
         product=bundle.manifest.product,

@@ -1,0 +1,64 @@
+"""`cmdiad doctor` and `cmdiad-rt doctor`: what this machine can run, and what to install for the rest."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from ..runtime.doctor import Diagnosis
+
+_BundleOption = Annotated[
+    Path | None,
+    typer.Option(help="Bundle to check against this machine.  [default: $CMDIAD_BUNDLE or ./bundle, if there is one]"),
+]
+_NeededOption = Annotated[
+    str | None, typer.Option("--provider", help="Answer with 5 where this one does not run here.")
+]
+_JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
+_STATES = {True: "yes", False: "NO", None: ""}
+
+
+def line_doctor(bundle: _BundleOption = None, provider: _NeededOption = None, json: _JsonOption = False) -> None:
+    """Say what this machine can run: GPU, driver, packages, execution providers, and the bundle's engines.
+
+    Exit codes: 0 done, 4 bad bundle, 5 the provider asked for does not run here.
+    """
+    _examine(bundle, provider, json, workstation=False)
+
+
+def workstation_doctor(bundle: _BundleOption = None, provider: _NeededOption = None, json: _JsonOption = False) -> None:
+    """Say what this machine can run: GPU, driver, packages for training and export, providers, a bundle's engines.
+
+    Exit codes: 0 done, 4 bad bundle, 5 the provider asked for does not run here.
+    """
+    _examine(bundle, provider, json, workstation=True)
+
+
+def _examine(path: Path | None, provider: str | None, json: bool, workstation: bool) -> None:
+    import os
+
+    import msgspec
+
+    from ..runtime.bundle import BUNDLE_VARIABLE, DEFAULT_BUNDLE, find_bundle, open_bundle
+    from ..runtime.doctor import WORKSTATION_PACKAGES, examine
+    from ..runtime.errors import EngineError
+
+    there = path is not None or os.environ.get(BUNDLE_VARIABLE) or Path(DEFAULT_BUNDLE).exists()
+    bundle = open_bundle(find_bundle(path)) if there else None
+    diagnosis = examine(bundle, WORKSTATION_PACKAGES if workstation else ())
+    needed = None if provider is None else diagnosis.available(provider)
+    if json:
+        sys.stdout.buffer.write(msgspec.json.encode(diagnosis.as_json()) + b"\n")
+    else:
+        _print(diagnosis)
+    if needed is not None and not needed.ok:
+        raise EngineError(needed.detail)
+
+
+def _print(diagnosis: Diagnosis) -> None:
+    for each in diagnosis.findings:
+        print(f"{_STATES[each.ok]:4}{each.topic:9} {each.name}: {each.detail}")
