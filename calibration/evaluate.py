@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -285,24 +286,15 @@ def score_part(
     Raises:
         ScanError: the part cannot be read or used.
     """
-    times, extractor, settings = StageTimes(), contender.extractor, contender.candidate.settings
-
-    def match(bank: NormalizedBank, rows: Array, own: StageTimes) -> BankMatch:
-        with own.stage("search"):
-            return match_bank(bank, rows)
-
+    times, extractor = StageTimes(), contender.extractor
     prepared = shared.get(contender.prepared_key, times, lambda own: prepare(sample, contender.manifest, own))
     features = shared.get(contender.main_key, times, lambda own: extractor.measure(prepared, own))
-    matches: tuple[BankMatch, ...] = (
-        shared.get((contender.main_key, settings), times, lambda own: match(decision.main, features.main, own)),
-    )
+    banks = [(contender.main_key, decision.main, features.main)]
     if decision.second is not None:
-        bank = decision.second
         completed = shared.get(contender.second_key, times, lambda own: extractor.complete(features, prepared, own))
-        rows = completed.second
-        assert rows is not None
-        key = contender.second_key, settings
-        matches = (*matches, shared.get(key, times, lambda own: match(bank, rows, own)))
+        assert completed.second is not None
+        banks.append((contender.second_key, decision.second, completed.second))
+    matches = tuple(shared.get((key, id(bank)), times, partial(_match, bank, rows)) for key, bank, rows in banks)
     with times.stage("score"):
         score, map_224 = decision.decide(features.foreground, matches)
     return prepared, score, map_224, times
@@ -324,6 +316,11 @@ def bank_bytes(decision: Decision) -> int:
     """The size of the memory banks with their tables."""
     banks = [each.bank for each in (decision.main, decision.second) if each is not None]
     return sum(array.nbytes for bank in banks for array in bank.arrays().values())
+
+
+def _match(bank: NormalizedBank, rows: Array, times: StageTimes) -> BankMatch:
+    with times.stage("search"):
+        return match_bank(bank, rows)
 
 
 def _main_file(sample: Sample, manifest: Manifest) -> Path:

@@ -40,14 +40,16 @@ def evaluate(
     seed: SeedOption = 0,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the metrics as CSV.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with curves and pictures, one file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Folder for report.html, .md, .csv and .json.")] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Calibrate every class on its train/good and score its test, with the exported networks."""
     from ..calibration.calibrate import CalibrationSettings
-    from ..calibration.report_tables import as_csv, as_json, as_markdown, tables
+    from ..calibration.report import Destinations, write_reports
+    from ..calibration.report_tables import as_json, tables
     from ..export.evaluation import evaluate_runs, routes_of
-    from ..runtime.atomic import atomic_write_bytes
 
     settings = CalibrationSettings(false_reject_rate=false_reject_rate, coreset_ratio=coreset_ratio, seed=seed)
     chosen = routes_of(
@@ -57,12 +59,11 @@ def evaluate(
         evaluation = evaluate_runs(
             data, class_names or [], runs or [Path("runs/latest")], chosen, settings, provider, progress
         )
-    if markdown:
-        atomic_write_bytes(markdown, as_markdown(evaluation, f"Evaluation of {data.resolve().name}"))
-    if csv:
-        atomic_write_bytes(csv, as_csv(evaluation))
+    written = write_reports(evaluation, data, settings, provider, Destinations(markdown, csv, html, report))
     if json:
         sys.stdout.buffer.write(as_json(evaluation) + b"\n")
         return
     for table in tables(evaluation):
         console.print_titled_table(table.title, table.headers, table.rows, table.n_labels, table.note)
+    for path in written:
+        print(f"written: {path}")

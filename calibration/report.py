@@ -1,0 +1,108 @@
+"""Where an evaluation's reports go, and what they say of how they were made."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..runtime.atomic import atomic_write_bytes
+from ..version import __version__
+from .calibrate import CalibrationSettings
+from .outcomes import Evaluation, Example, Outcome
+from .report_html import Facts, html_report
+from .report_pictures import example_picture
+from .report_tables import as_csv, as_json, as_markdown
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Destinations:
+    """Files to write, and a folder for all of them; None: not wanted."""
+
+    markdown: Path | None = None
+    csv: Path | None = None
+    html: Path | None = None
+    folder: Path | None = None
+
+
+def write_reports(
+    evaluation: Evaluation, data: Path, settings: CalibrationSettings, provider: str, wanted: Destinations
+) -> list[Path]:
+    """Write what is wanted.
+
+    Args:
+        evaluation: what to report.
+        data: the dataset's root.
+        settings: of the calibration.
+        provider: the execution provider.
+        wanted: where to.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UsageError: a file cannot be written.
+        ScanError: a part that is to be shown cannot be read any more.
+    """
+    facts = gather_facts(evaluation, data, settings, provider)
+    written = []
+    for kind, path in _files(wanted):
+        if kind == "html":
+            content = html_report(evaluation, facts, _draw)
+        elif kind == "md":
+            content = as_markdown(evaluation, facts.title)
+        else:
+            content = as_csv(evaluation) if kind == "csv" else as_json(evaluation) + b"\n"
+        atomic_write_bytes(path, content)
+        written.append(path)
+    return written
+
+
+def gather_facts(evaluation: Evaluation, data: Path, settings: CalibrationSettings, provider: str) -> Facts:
+    """Versions, settings, networks and the machine; no time stamp and no path."""
+    name, first = data.resolve().name, evaluation.of(evaluation.names[0])
+    lines = [("dataset", name)]
+    lines += [(f"normal parts, {each.row.class_name}", str(each.threshold.n_scans)) for each in first]
+    for method in evaluation.names:
+        manifest = evaluation.of(method)[0].manifest
+        networks = ", ".join(f"{role} {network.architecture}" for role, network in sorted(manifest.networks.items()))
+        lines.append((method, f"{networks}; {manifest.precision}"))
+    lines += [
+        ("coreset", f"{settings.coreset_ratio:.3g} of the patches, metric {settings.metric}"),
+        ("seed", str(settings.seed)),
+        ("version", _version(evaluation)),
+        ("machine", f"{machine_name()}, execution provider {provider}"),
+    ]
+    return Facts(f"Detection report: {name}", lines)
+
+
+def machine_name() -> str:
+    """The processor and how many of its cores this process may use."""
+    model = platform.processor() or platform.machine()
+    if _CPUINFO.is_file():
+        named = [line.split(":", 1)[1].strip() for line in _CPUINFO.read_text().splitlines() if "model name" in line]
+        model = named[0] if named else model
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{model}, {n_cores} cores"
+
+
+def _version(evaluation: Evaluation) -> str:
+    commit = evaluation.outcomes[0].manifest.provenance.get("git_commit", "")
+    return f"cmdiad {__version__}{f', commit {commit[:12]}' if commit else ''}"
+
+
+def _draw(outcome: Outcome, example: Example) -> str:
+    return example_picture(example, outcome.manifest, outcome.pixel_threshold)
+
+
+def _files(wanted: Destinations) -> Iterator[tuple[str, Path]]:
+    for kind, path in (("md", wanted.markdown), ("csv", wanted.csv), ("html", wanted.html)):
+        if path is not None:
+            yield kind, path
+    if wanted.folder is not None:
+        for kind in ("html", "md", "csv", "json"):
+            yield kind, wanted.folder / f"report.{kind}"
