@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ..runtime.preprocessing import Preprocessing
 
 
 class RouteName(str, Enum):
@@ -55,3 +58,13 @@ CheckpointOption = Annotated[
 ]
 ProviderOption = Annotated[str, typer.Option(help="What runs the networks; `cmdiad doctor` lists them.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
+
+
+def sensor_preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Preprocessing:
+    """The preset of a kind of sensor, in the given unit."""
+    import msgspec
+
+    from ..runtime.preprocessing import KINECT, STRUCTURED_LIGHT
+
+    preset = KINECT if sensor is Sensor.kinect else STRUCTURED_LIGHT
+    return msgspec.structs.replace(preset, metres_per_unit=metres_per_unit)

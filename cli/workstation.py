@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console
+from . import console, weights
 from .doctor import workstation_doctor
 from .engines import (
     BatchOption,
@@ -21,6 +21,7 @@ from .engines import (
     build_engines,
 )
 from .evaluate import evaluate
+from .features import features
 from .options import (
     CheckpointOption,
     ClassOption,
@@ -276,6 +277,8 @@ def calibrate(
 
 app.command()(evaluate)
 app.command(name="doctor")(workstation_doctor)
+app.command()(features)
+app.add_typer(weights.app, name="weights")
 
 
 def _preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Preprocessing:

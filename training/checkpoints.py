@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ from ..runtime.errors import WeightsError
 MAX_FILE_BYTES = 4 << 30
 # Parallel training wraps a network, and its name with it.
 _WRAPPER = "module."
+_CODE = re.compile(r"GLOBAL ([\w.]+)")
 # What published files hold beside tensors: the options of the run (CMDIAD, DINO) and metrics (Point-BERT).
 # Both are plain values; they are read past, never used.
 _HARMLESS: list[Any] = [
@@ -72,7 +74,8 @@ POINT_BERT = CheckpointFormat(
     ),
 )
 VIT = CheckpointFormat(("teacher", "state_dict", "model"), "backbone.", ("head.", "pre_logits."))
-CMDIAD = CheckpointFormat(("model",))
+# F2I's file holds a LayerNorm that its network never uses.
+CMDIAD = CheckpointFormat(("model",), left_alone=("norm.",))
 
 
 def load_checkpoint(network: nn.Module, path: Path, layout: CheckpointFormat) -> None:
@@ -140,9 +143,12 @@ def _read_file(path: Path) -> dict[Any, Any]:
     except (SafetensorError, zipfile.BadZipFile, EOFError, RuntimeError, ValueError, KeyError, MemoryError) as cause:
         raise WeightsError(f"{path}: is damaged or no weights file ({_first_line(cause)}): get it again") from cause
     except pickle.UnpicklingError as cause:
+        # Torch's own text tells how to run such a file all the same.
+        held = _CODE.search(str(cause))
+        if held is None:
+            raise WeightsError(f"{path}: is damaged or no weights file: get it again") from cause
         raise WeightsError(
-            f"{path}: holds more than weights, and code in it is never run ({_first_line(cause)}): "
-            "save its tensors alone"
+            f"{path}: holds {held[1]} beside its weights, and code in a file is never run: save its tensors alone"
         ) from cause
 
 

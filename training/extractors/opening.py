@@ -53,6 +53,15 @@ class Extractor:
     digest: str
     checkpoint: str | None = None
 
+    @property
+    def dim(self) -> int:
+        """Width of the features."""
+        network = self.network
+        if isinstance(network, PointTransformer):
+            return network.config.token_dim
+        assert isinstance(network, ImageTransformer)
+        return network.token_dim
+
 
 def open_extractor(name: str, modality: Modality, checkpoint: str | None = None) -> Extractor:
     """An extractor by name.

@@ -1,0 +1,80 @@
+"""`cmdiad weights`: published weights: what there is, where it comes from, and whether the files at hand are right."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from . import console
+from .options import JsonOption
+
+app = typer.Typer(
+    help="Published weights: their sources, where they are looked for, and whether they are right. No network.",
+    no_args_is_help=True,
+)
+
+
+@app.command("list")
+def list_weights(json: JsonOption = False) -> None:
+    """Name, source, license, SHA-256 and file of all published weights."""
+    import msgspec
+
+    from ..training.weights import NOT_PUBLISHED, PUBLISHED, present_file, weights_folder
+
+    found = {entry.name: present_file(entry) for entry in PUBLISHED}
+    if json:
+        rows = [
+            msgspec.to_builtins(entry) | {"path": None if (path := found[entry.name]) is None else str(path)}
+            for entry in PUBLISHED
+        ]
+        sys.stdout.buffer.write(msgspec.json.encode({"folder": str(weights_folder()), "weights": rows}) + b"\n")
+        return
+    headers = ["name", "file", "here", "license", "trained on", "SHA-256", "source"]
+    table = [
+        [
+            entry.name,
+            entry.files[0],
+            "no" if found[entry.name] is None else "yes",
+            entry.license,
+            entry.trained_on,
+            entry.sha256 or NOT_PUBLISHED,
+            entry.source,
+        ]
+        for entry in PUBLISHED
+    ]
+    console.print_table(headers, table)
+    print(f"\nlooked for in {weights_folder()}")
+
+
+@app.command()
+def verify(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Which; all that are there.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Check that the files at hand are whole, fit their networks, and have the published SHA-256 where there is one."""
+    import msgspec
+
+    from ..runtime.errors import WeightsError
+    from ..training.weights_checking import OK, verify_weights
+
+    verdicts = verify_weights(names or [])
+    if json:
+        sys.stdout.buffer.write(msgspec.json.encode({"weights": verdicts}) + b"\n")
+    else:
+        console.print_table(
+            ["name", "verdict", "SHA-256", "file"],
+            [[each.name, "ok" if each.verdict == OK else "wrong", each.sha256, each.path] for each in verdicts],
+        )
+    wrong = [each.verdict for each in verdicts if each.verdict != OK]
+    if wrong:
+        raise WeightsError("; ".join(wrong))
+
+
+@app.command()
+def path() -> None:
+    """Print the folder where weights are looked for: $CMDIAD_WEIGHTS, else one in the user's cache."""
+    from ..training.weights import weights_folder
+
+    print(weights_folder())

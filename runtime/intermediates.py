@@ -1,0 +1,151 @@
+"""What happens between a scan and its score, as arrays: what one needs to compare two implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from .atomic import atomic_write
+from .bundle import Bundle
+from .engine_opening import Recorder
+from .errors import UsageError, naming_scan
+from .features import (
+    EXTRACTOR,
+    HALLUCINATOR,
+    SECOND_EXTRACTOR,
+    FeatureExtractor,
+    FeaturePath,
+    PreparedPart,
+    prepare_part,
+    token_of_patch,
+)
+from .grouping import Grouping, farthest_points
+from .inspector import read_part
+from .manifest import Modality, Route
+from .pooling import N_PATCHES
+from .timing import StageTimes
+
+SUFFIX = ".npz"
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """A route's networks with what must be known about them.
+
+    Attributes:
+        route: what the networks are of.
+        main: the main modality.
+        grouping: the point extractor's G and M.
+        path: the networks, ready to run.
+        prepare: reads and preprocesses a file of the main modality.
+    """
+
+    route: Route
+    main: Modality
+    grouping: Grouping
+    path: FeaturePath
+    prepare: Callable[[Path], PreparedPart]
+
+
+def bundle_source(bundle: Bundle, provider: str = "cpu") -> FeatureSource:
+    """The networks of a bundle, calibrated or not.
+
+    Raises:
+        EngineError: the provider is not available.
+        BundleError: a network is missing or not valid.
+    """
+    manifest = bundle.manifest
+    path = FeatureExtractor(bundle, provider)
+    return FeatureSource(
+        manifest.route,
+        manifest.main,
+        manifest.grouping,
+        path,
+        lambda file: prepare_part(read_part(file, manifest), manifest),
+    )
+
+
+def write_features(
+    source: FeatureSource, files: Sequence[Path], out: Path, progress: Callable[[int, int], None]
+) -> list[Path]:
+    """Write the arrays of `feature_arrays`: one scan's to `out`, NAME.npz, or each of several into the folder `out`.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UsageError: `out` does not fit the number of scans, or two of them have the same name.
+        ScanError: a scan cannot be read or used.
+    """
+    if len(files) == 1 and out.suffix == SUFFIX:
+        targets = [out]
+    else:
+        targets = [out / f"{file.stem}{SUFFIX}" for file in files]
+    if len(files) > 1 and out.suffix == SUFFIX:
+        raise UsageError(f"{out}: holds the features of one scan, these are {len(files)}: give a folder as --out")
+    if len(set(targets)) < len(targets):
+        raise UsageError(f"{out}: several scans have the same name: give those of one folder at a time")
+    for number, (file, target) in enumerate(zip(files, targets, strict=True), 1):
+        with naming_scan(file):
+            arrays = feature_arrays(source, source.prepare(file))
+        with atomic_write(target) as stream:
+            np.savez(stream, allow_pickle=False, **arrays)
+        progress(number, len(files))
+    return targets
+
+
+def feature_arrays(source: FeatureSource, prepared: PreparedPart) -> dict[str, npt.NDArray[np.generic]]:
+    """A part's intermediate arrays on all 3136 patches, row by row.
+
+    Args:
+        source: the networks.
+        prepared: the part.
+
+    Returns:
+        `tokens` (T, D): the main extractor's, one a group or one an image patch. `patch` (3136, D): the main
+        modality's features; zero where there are no points. Points also have `center_idx` (G,) int64: the groups'
+        centers, among the valid points row by row. Distillation routes also have `hallucination` (3136, E): the
+        missing modality's features; without points, F2F's are the hallucination of zeros. F2I also has
+        `hallucinated_input` (3, 224, 224): an ImageNet-normalized image, or x, y and z in metres.
+
+    Raises:
+        ScanError: too few points are left for a group.
+    """
+    recorder = Recorder()
+    with source.path.observed(recorder):
+        features = source.path.extract(prepared, StageTimes())
+    patch = features.grid()
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "tokens": recorder.tensors[f"{EXTRACTOR}.tokens"][0],
+        "patch": patch,
+    }
+    if source.main == "pc":
+        assert prepared.scan is not None
+        arrays["center_idx"] = farthest_points(prepared.scan.points[prepared.scan.valid], source.grouping.n_groups)
+    if source.route == "f2f":
+        arrays["hallucination"] = source.path.hallucinate(patch)
+    elif source.route == "i2f":
+        arrays["hallucination"] = recorder.tensors[f"{HALLUCINATOR}.hallucination"][0]
+    elif source.route == "f2i":
+        assert features.hallucinated_input is not None
+        assert features.second is not None
+        arrays["hallucinated_input"] = features.hallucinated_input
+        tokens = recorder.tensors[f"{SECOND_EXTRACTOR}.tokens"][0]
+        arrays["hallucination"] = (
+            tokens[token_of_patch(len(tokens))]
+            if source.main == "pc"
+            else _on_all_patches(features.second, features.foreground)
+        )
+    return arrays
+
+
+def _on_all_patches(features: Array, foreground: npt.NDArray[np.bool_]) -> Array:
+    spread = np.zeros((N_PATCHES, features.shape[1]), np.float32)
+    spread[foreground] = features
+    return spread

@@ -1,0 +1,63 @@
+"""A bundle's intermediate arrays: what is in them, and that they are what inspection compares with the banks."""
+
+import numpy as np
+import pytest
+from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.errors import ScanError, UsageError
+from cmdiad.runtime.intermediates import bundle_source, feature_arrays, write_features
+from cmdiad.runtime.timing import StageTimes
+
+
+@pytest.fixture(scope="module")
+def source(exported_bundle):
+    return bundle_source(open_bundle(exported_bundle))
+
+
+@pytest.fixture(scope="module")
+def scans(synth_data):
+    return sorted((synth_data / "gland" / "train" / "good" / "xyz").glob("*.tiff"))
+
+
+def test_arrays_are_those_of_the_inspection_with_the_background_filled_in(source, scans):
+    part = source.prepare(scans[0])
+    arrays, features = feature_arrays(source, part), source.path.extract(part, StageTimes())
+    n_groups = source.grouping.n_groups
+    assert set(arrays) == {"center_idx", "tokens", "patch", "hallucination"}
+    assert arrays["tokens"].shape[0] == arrays["center_idx"].shape[0] == n_groups
+    assert len(arrays["patch"]) == len(arrays["hallucination"]) == 3136
+    seen = features.foreground
+    np.testing.assert_array_equal(arrays["patch"][seen], features.main)
+    np.testing.assert_allclose(arrays["hallucination"][seen], features.second, atol=1e-5)
+    assert not arrays["patch"][~seen].any()
+    of_zeros = source.path.hallucinate(np.zeros((1, arrays["patch"].shape[1]), np.float32))
+    np.testing.assert_allclose(arrays["hallucination"][~seen], np.repeat(of_zeros, (~seen).sum(), axis=0), atol=1e-5)
+
+
+def test_centers_are_the_farthest_of_the_valid_points(source, scans):
+    part = source.prepare(scans[0])
+    center_idx = feature_arrays(source, part)["center_idx"]
+    points = part.scan.points[part.scan.valid].astype(np.float64)
+    assert center_idx[0] == 0 and len(set(center_idx)) == len(center_idx)
+    reach = [np.linalg.norm(points - points[center_idx[:k]][:, None], axis=2).min(0).max() for k in (8, 32, 128)]
+    apart = [
+        np.linalg.norm(points[center_idx[k]] - points[center_idx[:k]], axis=1).min() for k in (8, 32, 128)
+    ]  # fmt: skip
+    np.testing.assert_allclose(apart, reach, rtol=1e-5)
+
+
+def test_one_scan_makes_a_file_and_several_a_folder(source, scans, tmp_path):
+    assert write_features(source, scans[:1], tmp_path / "F.npz", lambda *_: None) == [tmp_path / "F.npz"]
+    written = write_features(source, scans[:2], tmp_path / "all", lambda *_: None)
+    assert [file.name for file in written] == ["000.npz", "001.npz"]
+    with np.load(written[0], allow_pickle=False) as one, np.load(tmp_path / "F.npz", allow_pickle=False) as other:
+        assert all(np.array_equal(one[name], other[name]) for name in one)
+    with pytest.raises(UsageError, match="give a folder"):
+        write_features(source, scans[:2], tmp_path / "F.npz", lambda *_: None)
+    with pytest.raises(UsageError, match="same name"):
+        write_features(source, [scans[0], tmp_path / "000.tiff"], tmp_path / "all", lambda *_: None)
+
+
+def test_a_scan_that_cannot_be_used_is_named(source, tmp_path):
+    with pytest.raises(ScanError, match=r"nowhere\.tiff"):
+        write_features(source, [tmp_path / "nowhere.tiff"], tmp_path / "F.npz", lambda *_: None)
+    assert not (tmp_path / "F.npz").exists()
