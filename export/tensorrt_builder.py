@@ -101,7 +101,8 @@ def engine_from_onnx(
     builder = trt.Builder(logger)
     definition = builder.create_network(0)
     parser = trt.OnnxParser(definition, logger)
-    _require(parser.parse(model), name, "cannot read the graph", logger, _parser_errors(parser))
+    if not parser.parse(model):
+        raise EngineError(f"{name}: TensorRT cannot read the graph: {_parser_errors(parser) or logger.errors()}")
     definition.name = name
     config = builder.create_builder_config()
     profiles = network_profiles(network, settings.batch)
@@ -191,8 +192,15 @@ def _require(succeeded: bool, name: str, what: str, logger: Any, more: Sequence[
         raise EngineError(f"{name}: TensorRT {what}: {text}")
 
 
-def _parser_errors(parser: Any) -> list[str]:
-    return [str(parser.get_error(index).desc()) for index in range(parser.num_errors)]
+def _parser_errors(parser: Any) -> str:
+    """The parser's errors, each with its operator; the logger has the same in other words."""
+    errors = (parser.get_error(index) for index in range(parser.num_errors))
+    return "; ".join(f"{error.node_operator()}: {_words(error.desc())}".removeprefix(": ") for error in errors)
+
+
+def _words(description: str) -> str:
+    # The parser says no more of an operator that it does not know.
+    return "is not supported" if description == "false" else description
 
 
 def _advice(settings: EngineSettings) -> list[str]:
