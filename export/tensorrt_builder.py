@@ -99,7 +99,8 @@ def engine_from_onnx(
     check_settings(trt, flavor, settings, machine)
     logger = collecting_logger(trt)
     builder = trt.Builder(logger)
-    definition = builder.create_network(0)
+    # Strong typing is what newer versions know alone; TensorRT 10 must be asked for it.
+    definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(definition, logger)
     if not parser.parse(model):
         raise EngineError(f"{name}: TensorRT cannot read the graph: {_parser_errors(parser) or logger.errors()}")

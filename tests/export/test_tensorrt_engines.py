@@ -107,14 +107,13 @@ def export(*arguments, cwd):
 
 
 @pytest.mark.slow
-def test_the_command_adds_engines_to_a_bundle_in_place(bundle, exported_bundle, tmp_path):
-    answer = export(
-        "--bundle", exported_bundle, "--out", "b", "--engine", "tensorrt-rtx", "--target", "sm86", cwd=tmp_path
-    )
+def test_the_command_builds_with_the_export_and_later_in_place(trained_run, tmp_path):
+    engine = ["--engine", "tensorrt-rtx"]
+    answer = export("--run", trained_run, "--out", "b.cmdiad", *engine, "--target", "sm86", cwd=tmp_path)
     assert answer.returncode == 0 and "extractor-tensorrt-rtx-sm86-fp32.engine" in answer.stdout, answer.stderr
-    answer = export("--bundle", "b", "--engine", "tensorrt-rtx", "--target", "sm89,sm120", "-q", cwd=tmp_path)
+    answer = export("--bundle", "b.cmdiad", *engine, "--target", "sm89,sm120", "-q", cwd=tmp_path)
     assert answer.returncode == 0 and answer.stderr == ""
-    assert len(open_bundle(tmp_path / "b").manifest.engines) == 4
+    assert len(open_bundle(tmp_path / "b.cmdiad").manifest.engines) == 4
 
 
 @pytest.mark.parametrize(

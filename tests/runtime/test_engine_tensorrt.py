@@ -13,7 +13,14 @@ from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.devices import Gpu, Machine, platform_name
 from cmdiad.runtime.engine_flavor import FLAVORS, flavor_of
 from cmdiad.runtime.engine_opening import open_engine
-from cmdiad.runtime.engine_tensorrt import EngineRunner, _context, import_polygraphy, open_tensorrt_engine, within
+from cmdiad.runtime.engine_tensorrt import (
+    EngineRunner,
+    _context,
+    _refit,
+    import_polygraphy,
+    open_tensorrt_engine,
+    within,
+)
 from cmdiad.runtime.errors import EngineError, UsageError
 from cmdiad.runtime.manifest import Profile
 
@@ -100,6 +107,24 @@ def test_contexts_capture_cuda_graphs_where_the_flavor_can():
     engine.create_execution_context = lambda: None
     with pytest.raises(EngineError, match="memory"):
         _context(rtx, engine, False)
+
+
+@pytest.mark.parametrize(("parsed", "refitted"), [(True, True), (False, True), (True, False)])
+def test_a_stripped_engine_gets_its_weights_or_is_refused(parsed, refitted):
+    seen = []
+    trt = SimpleNamespace(
+        Refitter=lambda engine, logger: SimpleNamespace(refit_cuda_engine=lambda: refitted),
+        OnnxParserRefitter=lambda refitter, logger: SimpleNamespace(
+            refit_from_bytes=lambda graph: seen.append(graph) or parsed
+        ),
+    )
+    logger = SimpleNamespace(errors=lambda: "missing weights")
+    if parsed and refitted:
+        _refit(trt, "engine", b"graph", "e.engine", logger)
+    else:
+        with pytest.raises(EngineError, match=r"e\.engine: its weights cannot be put back: missing weights"):
+            _refit(trt, "engine", b"graph", "e.engine", logger)
+    assert seen == [b"graph"]
 
 
 def test_an_unknown_flavor_is_refused():
