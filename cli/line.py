@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 DEFECT_FOUND = 1
+
+
+class GraphName(str, Enum):
+    """What runs: see `Inspector.load`."""
+
+    auto = "auto"
+    networks = "networks"
+    line = "line"
 
 
 @app.callback()
@@ -51,6 +60,9 @@ def infer(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the networks.  [default: all]")] = None,
     cuda_graph: Annotated[bool, typer.Option("--cuda-graph", help="Capture networks as CUDA graphs.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scan on stdout, nothing else.")] = False,
+    graph: Annotated[
+        GraphName, typer.Option(help="networks, the fused line graph, or auto: line but on the CPU.")
+    ] = GraphName.auto,
     fail_on_defect: Annotated[
         bool, typer.Option("--fail-on-defect", help="Exit with 1 if a defect was found.")
     ] = False,
@@ -68,7 +80,7 @@ def infer(
     from ..runtime.inspector import Inspector
     from ..runtime.scan import find_scans
 
-    inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph)
+    inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph.value)
     files = find_scans(scans)
     report = _Report()
     with console.progress_display(quiet or json) as progress:

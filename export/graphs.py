@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx
+import onnxslim
 import torch
 from torch import Tensor, nn
 
 from ..runtime import manifest as manifest_format
 from ..runtime.errors import ParityError
+from ..training.extractors.point_transformer import PointTransformer, fold_batch_norm
 
 OPSET = 20
 _DTYPES = {int(onnx.TensorProto.FLOAT): "float32", int(onnx.TensorProto.FLOAT16): "float16"}
@@ -34,7 +36,7 @@ class GraphSpec:
 
 
 def onnx_from_module(network: nn.Module, spec: GraphSpec) -> bytes:
-    """Export a network in eval mode.
+    """Export a network in eval mode, batch normalization folded, and simplify the graph.
 
     Returns:
         A checked ONNX model, opset 20.
@@ -50,7 +52,7 @@ def onnx_from_module(network: nn.Module, spec: GraphSpec) -> bytes:
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            network.eval(),
+            (fold_batch_norm(network) if isinstance(network, PointTransformer) else network).eval(),
             tuple(spec.inputs.values()),
             input_names=list(spec.inputs),
             output_names=[spec.output],
@@ -60,7 +62,7 @@ def onnx_from_module(network: nn.Module, spec: GraphSpec) -> bytes:
             verbose=False,
         )
     assert program is not None
-    model = _without_origin(program.model_proto)
+    model = _without_origin(onnxslim.slim(program.model_proto))
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as cause:

@@ -44,7 +44,12 @@ class OnnxEngine:
     """An ONNX graph in an ONNX Runtime session."""
 
     def __init__(
-        self, model: bytes | Path, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
+        self,
+        model: bytes | Path,
+        provider: str = "cpu",
+        threads: int | None = None,
+        cuda_graph: bool = False,
+        external: Mapping[str, bytes] | None = None,
     ) -> None:
         """Open a session.
 
@@ -53,12 +58,13 @@ class OnnxEngine:
             provider: one of `PROVIDERS`.
             threads: CPU threads inside an operator; None: the processors this process may use.
             cuda_graph: let a GPU provider capture the network as one CUDA graph for each set of shapes.
+            external: the contents of its external data by file name, where the graph is given as bytes.
 
         Raises:
             EngineError: ONNX Runtime or the provider is missing, or the provider refuses the graph.
             BundleError: the graph is not a valid ONNX file.
         """
-        self._session = _open_session(model, provider, threads or _usable_cpus(), cuda_graph)
+        self._session = _open_session(model, provider, threads or _usable_cpus(), cuda_graph, external or {})
         self._inputs = {item.name: item.shape for item in self._session.get_inputs()}
         self._outputs = [item.name for item in self._session.get_outputs()]
         self._bound: BoundSession | None = None
@@ -107,7 +113,9 @@ def _import_onnxruntime() -> Any:
     return onnxruntime
 
 
-def _open_session(model: bytes | Path, provider: str, threads: int, cuda_graph: bool) -> Any:
+def _open_session(
+    model: bytes | Path, provider: str, threads: int, cuda_graph: bool, external: Mapping[str, bytes]
+) -> Any:
     if provider not in PROVIDERS:
         raise EngineError(f"unknown execution provider {provider!r}: choose one of {', '.join(PROVIDERS)}")
     ort = _import_onnxruntime()
@@ -117,6 +125,9 @@ def _open_session(model: bytes | Path, provider: str, threads: int, cuda_graph: 
     options.log_severity_level = _ERROR_LEVEL
     if provider != "cpu":
         options.add_session_config_entry(RECORD_PLACEMENT, "1")
+    if external:
+        sizes = [len(content) for content in external.values()]
+        options.add_external_initializers_from_files_in_memory(list(external), list(external.values()), sizes)
     source = str(model) if isinstance(model, Path) else model
     try:
         if provider == "tensorrt-rtx":

@@ -84,7 +84,7 @@ def add_golden(bundle_path: Path, scans: Mapping[str, Path], provider: str) -> M
         ScanError: a scan cannot be read or inspected.
     """
     bundle = open_bundle(bundle_path)
-    inspector = Inspector(bundle, provider)
+    inspector = Inspector(bundle, provider, graph="networks")
     files: dict[str, Content] = {}
     cases = []
     for name, scan in scans.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -13,12 +14,15 @@ from .bundle import Bundle, find_bundle, open_bundle
 from .decision import Decision
 from .engine_opening import Observer
 from .errors import BundleError, naming_scan
-from .features import FeatureExtractor, Part, modalities, prepare_part
+from .features import FeatureExtractor, Part, PreparedPart, modalities, prepare_part
 from .image import read_rgb
+from .line_graph import LineGraph, open_line_graph, prefers_line_graph
 from .manifest import Manifest
 from .preprocessing import map_to_input
 from .scan import read_scan
 from .timing import StageTimes
+
+Graph = Literal["auto", "networks", "line"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Inspector:
         threads: int | None = None,
         threshold: float | None = None,
         cuda_graph: bool = False,
+        graph: Graph = "auto",
     ) -> None:
         """Open the engines and banks of a verified bundle.
 
@@ -69,8 +74,12 @@ class Inspector:
         self.bundle = bundle
         self.threshold = calibration.threshold.value if threshold is None else threshold
         self.pixel_threshold = calibration.pixel_threshold.value
-        self._decision = Decision.load(bundle)
-        self._features = FeatureExtractor(bundle, provider, threads, cuda_graph)
+        self._line: LineGraph | None = None
+        if graph == "line" or (graph == "auto" and prefers_line_graph(bundle, provider)):
+            self._line = open_line_graph(bundle, provider, threads, cuda_graph)
+        else:
+            self._decision = Decision.load(bundle)
+            self._features = FeatureExtractor(bundle, provider, threads, cuda_graph)
 
     @classmethod
     def load(
@@ -80,6 +89,7 @@ class Inspector:
         threads: int | None = None,
         threshold: float | None = None,
         cuda_graph: bool = False,
+        graph: Graph = "auto",
     ) -> Inspector:
         """Open and verify a bundle.
 
@@ -90,12 +100,14 @@ class Inspector:
             threads: CPU threads of the networks; None: all this process may use.
             threshold: overrides the calibrated threshold.
             cuda_graph: capture networks of fixed shape as CUDA graphs.
+            graph: networks: each network by itself, the bank search in NumPy. line: the fused line graph. auto: the
+                line graph where there is one, except on the CPU, where the search in NumPy is faster.
 
         Raises:
             BundleError: there is no bundle, or it is changed, incomplete or not calibrated.
             EngineError: the provider is not available.
         """
-        return cls(open_bundle(find_bundle(path)), provider, threads, threshold, cuda_graph)
+        return cls(open_bundle(find_bundle(path)), provider, threads, threshold, cuda_graph, graph)
 
     def __call__(self, path: str | Path) -> Inspection:
         """Read and inspect one scan file (an image file where the bundle's main modality is RGB).
@@ -118,11 +130,8 @@ class Inspector:
         times = times or StageTimes()
         with times.stage("preprocess"):
             prepared = prepare_part(part, self.bundle.manifest)
-        features = self._features.extract(prepared, times)
-        with times.stage("search"):
-            matches = self._decision.match(features)
+        score, map_224 = self._decide(prepared, times)
         with times.stage("score"):
-            score, map_224 = self._decision.decide(features.foreground, matches)
             map_hw = map_to_input(map_224, prepared.frame)
         return Inspection(
             score=score,
@@ -136,8 +145,19 @@ class Inspector:
         )
 
     def observed(self, observer: Observer) -> AbstractContextManager[None]:
-        """Show an observer what goes into and comes out of every network while the block runs."""
-        return self._features.observed(observer)
+        """Show an observer what goes into and comes out of every network, or the line graph, while the block runs."""
+        return self._line.observed(observer) if self._line is not None else self._features.observed(observer)
+
+    def _decide(self, prepared: PreparedPart, times: StageTimes) -> tuple[float, npt.NDArray[np.float32]]:
+        """The part's score, and its map of (224, 224) float32."""
+        if self._line is not None:
+            answer = self._line.run(prepared, times)
+            return answer.score, answer.map
+        features = self._features.extract(prepared, times)
+        with times.stage("search"):
+            matches = self._decision.match(features)
+        with times.stage("score"):
+            return self._decision.decide(features.foreground, matches)
 
 
 def read_part(path: Path, manifest: Manifest) -> Part:

@@ -147,6 +147,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     training_statistics: dict[Modality, Statistics] = {}
     banks: dict[str, Bank] = {}
     engines: list[TensorRTEngine] = []
+    line_graph: Network | None = None
     calibration: Calibration | None = None
     metrics: dict[str, float] = {}
     provenance: dict[str, str] = {}

@@ -1,0 +1,164 @@
+"""The fused line graph against the NumPy runtime, full size, on real scans.
+
+    python benchmarks/line_graph.py DATA [--scans 20] [--rows 76500] [--out FOLDER]
+
+DATA is one class in the MVTec 3D-AD layout. The networks are Point-MAE and F2F at full size with seeded random
+weights; the banks hold patches of train/good, and of the same scans mirrored and turned, drawn at random. Prints one
+JSON object: the share of patches with the same nearest row,
+and the largest differences of distance, score and map, over the test scans.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from cmdiad.calibration.graph_writing import encode_model
+from cmdiad.calibration.line_graph import line_graph
+from cmdiad.export.bundles import extractor_spec, hallucinator_spec
+from cmdiad.export.graphs import describe_network, onnx_from_module
+from cmdiad.runtime.bank import build_bank
+from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.bundle_writing import write_bundle
+from cmdiad.runtime.decision import Decision, NormalizedBank
+from cmdiad.runtime.engine import OnnxEngine
+from cmdiad.runtime.features import FeatureExtractor, Part, PartFeatures, PreparedPart, prepare_part
+from cmdiad.runtime.fusion import Combination, Fusion
+from cmdiad.runtime.line_graph import LINE, LineGraph
+from cmdiad.runtime.manifest import Manifest
+from cmdiad.runtime.preprocessing import KINECT
+from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.timing import StageTimes
+from cmdiad.training.extractors.opening import Extractor
+from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
+from cmdiad.training.f2f import FeatureToFeature, Hallucinator
+
+
+def main() -> None:
+    """Build the networks, the banks and the graph, and compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--scans", type=int, default=20)
+    parser.add_argument("--rows", type=int, default=76_500)
+    parser.add_argument("--out", type=Path, help="keep line.onnx here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        manifest, networks = full_size_bundle(Path(scratch) / "bundle")
+        extractor = FeatureExtractor(open_bundle(Path(scratch) / "bundle"))
+    decision = drawn_banks(manifest, extractor, options.data, options.rows)
+    files = encode_model(line_graph(manifest, networks, decision), LINE)
+    if options.out is not None:
+        options.out.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (options.out / name).write_bytes(content)
+    line = LineGraph(manifest, OnnxEngine(files[LINE], external={k: v for k, v in files.items() if k != LINE}))
+    test = sorted(options.data.glob("test/*/xyz/*.tiff"))
+    chosen = [test[i] for i in np.linspace(0, len(test) - 1, options.scans).astype(int)]
+    print(json.dumps(compare(line, extractor, decision, [prepared(scan, manifest) for scan in chosen], files)))
+
+
+def full_size_bundle(path: Path) -> tuple[Manifest, dict[str, bytes]]:
+    """A bundle with Point-MAE and F2F, seeded, and its networks' ONNX files by role."""
+    torch.manual_seed(0)
+    point = PointTransformer(POINT_MAE_FULL).eval()
+    hallucinator = Hallucinator(FeatureToFeature(768, 768), "pc").eval()
+    spec = extractor_spec(Extractor("point-mae", "pc", point, POINT_MAE_FULL.grouping, ""))
+    networks = {
+        "extractor": onnx_from_module(point, spec),
+        "hallucinator": onnx_from_module(hallucinator, hallucinator_spec(768)),
+    }
+    manifest = Manifest(
+        product="seeded",
+        route="f2f",
+        main="pc",
+        precision="fp32",
+        preprocessing=KINECT,
+        grouping=POINT_MAE_FULL.grouping,
+        networks={role: describe_network(model, f"{role}.onnx", role) for role, model in networks.items()},
+    )
+    return write_bundle(path, manifest, {f"{role}.onnx": model for role, model in networks.items()}), networks
+
+
+def drawn_banks(manifest: Manifest, extractor: FeatureExtractor, data: Path, rows: int) -> Decision:
+    """Both banks, of patches drawn at random, and fusion weights of about the usual size."""
+    parts: list[PartFeatures] = []
+    for scan in sorted(data.glob("train/good/xyz/*.tiff")):
+        parts += [extractor.extract(part, StageTimes()) for part in turned(scan, manifest)]
+        if sum(len(part.main) for part in parts) > 2 * rows:
+            break
+    banks = []
+    for features in ([part.main for part in parts], [part.second for part in parts]):
+        pool = np.concatenate([each for each in features if each is not None])
+        mean, std = float(pool.mean(dtype=np.float64)), float(pool.std(dtype=np.float64))
+        chosen = np.random.default_rng(0).permutation(len(pool))[:rows]
+        banks.append(NormalizedBank(build_bank((pool[chosen] - np.float32(mean)) / np.float32(std)), mean, std))
+    combination = Combination(coefficients=(0.6, 0.4), offset=1.0, alpha=0.1, beta=0.2)
+    return Decision(banks[0], banks[1], Fusion(score=combination, map=combination))
+
+
+def turned(scan: Path, manifest: Manifest) -> Iterator[PreparedPart]:
+    """A scan, and the same mirrored and turned by quarters: eight parts that a sensor could have seen."""
+    points = read_scan(scan, manifest.preprocessing.metres_per_unit).points
+    for flipped in (points, points[:, ::-1]):
+        for quarter in range(4):
+            yield prepare_part(Part(np.ascontiguousarray(np.rot90(flipped, quarter)), None), manifest)
+
+
+def prepared(scan: Path, manifest: Manifest) -> PreparedPart:
+    """A scan as the networks see it."""
+    return prepare_part(Part(read_scan(scan, manifest.preprocessing.metres_per_unit).points, None), manifest)
+
+
+def compare(
+    line: LineGraph,
+    extractor: FeatureExtractor,
+    decision: Decision,
+    parts: list[PreparedPart],
+    files: dict[str, bytes],
+) -> dict[str, object]:
+    """The largest differences over all parts, relative to the largest value of each scan."""
+    same = total = 0
+    worst = {"distance": 0.0, "score": 0.0, "map": 0.0}
+    seconds = {"runtime": 0.0, "line": 0.0}
+    for part in parts:
+        start = time.perf_counter()
+        features = extractor.extract(part, StageTimes())
+        matches = decision.match(features)
+        score, map_224 = decision.decide(features.foreground, matches)
+        middle = time.perf_counter()
+        answer = line.run(part, StageTimes())
+        seconds["line"] += time.perf_counter() - middle
+        seconds["runtime"] += middle - start
+        for role, bank, rows in (("main", decision.main, features.main), ("hallucinated", decision.second, features.second)):
+            found = bank.bank.search(bank.normalize(rows))
+            index = answer.outputs[f"index_{role}"][features.foreground]
+            distance = answer.outputs[f"distance_{role}"].ravel()[features.foreground]
+            same, total = same + int((index == found.index).sum()), total + len(index)
+            worst["distance"] = max(worst["distance"], relative(distance, found.distance))
+        worst["score"] = max(worst["score"], relative(answer.score, score))
+        worst["map"] = max(worst["map"], relative(answer.map, map_224))
+    return {
+        "measure": "line_graph",
+        "scans": len(parts),
+        "bank_rows": len(decision.main.bank.rows),
+        "patches": total,
+        "same_nearest_row": round(same / total, 6),
+        **{f"{name}_difference": float(f"{value:.2g}") for name, value in worst.items()},
+        **{f"{name}_ms": round(1e3 * value / len(parts)) for name, value in seconds.items()},
+        "line_mb": round(sum(map(len, files.values())) / 1e6, 1),
+    }
+
+
+def relative(actual: object, expected: object) -> float:
+    """The largest difference, relative to the largest expected value."""
+    return float(np.abs(np.asarray(actual) - expected).max() / np.abs(expected).max())
+
+
+if __name__ == "__main__":
+    main()

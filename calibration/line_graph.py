@@ -1,0 +1,266 @@
+"""The fused line graph: everything after grouping in one ONNX graph, for devices where that is fastest.
+
+Groups, centers and the pooling matrix in; per bank the nearest row and its distance, and the fused map and
+score out. It is composed from the bundle's own networks, banks and fusion, and computes what the NumPy runtime
+does (`runtime/decision.py`), step by step; no custom operator, no loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from ..runtime.bank import MemoryBank
+from ..runtime.decision import MAIN, SECOND, Decision, NormalizedBank
+from ..runtime.errors import UsageError
+from ..runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, token_of_patch
+from ..runtime.line_graph import line_inputs
+from ..runtime.manifest import Manifest
+from ..runtime.pooling import N_PATCHES, PATCH_GRID, SIZE
+from ..runtime.scoring import upsample_blur_matrix
+from .graph_writing import GraphWriter
+
+# Rows of a bank that are compared at once: 3136 x 8192 float32 scores take 98 MiB a scan.
+SLICE_ROWS = 8192
+# Rows of a slice that are measured again; see `_write_search`.
+CANDIDATES = 2
+# Features whose norm is below this are zero to the cosine metric.
+LEAST_NORM = 1e-30
+NO_INDEX = -1
+
+
+def line_graph(manifest: Manifest, networks: Mapping[str, bytes], decision: Decision) -> onnx.ModelProto:
+    """Compose the line graph of a calibrated bundle.
+
+    Args:
+        manifest: of the bundle: route, main modality, grouping.
+        networks: the ONNX files by role.
+        decision: the banks and the fusion.
+
+    Raises:
+        UsageError: the route or the metric cannot be one graph; the message says why.
+        BundleError: the networks do not fit the route.
+    """
+    refuse_unfit(manifest, decision)
+    graph = GraphWriter()
+    features = _write_features(graph, manifest, networks)
+    foreground = _write_foreground(graph, manifest)
+    roles = [MAIN, *([SECOND[manifest.route]] if decision.second is not None else [])]
+    banks = [bank for bank in (decision.main, decision.second) if bank is not None]
+    matches = [
+        _write_match(graph, role, bank, feature, foreground)
+        for role, bank, feature in zip(roles, banks, features, strict=True)
+    ]
+    _write_decision(graph, decision, roles, matches)
+    inputs = [_value(each.name, each.shape, each.dtype) for each in line_inputs(manifest)]
+    return graph.model("line", inputs, _outputs(roles))
+
+
+def refuse_unfit(manifest: Manifest, decision: Decision) -> None:
+    """Raise where there cannot be a line graph.
+
+    Raises:
+        UsageError: says what stands against it.
+    """
+    line_inputs(manifest)
+    metrics = {bank.bank.metric for bank in (decision.main, decision.second) if bank is not None}
+    if "l1" in metrics:
+        raise UsageError("there is no line graph for the metric l1, which is no matrix product: use --no-line-graph")
+
+
+def _value(name: str, shape: list[int | str], dtype: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
+
+
+def _outputs(roles: list[str]) -> list[onnx.ValueInfoProto]:
+    values = [_value("score", ["batch"], "float32"), _value("map", ["batch", SIZE, SIZE], "float32")]
+    for role in roles:
+        values.append(_value(f"score_{role}", ["batch"], "float32"))
+        values.append(_value(f"distance_{role}", ["batch", PATCH_GRID, PATCH_GRID], "float32"))
+        values.append(_value(f"index_{role}", ["batch", N_PATCHES], "int32"))
+    return values
+
+
+def _write_features(graph: GraphWriter, manifest: Manifest, networks: Mapping[str, bytes]) -> list[str]:
+    """The features of every patch, (B, 3136, D) each: main modality, then the one of the second bank if any."""
+    route, main = manifest.route, manifest.main
+    features = [_write_measured(graph, networks, EXTRACTOR, main)]
+    if route == "dual":
+        features.append(_write_measured(graph, networks, SECOND_EXTRACTOR, "rgb" if main == "pc" else "pc"))
+    elif route == "f2f":
+        features += graph.inline(networks[HALLUCINATOR], HALLUCINATOR, {"features": features[0]})
+    elif route == "i2f":
+        seen = "input" if main == "pc" else "image"
+        features += graph.inline(networks[HALLUCINATOR], HALLUCINATOR, {"input": seen})
+    elif route == "f2i":
+        (seen,) = graph.inline(networks[HALLUCINATOR], HALLUCINATOR, {"features": features[0]})
+        features.append(_write_image_features(graph, networks[SECOND_EXTRACTOR], SECOND_EXTRACTOR, seen))
+    return features
+
+
+def _write_measured(graph: GraphWriter, networks: Mapping[str, bytes], role: str, modality: str) -> str:
+    if modality == "pc":
+        inputs = {"groups": "groups", "centers": "centers"}
+        (tokens,) = graph.inline(networks[role], role, inputs)
+        return graph.op("MatMul", "pooling", tokens, name=f"{role}_features")
+    return _write_image_features(graph, networks[role], role, "image")
+
+
+def _write_image_features(graph: GraphWriter, network: bytes, role: str, image: str) -> str:
+    """An image extractor, and each of its tokens for the 2x2 patches that it covers."""
+    (tokens,) = graph.inline(network, role, {"image": image})
+    shape = onnx.load_model_from_string(network).graph.output[0].type.tensor_type.shape
+    index = graph.constant(token_of_patch(shape.dim[1].dim_value), np.int64)
+    return graph.op("Gather", tokens, index, axis=1, name=f"{role}_features")
+
+
+def _write_foreground(graph: GraphWriter, manifest: Manifest) -> str:
+    """(B, 3136) bool, patches that carry part: exactly those whose pooling weights are not all zero."""
+    if not any(each.name == "pooling" for each in line_inputs(manifest)):
+        return "foreground"
+    total = graph.op("ReduceSum", "pooling", graph.constant([2], np.int64), keepdims=0)
+    return graph.op("Greater", total, graph.constant(0.0), name="patch_foreground")
+
+
+def _write_match(graph: GraphWriter, role: str, normalized: NormalizedBank, features: str, foreground: str) -> str:
+    """The search in one bank, its map and its image score; returns the distances, (B, 3136)."""
+    bank = normalized.bank
+    queries = _write_queries(graph, role, normalized, features)
+    rows = [
+        graph.constant(bank.rows[start : start + SLICE_ROWS], name=f"bank_{role}/rows_{start}")
+        for start in range(0, len(bank.rows), SLICE_ROWS)
+    ]
+    sq_distance, index = _write_search(graph, role, bank, queries, rows)
+    nowhere = graph.constant(NO_INDEX, np.int32)
+    graph.op("Where", foreground, graph.op("Cast", index, to=TensorProto.INT32), nowhere, name=f"index_{role}")
+    measured = _write_distance(graph, bank, sq_distance)
+    distance = graph.op("Where", foreground, measured, graph.constant(0.0), name=f"patch_distance_{role}")
+    # Below every distance: a patch without part is never the most anomalous, whatever its neighbors' are.
+    ranked = graph.op("Where", foreground, measured, graph.constant(-1.0))
+    _write_score(graph, role, bank, (queries, rows), ranked, index)
+    grid = graph.constant([-1, PATCH_GRID, PATCH_GRID], np.int64)
+    graph.op("Reshape", distance, grid, name=f"distance_{role}")
+    return distance
+
+
+def _write_queries(graph: GraphWriter, role: str, normalized: NormalizedBank, features: str) -> str:
+    mean, std = graph.constant(normalized.feature_mean), graph.constant(normalized.feature_std)
+    queries = graph.op("Div", graph.op("Sub", features, mean), std)
+    if normalized.bank.metric == "cosine":
+        norm = graph.op("ReduceL2", queries, graph.constant([2], np.int64), keepdims=1)
+        queries = graph.op("Div", queries, graph.op("Max", norm, graph.constant(LEAST_NORM)))
+    return graph.op("Sub", queries, graph.constant(normalized.bank.mean), name=f"queries_{role}")
+
+
+def _write_search(graph: GraphWriter, role: str, bank: MemoryBank, queries: str, rows: list[str]) -> tuple[str, str]:
+    """Squared distance and index of the nearest row, (B, 3136) each.
+
+    Within a slice the `CANDIDATES` rows of the smallest 0.5 |b|^2 - q.b; these are then measured from the differences
+    themselves, as the runtime does, since the product loses the digits that tell close neighbors apart.
+    """
+    best, nearest = "", ""
+    last = graph.constant([2], np.int64)
+    for number, slice_rows in enumerate(rows):
+        start = number * SLICE_ROWS
+        half_norms = graph.constant(bank.half_norms[start : start + SLICE_ROWS], name=f"bank_{role}/half_norms_{start}")
+        product = graph.op("MatMul", queries, graph.op("Transpose", slice_rows, perm=[1, 0]))
+        scores = graph.op("Sub", half_norms, product)
+        for column in graph.lowest(scores, min(CANDIDATES, len(bank.rows) - start)):
+            difference = graph.op("Sub", queries, graph.op("Gather", slice_rows, column, axis=0))
+            measured = graph.op("ReduceSumSquare", difference, last, keepdims=0)
+            index = graph.op("Add", column, graph.constant(start, np.int64))
+            if not best:
+                best, nearest = measured, index
+                continue
+            nearer = _nearer(graph, (measured, index), (best, nearest))
+            best = graph.op("Where", nearer, measured, best)
+            nearest = graph.op("Where", nearer, index, nearest)
+    return best, nearest
+
+
+def _nearer(graph: GraphWriter, one: tuple[str, str], other: tuple[str, str]) -> str:
+    """Whether a row is nearer than another, or as near and lower."""
+    ties = graph.op("And", graph.op("Equal", one[0], other[0]), graph.op("Less", one[1], other[1]))
+    return graph.op("Or", graph.op("Less", one[0], other[0]), ties)
+
+
+def _write_distance(graph: GraphWriter, bank: MemoryBank, sq_distance: str) -> str:
+    if bank.metric == "cosine":
+        return graph.op("Mul", sq_distance, graph.constant(0.5))
+    return graph.op("Sqrt", sq_distance)
+
+
+def _write_score(
+    graph: GraphWriter, role: str, bank: MemoryBank, searched: tuple[str, list[str]], ranked: str, index: str
+) -> None:
+    """The re-weighted image score of one bank (`scoring.image_score`): (B,), named score_ROLE.
+
+    Args:
+        graph: to write to.
+        role: the bank's.
+        bank: with its table of neighbors.
+        searched: the queries, (B, 3136, D), and the slices of the rows.
+        ranked: (B, 3136) distances, negative where there is no part.
+        index: (B, 3136) nearest rows.
+    """
+    queries, rows = searched
+    last = graph.constant([1], np.int64)
+    largest = graph.op("ReduceMax", ranked, last, keepdims=1)
+    if bank.neighbors.shape[1] == 0:
+        graph.op("Squeeze", largest, last, name=f"score_{role}")
+        return
+    patch = graph.op("ArgMax", ranked, axis=1, keepdims=1)
+    row = graph.op("GatherElements", index, patch, axis=1)
+    table = graph.constant(bank.neighbors, np.int64, name=f"bank_{role}/neighbors")
+    neighbors = graph.op("Squeeze", graph.op("Gather", table, row, axis=0), last)
+    query = graph.op("GatherND", queries, graph.op("Unsqueeze", patch, graph.constant([2], np.int64)), batch_dims=1)
+    difference = graph.op("Sub", query, _write_rows(graph, rows, len(bank.rows), neighbors))
+    to_neighbors = graph.op("ReduceSumSquare", difference, graph.constant([2], np.int64), keepdims=0)
+    root_dim = graph.constant(math.sqrt(bank.rows.shape[1]))
+    exponents = graph.op("Div", _write_distance(graph, bank, to_neighbors), root_dim)
+    top = graph.op("ReduceMax", exponents, last, keepdims=1)
+    total = graph.op("ReduceSum", graph.op("Exp", graph.op("Sub", exponents, top)), last, keepdims=1)
+    surplus = graph.op("Sub", graph.op("Div", largest, root_dim), graph.op("Add", top, graph.op("Log", total)))
+    share = graph.op("Exp", graph.op("Min", surplus, graph.constant(0.0)))
+    weight = graph.op("Sub", graph.constant(1.0), share)
+    graph.op("Squeeze", graph.op("Mul", weight, largest), last, name=f"score_{role}")
+
+
+def _write_rows(graph: GraphWriter, rows: list[str], n_rows: int, index: str) -> str:
+    """Rows of the whole bank by their index: (B, k) -> (B, k, D), from the slices that hold them."""
+    found = ""
+    for number, slice_rows in enumerate(rows):
+        start = number * SLICE_ROWS
+        last = min(SLICE_ROWS, n_rows - start) - 1
+        local = graph.op("Sub", index, graph.constant(start, np.int64))
+        inside = graph.op("Clip", local, graph.constant(0, np.int64), graph.constant(last, np.int64))
+        gathered = graph.op("Gather", slice_rows, inside, axis=0)
+        if not found:
+            found = gathered
+            continue
+        begun = graph.op("GreaterOrEqual", local, graph.constant(0, np.int64))
+        found = graph.op("Where", graph.op("Unsqueeze", begun, graph.constant([2], np.int64)), gathered, found)
+    return found
+
+
+def _write_decision(graph: GraphWriter, decision: Decision, roles: list[str], matches: list[str]) -> None:
+    """The fused score (B,) and the fused, upsampled and blurred map (B, 224, 224)."""
+    scores = [f"score_{role}" for role in roles]
+    if decision.fusion is None:
+        graph.op("Identity", scores[0], name="score")
+        fused = matches[0]
+    else:
+        graph.op("Add", *_weighted(graph, scores, decision.fusion.score.weights), name="score")
+        fused = graph.op("Add", *_weighted(graph, matches, decision.fusion.map.weights))
+    grid = graph.op("Reshape", fused, graph.constant([-1, PATCH_GRID, PATCH_GRID], np.int64))
+    upsampling = upsample_blur_matrix()
+    rows = graph.op("MatMul", graph.constant(upsampling), grid)
+    graph.op("MatMul", rows, graph.constant(upsampling.T), name="map")
+
+
+def _weighted(graph: GraphWriter, tensors: list[str], weights: tuple[float, float]) -> list[str]:
+    return [graph.op("Mul", each, graph.constant(weight)) for each, weight in zip(tensors, weights, strict=True)]
