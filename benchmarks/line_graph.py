@@ -135,7 +135,10 @@ def compare(
         answer = line.run(part, StageTimes())
         seconds["line"] += time.perf_counter() - middle
         seconds["runtime"] += middle - start
-        for role, bank, rows in (("main", decision.main, features.main), ("hallucinated", decision.second, features.second)):
+        for role, bank, rows in (
+            ("main", decision.main, features.main),
+            ("hallucinated", decision.second, features.second),
+        ):
             found = bank.bank.search(bank.normalize(rows))
             index = answer.outputs[f"index_{role}"][features.foreground]
             distance = answer.outputs[f"distance_{role}"].ravel()[features.foreground]

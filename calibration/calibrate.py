@@ -17,17 +17,23 @@ from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import Content, rewrite_bundle
 from ..runtime.dataset import data_digest
 from ..runtime.decision import FUSION, MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.engine import OnnxEngine
 from ..runtime.errors import UsageError, naming_scan
 from ..runtime.features import FeatureExtractor, PartFeatures, prepare_part
 from ..runtime.fusion import encode_fusion
 from ..runtime.golden import add_golden
 from ..runtime.inspector import read_part
+from ..runtime.line_graph import DATA, LINE, LineGraph
 from ..runtime.manifest import Manifest, Metric
 from ..runtime.pooling import N_PATCHES
 from ..runtime.preprocessing import Preprocessing
 from ..runtime.timing import StageTimes
 from .coreset import select_coreset
 from .fusion import fit_fusion
+from .line_graph import add_line_graph
+from .line_graph_check import COMPARED as LINE_CHECK
+from .line_graph_check import check_line_graph
+from .parity import read_report
 from .threshold import threshold_from_good
 
 MIN_SCANS = 3
@@ -74,6 +80,7 @@ def calibrate_bundle(
     preprocessing: Preprocessing | None = None,
     progress: Progress = lambda *_: None,
     defective: Path | None = None,
+    with_line_graph: bool | None = None,
 ) -> Manifest:
     """Calibrate a bundle on normal scans and write it, with golden scans that `cmdiad-rt selftest` repeats.
 
@@ -87,12 +94,14 @@ def calibrate_bundle(
         preprocessing: the parameters of another sensor; None: unchanged.
         progress: called with (stage, done, all, remark).
         defective: a scan with a defect, to be one of the golden scans; None: the normal scan that scored highest.
+        with_line_graph: whether to write the fused graph; None: where it is small, see `add_line_graph`.
 
     Returns:
         The manifest as written.
 
     Raises:
-        UsageError: too few scans.
+        UsageError: too few scans, or a line graph is wanted that cannot be.
+        ParityError: the line graph does not compute what the runtime does.
         ScanError: a scan cannot be read or used.
     """
     manifest = msgspec.structs.replace(
@@ -114,7 +123,17 @@ def calibrate_bundle(
             **{f"version_{name}": version(name) for name in ("numpy", "scipy", "scikit-learn")},
         },
     )
-    rewrite_bundle(bundle, out, manifest, contents)
+    networks = {role: bundle.read(network.file) for role, network in manifest.networks.items()}
+    manifest, line = add_line_graph(manifest, networks, calibrated.decision, with_line_graph)
+    report = read_report(bundle).without(LINE_CHECK)
+    if line:
+        progress("line graph", 0, 1, "")
+        graph = LineGraph(manifest, OnnxEngine(line[LINE], external={k: v for k, v in line.items() if k != LINE}))
+        threshold = calibrated.calibration.threshold.value
+        found = check_line_graph(graph, manifest, extractor, calibrated.decision, threshold, scans)
+        report = report.and_also(found.require())
+    contents |= {**line, **report.files()}
+    rewrite_bundle(bundle, out, manifest, contents, dropped=[LINE, DATA])
     return add_golden(out, golden_scans(scans, calibrated.scores, defective), provider)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import msgspec
 import numpy as np
 import onnx
 from onnx import TensorProto, helper
@@ -18,12 +19,14 @@ from ..runtime.bank import MemoryBank
 from ..runtime.decision import MAIN, SECOND, Decision, NormalizedBank
 from ..runtime.errors import UsageError
 from ..runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, token_of_patch
-from ..runtime.line_graph import line_inputs
-from ..runtime.manifest import Manifest
+from ..runtime.line_graph import LINE, ROLE, line_inputs
+from ..runtime.manifest import Manifest, Network, Tensor
 from ..runtime.pooling import N_PATCHES, PATCH_GRID, SIZE
 from ..runtime.scoring import upsample_blur_matrix
-from .graph_writing import GraphWriter
+from .graph_writing import GraphWriter, encode_model
 
+# What a bundle may grow by unasked: every file of it is read and verified each time that the line starts.
+DEFAULT_BYTES = 256 << 20
 # Rows of a bank that are compared at once: 3136 x 8192 float32 scores take 98 MiB a scan.
 SLICE_ROWS = 8192
 # Rows of a slice that are measured again; see `_write_search`.
@@ -42,47 +45,87 @@ def line_graph(manifest: Manifest, networks: Mapping[str, bytes], decision: Deci
         decision: the banks and the fusion.
 
     Raises:
-        UsageError: the route or the metric cannot be one graph; the message says why.
+        UsageError: the route or the metric cannot be one graph.
         BundleError: the networks do not fit the route.
     """
-    refuse_unfit(manifest, decision)
+    if reason := obstacle(manifest, decision):
+        raise UsageError(f"there can be no line graph: {reason}: use --no-line-graph")
     graph = GraphWriter()
     features = _write_features(graph, manifest, networks)
     foreground = _write_foreground(graph, manifest)
-    roles = [MAIN, *([SECOND[manifest.route]] if decision.second is not None else [])]
+    roles = bank_roles(manifest)
     banks = [bank for bank in (decision.main, decision.second) if bank is not None]
     matches = [
         _write_match(graph, role, bank, feature, foreground)
         for role, bank, feature in zip(roles, banks, features, strict=True)
     ]
     _write_decision(graph, decision, roles, matches)
-    inputs = [_value(each.name, each.shape, each.dtype) for each in line_inputs(manifest)]
-    return graph.model("line", inputs, _outputs(roles))
+    inputs, outputs = map(_value, line_inputs(manifest)), map(_value, line_outputs(manifest))
+    return graph.model(ROLE, list(inputs), list(outputs))
 
 
-def refuse_unfit(manifest: Manifest, decision: Decision) -> None:
-    """Raise where there cannot be a line graph.
+def add_line_graph(
+    manifest: Manifest, networks: Mapping[str, bytes], decision: Decision, wanted: bool | None
+) -> tuple[Manifest, dict[str, bytes]]:
+    """The line graph as files of the bundle, and the manifest with its entry.
+
+    Args:
+        manifest: of the bundle.
+        networks: the ONNX files by role.
+        decision: the banks and the fusion.
+        wanted: True: always. False: never. None: where the route can have one of at most `DEFAULT_BYTES`.
 
     Raises:
-        UsageError: says what stands against it.
+        UsageError: it is wanted, and the route or the metric cannot have one.
     """
-    line_inputs(manifest)
+    without = msgspec.structs.replace(manifest, line_graph=None)
+    if wanted is None:
+        banks = [each.bank for each in (decision.main, decision.second) if each is not None]
+        size = sum(map(len, networks.values())) + sum(4 * bank.rows.size for bank in banks)
+        wanted = size <= DEFAULT_BYTES and not obstacle(manifest, decision)
+    if not wanted:
+        return without, {}
+    model = line_graph(manifest, networks, decision)
+    files = encode_model(model, LINE)
+    entry = Network(
+        file=LINE,
+        architecture=f"line {manifest.route}",
+        parameters=sum(int(np.prod(each.dims)) for each in model.graph.initializer),
+        inputs=line_inputs(manifest),
+        outputs=line_outputs(manifest),
+    )
+    return msgspec.structs.replace(manifest, line_graph=entry), files
+
+
+def obstacle(manifest: Manifest, decision: Decision) -> str:
+    """Why the route or the metric cannot be one graph; empty where nothing stands against it."""
+    if (manifest.route, manifest.main) == ("f2i", "rgb"):
+        return "F2I from RGB groups the points that it hallucinates, which is no graph"
     metrics = {bank.bank.metric for bank in (decision.main, decision.second) if bank is not None}
-    if "l1" in metrics:
-        raise UsageError("there is no line graph for the metric l1, which is no matrix product: use --no-line-graph")
+    return "the metric l1 is no matrix product" if "l1" in metrics else ""
 
 
-def _value(name: str, shape: list[int | str], dtype: str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape)
+def _value(tensor: Tensor) -> onnx.ValueInfoProto:
+    dtype = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype))
+    return helper.make_tensor_value_info(tensor.name, dtype, tensor.shape)
 
 
-def _outputs(roles: list[str]) -> list[onnx.ValueInfoProto]:
-    values = [_value("score", ["batch"], "float32"), _value("map", ["batch", SIZE, SIZE], "float32")]
-    for role in roles:
-        values.append(_value(f"score_{role}", ["batch"], "float32"))
-        values.append(_value(f"distance_{role}", ["batch", PATCH_GRID, PATCH_GRID], "float32"))
-        values.append(_value(f"index_{role}", ["batch", N_PATCHES], "int32"))
-    return values
+def line_outputs(manifest: Manifest) -> list[Tensor]:
+    """Score and map, and per bank the score, the distances and the nearest rows (-1 where there is no part)."""
+    outputs = [
+        Tensor(name="score", shape=["batch"], dtype="float32"),
+        Tensor(name="map", shape=["batch", SIZE, SIZE], dtype="float32"),
+    ]
+    for role in bank_roles(manifest):
+        outputs.append(Tensor(name=f"score_{role}", shape=["batch"], dtype="float32"))
+        outputs.append(Tensor(name=f"distance_{role}", shape=["batch", PATCH_GRID, PATCH_GRID], dtype="float32"))
+        outputs.append(Tensor(name=f"index_{role}", shape=["batch", N_PATCHES], dtype="int32"))
+    return outputs
+
+
+def bank_roles(manifest: Manifest) -> list[str]:
+    """The banks of the route by name, main modality first."""
+    return [MAIN, *([SECOND[manifest.route]] if manifest.route in SECOND else [])]
 
 
 def _write_features(graph: GraphWriter, manifest: Manifest, networks: Mapping[str, bytes]) -> list[str]:

@@ -251,6 +251,13 @@ def calibrate(
         Path | None,
         typer.Option(help="A scan with a defect, for `cmdiad-rt selftest`.  [default: the highest-scoring normal one]"),
     ] = None,
+    line_graph: Annotated[
+        bool | None,
+        typer.Option(
+            "--line-graph/--no-line-graph",
+            help="Write line.onnx, the fused graph for GPUs, or do not.  [default: where it is below 256 MiB]",
+        ),
+    ] = None,
     provider: ProviderOption = "cpu",
     seed: SeedOption = 0,
     quiet: QuietOption = False,
@@ -266,7 +273,16 @@ def calibrate(
     settings = CalibrationSettings(false_reject_rate=false_reject_rate, coreset_ratio=coreset_ratio, seed=seed)
     with console.progress_display(quiet) as progress:
         manifest = calibrate_bundle(
-            source, find_scans(scans), settings, target, provider, product, preprocessing, progress, defective
+            source,
+            find_scans(scans),
+            settings,
+            target,
+            provider,
+            product,
+            preprocessing,
+            progress,
+            defective,
+            line_graph,
         )
     assert manifest.calibration is not None
     for role, bank in manifest.banks.items():

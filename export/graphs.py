@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx
-import onnxslim
 import torch
 from torch import Tensor, nn
 
@@ -59,10 +58,11 @@ def onnx_from_module(network: nn.Module, spec: GraphSpec) -> bytes:
             dynamic_shapes=shapes,
             opset_version=OPSET,
             dynamo=True,
+            optimize=True,  # by onnxscript: constants folded, shared parts found, what is not used removed
             verbose=False,
         )
     assert program is not None
-    model = _without_origin(onnxslim.slim(program.model_proto))
+    model = _without_origin(program.model_proto)
     try:
         onnx.checker.check_model(model, full_check=True)
     except onnx.checker.ValidationError as cause:

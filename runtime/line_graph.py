@@ -13,7 +13,7 @@ from .bundle import Bundle
 from .engine import Engine, OnnxEngine
 from .engine_opening import ObservedEngine, Observer
 from .engine_providers import PROVIDERS
-from .errors import BundleError, UsageError
+from .errors import BundleError
 from .features import PreparedPart, network_input
 from .grouping import Grouping, group_points
 from .image import network_image
@@ -45,14 +45,8 @@ class LineAnswer:
 
 
 def line_inputs(manifest: Manifest) -> list[Tensor]:
-    """The line graph's inputs by route: what the sensors of the line give, grouped.
-
-    Raises:
-        UsageError: the route cannot be one graph.
-    """
+    """The line graph's inputs by route: what the sensors of the line give, grouped."""
     route, main = manifest.route, manifest.main
-    if (route, main) == ("f2i", "rgb"):
-        raise UsageError("F2I from RGB groups the points it hallucinates, which is no graph: use --no-line-graph")
     inputs: list[Tensor] = []
     if main == "pc" or route == "dual":
         n, m = manifest.grouping.n_groups, manifest.grouping.group_size

@@ -1,0 +1,308 @@
+"""The parity gate: what was produced computes what it was produced from, in numbers and in decisions.
+
+Every difference is judged element by element: |actual - expected| <= atol * scale + rtol * |expected|, where scale is
+the largest |expected| of the tensor (or the threshold, for scores), and a value that is not finite fails. A report
+of all that was compared goes into the bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+
+from ..runtime.bundle import Bundle
+from ..runtime.errors import BundleError, ParityError
+from .metrics import aupro, auroc
+
+REPORT = "parity.json"
+TEXT = "parity.txt"
+
+Array = npt.NDArray[Any]
+
+
+class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a precision may change.
+
+    Attributes:
+        atol, rtol: of a network's outputs, see the module.
+        score: largest change of a score, as a share of the threshold or of the score, whichever is larger.
+        rank_correlation: the least Spearman correlation of the scores.
+        metric: largest change of I-AUROC and AUPRO.
+    """
+
+    atol: float
+    rtol: float
+    score: float
+    rank_correlation: float = 0.99
+    metric: float = 0.005
+
+
+TOLERANCES: Mapping[str, Tolerance] = {
+    "fp32": Tolerance(atol=5e-5, rtol=5e-5, score=1e-4),
+    "fp16": Tolerance(atol=1e-2, rtol=1e-2, score=2e-2),
+    "bf16": Tolerance(atol=8e-2, rtol=8e-2, score=1e-1),
+    "int8": Tolerance(atol=1e-1, rtol=1e-1, score=1e-1),
+}
+
+
+class TensorCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """One tensor of one stage over all scans.
+
+    Attributes:
+        compared: what against what, such as `onnx against torch`.
+        stage: the network's role, or the fused graph.
+        tensor: its name.
+        scans: how many.
+        largest: the largest |actual - expected| / scale.
+        atol, rtol: what was allowed.
+        excess: the largest ratio of a difference to what is allowed; above 1 fails, infinite where not finite.
+        worst: the scan of the largest.
+        first_off: the first layer of the graph that is off, where the check failed.
+    """
+
+    compared: str
+    stage: str
+    tensor: str
+    scans: int
+    largest: float
+    atol: float
+    rtol: float
+    excess: float
+    worst: str
+    first_off: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every element of every scan is within the tolerance."""
+        return self.excess <= 1
+
+
+class DecisionCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdicts over all scans.
+
+    Attributes:
+        compared: what against what.
+        scans: how many.
+        flipped: the scans whose verdict changed.
+        score_change: the largest change of a score, relative to the larger of score and threshold.
+        worst: its scan.
+        rank_correlation: Spearman's, of the scores; None where there are fewer than three.
+        i_auroc_change, aupro_change: None where the scans carry no labels, or only one.
+        tolerance: what was allowed.
+    """
+
+    compared: str
+    scans: int
+    flipped: list[str]
+    score_change: float
+    worst: str
+    rank_correlation: float | None
+    i_auroc_change: float | None = None
+    aupro_change: float | None = None
+    tolerance: Tolerance
+
+    @property
+    def passed(self) -> bool:
+        """Whether no verdict changed and every figure is within its tolerance."""
+        correlated = self.rank_correlation is None or self.rank_correlation >= self.tolerance.rank_correlation
+        changes = [abs(each) for each in (self.i_auroc_change, self.aupro_change) if each is not None]
+        kept = all(each <= self.tolerance.metric for each in changes)
+        return not self.flipped and self.score_change <= self.tolerance.score and correlated and kept
+
+
+class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was compared; `accepted` is the reason why what failed was written all the same."""
+
+    tensors: list[TensorCheck] = []
+    decisions: list[DecisionCheck] = []
+    accepted: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(each.passed for each in self.tensors) and all(each.passed for each in self.decisions)
+
+    def and_also(self, other: ParityReport) -> ParityReport:
+        """Both reports' checks; a newer check takes the place of an older one of the same comparison."""
+        newer = {each.compared for each in other.tensors} | {each.compared for each in other.decisions}
+        kept = self.without(*newer)
+        return ParityReport(
+            tensors=[*kept.tensors, *other.tensors],
+            decisions=[*kept.decisions, *other.decisions],
+            accepted="; ".join(dict.fromkeys(each for each in (self.accepted, other.accepted) if each)),
+        )
+
+    def without(self, *compared: str) -> ParityReport:
+        """The report without these comparisons."""
+        return msgspec.structs.replace(
+            self,
+            tensors=[each for each in self.tensors if each.compared not in compared],
+            decisions=[each for each in self.decisions if each.compared not in compared],
+        )
+
+    def as_text(self) -> str:
+        """One line a check."""
+        lines = [_tensor_line(each) for each in self.tensors] + [_decision_line(each) for each in self.decisions]
+        if self.accepted:
+            lines.append(f"accepted all the same, because: {self.accepted}")
+        return "\n".join(lines) + "\n"
+
+    def files(self) -> dict[str, bytes]:
+        """The report as it lies in the bundle, as JSON and as text."""
+        encoded = msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=2) + b"\n"
+        return {REPORT: encoded, TEXT: self.as_text().encode()}
+
+    def require(self, accept: str = "") -> ParityReport:
+        """The report, if everything passed or what did not is accepted for a reason.
+
+        Raises:
+            ParityError: names the worst check.
+        """
+        if self.passed:
+            return self
+        if accept:
+            return msgspec.structs.replace(self, accepted=accept)
+        failed = [_tensor_line(each) for each in self.tensors if not each.passed]
+        failed += [_decision_line(each) for each in self.decisions if not each.passed]
+        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+        raise ParityError(f"{failed[0]}{more}: nothing was written; --accept REASON writes it all the same")
+
+
+def read_report(bundle: Bundle) -> ParityReport:
+    """A bundle's report; an empty one where it has none.
+
+    Raises:
+        BundleError: it cannot be read.
+    """
+    if REPORT not in bundle.manifest.files:
+        return ParityReport()
+    try:
+        return msgspec.json.decode(bundle.read(REPORT), type=ParityReport)
+    except msgspec.MsgspecError as cause:
+        raise BundleError(f"{bundle.path}: {REPORT} is no parity report ({cause}): export the bundle again") from cause
+
+
+def scan_name(scan: Path) -> str:
+    """A scan's name in a report: its file and the folders that tell it from others, nothing of this machine."""
+    return "/".join(scan.parts[-3:])
+
+
+def excess(actual: Array, expected: Array, tolerance: Tolerance) -> tuple[float, float]:
+    """The largest difference relative to the scale, and the largest ratio to what is allowed; inf if not finite."""
+    if actual.shape != expected.shape or not np.isfinite(actual).all() or not np.isfinite(expected).all():
+        return float("inf"), float("inf")
+    scale = float(np.abs(expected).max(initial=0)) or 1.0
+    difference = np.abs(actual.astype(np.float64) - expected)
+    allowed = tolerance.atol * scale + tolerance.rtol * np.abs(expected)
+    return float(difference.max(initial=0)) / scale, float((difference / allowed).max(initial=0))
+
+
+def check_tensor(
+    compared: str,
+    stage: str,
+    tensor: str,
+    pairs: Mapping[str, tuple[Array, Array]],
+    tolerance: Tolerance,
+) -> TensorCheck:
+    """Compare one tensor over scans.
+
+    Args:
+        compared: what against what.
+        stage: where it is computed.
+        tensor: its name.
+        pairs: (actual, expected) by the name of the scan.
+        tolerance: what is allowed.
+    """
+    found = {scan: excess(actual, expected, tolerance) for scan, (actual, expected) in pairs.items()}
+    worst = max(found, key=lambda scan: found[scan][1])
+    return TensorCheck(
+        compared=compared,
+        stage=stage,
+        tensor=tensor,
+        scans=len(found),
+        largest=max(each[0] for each in found.values()),
+        atol=tolerance.atol,
+        rtol=tolerance.rtol,
+        excess=found[worst][1],
+        worst=worst,
+    )
+
+
+def check_decisions(
+    compared: str,
+    scans: Sequence[str],
+    actual: npt.ArrayLike,
+    expected: npt.ArrayLike,
+    threshold: float,
+    tolerance: Tolerance,
+    labels: npt.ArrayLike | None = None,
+    maps: tuple[Sequence[Array], Sequence[Array], Sequence[Array]] | None = None,
+) -> DecisionCheck:
+    """Compare the scores of scans, and the verdicts that follow from them.
+
+    Args:
+        compared: what against what.
+        scans: the scans' names.
+        actual, expected: (n,) scores.
+        threshold: the score above which a part is defective.
+        tolerance: what is allowed.
+        labels: (n,) true where the part is known to be defective; None where that is not known.
+        maps: actual and expected maps and the masks of the defects, for AUPRO; None where there are no masks.
+    """
+    ours, theirs = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    change = np.abs(ours - theirs) / np.maximum(np.abs(theirs), threshold)
+    change[~np.isfinite(change)] = np.inf
+    worst = int(change.argmax())
+    known = np.zeros(len(scans), bool) if labels is None else np.asarray(labels, bool)
+    both = bool(known.any()) and not known.all()
+    masked = maps is not None and any(bool(np.any(mask)) for mask in maps[2])
+    return DecisionCheck(
+        compared=compared,
+        scans=len(scans),
+        flipped=[scans[i] for i in np.flatnonzero((ours > threshold) != (theirs > threshold)).tolist()],
+        score_change=float(change[worst]),
+        worst=scans[worst],
+        rank_correlation=_rank_correlation(ours, theirs),
+        i_auroc_change=auroc(ours, known) - auroc(theirs, known) if both else None,
+        aupro_change=aupro(maps[0], maps[2]) - aupro(maps[1], maps[2]) if maps is not None and masked else None,
+        tolerance=tolerance,
+    )
+
+
+def _rank_correlation(actual: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) -> float | None:
+    if len(actual) < 3 or not np.isfinite(actual).all():
+        return None
+    if np.ptp(actual) == 0 or np.ptp(expected) == 0:
+        return 1.0 if np.ptp(actual) == np.ptp(expected) else 0.0
+    return float(spearmanr(actual, expected).statistic)
+
+
+def _tensor_line(check: TensorCheck) -> str:
+    verdict = "ok  " if check.passed else "FAIL"
+    text = (
+        f"{verdict} {check.compared}: {check.stage}'s {check.tensor} differs by {check.largest:.2e} of its largest "
+        f"value on {check.worst} (allowed: {check.atol:.0e} of it + {check.rtol:.0e} of the element; "
+        f"{check.scans} scans)"
+    )
+    return f"{text}; first off: {check.first_off}" if check.first_off else text
+
+
+def _decision_line(check: DecisionCheck) -> str:
+    verdict = "ok  " if check.passed else "FAIL"
+    parts = [
+        f"largest change of a score {check.score_change:.2e} on {check.worst} (allowed {check.tolerance.score:.0e})"
+    ]
+    parts.append(f"flipped: {', '.join(check.flipped)}" if check.flipped else "no verdict flipped")
+    figures = {
+        "rank correlation": check.rank_correlation,
+        "I-AUROC change": check.i_auroc_change,
+        "AUPRO change": check.aupro_change,
+    }
+    parts += [f"{name} {value:.4f}" for name, value in figures.items() if value is not None]
+    return f"{verdict} {check.compared}, decisions of {check.scans} scans: {'; '.join(parts)}"

@@ -1,0 +1,184 @@
+"""The fused line graph says what the NumPy runtime says, for every route, bank and part."""
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.calibration.graph_writing import GraphWriter, encode_model
+from cmdiad.calibration.line_graph import line_graph, obstacle
+from cmdiad.calibration.line_graph_check import check_line_graph, reference
+from cmdiad.runtime.bank import build_bank
+from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.decision import Decision, NormalizedBank
+from cmdiad.runtime.engine import OnnxEngine
+from cmdiad.runtime.errors import BundleError, ParityError, UsageError
+from cmdiad.runtime.features import FeatureExtractor, prepare_part
+from cmdiad.runtime.inspector import Inspector, read_part
+from cmdiad.runtime.line_graph import DATA, LINE, LineGraph, line_inputs
+from cmdiad.runtime.scan import find_scans
+from cmdiad.runtime.timing import StageTimes
+
+
+@pytest.fixture(scope="module")
+def bundle(calibrated_bundle):
+    return open_bundle(calibrated_bundle)
+
+
+@pytest.fixture(scope="module")
+def extractor(bundle):
+    return FeatureExtractor(bundle)
+
+
+@pytest.fixture(scope="module")
+def networks(bundle):
+    return {role: bundle.read(network.file) for role, network in bundle.manifest.networks.items()}
+
+
+@pytest.fixture(scope="module")
+def scans(synth_data):
+    return sorted((synth_data / "gland" / "test").glob("*/xyz/*.tiff"))
+
+
+def prepared(bundle, scan):
+    return prepare_part(read_part(scan, bundle.manifest), bundle.manifest)
+
+
+def compared(manifest, decision, model, extractor, part):
+    """The graph's outputs, and the runtime's answer."""
+    (content,) = encode_model(model, LINE).values()
+    answer = LineGraph(manifest, OnnxEngine(content)).run(part, StageTimes())
+    expected = reference(manifest, extractor, decision, part)
+    for name, tensor in expected.tensors.items():
+        actual = answer.outputs[name]
+        if name.startswith("distance"):
+            actual = actual.ravel()[expected.foreground]
+        np.testing.assert_allclose(actual, tensor, rtol=1e-4, atol=1e-3 * np.abs(tensor).max(), err_msg=name)
+    return answer, expected
+
+
+def test_it_is_in_the_bundle_and_says_what_the_runtime_says(calibrated_bundle, scans):
+    by_networks = Inspector.load(calibrated_bundle, graph="networks")
+    by_line = Inspector.load(calibrated_bundle, graph="line")
+    for scan in scans:
+        one, other = by_networks(scan), by_line(scan)
+        assert other.score == pytest.approx(one.score, rel=1e-4)
+        assert other.is_defect == one.is_defect
+        np.testing.assert_allclose(other.map, one.map, atol=1e-3 * one.map.max())
+        assert "line" in other.seconds and "search" not in other.seconds
+
+
+def test_it_finds_the_same_rows_and_none_where_there_is_no_part(bundle, extractor, networks, scans):
+    decision = Decision.load(bundle)
+    model = line_graph(bundle.manifest, networks, decision)
+    same = total = 0
+    for scan in scans[:3]:
+        part = prepared(bundle, scan)
+        answer, expected = compared(bundle.manifest, decision, model, extractor, part)
+        features = extractor.extract(part, StageTimes())
+        found = decision.main.bank.search(decision.main.normalize(features.main)).index
+        index = answer.outputs["index_main"]
+        assert (index[~expected.foreground] == -1).all()
+        assert (answer.outputs["distance_main"].ravel()[~expected.foreground] == 0).all()
+        same, total = same + (index[expected.foreground] == found).sum(), total + len(found)
+    assert same >= 0.999 * total
+
+
+def test_operators_are_standard_and_the_batch_is_free(bundle, networks):
+    model = onnx.load_model_from_string(bundle.read(LINE))
+    assert not {node.op_type for node in model.graph.node} & {"Loop", "Scan", "If"}
+    assert all(node.domain in ("", "ai.onnx") for node in model.graph.node)
+    assert {each.type.tensor_type.shape.dim[0].dim_param for each in model.graph.input} == {"batch"}
+
+
+def test_parts_of_a_batch_do_not_touch_each_other(bundle, scans):
+    engine = OnnxEngine(bundle.read(LINE))
+    line = LineGraph(bundle.manifest, engine)
+    inputs = [line.inputs(prepared(bundle, scan)) for scan in scans[:2]]
+    both = engine.run({name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]})
+    for number, each in enumerate(inputs):
+        alone = engine.run(each)
+        np.testing.assert_allclose(both["score"][number], alone["score"][0], rtol=1e-4)
+        np.testing.assert_allclose(both["map"][number], alone["map"][0], atol=1e-3 * alone["map"].max())
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 60])
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_any_bank_in_any_number_of_slices(bundle, extractor, networks, scans, monkeypatch, rows, metric):
+    monkeypatch.setattr("cmdiad.calibration.line_graph.SLICE_ROWS", 7)
+    part = prepared(bundle, scans[0])
+    dims = extractor.extract(part, StageTimes())
+    rng = np.random.default_rng(rows)
+    banks = [
+        NormalizedBank(build_bank(rng.normal(size=(rows, dim)).astype(np.float32), metric), 0.1, 0.7)
+        for dim in (dims.main.shape[1], dims.second.shape[1])
+    ]
+    decision = Decision(*banks, Decision.load(bundle).fusion)
+    compared(bundle.manifest, decision, line_graph(bundle.manifest, networks, decision), extractor, part)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("route", "main"), [("single", "pc"), ("dual", "pc"), ("dual", "rgb"), ("f2f", "rgb"), ("single", "rgb")]
+)
+def test_every_route_has_one(trained_run, synth_data, tmp_path, route, main):
+    from cmdiad.export.bundles import export_bundle
+
+    export_bundle(trained_run, route, main, tmp_path / "bundle")
+    good = synth_data / "gland" / "train" / "good"
+    scans = sorted((good / "rgb").glob("*.png")) if main == "rgb" and route != "dual" else find_scans([good])
+    settings = CalibrationSettings(coreset_ratio=0.02)
+    manifest = calibrate_bundle(open_bundle(tmp_path / "bundle"), scans, settings, tmp_path / "bundle")
+    assert [each.name for each in manifest.line_graph.inputs] == [each.name for each in line_inputs(manifest)]
+    for graph in ("networks", "line"):
+        assert Inspector.load(tmp_path / "bundle", graph=graph)(scans[1]).score > 0
+
+
+def test_what_cannot_be_a_graph_is_said(bundle, networks):
+    decision = Decision.load(bundle)
+    f2i = msgspec.structs.replace(bundle.manifest, route="f2i", main="rgb")
+    assert "F2I" in obstacle(f2i, decision)
+    l1 = NormalizedBank(build_bank(np.eye(8, dtype=np.float32), "l1"), 0.0, 1.0)
+    with pytest.raises(UsageError, match=r"l1.*--no-line-graph"):
+        line_graph(bundle.manifest, networks, Decision(l1, None, None))
+
+
+def test_a_changed_bank_is_caught(bundle, extractor, networks, scans):
+    decision = Decision.load(bundle)
+    model = line_graph(bundle.manifest, networks, decision)
+    threshold = bundle.manifest.calibration.threshold.value
+
+    def check():
+        line = LineGraph(bundle.manifest, OnnxEngine(model.SerializeToString()))
+        return check_line_graph(line, bundle.manifest, extractor, decision, threshold, scans[:2])
+
+    assert check().passed
+    rows = next(each for each in model.graph.initializer if each.name == "bank_main/rows_0")
+    values = onnx.numpy_helper.to_array(rows).copy()
+    values[::2, 3] += 0.5
+    rows.CopyFrom(onnx.numpy_helper.from_array(values, rows.name))
+    with pytest.raises(ParityError, match="distance_main"):
+        check().require()
+
+
+def test_a_bundle_without_one_says_how_to_get_it(calibrated_bundle, exported_bundle, synth_data, tmp_path):
+    scans = find_scans([synth_data / "gland" / "train" / "good"])
+    settings = CalibrationSettings(coreset_ratio=0.02, seed=5)
+    calibrate_bundle(open_bundle(calibrated_bundle), scans, settings, tmp_path / "b", with_line_graph=False)
+    assert not (tmp_path / "b" / LINE).exists()
+    with pytest.raises(BundleError, match="--line-graph"):
+        Inspector.load(tmp_path / "b", graph="line")
+
+
+def test_large_weights_lie_in_a_file_of_their_own():
+    graph = GraphWriter()
+    graph.opset = 20
+    weight = np.arange(12, dtype=np.float32).reshape(3, 4)
+    graph.op("Add", graph.op("MatMul", "x", graph.constant(weight)), graph.constant(1.0), name="y")
+    value = onnx.helper.make_tensor_value_info
+    model = graph.model("g", [value("x", 1, ["n", 3])], [value("y", 1, ["n", 4])])
+    files = encode_model(model, LINE, external_bytes=16)
+    assert files.keys() == {LINE, DATA}
+    x = np.ones((2, 3), np.float32)
+    outputs = OnnxEngine(files[LINE], external={DATA: files[DATA]}).run({"x": x})
+    np.testing.assert_array_equal(outputs["y"], x @ weight + 1)
