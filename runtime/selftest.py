@@ -106,11 +106,7 @@ def run_selftest(
     """
     tolerance = tolerance_of(bundle.manifest.precision)
     golden = read_golden(bundle)
-<<<<<<< HEAD
-    inspector = Inspector(bundle, provider, threads, cuda_graph=cuda_graph)
-=======
-    inspector = Inspector(bundle, provider, threads, graph="networks")
->>>>>>> eea6601 (The fused line graph: composed from the bundle's networks, banks and fusion, and run by the line)
+    inspector = Inspector(bundle, provider, threads, cuda_graph=cuda_graph, graph="networks")
     return SelftestReport(
         bundle=str(bundle.path),
         product=bundle.manifest.product,
