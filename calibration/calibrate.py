@@ -24,7 +24,7 @@ from ..runtime.fusion import encode_fusion
 from ..runtime.golden import add_golden
 from ..runtime.inspector import read_part
 from ..runtime.line_graph import DATA, LINE, LineGraph
-from ..runtime.manifest import Manifest, Metric
+from ..runtime.manifest import Manifest, Metric, Normalization, Statistics
 from ..runtime.pooling import N_PATCHES
 from ..runtime.preprocessing import Preprocessing
 from ..runtime.timing import StageTimes
@@ -45,12 +45,43 @@ Progress = Callable[[str, int, int, str], None]
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """What a user chooses; the coreset ratio and metric are the paper's (section 4.2, Table 5)."""
+    """What a user chooses; defaults are the paper's (sections 3.4 and 4.2, Tables 5 and A4).
+
+    Attributes:
+        false_reject_rate: share of good parts that the thresholds may reject.
+        coreset_ratio: share of the patches that a bank keeps.
+        metric: the distance of bank, coreset and score alike.
+        normalization: whose statistics normalize features, see `fixed_statistics`.
+        projection_eps: distortion of the sparse random projection the coreset is selected in, 0 to 1.
+        n_neighbors: bank rows next to the nearest one that re-weight the image score.
+        nu: of the fusion's one-class SVMs.
+        svm_iterations: passes of their descent over the data.
+        seed: of everything random.
+    """
 
     false_reject_rate: float = 0.01
     coreset_ratio: float = 0.1
     metric: Metric = "l2"
+    normalization: Normalization = "paper"
+    projection_eps: float = 0.9
+    n_neighbors: int = 2
+    nu: float = 0.5
+    svm_iterations: int = 1000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values out of range.
+
+        Raises:
+            UsageError: names the setting and its range.
+        """
+        ranges = {"coreset_ratio": (0, 1), "nu": (0, 1), "n_neighbors": (0, 1 << 10), "svm_iterations": (0, 1 << 30)}
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not low < value <= high:
+                raise UsageError(f"{name} is {value}: must be above {low} and at most {high}")
+        if not 0 < self.projection_eps < 1:
+            raise UsageError(f"projection_eps is {self.projection_eps}: must lie between 0 and 1")
 
 
 @dataclass(frozen=True)
@@ -168,22 +199,48 @@ def calibrate(
 ) -> Calibrated:
     """Banks, fusion and thresholds from the features of normal scans."""
     patchless_main, patchless_second = patchless_features(manifest, extractor, features[0])
-    main = calibrate_side([each.main for each in features], patchless_main, settings, progress)
+    fixed = fixed_statistics(manifest, settings)
+    main = calibrate_side([each.main for each in features], patchless_main, settings, progress, fixed)
     second = None
     if manifest.route in SECOND:
         rows = [each.second for each in features if each.second is not None]
-        second = calibrate_side(rows, patchless_second, settings, progress)
+        second = calibrate_side(rows, patchless_second, settings, progress, fixed)
     return combine([each.foreground for each in features], main, second, digest, settings)
 
 
+def fixed_statistics(manifest: Manifest, settings: CalibrationSettings) -> Statistics | None:
+    """The mean and standard deviation that both banks are normalized with; None where each has its own.
+
+    The published code normalizes the two banks of its distillation routes with one pair of numbers: the mean of
+    the points' features and the standard deviation of the image's. They are those of the training, as a line with
+    one sensor cannot take both. A single bank, and the two of real features, have their own statistics.
+
+    Raises:
+        UsageError: the bundle does not carry them.
+    """
+    if settings.normalization == "paper" or manifest.route in ("single", "dual"):
+        return None
+    known = manifest.training_statistics
+    if not {"pc", "rgb"} <= known.keys():
+        raise UsageError(
+            "--normalization reference: the bundle does not carry the training's feature statistics: export it from "
+            "a run of `cmdiad train`, or choose --normalization paper"
+        )
+    return Statistics(mean=known["pc"].mean, std=known["rgb"].std)
+
+
 def calibrate_side(
-    features: Sequence[Array], patchless: Array | None, settings: CalibrationSettings, progress: Progress
+    features: Sequence[Array],
+    patchless: Array | None,
+    settings: CalibrationSettings,
+    progress: Progress,
+    statistics: Statistics | None = None,
 ) -> Side:
     """One modality's bank, and every normal scan against it without the scan's own rows.
 
     Scores, fusion and thresholds that are learned from these matches are those of parts that were never seen.
     """
-    bank = build_normalized_bank(features, patchless, settings, progress)
+    bank = build_normalized_bank(features, patchless, settings, progress, statistics)
     matches = []
     for group, each in enumerate(features):
         matches.append(match_bank(bank, each, without_group=group))
@@ -213,7 +270,9 @@ def combine(
         pairs = list(zip(main.matches, second.matches, strict=True))
         scores = np.array([[match.score for match in pair] for pair in pairs])
         pixels = np.concatenate([np.stack([match.distances for match in pair], axis=1) for pair in pairs])
-        decision = Decision(main.bank, second.bank, fit_fusion(scores, pixels, seed=settings.seed))
+        decision = Decision(
+            main.bank, second.bank, fit_fusion(scores, pixels, settings.nu, settings.svm_iterations, settings.seed)
+        )
     decided = [decision.decide(foreground, pair) for foreground, pair in zip(foregrounds, pairs, strict=True)]
     rate = settings.false_reject_rate
     scores = np.array([score for score, _ in decided])
@@ -222,6 +281,11 @@ def combine(
         data_digest=digest,
         seed=settings.seed,
         coreset_ratio=settings.coreset_ratio,
+        normalization=settings.normalization,
+        projection_eps=settings.projection_eps,
+        n_neighbors=settings.n_neighbors,
+        nu=settings.nu,
+        svm_iterations=settings.svm_iterations,
         threshold=threshold_from_good(scores, rate),
         pixel_threshold=threshold_from_good(np.array([float(each.max()) for _, each in decided]), rate),
     )
@@ -239,16 +303,24 @@ def patchless_features(
 
 
 def build_normalized_bank(
-    features: Sequence[Array], patchless: Array | None, settings: CalibrationSettings, progress: Progress
+    features: Sequence[Array],
+    patchless: Array | None,
+    settings: CalibrationSettings,
+    progress: Progress,
+    statistics: Statistics | None = None,
 ) -> NormalizedBank:
     """Normalize, select the coreset, and tabulate the bank.
+
+    The statistics are the features' own where none are given.
 
     The coreset holds `coreset_ratio` of all 3136 patches a scan, as in the paper; since the patches without
     points are all the same, one of them stands for all and the selection is unchanged.
     """
     pool = np.concatenate(features)
     groups = np.repeat(np.arange(len(features), dtype=np.int32), [len(each) for each in features])
-    mean, std = float(pool.mean(dtype=np.float64)), float(pool.std(dtype=np.float64))
+    if statistics is None:
+        statistics = Statistics(mean=float(pool.mean(dtype=np.float64)), std=float(pool.std(dtype=np.float64)))
+    mean, std = statistics.mean, statistics.std
     if patchless is not None:
         pool = np.concatenate([patchless, pool])
         groups = np.concatenate([np.array([PATCHLESS_GROUP], np.int32), groups])
@@ -259,9 +331,10 @@ def build_normalized_bank(
         count,
         seed=settings.seed,
         metric=settings.metric,
+        eps=settings.projection_eps,
         progress=lambda done, total: progress("coreset", done, total, ""),
     )
-    bank = build_bank(pool[chosen], settings.metric, row_groups=groups[chosen])
+    bank = build_bank(pool[chosen], settings.metric, settings.n_neighbors, groups[chosen])
     return NormalizedBank(bank, mean, std)
 
 

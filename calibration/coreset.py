@@ -39,6 +39,7 @@ def select_coreset(
     count: int,
     seed: int,
     metric: Metric = "l2",
+    eps: float = 0.9,
     progress: Progress | None = None,
 ) -> IndexArray:
     """Choose the patches that a memory bank keeps (paper, Table 5).
@@ -48,6 +49,7 @@ def select_coreset(
         count: how many to keep.
         seed: of the random projection in which the distances are taken.
         metric: the bank's distance.
+        eps: distortion of the projection.
         progress: called with the rows selected so far and the rows wanted.
 
     Returns:
@@ -56,7 +58,7 @@ def select_coreset(
     Raises:
         UsageError: `count` is not within 1 and n, or a feature is not finite.
     """
-    projected = sparse_random_projection(features, seed)
+    projected = sparse_random_projection(features, seed, eps)
     return greedy_k_center(projected, count, metric=metric, progress=progress)
 
 

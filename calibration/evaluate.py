@@ -24,7 +24,7 @@ from ..runtime.errors import ScanError, UsageError, naming_scan
 from ..runtime.features import EXTRACTOR, FeatureExtractor, PartFeatures, PreparedPart, modalities, prepare_part
 from ..runtime.image import read_mask
 from ..runtime.inspector import read_part
-from ..runtime.manifest import Manifest
+from ..runtime.manifest import Manifest, Statistics
 from ..runtime.pooling import SIZE
 from ..runtime.preprocessing import prepare_mask
 from ..runtime.timing import StageTimes
@@ -35,6 +35,7 @@ from .calibrate import (
     Side,
     calibrate_side,
     combine,
+    fixed_statistics,
     patchless_features,
 )
 from .outcomes import Evaluation, Outcome, Scored, measure
@@ -83,6 +84,11 @@ class Contender:
         network = manifest.files[manifest.networks[EXTRACTOR].file]
         settings = msgspec.json.encode([manifest.preprocessing, manifest.grouping])
         return "main", network, settings, "pc" in modalities(manifest)
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """What both banks are normalized with; None where each has its own."""
+        return fixed_statistics(self.manifest, self.candidate.settings)
 
     @property
     def second_key(self) -> object:
@@ -208,10 +214,10 @@ class NormalParts:
         manifest, settings = contender.manifest, contender.candidate.settings
         measured = [features for features, _ in self._measure(contender)]
         patchless = patchless_features(manifest, contender.extractor, measured[0])
-        main = self._side(contender.main_key, settings, patchless[0], lambda: [each.main for each in measured])
+        main = self._side(contender, contender.main_key, patchless[0], lambda: [each.main for each in measured])
         second = None
         if manifest.route in SECOND:
-            second = self._side(contender.second_key, settings, patchless[1], lambda: self._second(contender))
+            second = self._side(contender, contender.second_key, patchless[1], lambda: self._second(contender))
         return combine([each.foreground for each in measured], main, second, "", settings)
 
     def _measure(self, contender: Contender) -> list[tuple[PartFeatures, PreparedPart]]:
@@ -247,11 +253,13 @@ class NormalParts:
             return contender.extractor.complete(features, prepared, StageTimes())
 
     def _side(
-        self, key: object, settings: CalibrationSettings, patchless: Array | None, rows: Callable[[], list[Array]]
+        self, contender: Contender, features_key: object, patchless: Array | None, rows: Callable[[], list[Array]]
     ) -> Side:
-        if (key, settings) not in self._sides:
-            self._sides[key, settings] = calibrate_side(rows(), patchless, settings, self._progress)
-        return self._sides[key, settings]
+        settings, statistics = contender.candidate.settings, contender.statistics
+        key = features_key, settings, statistics
+        if key not in self._sides:
+            self._sides[key] = calibrate_side(rows(), patchless, settings, self._progress, statistics)
+        return self._sides[key]
 
 
 class Tally:

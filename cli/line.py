@@ -77,11 +77,10 @@ def infer(
 
     from ..runtime.batch import inspect_files
     from ..runtime.errors import ScanError
-    from ..runtime.inspector import Inspector
-    from ..runtime.scan import find_scans
+    from ..runtime.inspector import Inspector, find_inputs
 
     inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph.value)
-    files = find_scans(scans)
+    files = find_inputs(scans, inspector.bundle.manifest)
     report = _Report()
     with console.progress_display(quiet or json) as progress:
         for number, result in enumerate(inspect_files(inspector, files, out), 1):

@@ -36,6 +36,21 @@ class Sensor(str, Enum):
     kinect = "kinect"
 
 
+class MetricName(str, Enum):
+    """A distance between features."""
+
+    l2 = "l2"
+    l1 = "l1"
+    cosine = "cosine"
+
+
+class NormalizationName(str, Enum):
+    """Whose statistics normalize features."""
+
+    paper = "paper"
+    reference = "reference"
+
+
 RunOption = Annotated[Path, typer.Option("--run", help="Run folder of `cmdiad train`.")]
 RouteOption = Annotated[RouteName, typer.Option(help="f2f, f2i or i2f, or a baseline: single bank, dual RGB + PC.")]
 MainOption = Annotated[MainModality, typer.Option(help="Main modality: what the line measures.")]
@@ -46,6 +61,15 @@ ScaleOption = Annotated[
 ]
 RateOption = Annotated[float, typer.Option(min=1e-6, max=0.5, help="Share of good parts that may be called defective.")]
 CoresetOption = Annotated[float, typer.Option(min=1e-4, max=1.0, help="Share of the patches kept in a bank.")]
+MetricOption = Annotated[MetricName, typer.Option(help="Distance of bank, coreset and score alike.")]
+NormalizationOption = Annotated[
+    NormalizationName,
+    typer.Option(help="paper: each bank's own statistics; reference: as the published code mixes them."),
+]
+EpsOption = Annotated[float, typer.Option(min=0.05, max=0.99, help="Distortion of the coreset's random projection.")]
+NeighborsOption = Annotated[int, typer.Option(min=1, max=64, help="Neighbors in the score's re-weighting.")]
+NuOption = Annotated[float, typer.Option(min=0.01, max=1.0, help="nu of the one-class SVMs of the fusion.")]
+IterationsOption = Annotated[int, typer.Option(min=1, help="Passes of the one-class SVMs over their data.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 ClassOption = Annotated[

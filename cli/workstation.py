@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from . import console, weights
+from .calibrate import calibrate
 from .doctor import workstation_doctor
 from .engines import (
     BatchOption,
@@ -23,16 +24,10 @@ from .engines import (
 from .evaluate import evaluate
 from .features import features
 from .options import (
-    CheckpointOption,
     ClassOption,
-    CoresetOption,
-    ImageExtractorOption,
     MainModality,
     MainOption,
-    PointExtractorOption,
-    ProviderOption,
     QuietOption,
-    RateOption,
     RouteName,
     RouteOption,
     RunOption,
@@ -40,10 +35,9 @@ from .options import (
     SeedOption,
     Sensor,
     SensorOption,
+    sensor_preprocessing,
 )
-
-if TYPE_CHECKING:
-    from ..runtime.preprocessing import Preprocessing
+from .train import train
 
 app = typer.Typer(
     help="Train cross-modal-distillation anomaly detection with RGB and 3D, and make bundles for the line.",
@@ -125,7 +119,7 @@ def preprocess(
             data,
             out,
             class_names or [],
-            _preprocessing(sensor, metres_per_unit),
+            sensor_preprocessing(sensor, metres_per_unit),
             workers,
             lambda done, total: progress("preprocess", done, total, ""),
         )
@@ -133,45 +127,7 @@ def preprocess(
     print(f"{len(removals)} scans, {share:.1%} of the measured pixels removed on average: see {out / REPORT}")
 
 
-@app.command()
-def train(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root in the MVTec 3D-AD layout.")],
-    route: Annotated[str, typer.Option(help="Distillation route: f2f.")] = "f2f",
-    class_names: ClassOption = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder.  [default: a new one under runs/]")] = None,
-    point_extractor: PointExtractorOption = "embedded",
-    image_extractor: ImageExtractorOption = "embedded",
-    point_checkpoint: CheckpointOption = None,
-    image_checkpoint: CheckpointOption = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training scans.")] = 100,
-    batch_size: Annotated[int, typer.Option(min=1, help="Scans in a step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(min=0.0, help="After 10 epochs of warm-up.")] = 5e-4,
-    sensor: SensorOption = Sensor.structured_light,
-    metres_per_unit: ScaleOption = None,
-    seed: SeedOption = 0,
-    quiet: QuietOption = False,
-) -> None:
-    """Train a distillation route on the normal parts of a dataset with RGB and 3D."""
-    from ..runtime.errors import UsageError
-
-    if route != "f2f":
-        raise UsageError(f"--route {route}: cannot be trained; f2f can, and single or dual needs no training")
-    from ..training.train import TrainingSettings, train_f2f
-
-    settings = TrainingSettings(
-        point_extractor=point_extractor,
-        image_extractor=image_extractor,
-        point_checkpoint=point_checkpoint,
-        image_checkpoint=image_checkpoint,
-        preprocessing=_preprocessing(sensor, metres_per_unit),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-    )
-    with console.progress_display(quiet) as progress:
-        folder = train_f2f(data, class_names or [], settings, out, progress)
-    print(f"run: {folder}")
+app.command()(train)
 
 
 @app.command()
@@ -229,89 +185,11 @@ def export(
     print(f"bundle: {target}{todo}")
 
 
-@app.command()
-def calibrate(
-    scans: Annotated[
-        list[str], typer.Argument(metavar="SCAN...", help="Normal scans: files, folders or quoted globs.")
-    ],
-    bundle: Annotated[
-        Path | None, typer.Option(help="Exported bundle.  [default: $CMDIAD_BUNDLE, else ./bundle]")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where the calibrated bundle goes.  [default: in place]")] = None,
-    false_reject_rate: RateOption = 0.01,
-    coreset_ratio: CoresetOption = 0.1,
-    product: Annotated[str | None, typer.Option(help="What the bundle inspects.  [default: unchanged]")] = None,
-    sensor: Annotated[
-        Sensor | None, typer.Option(help="Preset of the preprocessing parameters.  [default: as trained]")
-    ] = None,
-    metres_per_unit: Annotated[
-        float | None, typer.Option(help="Metres in one unit of the scans.  [default: as trained]")
-    ] = None,
-    defective: Annotated[
-        Path | None,
-        typer.Option(help="A scan with a defect, for `cmdiad-rt selftest`.  [default: the highest-scoring normal one]"),
-    ] = None,
-    line_graph: Annotated[
-        bool | None,
-        typer.Option(
-            "--line-graph/--no-line-graph",
-            help="Write line.onnx, the fused graph for GPUs, or do not.  [default: where it is below 256 MiB]",
-        ),
-    ] = None,
-    provider: ProviderOption = "cpu",
-    seed: SeedOption = 0,
-    quiet: QuietOption = False,
-) -> None:
-    """Make memory banks, fusion and thresholds from normal scans, with the exported networks (no torch, no RGB)."""
-    from ..calibration.calibrate import CalibrationSettings, calibrate_bundle
-    from ..runtime.bundle import find_bundle, open_bundle
-    from ..runtime.scan import find_scans
-
-    source = open_bundle(find_bundle(bundle))
-    target = out or source.path
-    preprocessing = _adapted(source.manifest.preprocessing, sensor, metres_per_unit)
-    settings = CalibrationSettings(false_reject_rate=false_reject_rate, coreset_ratio=coreset_ratio, seed=seed)
-    with console.progress_display(quiet) as progress:
-        manifest = calibrate_bundle(
-            source,
-            find_scans(scans),
-            settings,
-            target,
-            provider,
-            product,
-            preprocessing,
-            progress,
-            defective,
-            line_graph,
-        )
-    assert manifest.calibration is not None
-    for role, bank in manifest.banks.items():
-        print(f"bank {role}: {bank.n_rows} x {bank.dim}")
-    print(manifest.calibration.threshold.describe())
-    print(f"bundle: {target}")
-
-
+app.command()(calibrate)
 app.command()(evaluate)
 app.command(name="doctor")(workstation_doctor)
 app.command()(features)
 app.add_typer(weights.app, name="weights")
-
-
-def _preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Preprocessing:
-    import msgspec
-
-    from ..runtime.preprocessing import KINECT, STRUCTURED_LIGHT
-
-    preset = KINECT if sensor is Sensor.kinect else STRUCTURED_LIGHT
-    return msgspec.structs.replace(preset, metres_per_unit=metres_per_unit)
-
-
-def _adapted(trained: Preprocessing, sensor: Sensor | None, metres_per_unit: float | None) -> Preprocessing:
-    import msgspec
-
-    if sensor is not None:
-        return _preprocessing(sensor, metres_per_unit or trained.metres_per_unit)
-    return msgspec.structs.replace(trained, metres_per_unit=metres_per_unit or trained.metres_per_unit)
 
 
 def main() -> None:

@@ -89,11 +89,17 @@ def network_image(rgb_hw3: npt.NDArray[np.uint8], size: int = 224) -> npt.NDArra
 
     Bicubic on 8 bits, then ImageNet's mean and standard deviation, as the reference does it.
     """
-    image = Image.fromarray(np.ascontiguousarray(rgb_hw3))
-    resized = image if image.size == (size, size) else image.resize((size, size), Image.Resampling.BICUBIC)
-    scaled = np.asarray(resized, np.float32) / np.float32(255)
+    scaled = np.asarray(resized_image(rgb_hw3, size), np.float32) / np.float32(255)
     normalized = (scaled - IMAGENET_MEAN) / IMAGENET_STD
     return np.ascontiguousarray(normalized.transpose(2, 0, 1))
+
+
+def resized_image(rgb_hw3: npt.NDArray[np.uint8], size: int = 224) -> npt.NDArray[np.uint8]:
+    """An image at the networks' resolution, bicubic on 8 bits: (H, W, 3) uint8 -> (size, size, 3) uint8."""
+    image = Image.fromarray(np.ascontiguousarray(rgb_hw3))
+    if image.size == (size, size):
+        return rgb_hw3
+    return np.array(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _decode(data: bytes) -> npt.NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from .image import read_rgb
 from .line_graph import LineGraph, open_line_graph, prefers_line_graph
 from .manifest import Manifest
 from .preprocessing import map_to_input
-from .scan import read_scan
+from .scan import find_images, find_scans, read_scan
 from .timing import StageTimes
 
 Graph = Literal["auto", "networks", "line"]
@@ -158,6 +159,15 @@ class Inspector:
             matches = self._decision.match(features)
         with times.stage("score"):
             return self._decision.decide(features.foreground, matches)
+
+
+def find_inputs(paths: Sequence[str | Path], manifest: Manifest) -> list[Path]:
+    """The files that a bundle inspects and is calibrated on: images where RGB is all it sees, scans elsewhere.
+
+    Raises:
+        ScanError: a folder or glob stands for nothing, or a folder cannot be read.
+    """
+    return find_images(paths) if modalities(manifest) == {"rgb"} else find_scans(paths)
 
 
 def read_part(path: Path, manifest: Manifest) -> Part:

@@ -18,6 +18,8 @@ from .readers import SUFFIXES, decode_scan
 from .readers.limits import check_shape, read_bounded
 
 SCAN_SUFFIXES = SUFFIXES
+# TIFF images are read where they are named; in a folder such a file may as well be a scan.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _GLOB_CHARACTERS = "*?["
 
 
@@ -86,18 +88,40 @@ def find_scans(paths: Sequence[str | Path]) -> list[Path]:
     Raises:
         ScanError: a folder or glob stands for nothing, or a folder cannot be read.
     """
+    return _find(paths, _Kind("scan", SCAN_SUFFIXES, "xyz"))
+
+
+def find_images(paths: Sequence[str | Path]) -> list[Path]:
+    """As `find_scans`, the image files, which lie in `rgb/`.
+
+    Raises:
+        ScanError: a folder or glob stands for nothing, or a folder cannot be read.
+    """
+    return _find(paths, _Kind("image", IMAGE_SUFFIXES, "rgb"))
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What is searched for: its name, suffixes, and the folder it has in the MVTec 3D-AD layout."""
+
+    name: str
+    suffixes: tuple[str, ...]
+    folder: str
+
+
+def _find(paths: Sequence[str | Path], kind: _Kind) -> list[Path]:
     found: dict[str, Path] = {}
     for path in paths:
         try:
-            matches = {os.path.realpath(match): match for match in _matches(str(path))}
+            matches = {os.path.realpath(match): match for match in _matches(str(path), kind)}
         except (OSError, ValueError) as error:
             # ValueError: a null byte in the name.
             raise ScanError(f"{path}: cannot be searched: {error}") from error
         if not matches:
-            raise ScanError(f"{path}: {_nothing_found(Path(path))}")
+            raise ScanError(f"{path}: {_nothing_found(Path(path), kind)}")
         found = matches | found
     if not found:
-        raise ScanError("no scan was named: give files, folders or globs")
+        raise ScanError(f"no {kind.name} was named: give files, folders or globs")
     return sorted(found.values())
 
 
@@ -118,42 +142,43 @@ def _in_metres(raw: npt.NDArray[Any], metres_per_unit: float | None) -> npt.NDAr
     return points
 
 
-def _matches(path: str) -> Iterator[Path]:
+def _matches(path: str, kind: _Kind) -> Iterator[Path]:
     if os.path.lexists(path) or not _is_pattern(Path(path)):
-        yield from _expanded(Path(path))
+        yield from _expanded(Path(path), kind)
         return
     # Path.glob takes no absolute pattern.
     for match in glob.iglob(path, recursive=True):  # noqa: PTH207
-        yield from _expanded(Path(match))
+        yield from _expanded(Path(match), kind)
 
 
-def _expanded(path: Path) -> Iterator[Path]:
+def _expanded(path: Path, kind: _Kind) -> Iterator[Path]:
     if path.is_dir():
-        yield from _scans_in(path) or _scans_in(path / "xyz") or _scans_below(path)
+        yield from _files_in(path, kind) or _files_in(path / kind.folder, kind) or _files_below(path, kind)
     elif not _is_pattern(path):
         # A named file that is missing is an error of that scan alone, met when it is read.
         yield path
 
 
-def _scans_in(folder: Path) -> list[Path]:
+def _files_in(folder: Path, kind: _Kind) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(
         entry
         for entry in folder.iterdir()
-        if entry.suffix.lower() in SCAN_SUFFIXES and not entry.name.startswith(".") and entry.is_file()
+        if entry.suffix.lower() in kind.suffixes and not entry.name.startswith(".") and entry.is_file()
     )
 
 
-def _scans_below(folder: Path) -> list[Path]:
-    folders = [Path(root) for root, _, _ in os.walk(folder) if Path(root).name == "xyz"]
-    return [scan for below in folders for scan in _scans_in(below)]
+def _files_below(folder: Path, kind: _Kind) -> list[Path]:
+    folders = [Path(root) for root, _, _ in os.walk(folder) if Path(root).name == kind.folder]
+    return [file for below in folders for file in _files_in(below, kind)]
 
 
-def _nothing_found(path: Path) -> str:
-    suffixes = ", ".join(SCAN_SUFFIXES)
+def _nothing_found(path: Path, kind: _Kind) -> str:
+    suffixes = ", ".join(kind.suffixes)
     if path.is_dir():
-        return f"there is no scan ({suffixes}) in this folder, in its xyz/ or in any xyz/ below it"
+        folder = kind.folder
+        return f"there is no {kind.name} ({suffixes}) in this folder, in its {folder}/ or in any {folder}/ below it"
     return "no file matches this pattern"
 
 

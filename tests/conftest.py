@@ -31,11 +31,11 @@ def synth_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def trained_run(synth_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short F2F training run on it."""
-    from cmdiad.training.train import TrainingSettings, train_f2f
+    from cmdiad.training.train import TrainingSettings, train_route
 
     folder = tmp_path_factory.mktemp("runs") / "run"
-    settings = TrainingSettings(epochs=3, batch_size=2, seed=1)
-    return train_f2f(synth_data, [], settings, folder, lambda *_: None)
+    settings = TrainingSettings(epochs=3, batch_size=2, seed=1, threads=1)
+    return train_route(synth_data, [], settings, folder, lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ them, the last included. Parameter names are those of the published checkpoints.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from ..runtime.manifest import Modality
@@ -73,14 +72,3 @@ class Hallucinator(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         hallucination: Tensor = self.mlp(self.norm(features))
         return hallucination
-
-
-def distillation_loss(hallucination: Tensor, target: Tensor, n_samples: int) -> Tensor:
-    """Mean over samples of the sum over patches of the L2 norm of the difference (paper, eq. of section 3.3).
-
-    Args:
-        hallucination: (P, D), the patches of all samples together.
-        target: (P, D).
-        n_samples: how many samples the patches are from.
-    """
-    return torch.linalg.vector_norm(hallucination - target, dim=-1).sum() / n_samples

@@ -20,6 +20,20 @@ CONFIG = "run.json"
 Distillation = Literal["f2f", "f2i", "i2f"]
 
 
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which checkpoint became the run's weights.
+
+    Attributes:
+        criterion: what it was chosen by, in words.
+        epochs: the epoch chosen for each main modality; empty where it is the last.
+        detection: what it was judged to be, by main modality.
+    """
+
+    criterion: str
+    epochs: dict[Modality, int] = {}
+    detection: dict[Modality, float] = {}
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The settings and provenance of one training run.
 
@@ -46,7 +60,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     epochs: int
     batch_size: int
     learning_rate: float
+    loss: str
     final_loss: float
+    selection: Selection
     training_statistics: dict[Modality, Statistics] = {}
     versions: dict[str, str]
 

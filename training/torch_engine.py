@@ -11,17 +11,18 @@ from torch import nn
 
 from ..runtime.engine import Arrays
 
+CPU = torch.device("cpu")
+
 
 class TorchEngine:
-    """A network in eval mode, on the CPU."""
+    """A network in eval mode on a device; arguments in the order of the runtime's names."""
 
-    def __init__(self, network: nn.Module, output: str) -> None:
-        """Args: the network, and its output's name in the bundle."""
-        self._network = network.eval()
-        self._output = output
+    def __init__(self, network: nn.Module, output: str, device: torch.device = CPU) -> None:
+        """Args: the network, its output's name in the bundle, and where it runs."""
+        self._network, self._output, self._device = network.to(device).eval(), output, device
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Run the network; the inputs are its arguments, in order."""
-        tensors = [torch.from_numpy(np.ascontiguousarray(array)) for array in inputs.values()]
         with torch.inference_mode():
-            return {self._output: self._network(*tensors).numpy()}
+            tensors = [torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for array in inputs.values()]
+            return {self._output: self._network(*tensors).float().cpu().numpy()}

@@ -1,51 +1,78 @@
-"""The training loop of F2F: frozen extractors, one network for all classes, both directions together."""
+"""Training a distillation route: data, cached features, the loop, the checkpoint to ship, and a run folder."""
 
 from __future__ import annotations
 
-import csv
-import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
+import msgspec
 import torch
-from safetensors.torch import save as encode_safetensors
-from torch import Tensor
 
 from ..runtime.atomic import atomic_write_bytes
-from ..runtime.dataset import GOOD, Sample, data_digest, find_classes, find_samples
+from ..runtime.dataset import GOOD, data_digest, find_classes, find_samples
 from ..runtime.errors import UsageError
+from ..runtime.manifest import Modality
 from ..runtime.preprocessing import STRUCTURED_LIGHT, Preprocessing
-from .extractors.opening import open_extractor
-from .f2f import FeatureToFeature, distillation_loss
-from .paired_features import PairedFeatures, cache_paired_features
-from .run import RUNS, Run, mark_latest, weights_file, write_run
+from .curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
+from .device import open_device
+from .extractors.opening import Extractor, open_extractor
+from .fitting import FitSettings, fit, select_epochs, selected_weights
+from .objectives import Loss
+from .paired_features import PairedFeatures, Wanted, cache_paired_features
+from .run import CONFIG, RUNS, Distillation, Run, Selection, mark_latest, weights_file, write_run
+from .selection import Judge, find_validation
+from .state import STATE, Epoch, save_weights
 
-WARMUP_EPOCHS = 10
-LOG = "training.csv"
+LEARNING_RATES: dict[Distillation, float] = {"f2f": 5e-4, "f2i": 5e-4, "i2f": 3e-4}
+CLAIM = "training.json"
+CACHE = "feature_cache"
 
 Progress = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What a user chooses; defaults are the paper's (section 4.2)."""
+    """What a user chooses; defaults are the paper's (section 4.2).
 
+    Attributes:
+        route: f2f, f2i or i2f.
+        main: the modality that F2I or I2F hallucinates from; F2F learns both directions.
+        learning_rate: None: 5e-4, for I2F 3e-4.
+        select: whether to ship the checkpoint of the best detection on validation parts, or else the last.
+        device: auto, cpu or cuda.
+        threads: of the CPU; None: the processors this process may use.
+        amp: bfloat16 where it is safe, on a GPU.
+        tensorboard: whether to write event files.
+    """
+
+    route: Distillation = "f2f"
+    main: Modality = "pc"
     point_extractor: str = "embedded"
     image_extractor: str = "embedded"
     point_checkpoint: str | None = None
     image_checkpoint: str | None = None
     preprocessing: Preprocessing = STRUCTURED_LIGHT
+    loss: Loss = "l2"
     epochs: int = 100
     batch_size: int = 32
-    learning_rate: float = 5e-4
+    learning_rate: float | None = None
     seed: int = 0
+    select: bool = True
+    device: str = "auto"
+    threads: int | None = None
+    amp: bool = False
+    tensorboard: bool = False
+
+    @property
+    def rate(self) -> float:
+        """The learning rate after the warm-up."""
+        return LEARNING_RATES[self.route] if self.learning_rate is None else self.learning_rate
 
 
-def train_f2f(
+def train_route(
     data: Path,
     class_names: list[str],
     settings: TrainingSettings,
@@ -54,45 +81,65 @@ def train_f2f(
 ) -> Path:
     """Train on the normal scans of a dataset and write a run folder.
 
+    A run that was killed goes on when it is started again with the same data, settings and folder, and ends with
+    the weights of one that was not.
+
     Args:
         data: a dataset root in the MVTec 3D-AD layout.
         class_names: which classes; empty: all.
         settings: see `TrainingSettings`.
-        out: the run folder; None: `runs/DATE-TIME-f2f`, to which `runs/latest` then leads.
+        out: the run folder; None: `runs/DATE-TIME-ROUTE`, to which `runs/latest` then leads.
         progress: called with (stage, done, all, remark).
 
     Returns:
         The run folder.
 
     Raises:
-        UsageError: the dataset is not as described, or `out` is not empty.
+        UsageError: the dataset is not as described, `out` holds something else, the settings make no sense, or
+            TensorBoard is asked for and not installed.
         WeightsError: an extractor's weights are missing or not its own.
+        EngineError: there is no GPU and one was asked for.
         ScanError: a scan or image cannot be read.
     """
-    folder = out or RUNS / time.strftime("%Y%m%d-%H%M%S-f2f")
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder}: is not empty: choose another --out")
+    if settings.route == "f2i" and settings.loss == "cosine":
+        raise UsageError("--loss cosine: leaves F2I's hallucinated input without a scale: choose l2 or l1")
+    if settings.tensorboard:
+        require_tensorboard()
+    device = open_device(settings.device, settings.threads)
+    folder = out or RUNS / time.strftime(f"%Y%m%d-%H%M%S-{settings.route}")
     classes = find_classes(data, class_names)
     samples = [sample for each in classes for sample in find_samples(each, "train", GOOD)]
     point = open_extractor(settings.point_extractor, "pc", settings.point_checkpoint)
     image = open_extractor(settings.image_extractor, "rgb", settings.image_checkpoint)
-    features = cache_paired_features(
-        samples,
-        point,
-        image,
-        settings.preprocessing,
-        folder.parent / "feature_cache",
-        lambda done, total: progress("features", done, total, ""),
-    )
-    network, log = fit(features, settings, progress)
-    atomic_write_bytes(folder / weights_file("f2f"), _encode_weights(network))
-    atomic_write_bytes(folder / LOG, _encode_log(log))
+    digest = data_digest(file for sample in samples for file in (sample.scan, sample.rgb) if file is not None)
+    _claim(folder, settings, [digest, point.digest, image.digest])
+    progress("run", 0, 1, str(folder))
+
+    def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:
+        return cache_paired_features(
+            wanted,
+            point,
+            image,
+            settings.preprocessing,
+            folder.parent / CACHE,
+            lambda done, total: progress(stage, done, total, ""),
+            device,
+        )
+
+    features = cached([Wanted(sample) for sample in samples], "features")
+    judges, criterion = _judges(classes, settings, point, image, cached, device)
+    log = _fit(features, settings, judges, folder, device, progress)
+    chosen = select_epochs(log)
+    weights = selected_weights(folder, settings.route, settings.main, chosen, settings.epochs)
+    save_weights(folder / weights_file(settings.route), weights)
+    atomic_write_bytes(folder / LOG, encode_log(log))
+    atomic_write_bytes(folder / CHART, encode_chart(log))
     assert point.grouping is not None
     write_run(
         folder,
         Run(
-            route="f2f",
-            main="pc",
+            route=settings.route,
+            main=settings.main,
             point_extractor=point.name,
             image_extractor=image.name,
             point_checkpoint=point.checkpoint,
@@ -103,73 +150,105 @@ def train_f2f(
             preprocessing=settings.preprocessing,
             classes=[each.resolve().name for each in classes],
             n_scans=len(samples),
-            data_digest=data_digest(_files(samples)),
+            data_digest=digest,
             seed=settings.seed,
             epochs=settings.epochs,
             batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            final_loss=log[-1][1],
+            learning_rate=settings.rate,
+            loss=settings.loss,
+            final_loss=log[-1].loss,
+            selection=Selection(
+                criterion=criterion,
+                epochs=chosen,
+                detection={main: log[epoch - 1].detection[main] for main, epoch in chosen.items()},
+            ),
+            training_statistics=features.statistics(),
             versions={name: version(name) for name in ("torch", "timm", "numpy")},
         ),
     )
     mark_latest(folder)
+    (folder / STATE).unlink(missing_ok=True)
     return folder
 
 
-def fit(
-    features: PairedFeatures, settings: TrainingSettings, progress: Progress
-) -> tuple[FeatureToFeature, list[tuple[float, float]]]:
-    """Adam with a linear warm-up of 10 epochs, then a constant rate.
+def _claim(folder: Path, settings: TrainingSettings, digests: list[str]) -> None:
+    """Make the folder this training's, unless it is another's or the training is finished.
 
-    Returns:
-        The network, and per epoch the learning rate and the mean loss of a sample (both directions).
+    Raises:
+        UsageError: it is.
     """
-    torch.manual_seed(settings.seed)
-    network = FeatureToFeature(*features.dims())
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    order = np.random.default_rng(settings.seed)
-    log: list[tuple[float, float]] = []
-    for epoch in range(settings.epochs):
-        rate = settings.learning_rate * min(1.0, (epoch + 1) / WARMUP_EPOCHS)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        total = 0.0
-        for pc, rgb, n_samples in _batches(features, settings.batch_size, order):
-            loss = distillation_loss(network.hallucinate_rgb(pc), rgb, n_samples)
-            loss = loss + distillation_loss(network.hallucinate_pc(rgb), pc, n_samples)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            total += loss.item() * n_samples
-        log.append((rate, total / len(features.files)))
-        progress("distillation", epoch + 1, settings.epochs, f"loss {log[-1][1]:.4g}")
-    return network.eval(), log
+    wanted = msgspec.structs.asdict(msgspec.convert(settings, _Claimed, from_attributes=True))
+    claim = msgspec.json.format(msgspec.json.encode([wanted, digests]), indent=2) + b"\n"
+    file = folder / CLAIM
+    if folder.exists() and any(folder.iterdir()):
+        if not file.exists() or file.read_bytes() != claim:
+            raise UsageError(f"{folder}: is not empty, and not this training begun before: choose another --out")
+        if (folder / CONFIG).exists() and not (folder / STATE).exists():
+            raise UsageError(f"{folder}: is not empty, the training in it is finished: choose another --out")
+    atomic_write_bytes(file, claim)
 
 
-def _batches(
-    features: PairedFeatures, batch_size: int, order: np.random.Generator
-) -> Iterator[tuple[Tensor, Tensor, int]]:
-    """The patches of `batch_size` samples at a time, in a new order every epoch."""
-    shuffled = order.permutation(len(features.files))
-    for begin in range(0, len(shuffled), batch_size):
-        chosen = shuffled[begin : begin + batch_size]
-        pairs = [features.load(int(index)) for index in chosen]
-        pc = np.concatenate([pair[0] for pair in pairs])
-        rgb = np.concatenate([pair[1] for pair in pairs])
-        yield torch.from_numpy(pc), torch.from_numpy(rgb), len(chosen)
+class _Claimed(msgspec.Struct):
+    """The settings that the weights depend on."""
+
+    route: Distillation
+    main: Modality
+    point_extractor: str
+    image_extractor: str
+    preprocessing: Preprocessing
+    loss: Loss
+    epochs: int
+    batch_size: int
+    rate: float
+    seed: int
+    select: bool
+    amp: bool
 
 
-def _encode_weights(network: FeatureToFeature) -> bytes:
-    return encode_safetensors({name: value.contiguous() for name, value in network.state_dict().items()})
+def _judges(
+    classes: Sequence[Path],
+    settings: TrainingSettings,
+    point: Extractor,
+    image: Extractor,
+    cached: Callable[[Sequence[Wanted], str], PairedFeatures],
+    device: torch.device,
+) -> tuple[dict[Modality, Judge], str]:
+    """A judge for every main modality the route serves, and what it judges by, in words."""
+    if not settings.select:
+        return {}, "last epoch: selection was turned off"
+    found = [parts for parts in map(find_validation, classes) if parts is not None]
+    if not found:
+        return {}, "last epoch: the data has no validation parts"
+    judged = [(parts, cached(parts.wanted, "validation")) for parts in found]
+    mains: tuple[Modality, ...] = ("pc", "rgb") if settings.route == "f2f" else (settings.main,)
+    judges = {main: Judge(judged, settings.route, main, point, image, device) for main in mains}
+    kinds = {"painted defects" if parts.pseudo else "the split's own defects" for parts in found}
+    return judges, f"mean of image and patch AUROC on validation parts, good against {' and '.join(sorted(kinds))}"
 
 
-def _encode_log(log: list[tuple[float, float]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", "learning_rate", "loss"])
-    writer.writerows([epoch, f"{rate:.8g}", f"{loss:.8g}"] for epoch, (rate, loss) in enumerate(log, 1))
-    return text.getvalue().encode()
+def _fit(
+    features: PairedFeatures,
+    settings: TrainingSettings,
+    judges: dict[Modality, Judge],
+    folder: Path,
+    device: torch.device,
+    progress: Progress,
+) -> list[Epoch]:
+    fitting = FitSettings(
+        route=settings.route,
+        main=settings.main,
+        loss=settings.loss,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.rate,
+        seed=settings.seed,
+        amp=settings.amp,
+    )
+    with tensorboard_log(folder / TENSORBOARD if settings.tensorboard else None) as write:
 
+        def report(epoch: Epoch) -> None:
+            judged = "".join(f", detection {main} {value:.3f}" for main, value in epoch.detection.items())
+            progress("distillation", epoch.epoch, settings.epochs, f"loss {epoch.loss:.4g}{judged}")
+            write(epoch)
 
-def _files(samples: list[Sample]) -> list[Path]:
-    return [file for sample in samples for file in (sample.scan, sample.rgb) if file is not None]
+        return fit(features, fitting, judges, folder, device, report)

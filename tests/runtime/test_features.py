@@ -38,15 +38,14 @@ def test_points_and_torch_give_the_same_features_as_the_exported_path(exported_b
     """Training's features, from torch, equal calibration's and inspection's, from ONNX."""
     from cmdiad.runtime.dataset import Sample
     from cmdiad.training.extractors.opening import open_extractor
-    from cmdiad.training.paired_features import paired_features
+    from cmdiad.training.paired_features import Wanted, paired_features
 
     bundle = open_bundle(exported_bundle)
     prepared = prepare_part(read_part(scan, bundle.manifest), bundle.manifest)
     features = FeatureExtractor(bundle).extract(prepared, StageTimes())
     sample = Sample(scan, registered_image(scan), None, "crack")
-    pc, _ = paired_features(
-        sample, open_extractor("embedded", "pc"), open_extractor("embedded", "rgb"), bundle.manifest.preprocessing
-    )
+    extractors = open_extractor("embedded", "pc"), open_extractor("embedded", "rgb")
+    pc = paired_features(Wanted(sample), *extractors, bundle.manifest.preprocessing).pc
     assert features.foreground.sum() == len(features.main) == len(features.second)
     np.testing.assert_allclose(features.main, pc, atol=1e-4 * np.abs(pc).max())
 

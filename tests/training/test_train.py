@@ -5,11 +5,12 @@ import dataclasses
 
 import numpy as np
 import pytest
-from cmdiad.runtime.errors import ScanError, UsageError
-from cmdiad.training.run import mark_latest, read_run, weights_file
-from cmdiad.training.train import LOG, TrainingSettings, train_f2f
+from cmdiad.runtime.errors import EngineError, ScanError, UsageError
+from cmdiad.training.curves import LOG
+from cmdiad.training.run import mark_latest, read_run
+from cmdiad.training.train import TrainingSettings, train_route
 
-SETTINGS = TrainingSettings(epochs=3, batch_size=2, seed=1)
+SETTINGS = TrainingSettings(epochs=3, batch_size=2, seed=1, threads=1)
 
 
 def silent(*_):
@@ -26,11 +27,46 @@ def test_the_loss_falls_and_the_run_records_it(trained_run):
     assert run.final_loss == pytest.approx(losses[-1], rel=1e-6)
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_does_not(trained_run, synth_data, tmp_path):
-    again = train_f2f(synth_data, [], SETTINGS, tmp_path / "again", silent)
-    other = train_f2f(synth_data, [], dataclasses.replace(SETTINGS, seed=2), tmp_path / "other", silent)
-    weights = [(folder / weights_file("f2f")).read_bytes() for folder in (trained_run, again, other)]
-    assert weights[0] == weights[1] != weights[2]
+def test_the_same_seed_gives_the_same_weights(trained_run, synth_data):
+    """In another folder beside the first, so that the features are there already."""
+    again = train_route(synth_data, [], SETTINGS, trained_run.parent / "again", silent)
+    for name in ("f2f.safetensors", "training.csv", "training.png", "run.json"):
+        assert (again / name).read_bytes() == (trained_run / name).read_bytes(), name
+
+
+def test_the_run_says_which_checkpoint_it_ships(trained_run):
+    _, run = read_run(trained_run)
+    assert "painted defects" in run.selection.criterion
+    assert run.selection.epochs == {"pc": 3, "rgb": 3}
+    assert all(0 <= value <= 1 for value in run.selection.detection.values())
+    rows = list(csv.DictReader((trained_run / LOG).read_text().splitlines()))
+    assert rows[0]["detection_pc"] == "" and float(rows[2]["detection_pc"]) == pytest.approx(
+        run.selection.detection["pc"], abs=1e-6
+    )
+
+
+def test_selection_can_be_turned_off(trained_run, synth_data):
+    settings = dataclasses.replace(SETTINGS, epochs=1, select=False)
+    folder = train_route(synth_data, [], settings, trained_run.parent / "unselected", silent)
+    _, run = read_run(folder)
+    assert run.selection.epochs == {} and "turned off" in run.selection.criterion
+
+
+def test_statistics_are_those_of_all_patches(trained_run, synth_data):
+    """By the whole 3136 x D grid of every sample, patches without points being zero."""
+    from cmdiad.training.paired_features import PairedFeatures
+
+    _, run = read_run(trained_run)
+    files = sorted((trained_run.parent / "feature_cache").glob("*.npz"))
+    grids = {"pc": [], "rgb": []}
+    for pair in PairedFeatures(files).pairs():
+        for main, grid in grids.items():
+            grid.append(pair.measured(main).grid())
+    # Validation parts lie in the same cache; the statistics of seven parts are near those of five.
+    for main, grid in grids.items():
+        values = np.stack(grid).astype(np.float64)
+        assert run.training_statistics[main].mean == pytest.approx(values.mean(), abs=0.02 * values.std())
+        assert run.training_statistics[main].std == pytest.approx(values.std(), rel=0.05)
 
 
 def test_latest_leads_to_the_newest_run(trained_run, tmp_path):
@@ -49,9 +85,61 @@ def test_latest_may_be_a_file_where_there_are_no_links(trained_run, tmp_path):
     assert read_run(tmp_path / "latest")[0] == tmp_path / "one"
 
 
-def test_a_run_is_never_overwritten(trained_run, synth_data):
+def test_a_finished_run_is_never_overwritten(trained_run, synth_data):
+    with pytest.raises(UsageError, match="finished"):
+        train_route(synth_data, [], SETTINGS, trained_run, silent)
+
+
+def test_another_trainings_folder_is_left_alone(trained_run, synth_data, tmp_path):
+    other = dataclasses.replace(SETTINGS, epochs=4)
+    with pytest.raises(UsageError, match="not this training"):
+        train_route(synth_data, [], other, trained_run, silent)
+    (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="not empty"):
-        train_f2f(synth_data, [], SETTINGS, trained_run, silent)
+        train_route(synth_data, [], SETTINGS, tmp_path, silent)
+
+
+def test_a_run_that_was_killed_goes_on(trained_run, synth_data, monkeypatch):
+    """Killed while the run is written: the same command ends with the same files."""
+    from cmdiad.training import train
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    folder = trained_run.parent / "killed"
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "write_run", die)
+        with pytest.raises(KeyboardInterrupt):
+            train_route(synth_data, [], SETTINGS, folder, silent)
+    with pytest.raises(UsageError, match="no finished"):
+        read_run(folder)
+    train_route(synth_data, [], SETTINGS, folder, silent)
+    assert (folder / "f2f.safetensors").read_bytes() == (trained_run / "f2f.safetensors").read_bytes()
+    assert not (folder / "state.safetensors").exists()
+
+
+def test_an_impossible_loss_is_refused(synth_data, tmp_path):
+    settings = dataclasses.replace(SETTINGS, route="f2i", loss="cosine")
+    with pytest.raises(UsageError, match="without a scale"):
+        train_route(synth_data, [], settings, tmp_path / "run", silent)
+
+
+def test_a_missing_gpu_is_said_plainly(synth_data, tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    settings = dataclasses.replace(SETTINGS, device="cuda")
+    with pytest.raises(EngineError, match="sees no GPU"):
+        train_route(synth_data, [], settings, tmp_path / "run", silent)
+
+
+def test_a_missing_tensorboard_names_the_extra(synth_data, tmp_path, monkeypatch):
+    from cmdiad.training import curves
+
+    monkeypatch.setattr(curves.importlib.util, "find_spec", lambda name: None)
+    settings = dataclasses.replace(SETTINGS, tensorboard=True)
+    with pytest.raises(UsageError, match=r"cmdiad\[tensorboard\]"):
+        train_route(synth_data, [], settings, tmp_path / "run", silent)
 
 
 def test_a_missing_run_is_said_plainly(tmp_path):
@@ -66,35 +154,34 @@ def test_a_scan_without_its_image_is_named(synth_data, tmp_path):
     shutil.copytree(synth_data, copy)
     (copy / "gland" / "train" / "good" / "rgb" / "002.png").unlink()
     with pytest.raises(ScanError, match=r"002\.tiff"):
-        train_f2f(copy, [], SETTINGS, tmp_path / "run", silent)
+        train_route(copy, [], SETTINGS, tmp_path / "run", silent)
 
 
 def test_a_folder_without_classes_is_said_plainly(tmp_path):
     with pytest.raises(UsageError, match="MVTec 3D-AD layout"):
-        train_f2f(tmp_path, [], SETTINGS, tmp_path / "run", silent)
+        train_route(tmp_path, [], SETTINGS, tmp_path / "run", silent)
 
 
-def test_cached_features_are_not_computed_again(synth_data, trained_run, tmp_path, monkeypatch):
+def test_cached_features_are_not_computed_again(synth_data, trained_run, monkeypatch):
     from cmdiad.training import paired_features
 
-    calls = []
-    original = paired_features.paired_features
-    monkeypatch.setattr(paired_features, "paired_features", lambda *args: calls.append(args) or original(*args))
-    settings = dataclasses.replace(SETTINGS, epochs=1)
-    train_f2f(synth_data, [], settings, tmp_path / "one", silent)
-    train_f2f(synth_data, [], settings, tmp_path / "two", silent)
-    assert len(calls) == 5
+    def compute(*_):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(paired_features, "paired_features", compute)
+    settings = dataclasses.replace(SETTINGS, epochs=1, seed=2)
+    train_route(synth_data, [], settings, trained_run.parent / "other seed", silent)
 
 
 def test_cached_features_are_those_of_both_modalities(synth_data):
     from cmdiad.runtime.dataset import find_samples
     from cmdiad.runtime.preprocessing import Preprocessing
     from cmdiad.training.extractors.opening import open_extractor
-    from cmdiad.training.paired_features import paired_features
+    from cmdiad.training.paired_features import Wanted, paired_features
 
     sample = find_samples(synth_data / "gland", "train", "good")[0]
-    pc, rgb = paired_features(
-        sample, open_extractor("embedded", "pc"), open_extractor("embedded", "rgb"), Preprocessing()
+    pair = paired_features(
+        Wanted(sample), open_extractor("embedded", "pc"), open_extractor("embedded", "rgb"), Preprocessing()
     )
-    assert len(pc) == len(rgb) > 300
-    assert np.isfinite(pc).all() and np.isfinite(rgb).all()
+    assert len(pair.pc) == len(pair.rgb) == pair.foreground.sum() > 300
+    assert np.isfinite(pair.pc).all() and np.isfinite(pair.rgb).all() and not pair.mask.any()

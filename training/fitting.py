@@ -1,0 +1,140 @@
+"""The training loop: frozen extractors, one network for all classes, resumable after a kill at any moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ..runtime.manifest import Modality
+from .device import mixed_precision
+from .objectives import Loss, losses
+from .paired_features import PairedFeatures
+from .routes import new_network
+from .run import Distillation
+from .state import Epoch, checkpoint_path, load_state, save_state, save_weights
+
+WARMUP_EPOCHS = 10
+CHECKPOINT_EPOCHS = 5
+# Samples whose activations are in memory together. Gradients of a batch are summed over its parts, which is the
+# same but for I2F's batch normalization: its statistics are those of a part.
+PART_SAMPLES = 8
+# The state is also written when it is this old, so that a kill costs no more.
+STATE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What the loop is asked to do."""
+
+    route: Distillation
+    main: Modality
+    loss: Loss
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
+    amp: bool
+
+
+def fit(
+    features: PairedFeatures,
+    settings: FitSettings,
+    judges: Mapping[Modality, Callable[[nn.Module], float]],
+    folder: Path,
+    device: torch.device,
+    report: Callable[[Epoch], None],
+) -> list[Epoch]:
+    """Adam with a linear warm-up of 10 epochs, then a constant rate; goes on from the folder's state if it has one.
+
+    Args:
+        features: the training samples.
+        settings: see `FitSettings`.
+        judges: what tells a checkpoint's detection, for each main modality that is judged.
+        folder: of state and checkpoints.
+        device: to train on.
+        report: called after every epoch.
+
+    Returns:
+        The log of all epochs; the weights of every fifth and the last lie in the folder.
+
+    Raises:
+        UsageError: the folder's state is another training's.
+    """
+    torch.manual_seed(settings.seed)
+    network = new_network(settings.route, settings.main, *features.dims()).to(device).train()
+    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    log = load_state(folder, network, optimizer)
+    saved = time.monotonic()
+    for epoch in range(len(log) + 1, settings.epochs + 1):
+        rate = settings.learning_rate * min(1.0, epoch / WARMUP_EPOCHS)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        loss = _run_epoch(network, optimizer, features, settings, epoch, device)
+        is_checkpoint = epoch % CHECKPOINT_EPOCHS == 0 or epoch == settings.epochs
+        detection: dict[Modality, float] = {}
+        if is_checkpoint:
+            save_weights(checkpoint_path(folder, epoch), network.state_dict())
+            detection = {main: judge(network) for main, judge in judges.items()}
+        log.append(Epoch(epoch=epoch, learning_rate=rate, loss=loss, detection=detection))
+        if is_checkpoint or time.monotonic() - saved > STATE_SECONDS:
+            save_state(folder, network, optimizer, log)
+            saved = time.monotonic()
+        report(log[-1])
+    return log
+
+
+def _run_epoch(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    features: PairedFeatures,
+    settings: FitSettings,
+    epoch: int,
+    device: torch.device,
+) -> float:
+    """One pass over the samples, in an order of the epoch's own; the mean loss of a sample."""
+    order = np.random.default_rng([settings.seed, epoch]).permutation(len(features.files)).tolist()
+    total = 0.0
+    for begin in range(0, len(order), settings.batch_size):
+        batch = order[begin : begin + settings.batch_size]
+        optimizer.zero_grad(set_to_none=True)
+        for first in range(0, len(batch), PART_SAMPLES):
+            pairs = [features.load(index) for index in batch[first : first + PART_SAMPLES]]
+            with mixed_precision(device, settings.amp):
+                terms = losses(network, settings.route, settings.main, pairs, settings.loss, device)
+                for term in terms:
+                    (term / len(batch)).backward()  # type: ignore[no-untyped-call]
+                    total += term.item()
+        optimizer.step()
+    return total / len(order)
+
+
+def select_epochs(log: list[Epoch]) -> dict[Modality, int]:
+    """For each main modality that was judged, the epoch of the best detection; the later of equal ones."""
+    mains: list[Modality] = list(log[-1].detection)
+    judged = [epoch for epoch in log if epoch.detection]
+    return {main: max(judged, key=lambda epoch: (epoch.detection[main], epoch.epoch)).epoch for main in mains}
+
+
+def selected_weights(
+    folder: Path, route: Distillation, main: Modality, chosen: Mapping[Modality, int], last: int
+) -> dict[str, Tensor]:
+    """The weights to ship: those of the chosen epochs, or of the last where nothing was judged.
+
+    F2F's two directions share nothing and are chosen one by one.
+    """
+    weights = load_file(checkpoint_path(folder, chosen.get(main, last)))
+    if route != "f2f":
+        return weights
+    prefixes: dict[Modality, str] = {"pc": "xyz_", "rgb": "rgb_"}
+    both: dict[str, Tensor] = {}
+    for direction, prefix in prefixes.items():
+        part = load_file(checkpoint_path(folder, chosen.get(direction, last)))
+        both |= {name: value for name, value in part.items() if name.startswith(prefix)}
+    return both
