@@ -34,6 +34,7 @@ class Sensor(str, Enum):
 
     structured_light = "structured-light"
     kinect = "kinect"
+    eyecandies = "eyecandies"
 
 
 class MetricName(str, Enum):
@@ -88,7 +89,7 @@ def sensor_preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Prepr
     """The preset of a kind of sensor, in the given unit."""
     import msgspec
 
-    from ..runtime.preprocessing import KINECT, STRUCTURED_LIGHT
+    from ..runtime.preprocessing import EYECANDIES, KINECT, STRUCTURED_LIGHT
 
-    preset = KINECT if sensor is Sensor.kinect else STRUCTURED_LIGHT
-    return msgspec.structs.replace(preset, metres_per_unit=metres_per_unit)
+    presets = {Sensor.structured_light: STRUCTURED_LIGHT, Sensor.kinect: KINECT, Sensor.eyecandies: EYECANDIES}
+    return msgspec.structs.replace(presets[sensor], metres_per_unit=metres_per_unit)

@@ -36,7 +36,7 @@ class Device(str, Enum):
 
 
 def train(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root in the MVTec 3D-AD layout.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")],
     route: Annotated[RouteName, typer.Option(help="f2f, f2i or i2f.")] = RouteName.f2f,
     main: MainOption = MainModality.pc,
     class_names: ClassOption = None,

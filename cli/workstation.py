@@ -103,7 +103,7 @@ def synth(
 
 @app.command()
 def preprocess(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root in the MVTec 3D-AD layout.")],
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")],
     out: Annotated[Path, typer.Argument(help="New folder for the preprocessed copy.")],
     class_names: ClassOption = None,
     sensor: SensorOption = Sensor.structured_light,

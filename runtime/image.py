@@ -23,7 +23,7 @@ _FORMATS = ("PNG", "JPEG", "BMP")
 _MAX_PIXELS_PER_BYTE = 8 * 1032
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr")
 # What Pillow raises on damaged files (tests/runtime/test_image.py).
-_DAMAGE = (
+DAMAGE = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -70,7 +70,7 @@ def decode_rgb(data: bytes) -> npt.NDArray[np.uint8]:
         raise ScanError(f"has more than the {MAX_PIXELS} pixels that are read") from error
     except MemoryError as error:
         raise ScanError("is too large for this machine's memory") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise ScanError("is a damaged or truncated image: record or copy it again") from error
 
 

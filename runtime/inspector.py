@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from . import eyecandies
 from .bundle import Bundle, find_bundle, open_bundle
 from .decision import Decision
 from .engine_opening import Observer
@@ -185,5 +186,7 @@ def read_part(path: Path, manifest: Manifest) -> Part:
 
 def registered_image(scan: Path) -> Path:
     """The image registered with a scan: beside it, or in `rgb/` where the scan lies in `xyz/`."""
+    if eyecandies.is_depth_map(scan):
+        return eyecandies.companion(scan, eyecandies.IMAGE)
     folder = scan.parent.parent / "rgb" if scan.parent.name == "xyz" else scan.parent
     return folder / f"{scan.stem}.png"

@@ -19,6 +19,7 @@ from .plane import Plane, find_plane, refine_plane, thinned
 from .resizing import Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
 
 __all__ = [
+    "EYECANDIES",
     "KINECT",
     "STRUCTURED_LIGHT",
     "Frame",
@@ -95,6 +96,10 @@ STRUCTURED_LIGHT = Preprocessing()
 
 KINECT = Preprocessing(ransac_threshold_m=0.008, refine_on="scan", plane_distance_m=0.008, cluster_distance_m=0.02)
 """For consumer RGB-D cameras (millimetres of noise, 2 mm a pixel): see benchmarks/plane_removal.py."""
+
+EYECANDIES = Preprocessing(ransac_threshold_m=0.002, plane_distance_m=0.002)
+"""For the rendered scans of Eyecandies, which have no noise and flat sweets: removed up to 2 mm above the belt, as the
+published preprocessing does."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from . import eyecandies
 from .errors import ScanError, UsageError
 from .readers import SUFFIXES, decode_scan
 from .readers.limits import check_shape, read_bounded
@@ -42,7 +43,7 @@ class Scan:
 
 
 def read_scan(path: str | Path, metres_per_unit: float | None = None) -> Scan:
-    """Read a TIFF, PLY, PCD, NPY or NPZ file; its content decides which of them it is.
+    """Read a TIFF, PLY, PCD, NPY or NPZ file, whose content decides which of them it is, or Eyecandies' depth map.
 
     Args:
         path: the file.
@@ -57,6 +58,9 @@ def read_scan(path: str | Path, metres_per_unit: float | None = None) -> Scan:
     if metres_per_unit is not None and not 0 < metres_per_unit < math.inf:
         raise UsageError(f"metres per unit is {metres_per_unit}: give a positive number, such as 0.001")
     path = Path(path)
+    if eyecandies.is_depth_map(path):
+        unit = eyecandies.METRES_PER_UNIT if metres_per_unit is None else metres_per_unit
+        return Scan(_in_metres(eyecandies.read_points(path), unit), path)
     data = read_bounded(path)
     try:
         points = _in_metres(decode_scan(data), metres_per_unit)

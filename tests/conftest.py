@@ -29,6 +29,65 @@ def synth_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def eyecandies_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One class in the layout of the Eyecandies download: boxes on a belt, seen by a camera that looks down at them."""
+    root = tmp_path_factory.mktemp("eyecandies") / "data"
+    parts: dict[str, dict[str, list[str]]] = {
+        "train": {"000": [], "001": [], "002": []},
+        "val": {"00": []},
+        "test_public": {"00": [], "01": [], "02": ["bumps"], "03": ["dents"], "04": ["bumps", "colors"]},
+    }
+    for split, members in parts.items():
+        for name, defects in members.items():
+            _write_eyecandies_part(root / "Praline" / split / "data", name, defects)
+    return root
+
+
+def _write_eyecandies_part(folder: Path, name: str, defects: list[str]) -> None:
+    """A box of 1 x 1 x 0.5 on the plane z = 0, in the dataset's units, with a bump where there is a defect."""
+    import numpy as np
+    from PIL import Image
+
+    size, low, high = 160, 2.0, 6.0
+    focal = 711.11 * size / 512
+    tilt = np.deg2rad(25.0)
+    # Rows are the camera's axes in the world: right, down, forward.
+    turn = np.array([[1, 0, 0], [0, -np.cos(tilt), -np.sin(tilt)], [0, np.sin(tilt), -np.cos(tilt)]])
+    place = np.array([0.0, -2.0, 4.0])
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = turn, -turn @ place
+    rows, columns = np.mgrid[:size, :size].astype(float)
+    rays = np.stack([(columns - size / 2) / focal, (rows - size / 2) / focal, np.ones_like(rows)], -1) @ turn
+
+    def reached(level: float) -> np.ndarray:
+        return (level - place[2]) / rays[..., 2]
+
+    depth, inside = reached(0.0), np.zeros((size, size), bool)
+    top_side = 0.5 + 0.03 * (int(name) % 3)
+    levels = [(level, top_side) for level in np.linspace(0.0, 0.5, 40)]
+    levels += [(level, 0.15) for level in np.linspace(0.5, 0.7, 20)] if defects else []
+    marked = np.zeros_like(inside)
+    for level, half in levels:
+        hit = place + rays * reached(level)[..., None]
+        here = (np.abs(hit[..., :2]) <= half).all(-1) & (reached(level) < depth)
+        depth[here] = reached(level)[here]
+        inside |= here
+        marked |= here & (half == 0.15)
+    folder.mkdir(parents=True, exist_ok=True)
+    levels_16 = np.rint((depth - low) / (high - low) * 65535).astype(np.uint16)
+    Image.fromarray(levels_16).save(folder / f"{name}_depth.png")
+    (folder / f"{name}_info_depth.yaml").write_text(f"normalization:\n  max: {high}\n  min: {low}\n")
+    np.savetxt(folder / f"{name}_pose.txt", pose)
+    color = np.where(inside[..., None], [200, 120, 60], [90, 90, 95]).astype(np.uint8)
+    for number in range(6):
+        Image.fromarray(color).save(folder / f"{name}_image_{number}.png")
+    for kind in ("bumps", "dents", "colors", "normals"):
+        mask = marked if kind in defects else np.zeros_like(marked)
+        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / f"{name}_{kind}_mask.png")
+    Image.fromarray(marked.astype(np.uint8) * 255).save(folder / f"{name}_mask.png")
+
+
+@pytest.fixture(scope="session")
 def trained_run(synth_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A short F2F training run on it."""
     from cmdiad.training.train import TrainingSettings, train_route

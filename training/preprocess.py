@@ -20,10 +20,10 @@ import tifffile
 from PIL import Image
 
 from ..runtime.atomic import atomic_write, atomic_write_bytes
-from ..runtime.dataset import Sample, Split, find_classes, find_samples
+from ..runtime.dataset import Sample, Split, find_classes, find_samples, has_split
 from ..runtime.errors import UsageError
 from ..runtime.image import read_mask, read_rgb
-from ..runtime.preprocessing import Frame, Preprocessing, prepare, prepare_rgb
+from ..runtime.preprocessing import Frame, PreparedScan, Preprocessing, prepare, prepare_rgb
 from ..runtime.scan import read_scan, valid_mask
 
 SETTINGS = "preprocessing.json"
@@ -51,7 +51,7 @@ def preprocess_dataset(
     """Write a preprocessed copy of a dataset, and a CSV of what was removed from each scan.
 
     Args:
-        data: a dataset root in the MVTec 3D-AD layout.
+        data: a dataset root, MVTec 3D-AD's or Eyecandies'; the copy is in the layout of the first.
         out: a new folder, or one that the same command began.
         class_names: which classes; empty: all.
         preprocessing: the sensor's parameters.
@@ -69,7 +69,7 @@ def preprocess_dataset(
         (sample, out / folder.resolve().name / split / sample.defect)
         for folder in find_classes(data, class_names)
         for split in SPLITS
-        if (folder / split).is_dir()
+        if has_split(folder, split)
         for sample in find_samples(folder, split)
     ]
     removals = []
@@ -92,22 +92,29 @@ def _claim(out: Path, preprocessing: Preprocessing) -> None:
 def _preprocess_sample(job: tuple[Sample, Path], preprocessing: Preprocessing) -> Removal:
     sample, folder = job
     points = read_scan(sample.scan, preprocessing.metres_per_unit).points
-    scan = prepare(points, preprocessing)
-    stem = sample.scan.stem
+    name = f"{folder.parent.parent.name}/{folder.parent.name}/{folder.name}/{sample.name}"
+    target = folder / "xyz" / f"{sample.name}.tiff"
+    # The points are the last of a part's files.
+    if target.exists():
+        kept = valid_mask(read_scan(target).points)
+    else:
+        kept = _write_part(sample, folder, points, prepare(points, preprocessing))
+    return Removal(name, int(valid_mask(points).sum()), int(kept.sum()))
+
+
+def _write_part(
+    sample: Sample, folder: Path, points: npt.NDArray[np.float32], scan: PreparedScan
+) -> npt.NDArray[np.bool_]:
+    """Write the files of a part; returns which pixels of the scan are kept, (H, W) bool."""
     if sample.rgb is not None:
-        _write_png(folder / "rgb" / f"{stem}.png", prepare_rgb(read_rgb(sample.rgb), scan.kept, scan.frame))
+        _write_png(folder / "rgb" / f"{sample.name}.png", prepare_rgb(read_rgb(sample.rgb), scan.kept, scan.frame))
     if sample.mask is not None:
         mask = read_mask(sample.mask).astype(np.uint8) * np.uint8(255)
-        _write_png(folder / "gt" / f"{stem}.png", _padded(mask, scan.frame))
-    target = folder / "xyz" / f"{stem}.tiff"
-    if not target.exists():
-        kept_points = np.where(scan.kept[..., None], points, np.float32(0))
-        with atomic_write(target) as stream:
-            tifffile.imwrite(
-                stream, _padded(kept_points, scan.frame), photometric="rgb", compression="zlib", metadata=None
-            )
-    name = f"{folder.parent.parent.name}/{folder.parent.name}/{folder.name}/{stem}"
-    return Removal(name, int(valid_mask(points).sum()), int(scan.kept.sum()))
+        _write_png(folder / "gt" / f"{sample.name}.png", _padded(mask, scan.frame))
+    kept_points = np.where(scan.kept[..., None], points, np.float32(0))
+    with atomic_write(folder / "xyz" / f"{sample.name}.tiff") as stream:
+        tifffile.imwrite(stream, _padded(kept_points, scan.frame), photometric="rgb", compression="zlib", metadata=None)
+    return scan.kept
 
 
 def _padded(array: npt.NDArray[np.generic], frame: Frame) -> npt.NDArray[np.generic]:
@@ -117,8 +124,6 @@ def _padded(array: npt.NDArray[np.generic], frame: Frame) -> npt.NDArray[np.gene
 
 
 def _write_png(path: Path, array: npt.NDArray[np.generic]) -> None:
-    if path.exists():
-        return
     with atomic_write(path) as stream:
         Image.fromarray(array).save(stream, format="PNG")
 

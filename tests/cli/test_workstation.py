@@ -77,3 +77,16 @@ def test_every_command_explains_itself(tmp_path):
     for name in ("demo", "synth", "preprocess", "train", "export", "calibrate", "evaluate"):
         answer = run(f"cmdiad {name} --help", tmp_path)
         assert answer.returncode == 0 and "--" in answer.stdout
+
+
+@pytest.mark.slow
+def test_training_and_evaluation_take_eyecandies_as_it_unpacks(eyecandies_data, tmp_path):
+    sensor = "--sensor eyecandies --quiet"
+    for line in (
+        f"cmdiad train {eyecandies_data} --route f2f --epochs 1 {sensor}",
+        f"cmdiad evaluate {eyecandies_data} --route single --coreset-ratio 0.02 --json",
+    ):
+        answer = run(line, tmp_path)
+        assert answer.returncode == 0, (line, answer.stderr)
+    (row,) = json.loads(answer.stdout)["rows"]
+    assert row["class"] == "Praline" and row["n_test"] == 5 and row["i_auroc"] > 0.9

@@ -4,9 +4,10 @@ import csv
 
 import numpy as np
 import pytest
+from cmdiad.runtime.dataset import find_classes, find_samples
 from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.image import read_rgb
-from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, prepare
+from cmdiad.runtime.preprocessing import EYECANDIES, STRUCTURED_LIGHT, prepare
 from cmdiad.runtime.scan import read_scan, valid_mask
 from cmdiad.training.preprocess import REPORT, preprocess_dataset
 
@@ -60,3 +61,23 @@ def test_it_never_writes_into_the_dataset_or_something_else(synth_data, tmp_path
     (tmp_path / "thesis.tex").write_text("words")
     with pytest.raises(UsageError, match="something else"):
         preprocess_dataset(synth_data, tmp_path, [], STRUCTURED_LIGHT, 1, lambda *_: None)
+
+
+def test_eyecandies_becomes_a_preprocessed_copy_in_the_mvtec_layout(eyecandies_data, tmp_path):
+    removals = preprocess_dataset(eyecandies_data, tmp_path / "clean", [], EYECANDIES, 1, lambda *_: None)
+    assert [removal.scan for removal in removals] == [
+        *(f"Praline/train/good/00{number}" for number in range(3)),
+        "Praline/validation/good/00",
+        *(f"Praline/test/{part}" for part in ("bumps/02", "combined/04", "dents/03", "good/00", "good/01")),
+    ]
+    (source,), (copy,) = find_classes(eyecandies_data), find_classes(tmp_path / "clean")
+    for split in ("train", "validation", "test"):
+        for before, after in zip(find_samples(source, split), find_samples(copy, split), strict=True):
+            assert before.name == after.name and before.defect == after.defect
+            raw, cleaned = read_scan(before.scan).points, read_scan(after.scan).points
+            kept = valid_mask(cleaned)
+            assert kept.shape == (200, 200) and 0.02 < kept.mean() < 0.5
+            np.testing.assert_array_equal(cleaned[20:180, 20:180][kept[20:180, 20:180]], raw[kept[20:180, 20:180]])
+            np.testing.assert_array_equal(prepare(cleaned, EYECANDIES).kept, kept)
+            assert (after.mask is None) == (before.mask is None)
+            assert not read_rgb(after.rgb)[~kept].any()
