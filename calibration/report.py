@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from .calibrate import CalibrationSettings
 from .outcomes import Evaluation, Example, Outcome
 from .report_html import Facts, html_report
 from .report_pictures import example_picture
-from .report_tables import as_csv, as_json, as_markdown
+from .report_tables import Table, as_csv, as_json, as_markdown, tables_as_csv, tables_as_markdown
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -62,6 +62,20 @@ def write_reports(
     return written
 
 
+def write_tables(found: Sequence[Table], markdown: Path | None, csv: Path | None) -> list[Path]:
+    """Write tables as Markdown or CSV, where wanted; the files written.
+
+    Raises:
+        UsageError: a file cannot be written.
+    """
+    written = []
+    for path, content in ((markdown, tables_as_markdown(found)), (csv, tables_as_csv(found))):
+        if path is not None:
+            atomic_write_bytes(path, content)
+            written.append(path)
+    return written
+
+
 def gather_facts(evaluation: Evaluation, data: Path, settings: CalibrationSettings, provider: str) -> Facts:
     """Versions, settings, networks and the machine; no time stamp and no path."""
     name, first = data.resolve().name, evaluation.of(evaluation.names[0])
@@ -73,6 +87,7 @@ def gather_facts(evaluation: Evaluation, data: Path, settings: CalibrationSettin
         lines.append((method, f"{networks}; {manifest.precision}"))
     lines += [
         ("coreset", f"{settings.coreset_ratio:.3g} of the patches, metric {settings.metric}"),
+        ("normalization", settings.normalization),
         ("seed", str(settings.seed)),
         ("version", _version(evaluation)),
         ("machine", f"{machine_name()}, execution provider {provider}"),

@@ -14,7 +14,7 @@ from .metrics import Curve
 N_COLORS = 6
 N_STAGE_COLORS = 9
 _WIDTH, _HEIGHT = 360, 270
-_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 20, 12, 40
 _MOST_BINS, _FEWEST_BINS = 32, 12
 _DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 2", "1 2")
 

@@ -188,6 +188,27 @@ def as_markdown(evaluation: Evaluation, title: str) -> bytes:
     return "\n".join(parts).encode()
 
 
+def tables_as_markdown(found: Sequence[Table]) -> bytes:
+    """Tables below each other."""
+    return "\n".join(map(markdown_table, found)).encode()
+
+
+def tables_as_csv(found: Sequence[Table]) -> bytes:
+    """Tables below each other, the title in the first column of every line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    for table in found:
+        writer.writerow(["table", *table.headers])
+        writer.writerows([table.title, *row] for row in table.rows)
+    return text.getvalue().encode()
+
+
+def tables_as_json(found: Sequence[Table]) -> bytes:
+    """One object: `tables [{title, headers, rows, note}]`, cells as they are printed."""
+    names = ("title", "headers", "rows", "note")
+    return msgspec.json.encode({"tables": [{name: getattr(each, name) for name in names} for each in found]})
+
+
 def markdown_table(table: Table) -> str:
     """A table in Markdown, its title as a heading."""
     lines = [f"## {_escaped(table.title)}\n"] if table.title else []

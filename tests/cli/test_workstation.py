@@ -42,9 +42,12 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
     answer = run("cmdiad-rt infer data/gland/test/crack/xyz/000.tiff --json", tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["score"] > 0
-    answer = run("cmdiad evaluate clean --route single --route f2f --json --coreset-ratio 0.02", tmp_path)
+    answer = run(
+        "cmdiad evaluate clean --route single --route f2f --json --coreset-ratio 0.02 --report results", tmp_path
+    )
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout)
+    assert {path.suffix for path in (tmp_path / "results").iterdir()} == {".html", ".md", ".csv", ".json"}
     assert [row["route"] for row in found["rows"]] == ["single", "f2f"]
     assert {row["defect"] for row in found["defects"]} == {
         "contamination",
@@ -63,6 +66,9 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
         ("cmdiad export", 2, "cmdiad train"),
         ("cmdiad calibrate nowhere", 4, "no bundle"),
         ("cmdiad evaluate nowhere", 2, "cmdiad train"),
+        ("cmdiad evaluate nowhere --table 2", 2, "MVTec 3D-AD layout"),
+        ("cmdiad evaluate nowhere --table 2 --route f2f", 2, "leave out --route"),
+        ("cmdiad evaluate nowhere --table 6", 2, "--table"),
         ("cmdiad synth . --class teapot", 2, "teapot"),
         ("cmdiad train data --batch-size 0", 2, "batch-size"),
     ],

@@ -1,0 +1,77 @@
+"""The paper's experiments are run on the data at hand: given runs are taken, missing ones trained once."""
+
+import msgspec
+import pytest
+from cmdiad.calibration.paper_tables import Experiment, Pair
+from cmdiad.export.paper_runs import Grid, GridSettings, fits, run_paper_table
+from cmdiad.runtime.dataset import find_classes
+from cmdiad.runtime.errors import UsageError
+from cmdiad.training.run import read_run
+from cmdiad.training.train import TrainingSettings
+
+EMBEDDED = Pair("embedded", "embedded")
+
+
+def grid(runs, cache, pair=EMBEDDED, checkpoints=(), **training):
+    settings = TrainingSettings(epochs=1, batch_size=4, select=False, **training)
+    return GridSettings(pair, settings, runs, checkpoints, cache, 0.1, 0, "cpu")
+
+
+def lines_of(table):
+    return {(row[0], row[1]): row[2:] for row in table.rows}
+
+
+@pytest.mark.slow
+def test_a_given_run_is_taken_and_its_untrained_twin_made(synth_data, trained_run, tmp_path):
+    i_auroc, aupro = run_paper_table("a2", synth_data, [], grid([trained_run], tmp_path / "cache"), lambda *_: None)
+    ours = [float(cell) for cell in lines_of(aupro)["PC", "ours"]]
+    assert len(ours) == 4 and all(0 <= value <= 1 for value in ours)
+    assert ours[2] != ours[3]
+    assert lines_of(i_auroc)["PC", "paper"] == ["0.860", "0.851", "0.868", "0.938"]
+    assert "Not run" not in aupro.note and not (tmp_path / "cache").exists()
+
+
+def test_what_is_missing_is_trained_once_and_found_again(synth_data, tmp_path):
+    stages = []
+    settings, classes = grid([], tmp_path / "cache"), find_classes(synth_data)
+    runs = []
+    for _ in range(2):
+        experiments = Grid(synth_data, classes, settings, tmp_path, lambda *each: stages.append(each[0]))
+        runs += [
+            experiments.run(Experiment("dual", "pc", EMBEDDED)),
+            experiments.run(Experiment("f2f", "pc", EMBEDDED)),
+        ]
+    assert stages.count("distillation") == 1 and len(set(runs)) == 1
+    assert read_run(runs[0])[1].epochs == 1
+
+
+def test_extractors_that_are_not_there_are_said_to_be_missing(synth_data, tmp_path, monkeypatch):
+    monkeypatch.setenv("CMDIAD_WEIGHTS", str(tmp_path / "nothing"))
+    settings = grid([], tmp_path / "cache", Pair("point-mae", "vit_base_patch8_224.dino"))
+    i_auroc, aupro = run_paper_table("2", synth_data, [], settings, lambda *_: None)
+    assert set(lines_of(i_auroc)["F2F", "ours"]) == {"not run"}
+    assert "Not run: Single bank, PC; F2F; F2I; I2F: " in aupro.note and "pretrain.pth" in aupro.note
+
+
+def test_a_folder_without_a_run_is_refused(synth_data, tmp_path):
+    with pytest.raises(UsageError, match="cmdiad train"):
+        run_paper_table("2", synth_data, [], grid([tmp_path], tmp_path), lambda *_: None)
+
+
+def test_a_run_fits_its_own_route_and_every_baseline(trained_run):
+    _, run = read_run(trained_run)
+    assert all(fits(run, Experiment(*each, EMBEDDED)) for each in (("single", "rgb"), ("dual", "pc"), ("f2f", "rgb")))
+    assert not fits(run, Experiment("f2i", "pc", EMBEDDED))
+    assert not fits(run, Experiment("f2f", "pc", EMBEDDED, is_trained=False))
+    assert not fits(run, Experiment("single", "pc", Pair("point-mae", "embedded")))
+    other = msgspec.structs.replace(run, route="i2f", main="rgb")
+    assert fits(other, Experiment("i2f", "rgb", EMBEDDED)) and not fits(other, Experiment("i2f", "pc", EMBEDDED))
+
+
+def test_a_checkpoint_serves_its_main_modality_before_any_run(synth_data, trained_run, tmp_path):
+    checkpoints = [("pc", read_run(trained_run)[0] / "f2f.safetensors")]
+    settings = grid([trained_run], tmp_path / "cache", checkpoints=checkpoints)
+    experiments = Grid(synth_data, find_classes(synth_data), settings, tmp_path, lambda *_: None)
+    chosen = {each: experiments.run(Experiment(*each, EMBEDDED)) for each in (("f2f", "pc"), ("f2f", "rgb"))}
+    assert chosen["f2f", "rgb"] == trained_run
+    assert read_run(chosen["f2f", "pc"])[1].selection.criterion == "published checkpoint f2f.safetensors"

@@ -1,0 +1,86 @@
+"""A published checkpoint of a route becomes a run, to be exported and evaluated as if it had been trained here."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from pathlib import Path
+
+from safetensors.torch import save as encode_safetensors
+from torch import nn
+
+from ..runtime.atomic import atomic_write_bytes
+from ..runtime.errors import WeightsError
+from ..runtime.manifest import Modality
+from .extractors.opening import Extractor, open_extractor
+from .route_checkpoints import open_route_checkpoint
+from .run import Distillation, Run, Selection, weights_file, write_run
+from .train import TrainingSettings
+
+
+def run_from_checkpoint(checkpoint: Path, main: Modality, settings: TrainingSettings, folder: Path) -> Run:
+    """Write a run folder with a checkpoint's weights.
+
+    Args:
+        checkpoint: CMDIAD's `MTFI_*.pth`, or weights of a run of ours.
+        main: the modality it hallucinates from; the file does not tell.
+        settings: the extractors it was trained with, and the preprocessing.
+        folder: where the run goes.
+
+    Returns:
+        The run as written; it knows nothing of its training.
+
+    Raises:
+        WeightsError: the file is no route's, an extractor's weights are missing, or the two do not fit.
+    """
+    route, network = open_route_checkpoint(checkpoint)
+    point = open_extractor(settings.point_extractor, "pc", settings.point_checkpoint)
+    image = open_extractor(settings.image_extractor, "rgb", settings.image_checkpoint)
+    _check_widths(checkpoint, route, network, (point, image) if main == "pc" else (image, point), main)
+    weights = {name: value.contiguous() for name, value in network.state_dict().items()}
+    atomic_write_bytes(folder / weights_file(route), encode_safetensors(weights))
+    assert point.grouping is not None
+    run = Run(
+        route=route,
+        main=main,
+        point_extractor=point.name,
+        image_extractor=image.name,
+        point_checkpoint=point.checkpoint,
+        image_checkpoint=image.checkpoint,
+        point_digest=point.digest,
+        image_digest=image.digest,
+        grouping=point.grouping,
+        preprocessing=settings.preprocessing,
+        classes=[],
+        n_scans=0,
+        data_digest="",
+        seed=settings.seed,
+        epochs=0,
+        batch_size=0,
+        learning_rate=0.0,
+        loss="l2",
+        final_loss=0.0,
+        selection=Selection(criterion=f"published checkpoint {checkpoint.name}"),
+        versions={name: version(name) for name in ("torch", "timm", "numpy")},
+    )
+    write_run(folder, run)
+    return run
+
+
+def _check_widths(
+    checkpoint: Path, route: Distillation, network: nn.Module, extractors: tuple[Extractor, Extractor], main: Modality
+) -> None:
+    """The network must take what the main extractor makes, and give what the other one does."""
+    weights, (seen, missing) = network.state_dict(), extractors
+    norms = {"pc": "xyz_norm.weight", "rgb": "rgb_norm.weight"}
+    other: Modality = "rgb" if main == "pc" else "pc"
+    expected = {
+        "f2f": [(norms[main], 0, seen), (norms[other], 0, missing)],
+        "f2i": [("conv1.weight", 1, seen)],
+        "i2f": [("head.weight", 0, missing)],
+    }[route]
+    for name, axis, extractor in expected:
+        if weights[name].shape[axis] != extractor.dim:
+            raise WeightsError(
+                f"{checkpoint}: {name} is {weights[name].shape[axis]} wide, the features of {extractor.name} are "
+                f"{extractor.dim}: give the extractors that the route was trained with"
+            )
