@@ -261,7 +261,7 @@ def _scores(outcome: Outcome) -> str:
 
 def _figure(outcome: Outcome, example: Example, draw: Draw) -> str:
     sample = example.sample
-    name = f"{sample.defect}/{sample.scan.stem}"
+    name = f"{sample.defect}/{sample.name}"
     badge = f'<span class="badge {example.verdict.split()[0]}">{example.verdict}</span>'
     score = f"{example.score / outcome.threshold.value:.2f} × threshold"
     return (
