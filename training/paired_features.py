@@ -166,14 +166,18 @@ def cache_paired_features(
     for number, each in enumerate(wanted):
         file = cache / f"{_digest(each, settings, point.digest, image.digest)}.npz"
         if not file.exists():
-            pair = paired_features(each, point, image, preprocessing, device)
-            arrays = {field.name: getattr(pair, field.name) for field in fields(Pair)}
-            halves = {name: arrays[name].astype(np.float16) for name in ("pc", "rgb_tokens")}
-            with atomic_write(file) as stream:
-                np.savez(stream, **arrays | halves)
+            write_pair(file, paired_features(each, point, image, preprocessing, device))
         files.append(file)
         progress(number + 1, len(wanted))
     return PairedFeatures(files)
+
+
+def write_pair(file: Path, pair: Pair) -> None:
+    """Store a sample, its features in half precision."""
+    arrays = {field.name: getattr(pair, field.name) for field in fields(Pair)}
+    halves = {name: arrays[name].astype(np.float16) for name in ("pc", "rgb_tokens")}
+    with atomic_write(file) as stream:
+        np.savez(stream, **arrays | halves)
 
 
 def paired_features(

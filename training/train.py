@@ -129,46 +129,68 @@ def train_route(
     features = cached([Wanted(sample) for sample in samples], "features")
     judges, criterion = _judges(classes, settings, point, image, cached, device)
     log = _fit(features, settings, judges, folder, device, progress)
+    found = _Found(point, image, [each.resolve().name for each in classes], len(samples), digest)
+    _finish(folder, settings, found, log, criterion, features)
+    return folder
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a training worked on, for its record."""
+
+    point: Extractor
+    image: Extractor
+    classes: list[str]
+    n_scans: int
+    data_digest: str
+
+
+def _finish(
+    folder: Path,
+    settings: TrainingSettings,
+    found: _Found,
+    log: list[Epoch],
+    criterion: str,
+    features: PairedFeatures,
+) -> None:
+    """Write the weights to ship and the record of the run, which makes it a finished one."""
     chosen = select_epochs(log)
     weights = selected_weights(folder, settings.route, settings.main, chosen, settings.epochs)
     save_weights(folder / weights_file(settings.route), weights)
     atomic_write_bytes(folder / LOG, encode_log(log))
     atomic_write_bytes(folder / CHART, encode_chart(log))
-    assert point.grouping is not None
-    write_run(
-        folder,
-        Run(
-            route=settings.route,
-            main=settings.main,
-            point_extractor=point.name,
-            image_extractor=image.name,
-            point_checkpoint=point.checkpoint,
-            image_checkpoint=image.checkpoint,
-            point_digest=point.digest,
-            image_digest=image.digest,
-            grouping=point.grouping,
-            preprocessing=settings.preprocessing,
-            classes=[each.resolve().name for each in classes],
-            n_scans=len(samples),
-            data_digest=digest,
-            seed=settings.seed,
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.rate,
-            loss=settings.loss,
-            final_loss=log[-1].loss,
-            selection=Selection(
-                criterion=criterion,
-                epochs=chosen,
-                detection={main: log[epoch - 1].detection[main] for main, epoch in chosen.items()},
-            ),
-            training_statistics=features.statistics(),
-            versions={name: version(name) for name in ("torch", "timm", "numpy")},
+    assert found.point.grouping is not None
+    run = Run(
+        route=settings.route,
+        main=settings.main,
+        point_extractor=found.point.name,
+        image_extractor=found.image.name,
+        point_checkpoint=found.point.checkpoint,
+        image_checkpoint=found.image.checkpoint,
+        point_digest=found.point.digest,
+        image_digest=found.image.digest,
+        grouping=found.point.grouping,
+        preprocessing=settings.preprocessing,
+        classes=found.classes,
+        n_scans=found.n_scans,
+        data_digest=found.data_digest,
+        seed=settings.seed,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.rate,
+        loss=settings.loss,
+        final_loss=log[-1].loss,
+        selection=Selection(
+            criterion=criterion,
+            epochs=chosen,
+            detection={main: log[epoch - 1].detection[main] for main, epoch in chosen.items()},
         ),
+        training_statistics=features.statistics(),
+        versions={name: version(name) for name in ("torch", "timm", "numpy")},
     )
+    write_run(folder, run)
     mark_latest(folder)
     (folder / STATE).unlink(missing_ok=True)
-    return folder
 
 
 def _claim(folder: Path, settings: TrainingSettings, digests: list[str]) -> None:

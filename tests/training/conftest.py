@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cmdiad.training.paired_features import Pair, PairedFeatures
+from cmdiad.training.paired_features import Pair, PairedFeatures, write_pair
 
 DIM_PC, DIM_RGB = 24, 48
 
@@ -25,13 +25,9 @@ def _pair(seed):
 
 
 def _write(folder, pairs):
-    folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for number, pair in enumerate(pairs):
-        arrays = {name: getattr(pair, name) for name in ("valid", "points", "image", "mask")}
-        halves = {name: getattr(pair, name).astype(np.float16) for name in ("pc", "rgb_tokens")}
-        files.append(folder / f"{number}.npz")
-        np.savez(files[-1], **arrays, **halves)
+    files = [folder / f"{number}.npz" for number in range(len(pairs))]
+    for file, pair in zip(files, pairs, strict=True):
+        write_pair(file, pair)
     return PairedFeatures(files)
 
 

@@ -1,0 +1,96 @@
+"""A training that is killed at random moments and started again ends with the weights of an undisturbed one.
+
+`python benchmarks/kill_and_resume.py [--route f2f] [--kills 10] ...` trains on synthetic parts without disturbance,
+then again from nothing, killed by SIGKILL so many times at moments drawn from the time the first one took, and
+compares the two run folders byte for byte. Exits with 1 if they differ.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FILES = ("training.csv", "run.json")
+
+
+def command(*arguments: object) -> list[str]:
+    """A `cmdiad` command line."""
+    return [sys.executable, "-c", "from cmdiad.cli.workstation import main; main()", *map(str, arguments)]
+
+
+def train(data: Path, run: Path, options: argparse.Namespace) -> subprocess.Popen[bytes]:
+    """Start, or go on with, a training."""
+    settings = ["--route", options.route, "--epochs", options.epochs, "--batch-size", 2, "--threads", 1]
+    return subprocess.Popen(command("train", data, "--out", run, *settings, "-q"), stdout=subprocess.DEVNULL)
+
+
+def finish(data: Path, run: Path, options: argparse.Namespace) -> float:
+    """Let a training end; the seconds it took."""
+    begin = time.monotonic()
+    if train(data, run, options).wait():
+        raise SystemExit(f"{run}: the training failed")
+    return time.monotonic() - begin
+
+
+def kill_until_done(
+    data: Path, run: Path, most: int, seconds: float, moments: random.Random, options: argparse.Namespace
+) -> int:
+    """Kill a training up to so many times, each a random part of a third of `seconds` after its start; then let it end.
+
+    Returns:
+        How often it was killed.
+    """
+    for kills in range(most):
+        process = train(data, run, options)
+        try:
+            process.wait(timeout=moments.uniform(0, seconds / 3))
+            return kills
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        reached = sorted((run / "checkpoints").glob("epoch_*.safetensors"))
+        print(f"killed: {reached[-1].stem if reached else 'before the first checkpoint'}", flush=True)
+    if not (run / "run.json").exists():
+        finish(data, run, options)
+    return most
+
+
+def main() -> None:
+    """Train, kill, compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--route", default="f2f", choices=["f2f", "f2i", "i2f"])
+    for name, default in (("kills", 10), ("epochs", 40), ("seed", 0)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    options = parser.parse_args()
+    moments = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        data = scratch / "data"
+        counts = ["--train", 4, "--validation", 1, "--test-good", 1, "--per-defect", 1, "--size", 200]
+        subprocess.run(command("synth", data, "--class", "gland", *counts, "-q"), check=True, stdout=subprocess.DEVNULL)
+        undisturbed = scratch / "undisturbed" / "run"
+        seconds = finish(data, undisturbed, options)
+        kills, ended = 0, []
+        while kills < options.kills:
+            # A run that ends before it was killed often enough is followed by another one.
+            run = scratch / f"killed_{len(ended)}" / "run"
+            kills += kill_until_done(data, run, options.kills - kills, seconds, moments, options)
+            ended.append(run)
+        names = (f"{options.route}.safetensors", *FILES)
+        same = {
+            name: all((undisturbed / name).read_bytes() == (run / name).read_bytes() for run in ended) for name in names
+        }
+    print(
+        json.dumps({"route": options.route, "undisturbed_s": seconds, "kills": kills, "runs": len(ended), "same": same})
+    )
+    sys.exit(0 if all(same.values()) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""Checkpoints are judged by detection on parts that were neither trained on nor are tested."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from cmdiad.runtime.dataset import Sample
+from cmdiad.runtime.grouping import Grouping
+from cmdiad.training.extractors.opening import open_extractor
+from cmdiad.training.paired_features import Wanted
+from cmdiad.training.routes import new_network
+from cmdiad.training.selection import Judge, ValidationParts, find_validation, rank_auroc
+from cmdiad.training.torch_engine import CPU
+
+DIM_PC, DIM_RGB = 24, 48
+
+
+def test_auroc_is_that_of_scikit_learn_with_ties():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(0)
+    scores, labels = rng.integers(0, 9, 60) / 8, rng.random(60) < 0.4
+    assert rank_auroc(scores, labels) == pytest.approx(metrics.roc_auc_score(labels, scores), abs=1e-12)
+
+
+def test_defects_are_painted_where_the_split_has_none(synth_data):
+    parts = find_validation(synth_data / "gland")
+    assert (parts.n_bank, parts.n_good, parts.pseudo) == (5, 1, True)
+    assert [each.pseudo_defect for each in parts.wanted] == [None] * 6 + [0]
+    assert parts.wanted[5].sample == parts.wanted[6].sample
+    assert {each.sample.scan.parts[-4] for each in parts.wanted[:5]} == {"train"}
+
+
+def test_the_splits_own_defects_come_first(synth_data, tmp_path):
+    folder = tmp_path / "gland"
+    shutil.copytree(synth_data / "gland", folder)
+    shutil.copytree(folder / "test" / "dent", folder / "validation" / "dent")
+    parts = find_validation(folder)
+    assert not parts.pseudo and [each.sample.defect for each in parts.wanted[6:]] == ["dent"]
+    shutil.rmtree(folder / "validation")
+    assert find_validation(folder) is None
+
+
+def judge_of(folder, write_pairs, pairs, route="f2f", main="pc"):
+    """A judge over made-up parts: three for the banks, two good, the others defective."""
+    blank = Wanted(Sample(folder, None, None, "good"))
+    parts = ValidationParts([blank] * len(pairs), 3, 2, pseudo=True)
+    extractors = [open_extractor("embedded", modality) for modality in ("pc", "rgb")]
+    point = dataclasses.replace(extractors[0], grouping=Grouping(n_groups=512, group_size=64))
+    return Judge([(parts, write_pairs(folder, pairs))], route, main, point, extractors[1], CPU)
+
+
+def defective(pair):
+    """Another material in a square of the part, to both sensors."""
+    mask = np.zeros_like(pair.valid)
+    mask[96:128, 96:128] = True
+    patches = mask.reshape(56, 4, 56, 4).any(axis=(1, 3)).ravel()
+    pc = pair.pc + 9 * patches[pair.foreground][:, None].astype(np.float32)
+    return dataclasses.replace(pair, pc=pc, mask=mask)
+
+
+def test_a_defect_that_is_seen_is_detected_and_a_copy_is_chance(tmp_path, made_up_pair, write_pairs):
+    torch.manual_seed(0)
+    network = new_network("f2f", "pc", DIM_PC, DIM_RGB).train()
+    normal = [made_up_pair(seed) for seed in range(5)]
+    seen = judge_of(tmp_path / "seen", write_pairs, [*normal, *map(defective, normal[3:])])
+    assert seen(network) > 0.99 and network.training
+    copies = judge_of(tmp_path / "copies", write_pairs, [*normal, *normal[3:]])
+    assert copies(network) == pytest.approx(0.5)
+
+
+def test_a_network_that_hallucinates_differently_is_judged_differently(tmp_path, made_up_pair, write_pairs):
+    normal = [made_up_pair(seed) for seed in range(7)]
+    faint = [dataclasses.replace(defective(pair), pc=pair.pc) for pair in normal[5:]]
+    judge = judge_of(tmp_path, write_pairs, [*normal[:5], *faint])
+    found = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        found.append(judge(new_network("f2f", "pc", DIM_PC, DIM_RGB)))
+    assert found[0] != found[1] and all(0 <= value <= 1 for value in found)
+    torch.manual_seed(0)
+    assert judge(new_network("f2f", "pc", DIM_PC, DIM_RGB)) == found[0]
+
+
+@pytest.mark.parametrize(("route", "main"), [("i2f", "pc"), ("f2i", "rgb")])
+def test_every_route_can_be_judged(tmp_path, made_up_pair, write_pairs, route, main):
+    torch.manual_seed(0)
+    normal = [made_up_pair(seed) for seed in range(5)]
+    judge = judge_of(tmp_path, write_pairs, [*normal, defective(normal[4])], route, main)
+    assert 0 <= judge(new_network(route, main, DIM_PC, DIM_RGB)) <= 1
