@@ -1,7 +1,8 @@
-"""TensorRT-RTX engines of a bundle's networks: bytes and build seconds by target, on this machine, without a GPU.
+"""TensorRT-RTX engines of a bundle's networks: bytes and processor seconds by target, built without a GPU.
 
-`python benchmarks/engines.py BUNDLE... [--targets sm80,sm86,sm89,sm120] [--table]` builds every network for every
-target by itself and for all of them in one engine, and prints one JSON line an engine, or a Markdown table.
+`python benchmarks/engines.py BUNDLE... [--targets sm80,sm86,sm89,sm120] [--fp16] [--table]` builds every graph of a
+bundle for every target by itself and for all of them in one engine, and prints one JSON line an engine, or a Markdown
+table. `--fp16` has ONNX Runtime's converter make fp16 graphs of fp32 ones first (inputs and outputs stay float32).
 `--precisions` builds one matrix product in every number format, and says which targets take it and what the others
 answer.
 """
@@ -16,42 +17,52 @@ import time
 from collections.abc import Iterator
 
 import numpy as np
-from cmdiad.export.tensorrt_builder import EngineSettings, engine_from_onnx
+import onnx
+from cmdiad.export.tensorrt_builder import EngineSettings, Graph, engine_from_onnx
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.devices import this_machine
-from cmdiad.runtime.engine_check import RTX_TARGETS
+from cmdiad.runtime.engine_check import RTX_TARGETS, engine_graphs, external_data
 from cmdiad.runtime.engine_flavor import FLAVORS
 from cmdiad.runtime.errors import EngineError
 from cmdiad.runtime.manifest import Network, Tensor
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 FLAVOR = FLAVORS["tensorrt-rtx"]
 
 
-def measure(model: bytes, network: Network, targets: tuple[str, ...]) -> dict[str, object]:
-    """Build once: bytes and seconds, or the builder's words."""
-    begin = time.perf_counter()
+def measure(graph: Graph, targets: tuple[str, ...]) -> dict[str, object]:
+    """Build once: bytes and this process's processor seconds, or the builder's words."""
+    begin = time.process_time()
     try:
-        built = engine_from_onnx(model, network, "engine", FLAVOR, EngineSettings(targets), this_machine())
+        built = engine_from_onnx(graph, "engine", FLAVOR, EngineSettings(targets), this_machine())
     except EngineError as error:
         return {"error": str(error)}
-    return {"bytes": len(built.plan), "seconds": round(time.perf_counter() - begin, 2), "version": built.version}
+    return {"bytes": len(built.plan), "cpu_seconds": round(time.process_time() - begin, 2), "version": built.version}
 
 
-def measure_bundle(path: str, targets: list[str]) -> Iterator[dict[str, object]]:
+def measure_bundle(path: str, targets: list[str], fp16: bool) -> Iterator[dict[str, object]]:
     """Every network of a bundle for every target, and for all of them."""
     bundle = open_bundle(path)
-    for role, network in bundle.manifest.networks.items():
-        model = bundle.read(network.file)
+    for role, network in engine_graphs(bundle.manifest).items():
+        graph = Graph(network, bundle.read(network.file), external_data(bundle, network))
+        if fp16:
+            graph = Graph(network, halved(graph.model))
         for chosen in [*((target,) for target in targets), tuple(targets)]:
             yield {
                 "measure": "tensorrt-rtx engine",
                 "network": f"{role} ({network.architecture})",
-                "precision": bundle.manifest.precision,
-                "graph_bytes": len(model),
+                "precision": "fp16" if fp16 else bundle.manifest.precision,
+                "graph_bytes": len(graph.model) + sum(map(len, graph.external.values())),
                 "targets": "+".join(chosen),
-                **measure(model, network, chosen),
+                **measure(graph, chosen),
             }
+
+
+def halved(model: bytes) -> bytes:
+    """An fp32 graph in fp16, with float32 inputs and outputs."""
+    converted = convert_float_to_float16(onnx.load_model_from_string(model), keep_io_types=True)
+    return converted.SerializeToString()
 
 
 def formats() -> Iterator[tuple[str, bytes]]:
@@ -104,14 +115,14 @@ def measure_formats(targets: list[str]) -> Iterator[dict[str, object]]:
     tensor = Tensor(name="x", shape=["batch", 5, 64], dtype="float32")
     network = Network(file="", architecture="", parameters=0, inputs=[tensor], outputs=[tensor])
     for name, model in formats():
-        answers = {target: measure(model, network, (target,)) for target in targets}
+        answers = {target: measure(Graph(network, model), (target,)) for target in targets}
         taken = [target for target, answer in answers.items() if "error" not in answer]
         errors = {str(answer["error"]) for answer in answers.values() if "error" in answer}
         yield {"measure": "number format", "format": name, "builds": " ".join(taken), "else": "; ".join(sorted(errors))}
 
 
 def print_table(rows: list[dict[str, object]]) -> None:
-    """A Markdown table: a line a network, size and seconds by target."""
+    """A Markdown table: a line a network, size and processor seconds by target."""
     columns = list(dict.fromkeys(str(row["targets"]) for row in rows))
     heads = [column if "+" not in column else "all in one" for column in columns]
     print(f"| network | precision | graph | {' | '.join(heads)} |\n|---|---|---|{'---|' * len(columns)}")
@@ -124,7 +135,7 @@ def print_table(rows: list[dict[str, object]]) -> None:
 
 def cell(row: dict[str, object]) -> str:
     """Size and seconds, or a dash where it does not build."""
-    return "does not build" if "error" in row else f"{int(str(row['bytes'])) / 1e6:.1f} MB, {row['seconds']} s"
+    return "does not build" if "error" in row else f"{int(str(row['bytes'])) / 1e6:.1f} MB, {row['cpu_seconds']} s"
 
 
 def main() -> None:
@@ -132,6 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundles", nargs="*")
     parser.add_argument("--targets", default="sm80,sm86,sm89,sm120")
+    parser.add_argument("--fp16", action="store_true")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--precisions", action="store_true")
     options = parser.parse_args()
@@ -139,7 +151,7 @@ def main() -> None:
         for row in measure_formats(list(RTX_TARGETS)):
             print(json.dumps(row), flush=True)
     targets = options.targets.split(",")
-    rows = [row for path in options.bundles for row in measure_bundle(path, targets)]
+    rows = [row for path in options.bundles for row in measure_bundle(path, targets, options.fp16)]
     if options.table:
         print_table(rows)
     else:

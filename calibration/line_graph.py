@@ -17,9 +17,10 @@ from onnx import TensorProto, helper
 
 from ..runtime.bank import MemoryBank
 from ..runtime.decision import MAIN, SECOND, Decision, NormalizedBank
+from ..runtime.engine_check import LINE_ROLE
 from ..runtime.errors import UsageError
 from ..runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, token_of_patch
-from ..runtime.line_graph import LINE, ROLE, line_inputs
+from ..runtime.line_graph import LINE, line_inputs
 from ..runtime.manifest import Manifest, Network, Tensor
 from ..runtime.pooling import N_PATCHES, PATCH_GRID, SIZE
 from ..runtime.scoring import upsample_blur_matrix
@@ -61,7 +62,7 @@ def line_graph(manifest: Manifest, networks: Mapping[str, bytes], decision: Deci
     ]
     _write_decision(graph, decision, roles, matches)
     inputs, outputs = map(_value, line_inputs(manifest)), map(_value, line_outputs(manifest))
-    return graph.model(ROLE, list(inputs), list(outputs))
+    return graph.model(LINE_ROLE, list(inputs), list(outputs))
 
 
 def add_line_graph(

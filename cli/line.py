@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from . import console
 from .doctor import line_doctor
+from .options import GraphName
 from .selftest import selftest
 
 if TYPE_CHECKING:
@@ -25,14 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 DEFECT_FOUND = 1
-
-
-class GraphName(str, Enum):
-    """What runs: see `Inspector.load`."""
-
-    auto = "auto"
-    networks = "networks"
-    line = "line"
 
 
 @app.callback()

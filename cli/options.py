@@ -52,6 +52,14 @@ class NormalizationName(str, Enum):
     reference = "reference"
 
 
+class GraphName(str, Enum):
+    """What runs: see `Inspector.load`."""
+
+    auto = "auto"
+    networks = "networks"
+    line = "line"
+
+
 RunOption = Annotated[Path, typer.Option("--run", help="Run folder of `cmdiad train`.")]
 RouteOption = Annotated[RouteName, typer.Option(help="f2f, f2i or i2f, or a baseline: single bank, dual RGB + PC.")]
 MainOption = Annotated[MainModality, typer.Option(help="Main modality: what the line measures.")]

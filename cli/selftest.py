@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
+from .options import GraphName
 
 if TYPE_CHECKING:
     from ..runtime.selftest import SelftestReport
@@ -22,6 +23,9 @@ def selftest(
     provider: Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists them.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the networks.  [default: all]")] = None,
     cuda_graph: Annotated[bool, typer.Option("--cuda-graph", help="Capture networks as CUDA graphs.")] = False,
+    graph: Annotated[
+        GraphName, typer.Option(help="networks one by one, the fused line graph, or auto: what inspections run.")
+    ] = GraphName.auto,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")] = False,
 ) -> None:
     """Repeat the bundle's golden scans on this machine and compare every stage with what was recorded.
@@ -34,7 +38,7 @@ def selftest(
     from ..runtime.errors import ParityError
     from ..runtime.selftest import run_selftest
 
-    report = run_selftest(open_bundle(find_bundle(bundle)), provider, threads, cuda_graph)
+    report = run_selftest(open_bundle(find_bundle(bundle)), provider, threads, cuda_graph, graph.value)
     if json:
         sys.stdout.buffer.write(msgspec.json.encode(report.as_json()) + b"\n")
     else:

@@ -7,8 +7,10 @@ GPU it runs on. The precision is in the graph: neither flavor changes it, but fo
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..runtime.devices import Machine
@@ -60,6 +62,21 @@ class EngineSettings:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """A graph to build an engine from.
+
+    Attributes:
+        network: its entry in the manifest.
+        model: the ONNX file.
+        external: the file with its weights by name, where they are not in `model`.
+    """
+
+    network: Network
+    model: bytes
+    external: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class BuiltEngine:
     """What a build gives.
 
@@ -79,13 +96,12 @@ class BuiltEngine:
 
 
 def engine_from_onnx(
-    model: bytes, network: Network, name: str, flavor: Flavor, settings: EngineSettings, machine: Machine
+    graph: Graph, name: str, flavor: Flavor, settings: EngineSettings, machine: Machine
 ) -> BuiltEngine:
     """Build an engine.
 
     Args:
-        model: the ONNX graph.
-        network: its entry in the manifest.
+        graph: what to build it from.
         name: what the engine calls itself.
         flavor: tensorrt or tensorrt-rtx.
         settings: see `EngineSettings`.
@@ -97,16 +113,18 @@ def engine_from_onnx(
     """
     trt = import_flavor(flavor)
     check_settings(trt, flavor, settings, machine)
+    if settings.strip and graph.external:
+        raise UsageError(f"--strip-weights: {name} has its weights in a file of their own, which cannot be put back")
     logger = collecting_logger(trt)
     builder = trt.Builder(logger)
     # Strong typing is what newer versions know alone; TensorRT 10 must be asked for it.
     definition = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(definition, logger)
-    if not parser.parse(model):
+    if not _parse(parser, graph):
         raise EngineError(f"{name}: TensorRT cannot read the graph: {_parser_errors(parser) or logger.errors()}")
     definition.name = name
     config = builder.create_builder_config()
-    profiles = network_profiles(network, settings.batch)
+    profiles = network_profiles(graph.network, settings.batch)
     profile = _profile(builder, profiles)
     _require(config.add_optimization_profile(profile) >= 0, name, "refuses the shapes", logger)
     _configure(trt, config, name, settings, logger)
@@ -191,6 +209,16 @@ def _require(succeeded: bool, name: str, what: str, logger: Any, more: Sequence[
     if not succeeded:
         text = "; ".join(filter(None, (logger.errors(), *more))) or "it gives no reason"
         raise EngineError(f"{name}: TensorRT {what}: {text}")
+
+
+def _parse(parser: Any, graph: Graph) -> bool:
+    """Read a graph; weights that are not in it are only read from a file beside it."""
+    if not graph.external:
+        return bool(parser.parse(graph.model))
+    with tempfile.TemporaryDirectory() as folder:
+        for file, content in {"graph.onnx": graph.model, **graph.external}.items():
+            (Path(folder) / file).write_bytes(content)
+        return bool(parser.parse_from_file(str(Path(folder) / "graph.onnx")))
 
 
 def _parser_errors(parser: Any) -> str:

@@ -13,10 +13,11 @@ from ..runtime.atomic import atomic_write_bytes
 from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import Content, rewrite_bundle
 from ..runtime.devices import Machine, this_machine
+from ..runtime.engine_check import engine_graphs, external_data
 from ..runtime.engine_flavor import Flavor, flavor_of
 from ..runtime.errors import UsageError
 from ..runtime.manifest import Manifest, Network, TensorRTEngine
-from .tensorrt_builder import BuiltEngine, EngineSettings, engine_from_onnx
+from .tensorrt_builder import BuiltEngine, EngineSettings, Graph, engine_from_onnx
 
 FOLDER = "engines"
 
@@ -81,11 +82,12 @@ def add_engines(
     entries: list[TensorRTEngine] = []
     files: dict[str, Content] = {}
     for targets in request.targets or [()]:
-        for role, network in bundle.manifest.networks.items():
+        for role, network in engine_graphs(bundle.manifest).items():
             stem = engine_stem(role, flavor, targets or (machine.target or "gpu",), bundle.manifest.precision)
             progress(stem)
             settings = replace(settings, targets=targets)
-            built = engine_from_onnx(bundle.read(network.file), network, stem, flavor, settings, machine)
+            graph = Graph(network, bundle.read(network.file), external_data(bundle, network))
+            built = engine_from_onnx(graph, stem, flavor, settings, machine)
             settings = replace(settings, timing_cache=built.timing_cache)
             entry = _describe(bundle, role, network, stem, flavor, settings, built, machine)
             entries.append(entry)

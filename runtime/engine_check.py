@@ -14,8 +14,9 @@ from typing import Any
 from .bundle import Bundle
 from .devices import Machine
 from .errors import BundleError, EngineError
-from .manifest import TensorRTEngine
+from .manifest import Manifest, Network, TensorRTEngine
 
+LINE_ROLE = "line"
 # The compute capabilities of TensorRT-RTX, in the order of the bits of its header.
 RTX_TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
 _MAGIC = b"vtrt"
@@ -85,7 +86,7 @@ def check_engine(bundle: Bundle, engine: TensorRTEngine, plan: bytes, version: s
     command = rebuild_command(bundle, engine.flavor, target)
     if hashlib.sha256(plan).hexdigest() != bundle.manifest.files.get(engine.file):
         raise BundleError(f"{bundle.path}: {engine.file} was changed after it was written: get the bundle again")
-    graph = bundle.manifest.files[graph_file(bundle, engine.role)]
+    graph = bundle.manifest.files[graph_of(bundle, engine.role).file]
     if engine.graph_digest != graph:
         raise BundleError(
             f"{bundle.path}: {engine.file} was built from another graph than the bundle's {engine.role}: {command}"
@@ -143,16 +144,39 @@ def rebuild_command(bundle: Bundle, flavor: str, target: str) -> str:
     return f"cmdiad export --bundle {bundle.path} --engine {flavor}{targets}"
 
 
-def graph_file(bundle: Bundle, role: str) -> str:
-    """The ONNX file of a network.
+def engine_graphs(manifest: Manifest) -> dict[str, Network]:
+    """The graphs that engines are built from, by role; the fused line graph is one of them."""
+    line = {} if manifest.line_graph is None else {LINE_ROLE: manifest.line_graph}
+    return {**manifest.networks, **line}
+
+
+def graph_of(bundle: Bundle, role: str) -> Network:
+    """The graph that a role's engines are built from.
 
     Raises:
         BundleError: the bundle has no such network.
     """
-    network = bundle.manifest.networks.get(role)
+    network = engine_graphs(bundle.manifest).get(role)
     if network is None:
         raise BundleError(f"{bundle.path}: there is no network {role!r}: export the bundle again")
-    return network.file
+    return network
+
+
+def external_data(bundle: Bundle, network: Network) -> dict[str, bytes]:
+    """The file beside a graph that holds its weights, by name, where they are too many for the graph's own file."""
+    name = f"{network.file}.data"
+    return {name: bundle.read(name)} if name in bundle.manifest.files else {}
+
+
+def has_engine(bundle: Bundle, role: str, flavor: str, machine: Machine) -> bool:
+    """Whether the bundle has an engine of a network for this machine's GPU, built from the graph it has now."""
+    return any(
+        engine.role == role
+        and engine.flavor == flavor
+        and machine.target in engine.targets
+        and engine.graph_digest == bundle.manifest.files[graph_of(bundle, role).file]
+        for engine in bundle.manifest.engines
+    )
 
 
 def _check_header(bundle: Bundle, engine: TensorRTEngine, plan: bytes, command: str) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from .bundle import Bundle
 from .engine import Arrays, Engine, OnnxEngine
+from .engine_check import LINE_ROLE, external_data, graph_of
 from .engine_flavor import FlavorName
 from .engine_providers import PROVIDERS
 from .engine_tensorrt import open_tensorrt_engine
@@ -38,14 +39,14 @@ def open_engine(
         EngineError: what was asked for is not available on this machine.
         BundleError: the network is missing or not valid.
     """
-    network = bundle.manifest.networks[role]
+    network = graph_of(bundle, role) if role == LINE_ROLE else bundle.manifest.networks[role]
     captured = cuda_graph and all(isinstance(axis, int) for each in network.inputs for axis in each.shape[1:])
     if provider in ENGINE_PROVIDERS:
         return open_tensorrt_engine(bundle, role, ENGINE_PROVIDERS[provider], captured)
     if provider not in PROVIDERS:
         known = ", ".join([*PROVIDERS, *ENGINE_PROVIDERS])
         raise EngineError(f"unknown execution provider {provider!r}: choose one of {known}")
-    return OnnxEngine(bundle.read(network.file), provider, threads, captured)
+    return OnnxEngine(bundle.read(network.file), provider, threads, captured, external_data(bundle, network))
 
 
 class ObservedEngine:

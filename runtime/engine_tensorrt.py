@@ -18,7 +18,7 @@ import numpy.typing as npt
 from .bundle import Bundle
 from .devices import Machine, this_machine
 from .engine import Arrays
-from .engine_check import check_engine, check_validity, choose_engine, graph_file, rebuild_command
+from .engine_check import check_engine, check_validity, choose_engine, graph_of, rebuild_command
 from .engine_flavor import Flavor, collecting_logger, flavor_of, import_flavor
 from .errors import EngineError
 from .manifest import Profile, TensorRTEngine
@@ -123,7 +123,7 @@ def _deserialize(trt: Any, engine: TensorRTEngine, plan: bytes, bundle: Bundle, 
             f"{engine.file}: cannot be deserialized: {logger.errors() or 'TensorRT gives no reason'}: {command}"
         )
     if engine.stripped:
-        _refit(trt, deserialized, bundle.read(graph_file(bundle, engine.role)), engine.file, logger)
+        _refit(trt, deserialized, bundle.read(graph_of(bundle, engine.role).file), engine.file, logger)
     return deserialized
 
 

@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .bundle import Bundle
-from .engine import Engine, OnnxEngine
-from .engine_opening import ObservedEngine, Observer
+from .devices import this_machine
+from .engine import Engine
+from .engine_check import LINE_ROLE, has_engine
+from .engine_opening import ENGINE_PROVIDERS, ObservedEngine, Observer, open_engine
 from .engine_providers import PROVIDERS
 from .errors import BundleError
 from .features import PreparedPart, network_input
@@ -22,8 +24,7 @@ from .pooling import N_PATCHES, SIZE, foreground_patches, pooling_matrix
 from .preprocessing import PreparedScan
 from .timing import StageTimes
 
-ROLE = "line"
-LINE = f"{ROLE}.onnx"
+LINE = f"{LINE_ROLE}.onnx"
 DATA = f"{LINE}.data"  # its weights, where they are too large for one file
 
 Arrays = dict[str, npt.NDArray[np.generic]]
@@ -86,7 +87,7 @@ class LineGraph:
     def observed(self, observer: Observer) -> Iterator[None]:
         """Show an observer what goes into and comes out of the graph while the block runs."""
         engine = self._engine
-        self._engine = ObservedEngine(ROLE, engine, observer)
+        self._engine = ObservedEngine(LINE_ROLE, engine, observer)
         try:
             yield
         finally:
@@ -126,8 +127,12 @@ def point_inputs(scan: PreparedScan, grouping: Grouping) -> Arrays:
 
 
 def prefers_line_graph(bundle: Bundle, provider: str) -> bool:
-    """Whether to run the line graph unasked: on ONNX Runtime's GPU providers, where the bundle has one."""
-    return bundle.manifest.line_graph is not None and provider in PROVIDERS and provider != "cpu"
+    """Whether to run the line graph unasked: on a GPU, where the bundle has the graph or an engine of it."""
+    if bundle.manifest.line_graph is None:
+        return False
+    if provider in ENGINE_PROVIDERS:
+        return has_engine(bundle, LINE_ROLE, ENGINE_PROVIDERS[provider], this_machine())
+    return provider in PROVIDERS and provider != "cpu"
 
 
 def open_line_graph(
@@ -141,5 +146,4 @@ def open_line_graph(
     """
     if bundle.manifest.line_graph is None:
         raise BundleError(f"{bundle.path}: has no line graph: run `cmdiad calibrate SCANS --line-graph`")
-    external = {DATA: bundle.read(DATA)} if DATA in bundle.manifest.files else None
-    return LineGraph(bundle.manifest, OnnxEngine(bundle.read(LINE), provider, threads, cuda_graph, external))
+    return LineGraph(bundle.manifest, open_engine(bundle, LINE_ROLE, provider, threads, cuda_graph))

@@ -6,7 +6,7 @@ This is how a line knows, before the first part, that its GPU, driver and engine
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ import numpy.typing as npt
 from .bundle import Bundle
 from .errors import UsageError
 from .golden import MAP, Golden, GoldenCase, GoldenTensor, choose_elements, read_case, read_golden, replay
-from .inspector import Inspector
+from .inspector import Graph, Inspector
+from .line_graph import prefers_line_graph
 
 SCORE = "score"
 VERDICT = "verdict"
@@ -88,7 +89,7 @@ class SelftestReport:
 
 
 def run_selftest(
-    bundle: Bundle, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
+    bundle: Bundle, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False, graph: Graph = "auto"
 ) -> SelftestReport:
     """Repeat the golden scans of a bundle.
 
@@ -97,6 +98,8 @@ def run_selftest(
         provider: what runs the networks.
         threads: CPU threads of the networks; None: all this process may use.
         cuda_graph: capture networks of fixed shape as CUDA graphs.
+        graph: networks: each network by itself. line: the fused line graph. auto: the networks, and the line graph
+            too where inspections would run it.
 
     Raises:
         BundleError: the bundle has no golden scans, or is not calibrated.
@@ -106,14 +109,17 @@ def run_selftest(
     """
     tolerance = tolerance_of(bundle.manifest.precision)
     golden = read_golden(bundle)
-    inspector = Inspector(bundle, provider, threads, cuda_graph=cuda_graph, graph="networks")
+    comparisons: list[Comparison] = []
+    for name in graphs_to_repeat(bundle, provider, graph):
+        inspector = Inspector(bundle, provider, threads, cuda_graph=cuda_graph, graph=name)
+        comparisons += _compare_all(bundle, golden, inspector, tolerance, "line " if name == "line" else "")
     return SelftestReport(
         bundle=str(bundle.path),
         product=bundle.manifest.product,
         precision=bundle.manifest.precision,
         provider=provider,
         recorded_on=golden.provider,
-        comparisons=list(_compare_all(bundle, golden, inspector, tolerance)),
+        comparisons=comparisons,
     )
 
 
@@ -128,14 +134,29 @@ def tolerance_of(precision: str) -> Tolerance:
     return TOLERANCES[precision]
 
 
-def _compare_all(bundle: Bundle, golden: Golden, inspector: Inspector, tolerance: Tolerance) -> Iterator[Comparison]:
+def graphs_to_repeat(bundle: Bundle, provider: str, graph: Graph) -> list[Graph]:
+    """The networks one by one, the fused line graph, or both where inspections would run the latter."""
+    if graph != "auto":
+        return [graph]
+    return ["networks", "line"] if prefers_line_graph(bundle, provider) else ["networks"]
+
+
+def _compare_all(
+    bundle: Bundle, golden: Golden, inspector: Inspector, tolerance: Tolerance, prefix: str
+) -> Iterator[Comparison]:
+    """Every stage of every case; of the line graph, whose tensors were not recorded, the map, score and verdict."""
     for case in golden.cases:
         inspection, tensors = replay(inspector, read_case(bundle, case))
         for entry in case.tensors:
-            allowed = tolerance.map if entry.name == MAP else tolerance.tensors
-            yield compare_tensor(case.name, entry, bundle.array(entry.file), tensors.get(entry.name), allowed)
-        yield _compare_score(case, inspection.score, tolerance.score)
-        yield _compare_verdict(case, inspection.is_defect)
+            if entry.name == MAP:
+                found = compare_tensor(case.name, entry, bundle.array(entry.file), tensors[MAP], tolerance.map)
+                yield replace(found, stage=prefix + MAP)
+            elif not prefix:
+                yield compare_tensor(
+                    case.name, entry, bundle.array(entry.file), tensors.get(entry.name), tolerance.tensors
+                )
+        yield replace(_compare_score(case, inspection.score, tolerance.score), stage=prefix + SCORE)
+        yield replace(_compare_verdict(case, inspection.is_defect), stage=prefix + VERDICT)
 
 
 def compare_tensor(
@@ -145,13 +166,9 @@ def compare_tensor(
     actual: npt.NDArray[np.float32] | None,
     allowed: float,
 ) -> Comparison:
-    """The largest difference of the recorded elements, as a share of the tensor's largest recorded value.
-
-    A tensor that this provider does not show, because it runs several networks as one, is passed over: what
-    depends on it is compared further down.
-    """
+    """The largest difference of the recorded elements, as a share of the tensor's largest recorded value."""
     if actual is None:
-        return Comparison(case, entry.name, None, allowed, True, "not seen on this provider")
+        return Comparison(case, entry.name, None, allowed, False, "no network gives it: calibrate the bundle again")
     if actual.shape != entry.shape:
         return Comparison(case, entry.name, None, allowed, False, f"shape {actual.shape}, recorded {entry.shape}")
     difference = np.abs(choose_elements(actual).astype(np.float64) - recorded)

@@ -12,7 +12,14 @@ import numpy as np
 import onnx
 import pytest
 from cmdiad.export.graphs import describe_network
-from cmdiad.export.tensorrt_builder import Batch, EngineSettings, check_settings, engine_from_onnx, network_profiles
+from cmdiad.export.tensorrt_builder import (
+    Batch,
+    EngineSettings,
+    Graph,
+    check_settings,
+    engine_from_onnx,
+    network_profiles,
+)
 from cmdiad.runtime.devices import Gpu, Machine
 from cmdiad.runtime.engine_check import RTX_TARGETS, read_header
 from cmdiad.runtime.engine_flavor import FLAVORS, collecting_logger, import_flavor
@@ -46,7 +53,7 @@ def network(shape=("batch", 5, 64)):
 
 
 def build(model, *targets, flavor=RTX, machine=BARE, **settings):
-    return engine_from_onnx(model, network(), "product", flavor, EngineSettings(targets, **settings), machine)
+    return engine_from_onnx(Graph(network(), model), "product", flavor, EngineSettings(targets, **settings), machine)
 
 
 @pytest.fixture
@@ -65,6 +72,18 @@ def test_an_engine_is_for_its_targets(targets):
     header = read_header(built.plan)
     assert (header.size, header.version, header.targets) == (len(built.plan), built.version, list(targets))
     assert b"product" in built.plan and "INFO: " in built.log
+
+
+def test_weights_in_a_file_of_their_own_are_read(tmp_path):
+    inside = product()
+    model = onnx.load_model_from_string(inside)
+    for weight in model.graph.initializer:
+        weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight), weight.name))
+    onnx.save_model(model, tmp_path / "m", save_as_external_data=True, location="m.data", size_threshold=0)
+    graph = Graph(network(), (tmp_path / "m").read_bytes(), {"m.data": (tmp_path / "m.data").read_bytes()})
+    assert len(graph.model) < len(inside) / 10
+    built = engine_from_onnx(graph, "product", RTX, EngineSettings(("sm86",)), BARE)
+    assert len(built.plan) == len(build(inside, "sm86").plan)
 
 
 def test_turing_takes_fp16_only_and_the_reason_is_given():

@@ -5,10 +5,14 @@ import subprocess
 import sys
 
 import msgspec
+import onnx
 import pytest
+from cmdiad.export.tensorrt_builder import EngineSettings, Graph, engine_from_onnx
 from cmdiad.export.tensorrt_engines import EngineRequest, add_engines, parse_targets
 from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.devices import this_machine
 from cmdiad.runtime.engine_check import RTX_TARGETS, read_header
+from cmdiad.runtime.engine_flavor import FLAVORS
 from cmdiad.runtime.errors import EngineError, UsageError
 from cmdiad.runtime.manifest import TensorRTEngine
 
@@ -62,6 +66,30 @@ def test_engines_of_every_network_are_built_singly_and_together(with_engines, bu
     sizes = {(e.role, len(e.targets)): len(with_engines.read(e.file)) for e in engines}
     for role in ("extractor", "hallucinator"):
         assert sizes[role, len(FP32_TARGETS)] < 1.1 * sizes[role, 1]
+
+
+@pytest.mark.slow
+def test_the_fused_line_graph_is_built_with_the_networks(calibrated_bundle, tmp_path):
+    calibrated = open_bundle(calibrated_bundle)
+    manifest = add_engines(calibrated, tmp_path / "b", EngineRequest("tensorrt-rtx", [FP32_TARGETS]))
+    assert {engine.role for engine in manifest.engines} == {"extractor", "hallucinator", "line"}
+    (line,) = (engine for engine in manifest.engines if engine.role == "line")
+    assert line.graph_digest == manifest.files["line.onnx"]
+    assert line.profiles["pooling"].max == [1, 3136, manifest.grouping.n_groups]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["extractor", "hallucinator"])
+def test_fp16_networks_build_for_every_target_in_one_engine(bundle, role):
+    """Turing too, which takes no fp32."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    network = bundle.manifest.networks[role]
+    fp16 = convert_float_to_float16(onnx.load_model_from_string(bundle.read(network.file)), keep_io_types=True)
+    graph = Graph(network, fp16.SerializeToString())
+    flavor = FLAVORS["tensorrt-rtx"]
+    built = engine_from_onnx(graph, role, flavor, EngineSettings(RTX_TARGETS), this_machine())
+    assert read_header(built.plan).targets == list(RTX_TARGETS)
 
 
 @pytest.mark.slow

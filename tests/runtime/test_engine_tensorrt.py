@@ -22,6 +22,7 @@ from cmdiad.runtime.engine_tensorrt import (
     within,
 )
 from cmdiad.runtime.errors import EngineError, UsageError
+from cmdiad.runtime.line_graph import prefers_line_graph
 from cmdiad.runtime.manifest import Profile
 
 # Not imported here: it binds itself to a flavor when it is.
@@ -178,6 +179,15 @@ def test_without_a_gpu_the_engine_is_refused_before_it_is_read(with_engine):
 def test_an_engine_of_another_gpu_is_refused_with_the_command(with_engine):
     with pytest.raises(EngineError, match=r"for sm89 \(there: sm86\).*--engine tensorrt-rtx --target sm89"):
         open_tensorrt_engine(with_engine, "extractor", "tensorrt-rtx", machine=pretended("sm89"))
+
+
+@pytest.mark.slow
+def test_the_line_graph_runs_unasked_where_its_engine_fits(with_engine, monkeypatch):
+    monkeypatch.setattr("cmdiad.runtime.line_graph.this_machine", lambda: pretended("sm86"))
+    assert prefers_line_graph(with_engine, "tensorrt-rtx-engine")
+    assert not prefers_line_graph(with_engine, "tensorrt-engine")
+    monkeypatch.setattr("cmdiad.runtime.line_graph.this_machine", lambda: pretended("sm89"))
+    assert not prefers_line_graph(with_engine, "tensorrt-rtx-engine")
 
 
 @needs_polygraphy

@@ -12,7 +12,7 @@ from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.bundle_writing import rewrite_bundle
 from cmdiad.runtime.errors import BundleError, EngineError, UsageError
 from cmdiad.runtime.golden import GoldenTensor
-from cmdiad.runtime.selftest import compare_tensor, run_selftest, tolerance_of
+from cmdiad.runtime.selftest import compare_tensor, graphs_to_repeat, run_selftest, tolerance_of
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,15 @@ def test_a_changed_bank_fails_in_map_and_score_alone(bundle, tmp_path):
     assert not any("." in stage for stage in failed_stages(open_bundle(tmp_path / "b")))
 
 
+def test_the_line_graph_is_tested_where_it_runs(bundle):
+    """Its map, score and verdict, with the networks' own record; on the CPU inspections do not run it."""
+    assert graphs_to_repeat(bundle, "cpu", "auto") == ["networks"]
+    assert graphs_to_repeat(bundle, "cuda", "auto") == ["networks", "line"]
+    report = run_selftest(bundle, graph="line")
+    assert report.passed
+    assert [each.stage for each in report.comparisons] == ["line map", "line score", "line verdict"] * 2
+
+
 def test_a_changed_threshold_fails_the_verdict(bundle, tmp_path):
     calibration = bundle.manifest.calibration
     threshold = msgspec.structs.replace(calibration.threshold, value=0.0)
@@ -82,7 +91,7 @@ RECORDED = np.array([0, 1, 2, 3, 4, -4], np.float32)
         (RECORDED.reshape(3, 2), False, None),
         (np.full((2, 3), np.nan, np.float32), False, None),
         (np.full((2, 3), np.inf, np.float32), False, None),
-        (None, True, None),
+        (None, False, None),
     ],
     ids=["same", "near", "far", "shape", "nan", "inf", "unseen"],
 )
