@@ -15,7 +15,7 @@ PRODUCT = "gland"
 DEFECT = "dent"
 MARKER = ".cmdiad-demo"
 SIZES = f"--class {PRODUCT} --train 32 --validation 0 --test-good 12 --per-defect 4"
-TRAINING = "--epochs 30 --batch-size 4"
+TRAINING = "--epochs 15 --batch-size 4"
 
 
 def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: int) -> None:

@@ -21,8 +21,10 @@ from ...runtime.grouping import Grouping
 MLP_RATIO = 4
 POSITION_WIDTH = 128
 MILLIMETRES_PER_METRE = 1000.0
-# A group's reach is about one unit after normalization, a whole part about this many.
+# Turn-invariant centres: a group's reach is about one unit, a whole part about this many.
 PART_REACH = 16.0
+# Thinned groups: points are kept ever more sparsely with their rank by distance.
+THINNING_POWER = 1.5
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ class PointTransformerConfig:
         encoder_dim: width of a group's embedding; unless it equals `dim`, a linear layer follows.
         token_blocks: the two blocks whose outputs are concatenated.
         class_token: whether a learned token is prepended, and dropped again after the blocks.
-        scan_normalized: whether lengths are taken in units of the scan's own group radius and centres from
-            their mean; the published networks take metres as they are.
+        thinned_to: how many points of a group are looked at, dense near the centre and sparse far out; None
+            looks at all of them.
+        turn_invariant: whether the networks see `turn_invariant_coordinates` instead of metres.
     """
 
     grouping: Grouping
@@ -49,7 +52,8 @@ class PointTransformerConfig:
     encoder_dim: int
     token_blocks: tuple[int, int]
     class_token: bool = False
-    scan_normalized: bool = False
+    thinned_to: int | None = None
+    turn_invariant: bool = False
 
     @property
     def token_dim(self) -> int:
@@ -77,14 +81,15 @@ POINT_BERT_FULL = PointTransformerConfig(
     class_token=True,
 )
 POINT_EMBEDDED = PointTransformerConfig(
-    grouping=Grouping(n_groups=512, group_size=64),
+    grouping=Grouping(n_groups=512, group_size=192),
     dim=96,
     depth=4,
     heads=3,
     encoder_widths=(32, 64, 128),
     encoder_dim=96,
     token_blocks=(1, 3),
-    scan_normalized=True,
+    thinned_to=64,
+    turn_invariant=True,
 )
 
 
@@ -210,6 +215,10 @@ class PointTransformer(nn.Module):
         if config.class_token:
             self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
             self.cls_pos = nn.Parameter(torch.zeros(1, 1, dim))
+        self.kept_ranks: Tensor
+        if config.thinned_to is not None:
+            ranks = thinned_ranks(config.grouping.group_size, config.thinned_to)
+            self.register_buffer("kept_ranks", ranks, persistent=False)
         self.blocks = TransformerEncoder(config)
         self.norm = nn.LayerNorm(dim)
 
@@ -217,14 +226,16 @@ class PointTransformer(nn.Module):
         """Tokens of every group.
 
         Args:
-            groups: (B, G, M, 3) float32, metres, relative to their centre.
+            groups: (B, G, M, 3) float32, metres, relative to their centre, nearest first.
             centers: (B, G, 3) float32, metres.
 
         Returns:
             (B, G, 2 * dim) float32: both token blocks' outputs through the final norm, concatenated.
         """
-        if self.config.scan_normalized:
-            groups, centers = normalize_scan(groups, centers)
+        if self.config.thinned_to is not None:
+            groups = groups[:, :, self.kept_ranks]
+        if self.config.turn_invariant:
+            groups, centers = turn_invariant_coordinates(groups, centers)
         x, position = self.encoder(groups), self.pos_embed(centers)
         if self.config.encoder_dim != self.config.dim:
             x = self.reduce_dim(x)
@@ -237,24 +248,61 @@ class PointTransformer(nn.Module):
         return tokens[:, 1:] if self.config.class_token else tokens
 
 
-def normalize_scan(groups: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
-    """Lengths in units of the scan's own group radius (root mean square), centres from their mean.
+def thinned_ranks(group_size: int, kept: int) -> Tensor:
+    """Ranks by distance of the points that stay: (kept,) int64, 0 and `group_size` - 1 among them.
 
-    Makes tokens independent of where the part lies and of the sensor's pixel pitch.
+    Raises:
+        ValueError: the group is too small to be thinned to so many.
+    """
+    ranks = torch.linspace(0, 1, kept, dtype=torch.float64).pow(THINNING_POWER).mul(group_size - 1)
+    # Near the centre the spacing is less than one rank: there every rank is taken.
+    thinned = torch.maximum(ranks.round().long(), torch.arange(kept))
+    if kept > group_size:
+        raise ValueError(f"a group of {group_size} points cannot be thinned to {kept}")
+    return thinned
+
+
+def turn_invariant_coordinates(groups: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+    """Coordinates that stay when a part is moved or turned about the viewing axis, or seen at another pixel pitch.
+
+    A point becomes (distance from its centre across the view, depth, depth beyond the group's fitted plane), a
+    centre (distance from the axis through the mean centre, depth, distance from the mean centre). Lengths are in
+    units of the scan's own group radius, the root mean square distance from the centre.
 
     Args:
         groups: (B, G, M, 3) float32, metres, relative to their centre.
         centers: (B, G, 3) float32, metres.
 
     Returns:
-        Both without unit; centres in units of `PART_REACH` group radii.
+        Both without unit, in the same shapes; centres in units of `PART_REACH` group radii.
     """
     # Millimetres first: squares of metres leave the range of half precision.
     groups = groups * MILLIMETRES_PER_METRE
     centers = (centers - centers.mean(dim=1, keepdim=True)) * MILLIMETRES_PER_METRE
     squared = groups.square().sum(dim=-1, keepdim=True).mean(dim=(1, 2), keepdim=True)
     scale = torch.rsqrt(squared + 1e-6)
-    return groups * scale, centers * (scale.squeeze(1) / PART_REACH)
+    x, y, depth = (groups * scale).unbind(-1)
+    points = torch.stack([_length(x, y), depth, depth - _fitted_plane(x, y, depth)], dim=-1)
+    x, y, depth = (centers * (scale.squeeze(1) / PART_REACH)).unbind(-1)
+    across = _length(x, y)
+    return points, torch.stack([across, depth, _length(across, depth)], dim=-1)
+
+
+def _length(a: Tensor, b: Tensor) -> Tensor:
+    """Of a vector with these components; differentiable at zero."""
+    return torch.sqrt(a * a + b * b + 1e-6)
+
+
+def _fitted_plane(x: Tensor, y: Tensor, depth: Tensor) -> Tensor:
+    """Depths, where the points are, of the plane through the centre that fits a group best: least squares."""
+
+    def mean(product: Tensor) -> Tensor:
+        return product.mean(dim=-1, keepdim=True)
+
+    xx, yy, xy = mean(x * x) + 1e-3, mean(y * y) + 1e-3, mean(x * y)
+    xz, yz = mean(x * depth), mean(y * depth)
+    determinant = (xx * yy - xy * xy).clamp_min(1e-4)
+    return ((xz * yy - yz * xy) * x + (yz * xx - xz * xy) * y) / determinant
 
 
 def fold_batch_norm(model: PointTransformer) -> PointTransformer:

@@ -18,7 +18,11 @@ from cmdiad.training.extractors.point_transformer import (
     PointTransformer,
     PointTransformerConfig,
     fold_batch_norm,
+    thinned_ranks,
+    turn_invariant_coordinates,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 CHECKPOINT_KEYS = Path(__file__).resolve().parents[4] / "shared" / "paper" / "checkpoint_keys.json"
@@ -32,9 +36,9 @@ TINY = PointTransformerConfig(
     token_blocks=(1, 3),
 )
 TINY_BERT = replace(TINY, encoder_dim=24, class_token=True)
-TINY_NORMALIZED = replace(TINY, scan_normalized=True)
+TINY_INVARIANT = replace(TINY, thinned_to=6, turn_invariant=True)
 TINY_CONFIGS = pytest.mark.parametrize(
-    "config", [TINY, TINY_BERT, TINY_NORMALIZED], ids=["point_mae", "point_bert", "scan_normalized"]
+    "config", [TINY, TINY_BERT, TINY_INVARIANT], ids=["point_mae", "point_bert", "turn_invariant"]
 )
 
 
@@ -162,10 +166,37 @@ def test_groups_are_a_set_of_points() -> None:
     torch.testing.assert_close(model(shuffled, centers), model(groups, centers), atol=1e-5, rtol=1e-5)
 
 
-def test_scan_normalization_removes_place_and_unit() -> None:
-    model, (groups, centers) = trained(TINY_NORMALIZED), scan(1, TINY_NORMALIZED)
-    elsewhere = model(groups * 8, (centers + torch.tensor([0.1, -0.2, 0.4])) * 8)
-    torch.testing.assert_close(elsewhere, model(groups, centers), atol=1e-4, rtol=1e-4)
+def test_turn_invariant_tokens_know_neither_place_nor_turn_nor_unit() -> None:
+    model, (groups, centers) = trained(TINY_INVARIANT), scan(1, TINY_INVARIANT)
+    cos, sin = math.cos(0.7), math.sin(0.7)
+    turn = torch.tensor([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    elsewhere = model(8 * groups @ turn, 8 * (centers @ turn + torch.tensor([0.1, -0.2, 0.4])))
+    torch.testing.assert_close(elsewhere, model(groups, centers), atol=1e-3, rtol=1e-3)
+
+
+def test_turn_invariant_coordinates_of_a_slope_lie_in_its_plane() -> None:
+    across = torch.randn(1, 4, 32, 2, generator=torch.Generator().manual_seed(0)) * 1e-3
+    slope = (across @ torch.tensor([0.3, -0.2])).unsqueeze(-1)
+    points, _ = turn_invariant_coordinates(torch.cat([across, slope], dim=-1), torch.randn(1, 4, 3))
+    assert points[..., 2].abs().max() < 0.01
+    assert points[..., 1].abs().max() > 0.1
+    expected = across.norm(dim=-1) / torch.cat([across, slope], dim=-1).square().sum(-1).mean().sqrt()
+    torch.testing.assert_close(points[..., 0], expected, atol=2e-3, rtol=0)
+
+
+@given(st.integers(2, 256).flatmap(lambda size: st.tuples(st.just(size), st.integers(2, size))))
+def test_thinned_ranks_rise_from_the_centre_to_the_rim(sizes: tuple[int, int]) -> None:
+    group_size, kept = sizes
+    ranks = thinned_ranks(group_size, kept)
+    assert len(ranks) == kept
+    assert ranks[0] == 0
+    assert ranks[-1] == group_size - 1
+    assert (ranks.diff() > 0).all()
+
+
+def test_a_group_cannot_be_thinned_to_more_than_it_has() -> None:
+    with pytest.raises(ValueError, match="cannot be thinned"):
+        thinned_ranks(8, 9)
 
 
 def test_metres_enter_the_published_architecture_as_they_are() -> None:
