@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from . import console
-from .options import JsonOption
+from .options import (
+    CheckpointOption,
+    ImageExtractorOption,
+    JsonOption,
+    MainModality,
+    MainOption,
+    PointExtractorOption,
+    ScaleOption,
+    Sensor,
+    SensorOption,
+    sensor_preprocessing,
+)
 
 app = typer.Typer(
     help="Published weights: their sources, where they are looked for, and whether they are right. No network.",
@@ -78,3 +90,31 @@ def path() -> None:
     from ..training.weights import weights_folder
 
     print(weights_folder())
+
+
+@app.command()
+def adopt(
+    checkpoint: Annotated[Path, typer.Argument(help="A published route checkpoint: MTFI_FtoF_PCs.pth, MTFI_FtoI_*.")],
+    out: Annotated[Path, typer.Option(help="New run folder.")] = Path("runs/published"),
+    main: MainOption = MainModality.pc,
+    point_extractor: PointExtractorOption = "point-mae",
+    image_extractor: ImageExtractorOption = "vit_base_patch8_224.dino",
+    point_checkpoint: CheckpointOption = None,
+    image_checkpoint: CheckpointOption = None,
+    sensor: SensorOption = Sensor.structured_light,
+    metres_per_unit: ScaleOption = None,
+) -> None:
+    """Make a run of a published route checkpoint and its extractors, for `cmdiad export` and `cmdiad evaluate`."""
+    from ..training.adoption import Adoption, adopt_checkpoint
+    from ..training.feature_dump import CheckpointChoice
+
+    choice = CheckpointChoice(
+        main=main.value,
+        point_extractor=point_extractor,
+        image_extractor=image_extractor,
+        point_checkpoint=point_checkpoint,
+        image_checkpoint=image_checkpoint,
+        route_checkpoint=checkpoint,
+    )
+    folder = adopt_checkpoint(Adoption(choice, sensor_preprocessing(sensor, metres_per_unit)), out)
+    print(f"run: {folder} (export it: `cmdiad export --run {folder}`)")

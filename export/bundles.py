@@ -79,6 +79,7 @@ def export_bundle(
             "image_extractor_digest": image.digest,
             "point_extractor_weights": weights_origin(point),
             "image_extractor_weights": weights_origin(image),
+            "route_weights": run.adopted or "trained here",
             **{f"version_{name}": version(name) for name in ("cmdiad", "torch", "onnx", "onnxscript")},
             **git_commit(),
         },

@@ -68,9 +68,10 @@ def torch_source(choice: CheckpointChoice, preprocessing: Preprocessing) -> Feat
     route: Route = "single"
     if choice.route_checkpoint is not None:
         route, network = open_route_checkpoint(choice.route_checkpoint)
-        network = one_direction(network, choice.main)
-        _check_width(choice, extractor, network)
-        engines[HALLUCINATOR] = TorchEngine(network, "hallucinated_input" if route == "f2i" else "hallucination")
+        check_width(choice, extractor, network)
+        engines[HALLUCINATOR] = TorchEngine(
+            one_direction(network, choice.main), "hallucinated_input" if route == "f2i" else "hallucination"
+        )
     if route == "f2i":
         second = choice.extractor("rgb" if choice.main == "pc" else "pc")
         engines[SECOND_EXTRACTOR] = TorchEngine(second.network, "tokens")
@@ -87,10 +88,15 @@ def _prepared(file: Path, main: Modality, preprocessing: Preprocessing) -> Prepa
     return PreparedPart(scan, None, scan.valid, scan.kept, scan.frame)
 
 
-def _check_width(choice: CheckpointChoice, extractor: Extractor, network: nn.Module) -> None:
-    """What the route takes must be what the extractor makes; I2F takes the input itself."""
+def check_width(choice: CheckpointChoice, extractor: Extractor, network: nn.Module) -> None:
+    """What a route takes must be what the main modality's extractor makes; I2F takes the input itself.
+
+    Raises:
+        WeightsError: it is not.
+    """
+    weights = one_direction(network, choice.main).state_dict()
     for layer, taken in (("norm.weight", 0), ("conv1.weight", 1)):
-        if layer in (weights := network.state_dict()) and weights[layer].shape[taken] != extractor.dim:
+        if layer in weights and weights[layer].shape[taken] != extractor.dim:
             raise WeightsError(
                 f"{choice.route_checkpoint}: takes features of {weights[layer].shape[taken]}, {extractor.name} makes "
                 f"{extractor.dim}: give the extractor that the route was trained with"

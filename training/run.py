@@ -41,6 +41,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     embedded ones), and by the digest of the weights: export re-opens exactly these.
 
     `main` is the modality that F2I or I2F hallucinates from; F2F is trained in both directions whatever it says.
+    `adopted` names the published checkpoint of a run that was not trained here, whose training figures are zero.
     """
 
     route: Distillation
@@ -64,6 +65,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     final_loss: float
     selection: Selection
     training_statistics: dict[Modality, Statistics] = {}
+    adopted: str | None = None
     versions: dict[str, str]
 
 
