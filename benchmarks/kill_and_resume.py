@@ -1,8 +1,9 @@
 """A training that is killed at random moments and started again ends with the weights of an undisturbed one.
 
 `python benchmarks/kill_and_resume.py [--route f2f] [--kills 10] ...` trains on synthetic parts without disturbance,
-then again from nothing, killed by SIGKILL so many times at moments drawn from the time the first one took, and
-compares the two run folders byte for byte. Exits with 1 if they differ.
+then again from nothing, killed by SIGKILL so many times, and compares the run folders byte for byte. A moment is drawn as
+a line of the progress that the first one printed, and a random while after it: so kills fall into every stage, however
+long this machine takes to start. Exits with 1 if the folders differ.
 """
 
 from __future__ import annotations
@@ -24,40 +25,44 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-c", "from cmdiad.cli.workstation import main; main()", *map(str, arguments)]
 
 
-def train(data: Path, run: Path, options: argparse.Namespace) -> subprocess.Popen[bytes]:
+def train(data: Path, run: Path, options: argparse.Namespace) -> subprocess.Popen[str]:
     """Start, or go on with, a training."""
     settings = ["--route", options.route, "--epochs", options.epochs, "--batch-size", 2, "--threads", 1]
-    return subprocess.Popen(command("train", data, "--out", run, *settings, "-q"), stdout=subprocess.DEVNULL)
+    full = command("train", data, "--out", run, *settings)
+    return subprocess.Popen(full, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def finish(data: Path, run: Path, options: argparse.Namespace) -> float:
-    """Let a training end; the seconds it took."""
-    begin = time.monotonic()
-    if train(data, run, options).wait():
+def finish(data: Path, run: Path, options: argparse.Namespace) -> int:
+    """Let a training end; the lines of progress it printed."""
+    process = train(data, run, options)
+    assert process.stderr is not None
+    n_lines = len(process.stderr.readlines())
+    if process.wait():
         raise SystemExit(f"{run}: the training failed")
-    return time.monotonic() - begin
+    return n_lines
 
 
 def kill_until_done(
-    data: Path, run: Path, most: int, seconds: float, moments: random.Random, options: argparse.Namespace
+    data: Path, run: Path, most: int, n_lines: int, moments: random.Random, options: argparse.Namespace
 ) -> int:
-    """Kill a training up to so many times, each a random part of a third of `seconds` after its start; then let it end.
+    """Kill a training up to so many times, each after a random line of its progress; then let it end.
 
     Returns:
         How often it was killed.
     """
     for kills in range(most):
         process = train(data, run, options)
-        try:
-            process.wait(timeout=moments.uniform(0, seconds / 3))
+        assert process.stderr is not None
+        target, line = moments.randint(1, n_lines), ""
+        for number, line in enumerate(process.stderr, 1):
+            if number == target:
+                time.sleep(moments.uniform(0, 0.3))
+                process.kill()
+                break
+        if process.wait() == 0:
             return kills
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        reached = sorted((run / "checkpoints").glob("epoch_*.safetensors"))
-        print(f"killed: {reached[-1].stem if reached else 'before the first checkpoint'}", flush=True)
-    if not (run / "run.json").exists():
-        finish(data, run, options)
+        print(f"killed after: {line.strip()}", flush=True)
+    finish(data, run, options)
     return most
 
 
@@ -75,20 +80,18 @@ def main() -> None:
         counts = ["--train", 4, "--validation", 1, "--test-good", 1, "--per-defect", 1, "--size", 200]
         subprocess.run(command("synth", data, "--class", "gland", *counts, "-q"), check=True, stdout=subprocess.DEVNULL)
         undisturbed = scratch / "undisturbed" / "run"
-        seconds = finish(data, undisturbed, options)
+        n_lines = finish(data, undisturbed, options)
         kills, ended = 0, []
         while kills < options.kills:
             # A run that ends before it was killed often enough is followed by another one.
             run = scratch / f"killed_{len(ended)}" / "run"
-            kills += kill_until_done(data, run, options.kills - kills, seconds, moments, options)
+            kills += kill_until_done(data, run, options.kills - kills, n_lines, moments, options)
             ended.append(run)
         names = (f"{options.route}.safetensors", *FILES)
         same = {
             name: all((undisturbed / name).read_bytes() == (run / name).read_bytes() for run in ended) for name in names
         }
-    print(
-        json.dumps({"route": options.route, "undisturbed_s": seconds, "kills": kills, "runs": len(ended), "same": same})
-    )
+    print(json.dumps({"route": options.route, "kills": kills, "runs": len(ended), "same": same}))
     sys.exit(0 if all(same.values()) else 1)
 
 

@@ -1,6 +1,7 @@
 """F2I has the paper's size, names and arithmetic."""
 
 import numpy as np
+import pytest
 import torch
 from cmdiad.training.f2i import FeatureToInput
 from torch.nn import functional
@@ -43,13 +44,15 @@ def transcription(weights, features):
     return conv(conv(conv(x, "conv2").relu(), "conv3").relu(), "conv4")
 
 
-def test_equals_the_specification():
+@pytest.mark.parametrize("dim", [96, pytest.param(768, marks=pytest.mark.slow)])
+def test_equals_the_specification(dim):
     torch.manual_seed(0)
-    network = FeatureToInput(96)
-    features = torch.randn(2, 3136, 96)
-    actual = network(features).detach().double()
-    expected = transcription(network.state_dict(), features)
-    assert actual.shape == (2, 3, 224, 224)
+    network = FeatureToInput(dim)
+    features = torch.randn(1, 3136, dim)
+    with torch.no_grad():
+        actual = network(features).double()
+        expected = transcription(network.state_dict(), features)
+    assert actual.shape == (1, 3, 224, 224)
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
 
 

@@ -33,9 +33,10 @@ def transcription(weights, x):
     return (functional.conv2d(x, weight) + bias[:, None, None]).flatten(2).transpose(1, 2)
 
 
-def test_equals_the_specification():
+@pytest.mark.parametrize(("width", "dim"), [(16, 96), pytest.param(128, 768, marks=pytest.mark.slow)])
+def test_equals_the_specification(width, dim):
     torch.manual_seed(0)
-    network = InputToFeature(16, 96).eval()
+    network = InputToFeature(width, dim).eval()
     with torch.no_grad():
         for name, value in network.named_buffers():
             if name.endswith(("mean", "var")):
@@ -43,7 +44,7 @@ def test_equals_the_specification():
         seen = torch.randn(1, 3, 224, 224)
         actual = network(seen).double()
         expected = transcription(network.state_dict(), seen)
-    assert actual.shape == (1, 3136, 96)
+    assert actual.shape == (1, 3136, dim)
     torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
