@@ -9,6 +9,7 @@ long this machine takes to start. Exits with 1 if the folders differ.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import random
 import subprocess
@@ -53,15 +54,16 @@ def kill_until_done(
     for kills in range(most):
         process = train(data, run, options)
         assert process.stderr is not None
-        target, line = moments.randint(1, n_lines), ""
-        for number, line in enumerate(process.stderr, 1):
-            if number == target:
-                time.sleep(moments.uniform(0, 0.3))
-                process.kill()
-                break
-        if process.wait() == 0:
-            return kills
-        print(f"killed after: {line.strip()}", flush=True)
+        target = moments.randint(1, n_lines)
+        lines = list(itertools.islice(process.stderr, target))
+        killed = len(lines) == target
+        if killed:
+            time.sleep(moments.uniform(0, 0.3))
+            process.kill()
+            print(f"killed after: {lines[-1].strip()}", flush=True)
+        process.wait()
+        if (run / "run.json").exists():
+            return kills + killed
     finish(data, run, options)
     return most
 
