@@ -1,9 +1,9 @@
 """A training that is killed at random moments and started again ends with the weights of an undisturbed one.
 
 `python benchmarks/kill_and_resume.py [--route f2f] [--kills 10] ...` trains on synthetic parts without disturbance,
-then again from nothing, killed by SIGKILL so many times, and compares the run folders byte for byte. A moment is drawn as
-a line of the progress that the first one printed, and a random while after it: so kills fall into every stage, however
-long this machine takes to start. Exits with 1 if the folders differ.
+then again from nothing, killed by SIGKILL so many times, and compares the run folders byte for byte. A moment is
+drawn as a line of the progress that the first one printed, and a random while after it: so kills fall into every
+stage, however long this machine takes to start. Exits with 1 if the folders differ.
 """
 
 from __future__ import annotations
