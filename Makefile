@@ -38,4 +38,4 @@ format: $(READY)  ## Format the code
 	@$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) build dist *.egg-info demo runs bundle inspections .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info demo runs bundle inspections bench .pytest_cache .mypy_cache .ruff_cache .hypothesis

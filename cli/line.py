@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
+from .bench import bench
 from .doctor import line_doctor
 from .options import GraphName
 from .selftest import selftest
@@ -93,6 +94,7 @@ def infer(
 
 app.command()(selftest)
 app.command(name="doctor")(line_doctor)
+app.command()(bench)
 
 
 class _Report:

@@ -99,6 +99,7 @@ def test_every_line_command_explains_itself(line_python, tmp_path):
     command = line_python.parent / "cmdiad-rt"
     assert "infer" in run(command, "--help", cwd=tmp_path)
     assert "--fail-on-defect" in run(command, "infer", "--help", cwd=tmp_path)
+    assert "--takt" in run(command, "bench", "--help", cwd=tmp_path)
 
 
 @pytest.mark.parametrize("command", ["line", "workstation"])
