@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 from cmdiad.runtime.dataset import Sample
-from cmdiad.runtime.grouping import Grouping
 from cmdiad.training.extractors.opening import open_extractor
 from cmdiad.training.paired_features import Wanted
 from cmdiad.training.routes import new_network
@@ -47,8 +46,7 @@ def judge_of(folder, write_pairs, pairs, route="f2f", main="pc"):
     blank = Wanted(Sample(folder, None, None, "good"))
     parts = ValidationParts([blank] * len(pairs), 3, 2, pseudo=True)
     extractors = [open_extractor("embedded", modality) for modality in ("pc", "rgb")]
-    point = dataclasses.replace(extractors[0], grouping=Grouping(n_groups=512, group_size=64))
-    return Judge([(parts, write_pairs(folder, pairs))], route, main, point, extractors[1], CPU)
+    return Judge([(parts, write_pairs(folder, pairs))], route, main, *extractors, CPU)
 
 
 def defective(pair):
