@@ -52,15 +52,23 @@ def main() -> None:
         manifest, networks = full_size_bundle(Path(scratch) / "bundle")
         extractor = FeatureExtractor(open_bundle(Path(scratch) / "bundle"))
     decision = drawn_banks(manifest, extractor, options.data, options.rows)
-    files = encode_model(line_graph(manifest, networks, decision), LINE)
-    if options.out is not None:
-        options.out.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (options.out / name).write_bytes(content)
-    line = LineGraph(manifest, OnnxEngine(files[LINE], external={k: v for k, v in files.items() if k != LINE}))
+    with tempfile.TemporaryDirectory() as scratch:
+        out = options.out or Path(scratch)
+        size = write_line_graph(out, manifest, networks, decision)
+        line = LineGraph(manifest, OnnxEngine(out / LINE))
     test = sorted(options.data.glob("test/*/xyz/*.tiff"))
     chosen = [test[i] for i in np.linspace(0, len(test) - 1, options.scans).astype(int)]
-    print(json.dumps(compare(line, extractor, decision, [prepared(scan, manifest) for scan in chosen], files)))
+    parts = [prepared(scan, manifest) for scan in chosen]
+    print(json.dumps({**compare(line, extractor, decision, parts), "line_mb": round(size / 1e6, 1)}))
+
+
+def write_line_graph(out: Path, manifest: Manifest, networks: dict[str, bytes], decision: Decision) -> int:
+    """Write line.onnx into a folder; its size in bytes."""
+    files = encode_model(line_graph(manifest, networks, decision), LINE)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (out / name).write_bytes(content)
+    return sum(map(len, files.values()))
 
 
 def full_size_bundle(path: Path) -> tuple[Manifest, dict[str, bytes]]:
@@ -90,7 +98,7 @@ def drawn_banks(manifest: Manifest, extractor: FeatureExtractor, data: Path, row
     parts: list[PartFeatures] = []
     for scan in sorted(data.glob("train/good/xyz/*.tiff")):
         parts += [extractor.extract(part, StageTimes()) for part in turned(scan, manifest)]
-        if sum(len(part.main) for part in parts) > 2 * rows:
+        if sum(len(part.main) for part in parts) > rows:
             break
     banks = []
     for features in ([part.main for part in parts], [part.second for part in parts]):
@@ -120,7 +128,6 @@ def compare(
     extractor: FeatureExtractor,
     decision: Decision,
     parts: list[PreparedPart],
-    files: dict[str, bytes],
 ) -> dict[str, object]:
     """The largest differences over all parts, relative to the largest value of each scan."""
     same = total = 0
@@ -154,7 +161,6 @@ def compare(
         "same_nearest_row": round(same / total, 6),
         **{f"{name}_difference": float(f"{value:.2g}") for name, value in worst.items()},
         **{f"{name}_ms": round(1e3 * value / len(parts)) for name, value in seconds.items()},
-        "line_mb": round(sum(map(len, files.values())) / 1e6, 1),
     }
 
 

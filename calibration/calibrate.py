@@ -19,7 +19,7 @@ from ..runtime.dataset import data_digest
 from ..runtime.decision import FUSION, MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.engine import OnnxEngine
 from ..runtime.errors import UsageError, naming_scan
-from ..runtime.features import FeatureExtractor, PartFeatures, prepare_part
+from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures, prepare_part
 from ..runtime.fusion import encode_fusion
 from ..runtime.golden import add_golden
 from ..runtime.inspector import read_part
@@ -191,7 +191,7 @@ def extract_features(
 
 def calibrate(
     manifest: Manifest,
-    extractor: FeatureExtractor,
+    extractor: FeaturePath,
     features: Sequence[PartFeatures],
     digest: str,
     settings: CalibrationSettings,
@@ -293,7 +293,7 @@ def combine(
 
 
 def patchless_features(
-    manifest: Manifest, extractor: FeatureExtractor, example: PartFeatures
+    manifest: Manifest, extractor: FeaturePath, example: PartFeatures
 ) -> tuple[Array | None, Array | None]:
     """The one feature of all patches without points, (1, D) and (1, E); None where background is not scored."""
     if manifest.main != "pc":

@@ -60,6 +60,34 @@ class GraphName(str, Enum):
     line = "line"
 
 
+class PrecisionName(str, Enum):
+    """The type that networks compute in."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    bf16 = "bf16"
+    int8 = "int8"
+
+
+class CalibratorName(str, Enum):
+    """How the ranges of int8 are chosen."""
+
+    minmax = "minmax"
+    percentile = "percentile"
+    mse = "mse"
+
+
+PrecisionOption = Annotated[
+    PrecisionName, typer.Option(help="fp16 in place of fp32; bf16 and int8 for engines, beside fp32.")
+]
+GateScansOption = Annotated[
+    list[str] | None,
+    typer.Option("--scans", help="Real scans for the parity gate; repeatable.  [default: of the run's own data]"),
+]
+CalibratorOption = Annotated[CalibratorName, typer.Option(help="How the ranges of int8 are chosen.")]
+AcceptOption = Annotated[
+    str, typer.Option(metavar="REASON", help="Write what the parity gate refuses; the reason is recorded.")
+]
 RunOption = Annotated[Path, typer.Option("--run", help="Run folder of `cmdiad train`.")]
 RouteOption = Annotated[RouteName, typer.Option(help="f2f, f2i or i2f, or a baseline: single bank, dual RGB + PC.")]
 MainOption = Annotated[MainModality, typer.Option(help="Main modality: what the line measures.")]

@@ -23,10 +23,17 @@ from .engines import (
 )
 from .evaluate import evaluate
 from .features import features
+from .inspect import inspect
 from .options import (
+    AcceptOption,
+    CalibratorName,
+    CalibratorOption,
     ClassOption,
+    GateScansOption,
     MainModality,
     MainOption,
+    PrecisionName,
+    PrecisionOption,
     QuietOption,
     RouteName,
     RouteOption,
@@ -140,6 +147,10 @@ def export(
         typer.Option(help="Bundle folder, or a file ending in .cmdiad.  [default: bundle; with --bundle: in place]"),
     ] = None,
     product: Annotated[str | None, typer.Option(help="What the bundle inspects.  [default: the class]")] = None,
+    precision: PrecisionOption = PrecisionName.fp32,
+    scans: GateScansOption = None,
+    calibrator: CalibratorOption = CalibratorName.percentile,
+    accept: AcceptOption = "",
     bundle: BundleOption = None,
     engine: EngineOption = None,
     targets: TargetOption = None,
@@ -152,25 +163,36 @@ def export(
 ) -> None:
     """Export a trained route's networks to ONNX, checked against torch, as a bundle to calibrate; build engines.
 
+    With --bundle an exported bundle is brought to another precision, or given engines.
+
     Exit codes: 0 done, 2 wrong usage, 4 bad bundle, 5 an engine cannot be built, 6 a graph does not compute the same.
     """
     from ..runtime.errors import UsageError
 
-    if engine is None and (bundle is not None or targets):
-        raise UsageError("--bundle and --target are for building engines: give --engine tensorrt-rtx or tensorrt")
+    if engine is None and ((bundle is not None and precision is PrecisionName.fp32) or targets):
+        raise UsageError("--bundle needs --precision or --engine, --target needs --engine: say what to make")
     target = out or bundle or Path("bundle")
     with console.progress_display(quiet) as progress:
 
         def report(stage: str) -> None:
             progress(f"export {stage}", 0, 1, "")
 
-        if bundle is None:
-            from ..export.bundles import export_bundle
+        source = bundle
+        if bundle is None or precision is not PrecisionName.fp32:
+            from ..export.bundles import export_bundle, reduce_bundle
+            from ..export.reduced import ExportSettings
+            from ..runtime.scan import find_scans
 
-            export_bundle(run, route.value, main.value, target, product, report)
+            given = find_scans(scans) if scans else ()
+            settings = ExportSettings(precision.value, given, calibrator=calibrator.value, accept=accept)
+            if bundle is None:
+                export_bundle(run, route.value, main.value, target, product, report, settings)
+            else:
+                reduce_bundle(bundle, target, run, settings, report)
+            source = target
         if engine is not None:
             build_engines(
-                bundle or target,
+                source or target,
                 target,
                 engine,
                 targets,
@@ -187,6 +209,7 @@ def export(
 
 app.command()(calibrate)
 app.command()(evaluate)
+app.command()(inspect)
 app.command(name="doctor")(workstation_doctor)
 app.command()(features)
 app.add_typer(weights.app, name="weights")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,17 +12,20 @@ import torch
 from torch import nn
 
 from ..runtime import features
+from ..runtime.bundle import open_bundle
 from ..runtime.bundle_writing import refuse_to_overwrite, write_bundle
+from ..runtime.decision import Decision
 from ..runtime.errors import UsageError
-from ..runtime.manifest import Manifest, Modality, Network, Route
+from ..runtime.manifest import Manifest, Modality, Route
 from ..runtime.pooling import N_PATCHES, SIZE
 from ..training.extractors.opening import RANDOM, Extractor, reopen_extractor, weights_digest
 from ..training.routes import load_network, one_direction
 from ..training.run import Distillation, Run, read_run, weights_file
+from .decisions import Judged, judged_of_data
 from .graphs import GraphSpec, describe_network, onnx_from_module
-from .parity import check_network
+from .parity import Dataset, check_against_torch, gate_scans, read_parts
+from .reduced import DEFAULTS, PRECISION, ExportSettings, add_precision, reduce_networks
 
-PRECISION = "fp32"
 _GRAPHS: dict[tuple[str, tuple[str, ...]], bytes] = {}
 
 
@@ -32,6 +36,7 @@ def export_bundle(
     out: Path,
     product: str | None = None,
     progress: Callable[[str], None] = lambda stage: None,
+    settings: ExportSettings = DEFAULTS,
 ) -> Manifest:
     """Export the networks of a route to ONNX, check each against torch, and write the bundle.
 
@@ -42,27 +47,25 @@ def export_bundle(
         out: the bundle's folder or .cmdiad file.
         product: the bundle's name for what it inspects; None: the run's class, if it has but one.
         progress: called with the name of each network before it is exported.
+        settings: precision, and the scans of the parity gate.
 
     Returns:
         The manifest as written.
 
     Raises:
-        UsageError: there is no such run, or `out` is something else.
+        UsageError: there is no such run, `out` is something else, or there are no scans for the gate.
         WeightsError: an extractor's weights are missing, or not those of the training.
-        ParityError: a graph does not compute what its torch network does.
+        ParityError: a graph does not compute what its torch network does, or a precision costs too much.
     """
     refuse_to_overwrite(out)
     folder, run = read_run(run_path)
     point = reopen_extractor(run.point_extractor, "pc", run.point_checkpoint, run.point_digest)
     image = reopen_extractor(run.image_extractor, "rgb", run.image_checkpoint, run.image_digest)
-    networks: dict[str, Network] = {}
-    contents: dict[str, bytes] = {}
-    for role, (module, spec, architecture) in route_networks(folder, run, route, main, point, image).items():
+    modules = route_networks(folder, run, route, main, point, image)
+    models: dict[str, bytes] = {}
+    for role, (module, spec, _) in modules.items():
         progress(role)
-        model = exported(role, module, spec)
-        file = f"{role}.onnx"
-        contents[file] = model
-        networks[role] = describe_network(model, file, architecture)
+        models[role] = exported(module, spec)
     manifest = Manifest(
         product=product or (run.classes[0] if len(run.classes) == 1 else "any"),
         route=route,
@@ -70,7 +73,7 @@ def export_bundle(
         precision=PRECISION,
         preprocessing=run.preprocessing,
         grouping=run.grouping,
-        networks=networks,
+        networks={role: describe_network(models[role], f"{role}.onnx", modules[role][2]) for role in models},
         training_statistics=run.training_statistics,
         provenance={
             "training_data_digest": run.data_digest,
@@ -84,20 +87,71 @@ def export_bundle(
             **git_commit(),
         },
     )
-    return write_bundle(out, manifest, contents)
+    progress("parity")
+    data = gate_data(run, settings)
+    parts = read_parts(manifest, gate_scans(data, manifest, settings.scans))
+    report = check_against_torch(manifest, modules, models, parts)
+    files = {manifest.networks[role].file: model for role, model in models.items()}
+    if settings.precision != PRECISION:
+        judged = judged_scans(data, manifest, settings)
+        manifest, reduced, found = reduce_networks(manifest, models, parts, judged, settings, progress)
+        files, report = {**files, **reduced}, report.and_also(found)
+    report = report.require(settings.accept)
+    return write_bundle(out, manifest, {**files, **report.files()})
 
 
-def exported(role: str, module: nn.Module, spec: GraphSpec) -> bytes:
-    """The graph of a network, checked; routes exported one after the other share their extractors' graphs.
+def reduce_bundle(
+    path: Path,
+    out: Path,
+    run_path: Path,
+    settings: ExportSettings,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Manifest:
+    """Bring an exported bundle to another precision; a calibrated one is judged with its own banks and threshold.
+
+    Args:
+        path: the bundle, with float32 networks.
+        out: where to; may be `path`.
+        run_path: the run whose data the gate's scans are of, where `settings` gives none.
+        settings: precision and scans.
+        progress: called with the name of each stage.
 
     Raises:
-        ParityError: the graph does not compute what the network does.
+        UsageError: its networks are not float32, or there are no scans for the gate.
+        BundleError: it cannot be read.
+        ParityError: the precision costs too much; nothing was written.
     """
+    bundle = open_bundle(path)
+    manifest = bundle.manifest
+    data = None if settings.scans else gate_data(read_run(run_path)[1], settings)
+    parts = read_parts(manifest, gate_scans(data, manifest, settings.scans))
+    judged = judged_scans(data, manifest, settings)
+    if manifest.calibration is not None:
+        threshold = manifest.calibration.threshold.value
+        judged = replace(judged, decision=Decision.load(bundle), threshold=threshold)
+    return add_precision(bundle, out, parts, judged, settings, progress)
+
+
+def gate_data(run: Run, settings: ExportSettings) -> Dataset | None:
+    """The dataset that the gate's scans are of: the one asked for, else the run's own, where it still is."""
+    if settings.data is not None:
+        return Dataset(settings.data)
+    return Dataset(Path(run.data), run.classes) if run.data and Path(run.data).is_dir() else None
+
+
+def judged_scans(data: Dataset | None, manifest: Manifest, settings: ExportSettings) -> Judged:
+    """Whose verdicts a precision must not change: of a dataset, or of the scans given."""
+    if settings.scans or data is None:
+        half = len(settings.scans) // 2
+        return Judged(settings.scans[:half], settings.scans[half:])
+    return judged_of_data(data.root, data.classes, manifest)
+
+
+def exported(module: nn.Module, spec: GraphSpec) -> bytes:
+    """The graph of a network; routes exported one after the other share their extractors' graphs."""
     key = weights_digest(module), tuple(spec.inputs)
     if key not in _GRAPHS:
-        model = onnx_from_module(module, spec)
-        check_network(role, module, spec, model)
-        _GRAPHS[key] = model
+        _GRAPHS[key] = onnx_from_module(module, spec)
     return _GRAPHS[key]
 
 

@@ -14,6 +14,7 @@ from ..runtime.bundle import open_bundle
 from ..runtime.manifest import Modality, Route
 from ..training.run import read_run
 from .bundles import export_bundle
+from .reduced import ExportSettings
 
 Progress = Callable[[str, int, int, str], None]
 
@@ -48,7 +49,7 @@ def evaluate_runs(
         for number, (route, main) in enumerate(routes):
             progress("export", number, len(routes), route)
             path = Path(scratch) / f"{route}_{main}"
-            export_bundle(choose_run(runs, route, main), route, main, path)
+            export_bundle(choose_run(runs, route, main), route, main, path, settings=ExportSettings(data=data))
             candidates.append(Candidate(method_name(route, main), open_bundle(path), settings))
         progress("export", len(routes), len(routes), "")
         return evaluate_dataset(data, class_names, candidates, provider, progress)

@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 import torch
@@ -43,19 +44,15 @@ def onnx_from_module(network: nn.Module, spec: GraphSpec) -> bytes:
     Raises:
         ParityError: the exporter produced an invalid graph.
     """
-    dims = {
-        name: torch.export.Dim(name, min=1, max=1 << 20) for axes in spec.dynamic.values() for name in axes.values()
-    }
-    shapes = tuple({axis: dims[name] for axis, name in spec.dynamic[item].items()} for item in spec.inputs)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            (fold_batch_norm(network) if isinstance(network, PointTransformer) else network).eval(),
+            _folded(network),
             tuple(spec.inputs.values()),
             input_names=list(spec.inputs),
             output_names=[spec.output],
-            dynamic_shapes=shapes,
+            dynamic_shapes=_dynamic_shapes(spec),
             opset_version=OPSET,
             dynamo=True,
             optimize=True,  # by onnxscript: constants folded, shared parts found, what is not used removed
@@ -69,6 +66,24 @@ def onnx_from_module(network: nn.Module, spec: GraphSpec) -> bytes:
         raise ParityError(f"the exported graph with output {spec.output!r} is not valid: {cause}") from cause
     encoded: bytes = model.SerializeToString(deterministic=True)
     return encoded
+
+
+def exported_program(network: nn.Module, spec: GraphSpec) -> torch.export.ExportedProgram:
+    """The program that the exporter translates; its nodes have the names of the graph's tensors."""
+    with torch.inference_mode():
+        return torch.export.export(_folded(network), tuple(spec.inputs.values()), dynamic_shapes=_dynamic_shapes(spec))
+
+
+def _folded(network: nn.Module) -> nn.Module:
+    """The network in eval mode, without batch normalization where that can be folded."""
+    return fold_batch_norm(network) if isinstance(network, PointTransformer) else network.eval()
+
+
+def _dynamic_shapes(spec: GraphSpec) -> tuple[dict[int, Any], ...]:
+    dims = {
+        name: torch.export.Dim(name, min=1, max=1 << 20) for axes in spec.dynamic.values() for name in axes.values()
+    }
+    return tuple({axis: dims[name] for axis, name in spec.dynamic[item].items()} for item in spec.inputs)
 
 
 def describe_network(model: bytes, file: str, architecture: str) -> manifest_format.Network:

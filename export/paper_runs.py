@@ -27,6 +27,7 @@ from ..training.routes import load_network
 from ..training.run import CONFIG, Distillation, Run, read_run, weights_file, write_run
 from ..training.train import TrainingSettings, train_route
 from .bundles import export_bundle
+from .reduced import ExportSettings
 
 Progress = Callable[[str, int, int, str], None]
 
@@ -127,7 +128,7 @@ class Grid:
         key = run, experiment.route, experiment.main
         if key not in self._bundles:
             path = self._scratch / f"bundle_{len(self._bundles)}"
-            export_bundle(run, experiment.route, experiment.main, path)
+            export_bundle(run, experiment.route, experiment.main, path, settings=ExportSettings(data=self._data))
             self._bundles[key] = open_bundle(path)
         calibration = CalibrationSettings(
             false_reject_rate=self._settings.false_reject_rate,

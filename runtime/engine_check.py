@@ -147,7 +147,7 @@ def rebuild_command(bundle: Bundle, flavor: str, target: str) -> str:
 def engine_graphs(manifest: Manifest) -> dict[str, Network]:
     """The graphs that engines are built from, by role; the fused line graph is one of them."""
     line = {} if manifest.line_graph is None else {LINE_ROLE: manifest.line_graph}
-    return {**manifest.networks, **line}
+    return {**manifest.built_networks(), **line}
 
 
 def graph_of(bundle: Bundle, role: str) -> Network:

@@ -33,13 +33,15 @@ class Tensor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True):
-    """One ONNX graph of the bundle."""
+    """One ONNX graph of the bundle; `kept_fp32` counts the operators that a lower precision left in float32."""
 
     file: str
     architecture: str
     parameters: int
     inputs: list[Tensor]
     outputs: list[Tensor]
+    precision: str = "fp32"
+    kept_fp32: dict[str, int] = {}
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,7 +135,11 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """The bundle's own description; `digest` covers every other byte of the file."""
+    """The bundle's own description; `digest` covers every other byte of the file.
+
+    `engine_networks` are the graphs that engines are built from where these are not the `networks` themselves: in
+    bf16, and in int8 with explicit quantization, which ONNX Runtime's CPU provider does not run, or runs slower.
+    """
 
     digest: str = _ZERO_DIGEST
     format_version: int = FORMAT_VERSION
@@ -144,6 +150,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     preprocessing: Preprocessing
     grouping: Grouping
     networks: dict[str, Network]
+    engine_networks: dict[str, Network] = {}
     training_statistics: dict[Modality, Statistics] = {}
     banks: dict[str, Bank] = {}
     engines: list[TensorRTEngine] = []
@@ -152,6 +159,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     provenance: dict[str, str] = {}
     files: dict[str, str] = {}
+
+    def built_networks(self) -> dict[str, Network]:
+        """The graphs that engines are built from, by role."""
+        return {**self.networks, **self.engine_networks}
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -40,6 +40,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     The extractors are recorded by name, by where their weights came from (a file, `random:SEED`, or None for the
     embedded ones), and by the digest of the weights: export re-opens exactly these.
 
+    `data` is where the dataset's root was, for the scans of export's parity gate.
     `main` is the modality that F2I or I2F hallucinates from; F2F is trained in both directions whatever it says.
     `adopted` names the published checkpoint of a run that was not trained here, whose training figures are zero.
     """
@@ -54,6 +55,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     image_digest: str
     grouping: Grouping
     preprocessing: Preprocessing
+    data: str = ""
     classes: list[str]
     n_scans: int
     data_digest: str

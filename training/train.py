@@ -129,7 +129,7 @@ def train_route(
     features = cached([Wanted(sample) for sample in samples], "features")
     judges, criterion = _judges(classes, settings, point, image, cached, device)
     log = _fit(features, settings, judges, folder, device, progress)
-    found = _Found(point, image, [each.resolve().name for each in classes], len(samples), digest)
+    found = _Found(data, point, image, [each.resolve().name for each in classes], len(samples), digest)
     _finish(folder, settings, found, log, criterion, features)
     return folder
 
@@ -138,6 +138,7 @@ def train_route(
 class _Found:
     """What a training worked on, for its record."""
 
+    data: Path
     point: Extractor
     image: Extractor
     classes: list[str]
@@ -171,6 +172,7 @@ def _finish(
         image_digest=found.image.digest,
         grouping=found.point.grouping,
         preprocessing=settings.preprocessing,
+        data=str(found.data.resolve()),
         classes=found.classes,
         n_scans=found.n_scans,
         data_digest=found.data_digest,

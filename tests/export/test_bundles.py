@@ -6,10 +6,9 @@ import pytest
 import torch
 from cmdiad.export.bundles import export_bundle, hallucinator_spec
 from cmdiad.export.graphs import OPSET, describe_network, onnx_from_module
-from cmdiad.export.parity import check_network
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.engine import OnnxEngine
-from cmdiad.runtime.errors import ParityError, UsageError
+from cmdiad.runtime.errors import UsageError
 from cmdiad.training.f2f import FeatureToFeature, Hallucinator
 
 EXPECTED_NETWORKS = {
@@ -58,18 +57,6 @@ def test_batch_and_patches_are_free():
         features = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         expected = network(torch.from_numpy(features)).detach().numpy()
         np.testing.assert_allclose(engine.run({"features": features})["hallucination"], expected, atol=1e-5)
-
-
-def test_a_perturbed_weight_is_caught():
-    torch.manual_seed(0)
-    network = Hallucinator(FeatureToFeature(24, 16), "pc").eval()
-    spec = hallucinator_spec("f2f", network)
-    model = onnx_from_module(network, spec)
-    assert check_network("hallucinator", network, spec, model) < 1e-5
-    with torch.no_grad():
-        network.mlp.mlp_module[0].fc2.weight[3, 5] += 0.1
-    with pytest.raises(ParityError, match=r"hallucinator.*differs from torch"):
-        check_network("hallucinator", network, spec, model)
 
 
 def test_a_graph_describes_itself():

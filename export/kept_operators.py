@@ -1,0 +1,83 @@
+"""Which operators must stay in float32, found by measurement on real scans and not by their names.
+
+First those whose values come near half precision's range. Then, one operator type after the other, those whose
+float32 lowers the error of the whole network by more than `WORTH`; each network's list is in its manifest entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from ..calibration.graph_bisection import run_with_tensors
+from ..runtime.engine import OnnxEngine
+from .precision import Half, halved_nodes, simulate
+
+# A type of operators stays in float32 where that lowers the error by more than this share.
+WORTH = 0.1
+# Values above this share of the largest that half precision holds are too near to it.
+RANGE_SHARE = 0.125
+_LARGEST: dict[Half, float] = {"fp16": 65504.0, "bf16": 3.3e38}
+_CANDIDATES = (
+    "LayerNormalization", "Softmax", "Gelu", "ReduceMax", "ReduceMean", "ReduceSum", "Pow", "Sqrt", "Reciprocal",
+    "Resize",
+)  # fmt: skip
+
+Inputs = Mapping[str, npt.NDArray[Any]]
+
+
+def measure_kept(model: bytes, precision: Half, samples: Sequence[Inputs]) -> list[str]:
+    """The names of the nodes that stay in float32.
+
+    Args:
+        model: a float32 graph.
+        precision: fp16 or bf16.
+        samples: its inputs on real scans.
+    """
+    kept = set(out_of_range(model, precision, samples))
+    exact = [OnnxEngine(model).run(sample) for sample in samples]
+    error = simulated_error(model, precision, kept, samples, exact)
+    for kind in _CANDIDATES:
+        nodes = halved_nodes(onnx.load_model_from_string(model), precision, kept)
+        tried = kept | {node.name for node in nodes if node.op_type == kind}
+        if tried == kept:
+            continue
+        lowered = simulated_error(model, precision, tried, samples, exact)
+        if lowered < (1 - WORTH) * error:
+            kept, error = tried, lowered
+    return sorted(kept)
+
+
+def out_of_range(model: bytes, precision: Half, samples: Sequence[Inputs]) -> list[str]:
+    """The nodes with an input or output that comes near the largest value of half precision."""
+    proto = onnx.load_model_from_string(model)
+    limit = RANGE_SHARE * _LARGEST[precision]
+    large: set[str] = set()
+    for sample in samples:
+        for name, tensor in run_with_tensors(model, sample):
+            if not np.abs(tensor).max(initial=0) <= limit:
+                large.add(name)
+    return [node.name for node in proto.graph.node if large.intersection((*node.input, *node.output))]
+
+
+def simulated_error(
+    model: bytes,
+    precision: Half,
+    kept: set[str],
+    samples: Sequence[Inputs],
+    exact: Sequence[Mapping[str, npt.NDArray[Any]]],
+) -> float:
+    """The relative error (L2) of the outputs, mean over samples; infinite where a value is not finite."""
+    engine = OnnxEngine(simulate(model, precision, kept))
+    errors = []
+    for sample, expected in zip(samples, exact, strict=True):
+        found = engine.run(sample)
+        difference = np.concatenate([(found[name] - expected[name]).ravel() for name in expected])
+        reference = np.concatenate([expected[name].ravel() for name in expected])
+        errors.append(float(np.linalg.norm(difference) / max(float(np.linalg.norm(reference)), 1e-30)))
+    mean = float(np.mean(errors))
+    return mean if np.isfinite(mean) else float("inf")

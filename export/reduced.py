@@ -1,0 +1,168 @@
+"""Reduced precisions of a bundle's networks, each let through by the parity gate or not written at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from ..calibration.parity import TOLERANCES, ParityReport, read_report
+from ..calibration.ranges import Calibrator, activation_ranges
+from ..runtime.bundle import Bundle
+from ..runtime.bundle_writing import refuse_to_overwrite, rewrite_bundle
+from ..runtime.engine import OnnxEngine
+from ..runtime.errors import UsageError
+from ..runtime.features import PreparedPart
+from ..runtime.manifest import Manifest, Network
+from .decisions import Judged, check_verdicts
+from .graphs import describe_network
+from .int8 import choose_layers, int8_from_onnx, quantizable
+from .kept_operators import Inputs, measure_kept
+from .parity import check_reduced, observe
+from .precision import convert, kept_by_type, simulate
+
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+PRECISION: Precision = "fp32"
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What a user chooses.
+
+    Attributes:
+        precision: of the networks.
+        scans: of the parity gate; none: some of a dataset.
+        data: that dataset's root; None: the run's own.
+        calibrator: how int8 ranges are chosen.
+        accept: the reason why differences over tolerance are accepted; empty: they are not.
+    """
+
+    precision: Precision = PRECISION
+    scans: Sequence[Path] = ()
+    data: Path | None = None
+    calibrator: Calibrator = "percentile"
+    accept: str = ""
+
+
+DEFAULTS = ExportSettings()
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """One network in another precision.
+
+    Attributes:
+        model: the graph for the device.
+        judged: what the gate runs in its place: the same, or its simulation where a CPU hides the rounding.
+        kept: operators that stay in float32, by type.
+    """
+
+    model: bytes
+    judged: bytes
+    kept: dict[str, int]
+
+
+def reduce_networks(
+    manifest: Manifest,
+    references: Mapping[str, bytes],
+    parts: Mapping[str, PreparedPart],
+    judged: Judged,
+    settings: ExportSettings,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> tuple[Manifest, dict[str, bytes], ParityReport]:
+    """The networks in the asked precision: the manifest, the files, and what the gate found.
+
+    fp16 graphs take the place of the float32 ones. bf16 and int8 graphs are for engines and lie beside them, since
+    ONNX Runtime's CPU provider does not run the one, and has a faster form of the other.
+
+    Args:
+        manifest: of the float32 bundle.
+        references: role -> float32 graph.
+        parts: real scans, prepared, by name.
+        judged: the scans and banks for the decisions.
+        settings: see there.
+        progress: called with the name of each network.
+    """
+    observed = observe(manifest, {role: OnnxEngine(model) for role, model in references.items()}, parts)
+    reduced = {}
+    for role, model in references.items():
+        progress(f"{role} {settings.precision}")
+        reduced[role] = reduce_graph(model, [each.inputs[role] for each in observed.values()], settings)
+    judged_models = {role: each.judged for role, each in reduced.items()}
+    tolerance = TOLERANCES[settings.precision]
+    report = check_reduced(settings.precision, references, judged_models, observed, tolerance)
+    progress("decisions")
+    report = report.and_also(check_verdicts(manifest, settings.precision, references, judged_models, judged, tolerance))
+    entries: dict[str, Network] = {}
+    files: dict[str, bytes] = {}
+    for role, each in reduced.items():
+        file = f"{role}.onnx" if settings.precision == "fp16" else f"{role}.{settings.precision}.onnx"
+        files[file] = each.model
+        entry = describe_network(each.model, file, manifest.networks[role].architecture)
+        entries[role] = msgspec.structs.replace(
+            entry,
+            parameters=manifest.networks[role].parameters,
+            precision=settings.precision,
+            kept_fp32=each.kept,
+        )
+    if settings.precision == "fp16":
+        return msgspec.structs.replace(manifest, precision="fp16", networks=entries), files, report
+    return msgspec.structs.replace(manifest, precision=settings.precision, engine_networks=entries), files, report
+
+
+def reduce_graph(model: bytes, samples: Sequence[Inputs], settings: ExportSettings) -> Reduced:
+    """One float32 graph in the asked precision; what stays in float32 is found on its inputs of real scans."""
+    if settings.precision == "int8":
+        nodes = quantizable(model)
+        ranges = activation_ranges(model, {node.input[0] for node in nodes}, samples, settings.calibrator)
+        chosen = choose_layers(model, ranges, samples[:1])
+        quantized = int8_from_onnx(model, ranges, chosen)
+        return Reduced(quantized, quantized, {"MatMul": len(nodes) - len(chosen)})
+    if settings.precision == "fp32":
+        raise UsageError("fp32 is what the networks are exported in: choose fp16, bf16 or int8")
+    kept = measure_kept(model, settings.precision, samples[:1])
+    return Reduced(
+        convert(model, settings.precision, kept),
+        simulate(model, settings.precision, kept),
+        kept_by_type(model, settings.precision, kept),
+    )
+
+
+def add_precision(
+    bundle: Bundle,
+    out: Path,
+    parts: Mapping[str, PreparedPart],
+    judged: Judged,
+    settings: ExportSettings,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> Manifest:
+    """Bring an exported bundle's networks to another precision, calibrated or not.
+
+    A line graph is of the old networks and is dropped: calibrate again to have one.
+
+    Args:
+        bundle: with float32 networks.
+        out: where to; may be where it came from.
+        parts: real scans, prepared, by name.
+        judged: the scans and banks for the decisions.
+        settings: see there.
+        progress: called with the name of each network.
+
+    Raises:
+        UsageError: the bundle's networks are not float32.
+        ParityError: the precision costs too much; nothing was written.
+    """
+    refuse_to_overwrite(out)
+    manifest = bundle.manifest
+    wrong = [role for role, network in manifest.networks.items() if network.precision != PRECISION]
+    if wrong:
+        raise UsageError(f"{bundle.path}: its {wrong[0]} is {manifest.networks[wrong[0]].precision}: export it as fp32")
+    references = {role: bundle.read(network.file) for role, network in manifest.networks.items()}
+    manifest, files, report = reduce_networks(manifest, references, parts, judged, settings, progress)
+    report = read_report(bundle).and_also(report.require(settings.accept))
+    line = [name for name in manifest.files if name.startswith("line.onnx")]
+    manifest = msgspec.structs.replace(manifest, line_graph=None)
+    return rewrite_bundle(bundle, out, manifest, {**files, **report.files()}, dropped=line)

@@ -1,0 +1,71 @@
+"""`cmdiad inspect` says of a bundle, a graph and an engine what is in them."""
+
+import struct
+
+import numpy as np
+import onnx
+import pytest
+from cmdiad.export.description import describe, describe_graph
+from cmdiad.runtime.errors import UsageError
+from onnx import helper, numpy_helper
+
+
+def test_a_bundle_is_described_from_its_own_files(calibrated_bundle):
+    found = describe(calibrated_bundle)
+    assert (found["kind"], found["route"], found["main"], found["precision"]) == ("bundle", "f2f", "pc", "fp32")
+    graph = found["graphs"]["hallucinator.onnx"]
+    assert graph["macs"] > 3136 * graph["parameters"] * 0.9
+    assert set(graph["operators_by_precision"]) == {"float"}
+    assert found["files"]["line.onnx"]["bytes"] == (calibrated_bundle / "line.onnx").stat().st_size
+    assert found["parity"]["passed"] and any("line graph" in line for line in found["parity"]["checks"])
+    assert any(each["name"] == "cpu" and each["runs"] for each in found["this_machine"])
+
+
+def test_multiplications_are_counted():
+    """A product over 5 patches of 8 by 4 values, and a 3x3 convolution of 2 to 6 channels on 10x10 pixels."""
+    value = helper.make_tensor_value_info
+    weights = [
+        numpy_helper.from_array(np.zeros((8, 4), np.float32), "w"),
+        numpy_helper.from_array(np.zeros((6, 2, 3, 3), np.float32), "k"),
+    ]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["y"], "product"),
+        helper.make_node("Conv", ["i", "k"], ["o"], "convolution", pads=[1, 1, 1, 1]),
+    ]
+    inputs = [value("x", 1, ["batch", 5, 8]), value("i", 1, ["batch", 2, 10, 10])]
+    outputs = [value("y", 1, ["batch", 5, 4]), value("o", 1, ["batch", 6, 10, 10])]
+    model = helper.make_model(helper.make_graph(nodes, "g", inputs, outputs, weights))
+    found = describe_graph(model)
+    assert found["macs"] == 5 * 8 * 4 + 100 * 6 * 2 * 9
+    assert found["parameters"] == 32 + 108 and found["weight_bytes"] == 4 * 140
+    assert found["inputs"][0] == {"name": "x", "type": "float", "shape": ["batch", 5, 8]}
+
+
+def test_an_onnx_file_is_described(calibrated_bundle, tmp_path):
+    found = describe(calibrated_bundle / "extractor.onnx")
+    assert found["kind"] == "onnx" and found["opset"] == 20 and len(found["sha256"]) == 64
+    with pytest.raises(UsageError, match="no bundle, ONNX file or engine"):
+        (tmp_path / "x.onnx").write_bytes(b"\x00\x01nonsense")
+        describe(tmp_path / "x.onnx")
+    with pytest.raises(UsageError, match="nothing here"):
+        describe(tmp_path / "missing")
+
+
+def test_an_engine_is_read_without_tensorrt(tmp_path):
+    size = 256
+    raw = struct.pack("<4sI2Q4B4sI", b"vtrt", 0, 2, size, 1, 7, 1, 116, b"vtrt", 0b1100).ljust(size, b"\0")
+    (tmp_path / "e.engine").write_bytes(raw)
+    (tmp_path / "e.json").write_text('{"precision": "fp16"}')
+    found = describe(tmp_path / "e.engine")
+    assert (found["version"], found["targets"], found["complete"]) == ("1.7.1.116", ["sm86", "sm89"], True)
+    assert found["built_as"] == {"precision": "fp16"}
+    (tmp_path / "e.engine").write_bytes(raw[:-1])
+    assert not describe(tmp_path / "e.engine")["complete"] and not describe(tmp_path / "e.engine")["runs_here"]
+
+
+def test_the_description_names_every_type(exported_bundle):
+    from cmdiad.export.precision import convert
+
+    model = convert((exported_bundle / "hallucinator.onnx").read_bytes(), "fp16", [])
+    found = describe_graph(onnx.load_model_from_string(model))
+    assert found["operators_by_precision"]["float16"]["MatMul"] == 3

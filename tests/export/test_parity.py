@@ -1,0 +1,163 @@
+"""The gate says no: to every kind of broken export, by the name of the layer, before anything is written."""
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from cmdiad.calibration.parity import TOLERANCES, ParityReport, check_decisions, check_tensor, excess, read_report
+from cmdiad.export import bundles
+from cmdiad.export.bundles import export_bundle, reduce_bundle
+from cmdiad.export.reduced import ExportSettings
+from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.errors import ParityError, UsageError
+from cmdiad.runtime.scan import find_scans
+from cmdiad.training.run import read_run, write_run
+from onnx import numpy_helper
+
+FP32 = TOLERANCES["fp32"]
+
+
+def perturb_a_weight(model):
+    weights = [each for each in model.graph.initializer if len(each.dims) == 2 and each.dims[0] >= 32]
+    values = numpy_helper.to_array(weights[len(weights) // 2]).copy()
+    values[3, 5] += 0.5
+    weights[len(weights) // 2].CopyFrom(numpy_helper.from_array(values, weights[len(weights) // 2].name))
+    return "MatMul"
+
+
+def normalize_wrongly(model):
+    node = next(node for node in model.graph.node if node.op_type == "LayerNormalization")
+    for attribute in node.attribute:
+        if attribute.name == "epsilon":
+            attribute.f = 0.1
+    return "LayerNormalization"
+
+
+@pytest.mark.parametrize("damage", [perturb_a_weight, normalize_wrongly])
+def test_a_broken_export_is_caught_and_the_layer_named(trained_run, tmp_path, monkeypatch, damage):
+    original = bundles.exported
+    kinds = []
+
+    def broken(module, spec):
+        model = onnx.load_model_from_string(original(module, spec))
+        if spec.output == "tokens":
+            kinds.append(damage(model))
+        return model.SerializeToString()
+
+    monkeypatch.setattr(bundles, "exported", broken)
+    with pytest.raises(ParityError, match=r"extractor's tokens differs.*first off: (\w+)") as caught:
+        export_bundle(trained_run, "single", "pc", tmp_path / "bundle")
+    assert kinds[0] in str(caught.value).split("first off: ")[1]
+    assert caught.value.exit_code == 6
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_swapped_axis_is_caught(trained_run, tmp_path, monkeypatch):
+    """Heads and tokens of an attention are exchanged where their transposition is undone."""
+    original = bundles.exported
+
+    def broken(module, spec):
+        model = onnx.load_model_from_string(original(module, spec))
+        swapped = [
+            node for node in model.graph.node if node.op_type == "Transpose" and len(node.attribute[0].ints) == 4
+        ]
+        node = swapped[-1]
+        perm = list(node.attribute[0].ints)
+        node.attribute[0].ints[:] = [perm[0], perm[2], perm[1], perm[3]]
+        del model.graph.value_info[:]
+        return model.SerializeToString()
+
+    monkeypatch.setattr(bundles, "exported", broken)
+    with pytest.raises(ParityError, match=r"extractor's tokens"):
+        export_bundle(trained_run, "single", "pc", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_reason_lets_it_pass_and_is_recorded(trained_run, tmp_path, monkeypatch):
+    original = bundles.exported
+
+    def broken(module, spec):
+        model = onnx.load_model_from_string(original(module, spec))
+        normalize_wrongly(model)
+        return model.SerializeToString()
+
+    monkeypatch.setattr(bundles, "exported", broken)
+    settings = ExportSettings(accept="the old line has this epsilon")
+    export_bundle(trained_run, "single", "pc", tmp_path / "b", settings=settings)
+    report = read_report(open_bundle(tmp_path / "b"))
+    assert not report.passed and report.accepted == "the old line has this epsilon"
+    assert "the old line" in (tmp_path / "b" / "parity.txt").read_text()
+
+
+def test_the_report_of_a_good_export_is_in_the_bundle(exported_bundle):
+    report = read_report(open_bundle(exported_bundle))
+    assert report.passed and not report.accepted
+    found = {(each.stage, each.tensor) for each in report.tensors}
+    assert {("extractor", "tokens"), ("hallucinator", "hallucination")} <= found
+    assert all(each.largest <= 1e-4 and each.scans == 3 for each in report.tensors)
+
+
+def test_without_scans_there_is_no_gate_and_no_bundle(trained_run, synth_data, tmp_path):
+    import shutil
+
+    copy = tmp_path / "run"
+    shutil.copytree(trained_run, copy)
+    _, run = read_run(copy)
+    write_run(copy, msgspec.structs.replace(run, data="moved"))
+    with pytest.raises(UsageError, match="--scans"):
+        export_bundle(copy, "single", "pc", tmp_path / "bundle")
+    settings = ExportSettings(scans=find_scans([synth_data / "gland" / "train" / "good"])[:1])
+    export_bundle(copy, "single", "pc", tmp_path / "bundle", settings=settings)
+    assert {each.scans for each in read_report(open_bundle(tmp_path / "bundle")).tensors} == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
+def test_a_calibrated_bundle_takes_another_precision(calibrated_bundle, trained_run, tmp_path, precision):
+    settings = ExportSettings(precision=precision)
+    manifest = reduce_bundle(calibrated_bundle, tmp_path / "b", trained_run, settings)
+    assert manifest.precision == precision
+    networks = manifest.built_networks()
+    assert {network.precision for network in networks.values()} == {precision}
+    bundle = open_bundle(tmp_path / "b")
+    for role, network in networks.items():
+        assert len(bundle.read(network.file)) < 0.65 * (calibrated_bundle / f"{role}.onnx").stat().st_size
+    (decisions,) = [each for each in read_report(bundle).decisions if each.compared == f"{precision} against fp32"]
+    assert decisions.passed and decisions.i_auroc_change is not None
+    if precision == "fp16":
+        with pytest.raises(UsageError, match="export it as fp32"):
+            reduce_bundle(tmp_path / "b", tmp_path / "c", trained_run, settings)
+
+
+def test_tensors_are_judged_by_both_tolerances():
+    expected = np.array([[1.0, -100.0], [0.0, 2.0]], np.float32)
+    assert excess(expected, expected, FP32) == (0, 0)
+    largest, ratio = excess(expected + 0.011, expected, FP32)
+    assert largest == pytest.approx(1.1e-4, rel=1e-3) and ratio > 1
+    assert excess(np.where(expected == 2, np.nan, expected), expected, FP32)[1] == np.inf
+    assert excess(expected[:1], expected, FP32)[1] == np.inf
+
+
+def test_the_worst_scan_is_named():
+    expected = np.ones(4, np.float32)
+    pairs = {"a.tiff": (expected, expected), "b.tiff": (expected + 1e-2, expected)}
+    check = check_tensor("x against y", "extractor", "tokens", pairs, FP32)
+    assert check.worst == "b.tiff" and not check.passed
+    with pytest.raises(ParityError, match=r"tokens.*b\.tiff"):
+        ParityReport(tensors=[check]).require()
+
+
+def test_a_flipped_verdict_fails_however_small_the_change():
+    names = ["a", "b", "c", "d"]
+    expected, actual = [0.1, 0.2, 0.9999999, 2.0], [0.1, 0.2, 1.0000001, 2.0]
+    check = check_decisions("x against y", names, actual, expected, 1.0, FP32, labels=[0, 0, 1, 1])
+    assert check.flipped == ["c"] and not check.passed
+    assert check.rank_correlation == pytest.approx(1) and check.i_auroc_change == 0
+    assert check_decisions("x", names, expected, expected, 1.0, FP32).passed
+
+
+def test_a_changed_order_and_a_lost_value_fail():
+    names = ["a", "b", "c", "d"]
+    order = check_decisions("x", names, [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4], 1.0, TOLERANCES["int8"])
+    assert order.rank_correlation == pytest.approx(-1) and not order.passed
+    assert not check_decisions("x", names, [np.nan, 0, 0, 0], [0.1, 0.2, 0.3, 0.4], 1.0, TOLERANCES["int8"]).passed
