@@ -23,7 +23,7 @@ from ..runtime.preprocessing import prepare_mask
 from ..runtime.timing import StageTimes
 
 N_NORMAL = 8
-N_JUDGED = 12
+N_JUDGED = 20
 
 
 @dataclass(frozen=True)

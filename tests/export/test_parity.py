@@ -156,6 +156,13 @@ def test_a_flipped_verdict_fails_however_small_the_change():
     assert check_decisions("x", names, expected, expected, 1.0, FP32).passed
 
 
+def test_of_few_scans_one_exchange_of_neighbors_is_allowed():
+    one = check_decisions("x", list("abcd"), [0.1, 0.31, 0.3, 0.4], [0.1, 0.3, 0.31, 0.4], 1.0, TOLERANCES["int8"])
+    assert one.rank_correlation == pytest.approx(0.8) and one.passed
+    two = check_decisions("x", list("abcd"), [0.11, 0.1, 0.41, 0.4], [0.1, 0.11, 0.4, 0.41], 1.0, TOLERANCES["int8"])
+    assert not two.passed
+
+
 def test_a_changed_order_and_a_lost_value_fail():
     names = ["a", "b", "c", "d"]
     order = check_decisions("x", names, [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4], 1.0, TOLERANCES["int8"])
