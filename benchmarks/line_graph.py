@@ -79,7 +79,7 @@ def full_size_bundle(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     spec = extractor_spec(Extractor("point-mae", "pc", point, POINT_MAE_FULL.grouping, ""))
     networks = {
         "extractor": onnx_from_module(point, spec),
-        "hallucinator": onnx_from_module(hallucinator, hallucinator_spec(768)),
+        "hallucinator": onnx_from_module(hallucinator, hallucinator_spec("f2f", hallucinator)),
     }
     manifest = Manifest(
         product="seeded",
