@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cmdiad.export.bundles import export_bundle
+from cmdiad.export.reduced import ExportSettings
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.engine import OnnxEngine
 from cmdiad.runtime.errors import UsageError, WeightsError
@@ -22,13 +23,15 @@ def published(folder, network):
 
 
 @pytest.mark.slow
-def test_an_adopted_checkpoint_exports_with_its_own_weights_and_says_so(tmp_path):
+def test_an_adopted_checkpoint_exports_with_its_own_weights_and_says_so(tmp_path, synth_data):
     dims = [open_extractor("embedded", modality).dim for modality in ("pc", "rgb")]
     torch.manual_seed(0)
     network = FeatureToFeature(*dims)
     run = adopt_checkpoint(Adoption(published(tmp_path, network)), tmp_path / "run")
     assert read_run(tmp_path / "latest")[1].adopted.startswith("MTFI_FtoF_PCs.pth, SHA-256 ")
-    manifest = export_bundle(run, "f2f", "pc", tmp_path / "bundle")
+    with pytest.raises(UsageError, match="--scans"):
+        export_bundle(run, "f2f", "pc", tmp_path / "bundle")
+    manifest = export_bundle(run, "f2f", "pc", tmp_path / "bundle", settings=ExportSettings(data=synth_data))
     assert manifest.provenance["route_weights"] == read_run(run)[1].adopted
     bundle = open_bundle(tmp_path / "bundle")
     features = np.random.default_rng(0).normal(size=(1, 7, dims[0])).astype(np.float32)
