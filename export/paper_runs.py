@@ -22,6 +22,7 @@ from ..runtime.bundle import Bundle, open_bundle
 from ..runtime.dataset import GOOD, find_classes, find_samples
 from ..runtime.errors import EngineError, ParityError, UsageError, WeightsError
 from ..runtime.manifest import Modality
+from ..training.extractors.opening import open_extractor
 from ..training.published_runs import run_from_checkpoint
 from ..training.routes import load_network
 from ..training.run import CONFIG, Distillation, Run, read_run, weights_file, write_run
@@ -187,8 +188,11 @@ class Grid:
         )
 
     def _digest(self, settings: TrainingSettings) -> str:
-        """Names a run in the cache by its settings and by the names and sizes of the scans it learns from."""
+        """Names a run in the cache by its settings, the extractors' weights, and the scans' names and sizes."""
         digest = hashlib.sha256(msgspec.json.encode(settings))
+        point = open_extractor(settings.point_extractor, "pc", settings.point_checkpoint)
+        image = open_extractor(settings.image_extractor, "rgb", settings.image_checkpoint)
+        digest.update(f"{point.digest} {image.digest}\n".encode())
         for folder in self._classes:
             for sample in find_samples(folder, "train", GOOD):
                 name = f"{folder.resolve().name}/{sample.scan.name} {sample.scan.stat().st_size}\n"

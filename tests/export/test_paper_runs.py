@@ -1,5 +1,7 @@
 """The paper's experiments are run on the data at hand: given runs are taken, missing ones trained once."""
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 from cmdiad.calibration.paper_tables import Experiment, Pair
@@ -43,6 +45,21 @@ def test_what_is_missing_is_trained_once_and_found_again(synth_data, tmp_path):
         ]
     assert stages.count("distillation") == 1 and len(set(runs)) == 1
     assert read_run(runs[0])[1].epochs == 1
+
+
+def test_runs_of_other_weights_or_settings_have_a_place_of_their_own(tmp_path, monkeypatch):
+    scan = tmp_path / "data" / "gland" / "train" / "good" / "xyz" / "000.tiff"
+    scan.parent.mkdir(parents=True)
+    scan.write_bytes(b"scan")
+    trained = []
+    monkeypatch.setattr("cmdiad.export.paper_runs.train_route", lambda *given: trained.append(given[3]))
+    for digest, seed in (("old", 0), ("old", 0), ("old", 1), ("new", 0)):
+        extractor = SimpleNamespace(digest=digest)
+        monkeypatch.setattr("cmdiad.export.paper_runs.open_extractor", lambda *_, extractor=extractor: extractor)
+        settings = grid([], tmp_path, seed=seed)
+        experiments = Grid(tmp_path / "data", find_classes(tmp_path / "data"), settings, tmp_path, lambda *_: None)
+        experiments.run(Experiment("f2f", "pc", EMBEDDED))
+    assert trained[0] == trained[1] and len(set(trained)) == 3
 
 
 def test_extractors_that_are_not_there_are_said_to_be_missing(synth_data, tmp_path, monkeypatch):
