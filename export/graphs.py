@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ..runtime import manifest as manifest_format
 from ..runtime.errors import ParityError
-from ..training.extractors.point_transformer import PointTransformer, fold_batch_norm
+from .group_encoder import for_export
 
 OPSET = 20
 _DTYPES = {int(onnx.TensorProto.FLOAT): "float32", int(onnx.TensorProto.FLOAT16): "float16"}
@@ -48,7 +48,7 @@ def onnx_from_module(network: nn.Module, spec: GraphSpec) -> bytes:
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _folded(network),
+            for_export(network).eval(),
             tuple(spec.inputs.values()),
             input_names=list(spec.inputs),
             output_names=[spec.output],
@@ -71,12 +71,9 @@ def onnx_from_module(network: nn.Module, spec: GraphSpec) -> bytes:
 def exported_program(network: nn.Module, spec: GraphSpec) -> torch.export.ExportedProgram:
     """The program that the exporter translates; its nodes have the names of the graph's tensors."""
     with torch.inference_mode():
-        return torch.export.export(_folded(network), tuple(spec.inputs.values()), dynamic_shapes=_dynamic_shapes(spec))
-
-
-def _folded(network: nn.Module) -> nn.Module:
-    """The network in eval mode, without batch normalization where that can be folded."""
-    return fold_batch_norm(network) if isinstance(network, PointTransformer) else network.eval()
+        return torch.export.export(
+            for_export(network).eval(), tuple(spec.inputs.values()), dynamic_shapes=_dynamic_shapes(spec)
+        )
 
 
 def _dynamic_shapes(spec: GraphSpec) -> tuple[dict[int, Any], ...]:

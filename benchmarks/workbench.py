@@ -1,0 +1,169 @@
+"""The full-size line that the benchmarks measure: seeded networks, and banks calibrated on real or rendered scans.
+
+    python benchmarks/workbench.py FOLDER [--quick] [SCANS]
+
+Point-MAE (1,024 x 128 groups) and F2F in their published sizes with seeded random weights; batch normalizations hold
+the statistics of the scans, as those of a trained network do, so that features follow the shape of the part. The banks
+come from the real calibration: 10 % of the patches of 244 normal scans, 76,000 rows each. SCANS is a folder of `*.tiff`
+scans, used again turned about the camera's axis where there are fewer; without it parts are rendered.
+
+Writes FOLDER/{fp32,int8}, two calibrated bundles, and FOLDER/scans, normal scans that are not in the banks. Not a
+benchmark itself.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+import torch
+from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.export.bundles import exported, extractor_spec, hallucinator_spec
+from cmdiad.export.dynamic_int8 import dynamic_int8_from_onnx
+from cmdiad.export.graphs import describe_network
+from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.bundle_writing import write_bundle
+from cmdiad.runtime.features import EXTRACTOR, HALLUCINATOR
+from cmdiad.runtime.grouping import group_points
+from cmdiad.runtime.manifest import Manifest
+from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, PreparedScan, prepare
+from cmdiad.training.extractors.opening import Extractor
+from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
+from cmdiad.training.f2f import FeatureToFeature, Hallucinator
+from patch_features import scans
+from safetensors.torch import load_file, save_file
+
+PRECISIONS = ("fp32", "int8")
+HELD_OUT = 20
+STATISTICS_SCANS = 8
+PREPROCESSING = STRUCTURED_LIGHT
+EXTRACTOR_WEIGHTS, F2F_WEIGHTS = "point_mae.safetensors", "f2f.safetensors"
+RAW_SIDE, RAW_MARGIN = 800, 64
+TABLE_BEHIND, TABLE_NOISE = 0.02, 2e-4
+
+Points = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The seeded networks, in eval mode."""
+
+    extractor: PointTransformer
+    f2f: FeatureToFeature
+
+
+def build(folder: Path, quick: bool, source: Path | None) -> None:
+    """Write scans, networks and both bundles, unless they are there."""
+    if all((folder / precision / "bank_main.npy").is_file() for precision in PRECISIONS):
+        return
+    n_normal = 12 if quick else 244
+    normal = write_scans(folder, n_normal, source)
+    networks = seeded_networks(normal[:STATISTICS_SCANS])
+    save_file(networks.extractor.state_dict(), folder / EXTRACTOR_WEIGHTS)
+    save_file(networks.f2f.state_dict(), folder / F2F_WEIGHTS)
+    graphs = fp32_graphs(networks)
+    for precision in PRECISIONS:
+        print(f"calibrating {precision} on {n_normal} scans", file=sys.stderr, flush=True)
+        write_networks(folder / precision, graphs, precision)
+        calibrate_bundle(open_bundle(folder / precision), normal, CalibrationSettings(), folder / precision)
+
+
+def write_scans(folder: Path, n_normal: int, source: Path | None) -> list[Path]:
+    """Held-out scans and, returned, those for the banks, as float32 TIFFs."""
+    paths = []
+    for number, points in enumerate(scans(n_normal + HELD_OUT, source)):
+        path = folder / ("scans" if number < HELD_OUT else "normal") / f"{number:03d}.tiff"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(path, points.astype(np.float32))
+        paths.append(path)
+    return paths[HELD_OUT:]
+
+
+def held_out_scans(folder: Path) -> list[Path]:
+    """The scans to inspect."""
+    return sorted((folder / "scans").glob("*.tiff"))
+
+
+def seeded_networks(statistics_from: list[Path]) -> Networks:
+    """Random weights, and batch statistics from scans."""
+    torch.manual_seed(0)
+    extractor = PointTransformer(POINT_MAE_FULL)
+    f2f = FeatureToFeature(POINT_MAE_FULL.token_dim, POINT_MAE_FULL.token_dim)
+    for module in extractor.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            module.momentum = None  # the mean over all scans
+    with torch.no_grad():
+        for path in statistics_from:
+            prepared = prepare(tifffile.imread(path), PREPROCESSING)
+            groups = group_points(prepared.points[prepared.valid], POINT_MAE_FULL.grouping)
+            extractor.encoder(torch.from_numpy(groups.groups[None]))
+    return Networks(extractor.eval(), f2f.eval())
+
+
+def load_networks(folder: Path) -> Networks:
+    """The networks that the bundles of a folder were exported from."""
+    extractor = PointTransformer(POINT_MAE_FULL)
+    extractor.load_state_dict(load_file(folder / EXTRACTOR_WEIGHTS))
+    f2f = FeatureToFeature(POINT_MAE_FULL.token_dim, POINT_MAE_FULL.token_dim)
+    f2f.load_state_dict(load_file(folder / F2F_WEIGHTS))
+    return Networks(extractor.eval(), f2f.eval())
+
+
+def fp32_graphs(networks: Networks) -> dict[str, bytes]:
+    """Both networks as ONNX graphs, checked against torch, by role."""
+    extractor = Extractor("point-mae", "pc", networks.extractor, POINT_MAE_FULL.grouping, "")
+    hallucinator = Hallucinator(networks.f2f, "pc")
+    return {
+        EXTRACTOR: exported(EXTRACTOR, networks.extractor, extractor_spec(extractor)),
+        HALLUCINATOR: exported(HALLUCINATOR, hallucinator, hallucinator_spec("f2f", hallucinator)),
+    }
+
+
+def write_networks(folder: Path, graphs: dict[str, bytes], precision: str) -> None:
+    """A bundle that lacks only its calibration."""
+    models = graphs if precision == "fp32" else {role: dynamic_int8_from_onnx(graph) for role, graph in graphs.items()}
+    manifest = Manifest(
+        product="benchmark",
+        route="f2f",
+        main="pc",
+        precision=precision,
+        preprocessing=PREPROCESSING,
+        grouping=POINT_MAE_FULL.grouping,
+        networks={role: describe_network(model, f"{role}.onnx", role) for role, model in models.items()},
+    )
+    write_bundle(folder, manifest, {f"{role}.onnx": model for role, model in models.items()})
+
+
+def raw_scan(prepared: PreparedScan) -> Points:
+    """A prepared part on a table, as a sensor of 800 x 800 pixels would see it: (800, 800, 3) float32.
+
+    The part's points are repeated 3 x 3. The table lies behind it, square to the camera, with 0.2 mm of noise.
+    """
+    rows, columns = np.nonzero(prepared.valid)
+    x, y, z = prepared.points[prepared.valid].T
+    spread_x, middle_x = np.polyfit(columns * 3 + RAW_MARGIN, x / z, 1)
+    spread_y, middle_y = np.polyfit(rows * 3 + RAW_MARGIN, y / z, 1)
+    depth = z.max() + TABLE_BEHIND + np.random.default_rng(0).normal(0, TABLE_NOISE, (RAW_SIDE, RAW_SIDE))
+    pixel = np.arange(RAW_SIDE)
+    across, down = np.meshgrid(spread_x * pixel + middle_x, spread_y * pixel + middle_y)
+    raw = np.stack([across * depth, down * depth, depth], axis=-1).astype(np.float32)
+    inside = slice(RAW_MARGIN, RAW_MARGIN + 3 * len(prepared.valid))
+    part = prepared.points.repeat(3, axis=0).repeat(3, axis=1)
+    raw[inside, inside] = np.where((part != 0).any(axis=-1, keepdims=True), part, raw[inside, inside])
+    return raw
+
+
+def main(arguments: list[str]) -> None:
+    """Build the folder that was asked for."""
+    places = [Path(each) for each in arguments if not each.startswith("--")]
+    if not 1 <= len(places) <= 2:
+        raise SystemExit("usage: python benchmarks/workbench.py FOLDER [--quick] [SCANS]")
+    build(places[0], "--quick" in arguments, places[1] if len(places) == 2 else None)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
