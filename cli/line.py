@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from .selftest import selftest
 
 if TYPE_CHECKING:
     from ..runtime.batch import Result
+    from ..runtime.profile import StageCost
 
 app = typer.Typer(
     help="Inspect parts on the line with a calibrated cmdiad bundle.",
@@ -59,6 +61,10 @@ def infer(
     fail_on_defect: Annotated[
         bool, typer.Option("--fail-on-defect", help="Exit with 1 if a defect was found.")
     ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Write time and memory by stage, and a trace for Perfetto, beside the maps."),
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
 ) -> None:
     """Inspect scans: verdict, score, heat map and raw map of each.
@@ -71,13 +77,17 @@ def infer(
     from ..runtime.batch import inspect_files
     from ..runtime.errors import ScanError
     from ..runtime.inspector import Inspector, find_inputs
+    from ..runtime.profile import Profiler
 
     inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph.value)
     files = find_inputs(scans, inspector.bundle.manifest)
     report = _Report()
-    with console.progress_display(quiet or json) as progress:
+    profiler = Profiler() if profile else None
+    with console.progress_display(quiet or json) as progress, profiler or nullcontext():
         for number, result in enumerate(inspect_files(inspector, files, out), 1):
             report.add(result)
+            if profiler is not None and result.inspection is not None:
+                profiler.add(str(result.scan), result.inspection.spans)
             if json:
                 sys.stdout.buffer.write(msgspec.json.encode(result.as_json()) + b"\n")
                 sys.stdout.buffer.flush()
@@ -86,6 +96,10 @@ def infer(
             progress("inspect", number, len(files), "")
     if not json:
         report.print(out)
+    if profiler is not None:
+        costs = profiler.write(out)
+        if not json:
+            _print_costs(costs, out)
     if report.failed:
         sys.exit(ScanError.exit_code)
     if fail_on_defect and report.defects:
@@ -95,6 +109,21 @@ def infer(
 app.command()(selftest)
 app.command(name="doctor")(line_doctor)
 app.command()(bench)
+
+
+def _print_costs(costs: list[StageCost], out: Path) -> None:
+    rows = [
+        [
+            each.stage,
+            str(each.runs),
+            f"{each.median_ms:.1f}",
+            f"{each.total_ms:.0f}",
+            "-" if each.peak_mb is None else f"{each.peak_mb:.0f}",
+        ]
+        for each in costs
+    ]
+    console.print_titled_table("profile", ["stage", "runs", "median ms", "total ms", "resident MiB"], rows, 1)
+    print(f"profile: {out / 'profile.json'}; trace for Perfetto or chrome://tracing: {out / 'trace.json'}")
 
 
 class _Report:

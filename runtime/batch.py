@@ -1,17 +1,19 @@
-"""Many scans, one after the other: a bad one is reported and the others are inspected."""
+"""Many scans, in order: a bad one is reported and the others are inspected."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .errors import ScanError
+from .errors import ScanError, naming_scan
 from .heatmap import write_heatmap, write_map
-from .inspector import Inspection, Inspector
+from .inspector import Inspection, Inspector, ReadyPart
+from .pipeline import pipelined
+from .timing import StageTimes
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,63 @@ class Result:
 
 
 def inspect_files(inspector: Inspector, scans: Sequence[Path], out: Path) -> Iterator[Result]:
-    """Inspect scans in order and write each one's heat map and raw map before the next is read.
+    """Inspect scans and write each one's heat map and raw map; results come in the scans' order.
+
+    Reading, networks and writing overlap between scans (`pipeline.py`). A scan that cannot be inspected is a
+    result with its error, and the others are inspected.
 
     Args:
         inspector: a loaded bundle.
         scans: files.
         out: the folder of the heat maps and maps; sub-folders repeat the scans' own.
     """
-    for scan, stem in zip(scans, output_stems(scans), strict=True):
+
+    def read(job: _Job) -> _Job:
+        return job.then(lambda: replace(job, ready=inspector.read(job.scan)))
+
+    def inspect(job: _Job) -> _Job:
+        if job.ready is None:
+            return job
+        ready = job.ready
+        return job.then(lambda: replace(job, ready=None, inspection=inspector.finish(ready)))
+
+    def write(job: _Job) -> Result:
+        return _written(job, out)
+
+    jobs = (_Job(scan, stem) for scan, stem in zip(scans, output_stems(scans), strict=True))
+    yield from pipelined(jobs, read, inspect, write)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One scan on its way: read, then inspected, or failed."""
+
+    scan: Path
+    stem: str
+    ready: ReadyPart | None = None
+    inspection: Inspection | None = None
+    error: ScanError | None = None
+
+    def then(self, step: Callable[[], _Job]) -> _Job:
+        """The next step's outcome; the scan's own error is an outcome too."""
         try:
-            inspection = inspector(scan)
+            with naming_scan(self.scan):
+                return step()
         except ScanError as error:
-            yield Result(scan, None, None, None, error)
-            continue
-        heatmap, raw = out / f"{stem}_heatmap.png", out / f"{stem}_map.tiff"
-        write_heatmap(heatmap, inspection.map, inspection.valid, inspection.pixel_threshold, inspection.points)
-        write_map(raw, inspection.map)
-        yield Result(scan, inspection, heatmap, raw, None)
+            return replace(self, ready=None, error=error)
+
+
+def _written(job: _Job, out: Path) -> Result:
+    found = job.inspection
+    if found is None:
+        return Result(job.scan, None, None, None, job.error)
+    heatmap, raw = out / f"{job.stem}_heatmap.png", out / f"{job.stem}_map.tiff"
+    times = StageTimes()
+    with times.stage("write"):
+        write_heatmap(heatmap, found.map, found.valid, found.pixel_threshold, found.points)
+        write_map(raw, found.map)
+    seconds = {**found.seconds, **times.seconds}
+    return Result(job.scan, replace(found, seconds=seconds, spans=(*found.spans, *times.spans)), heatmap, raw, None)
 
 
 def output_stems(scans: Sequence[Path]) -> list[str]:

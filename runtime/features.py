@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from .bundle import Bundle
 from .engine import Engine
@@ -43,6 +44,21 @@ class Part:
 
 
 @dataclass(frozen=True)
+class GroupedPoints:
+    """What the point extractor takes of one scan, and the matrix that turns its tokens into features.
+
+    Attributes:
+        groups: (G, M, 3) float32, metres, relative to their centre.
+        centers: (G, 3) float32, metres.
+        pooling: (n, G) float32, the rows of A of the foreground patches.
+    """
+
+    groups: npt.NDArray[np.float32]
+    centers: npt.NDArray[np.float32]
+    pooling: sparse.csr_array
+
+
+@dataclass(frozen=True)
 class PreparedPart:
     """A part brought to the networks' resolution.
 
@@ -52,6 +68,7 @@ class PreparedPart:
         valid: (224, 224) bool, pixels that belong to the part.
         kept: (H, W) bool, the same in the input's own pixels.
         frame: how the two are related.
+        grouped: the measured points' groups; None until `FeaturePath.group`, or without points.
     """
 
     scan: PreparedScan | None
@@ -59,6 +76,7 @@ class PreparedPart:
     valid: npt.NDArray[np.bool_]
     kept: npt.NDArray[np.bool_]
     frame: Frame
+    grouped: GroupedPoints | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +152,18 @@ class FeaturePath:
         finally:
             self._engines = engines
 
+    def group(self, prepared: PreparedPart, times: StageTimes) -> PreparedPart:
+        """Group the measured points ahead of the networks, where the main modality is points.
+
+        Raises:
+            ScanError: too few points are left for a group.
+        """
+        if self._main != "pc":
+            return prepared
+        assert prepared.scan is not None
+        foreground = foreground_patches(prepared.valid)
+        return replace(prepared, grouped=grouped_points(prepared.scan, foreground, self._grouping, times))
+
     def extract(self, prepared: PreparedPart, times: StageTimes) -> PartFeatures:
         """Features of one prepared part.
 
@@ -149,6 +179,8 @@ class FeaturePath:
             ScanError: too few points are left for a group.
         """
         foreground = foreground_patches(prepared.valid)
+        if prepared.grouped is not None:
+            return PartFeatures(foreground, pooled_features(prepared.grouped, self._run(EXTRACTOR, times), times), None)
         if self._main == "pc":
             return PartFeatures(foreground, self._point_features(EXTRACTOR, prepared.scan, foreground, times), None)
         assert prepared.image is not None
@@ -274,14 +306,30 @@ def point_features(
         run: the network: groups (1, G, M, 3) and centers (1, G, 3) to tokens (1, G, D).
         times: where the time is booked.
     """
+    return pooled_features(grouped_points(scan, foreground, grouping, times), run, times)
+
+
+def grouped_points(
+    scan: PreparedScan, foreground: npt.NDArray[np.bool_], grouping: Grouping, times: StageTimes
+) -> GroupedPoints:
+    """The groups and A of a scan; arguments as of `point_features`.
+
+    Raises:
+        ScanError: too few points are left for a group.
+    """
     with times.stage("group"):
         pixels = np.flatnonzero(scan.valid)
         points = scan.points.reshape(-1, 3)[pixels]
         groups = group_points(points, grouping)
         pooling = pooling_matrix(points, pixels, groups.centers)[np.flatnonzero(foreground)]
-    tokens = run({"groups": groups.groups[None], "centers": groups.centers[None]})
+    return GroupedPoints(groups.groups, groups.centers, pooling)
+
+
+def pooled_features(grouped: GroupedPoints, run: RunNetwork, times: StageTimes) -> npt.NDArray[np.float32]:
+    """A T of groups: (n, D) float32; arguments as of `point_features`."""
+    tokens = run({"groups": grouped.groups[None], "centers": grouped.centers[None]})
     with times.stage("pool"):
-        features: npt.NDArray[np.float32] = pooling @ tokens[0]
+        features: npt.NDArray[np.float32] = grouped.pooling @ tokens[0]
     return features
 
 

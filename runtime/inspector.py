@@ -22,7 +22,7 @@ from .line_graph import LineGraph, open_line_graph, prefers_line_graph
 from .manifest import Manifest
 from .preprocessing import map_to_input
 from .scan import find_images, find_scans, read_scan
-from .timing import StageTimes
+from .timing import Span, StageTimes
 
 Graph = Literal["auto", "networks", "line"]
 
@@ -40,6 +40,7 @@ class Inspection:
         points: (H, W, 3) float32, metres, the scan as read; None for an image alone.
         valid: (H, W) bool, the pixels that were inspected as part.
         seconds: time by stage.
+        spans: every run of a stage, for a profile.
     """
 
     score: float
@@ -50,6 +51,22 @@ class Inspection:
     points: npt.NDArray[np.float32] | None
     valid: npt.NDArray[np.bool_]
     seconds: dict[str, float]
+    spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReadyPart:
+    """A part that is read, preprocessed and grouped: all that can be done while the networks run for another.
+
+    Attributes:
+        part: as read.
+        prepared: at the networks' resolution.
+        times: of the stages so far.
+    """
+
+    part: Part
+    prepared: PreparedPart
+    times: StageTimes
 
 
 class Inspector:
@@ -117,21 +134,40 @@ class Inspector:
         Raises:
             ScanError: the file cannot be read or holds nothing to inspect.
         """
+        ready = self.read(path)
+        with naming_scan(Path(path)):
+            return self.finish(ready)
+
+    def read(self, path: str | Path) -> ReadyPart:
+        """Everything before the networks, for one file.
+
+        Raises:
+            ScanError: the file cannot be read or holds nothing to inspect.
+        """
         times = StageTimes()
         with naming_scan(Path(path)):
             with times.stage("read"):
                 part = read_part(Path(path), self.bundle.manifest)
-            return self.inspect(part, times)
+            return self._ready(part, times)
 
-    def inspect(self, part: Part, times: StageTimes | None = None) -> Inspection:
+    def inspect(self, part: Part) -> Inspection:
         """Inspect a part that is already in memory.
 
         Raises:
             ScanError: nothing of the part is left after preprocessing, or too few points.
         """
-        times = times or StageTimes()
+        return self.finish(self._ready(part, StageTimes()))
+
+    def _ready(self, part: Part, times: StageTimes) -> ReadyPart:
         with times.stage("preprocess"):
             prepared = prepare_part(part, self.bundle.manifest)
+        if self._line is None:
+            prepared = self._features.group(prepared, times)
+        return ReadyPart(part, prepared, times)
+
+    def finish(self, ready: ReadyPart) -> Inspection:
+        """The networks, the search and the decision for a part that is ready for them."""
+        part, prepared, times = ready.part, ready.prepared, ready.times
         score, map_224 = self._decide(prepared, times)
         with times.stage("score"):
             map_hw = map_to_input(map_224, prepared.frame)
@@ -144,6 +180,7 @@ class Inspector:
             points=part.points,
             valid=prepared.kept,
             seconds=times.seconds,
+            spans=tuple(times.spans),
         )
 
     def observed(self, observer: Observer) -> AbstractContextManager[None]:

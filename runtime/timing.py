@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Span:
+    """One run of a stage.
+
+    Attributes:
+        stage: its name.
+        begin: `time.perf_counter()` at its begin, seconds.
+        seconds: how long it took.
+        thread: the thread it ran on.
+    """
+
+    stage: str
+    begin: float
+    seconds: float
+    thread: str
 
 
 class StageTimes:
-    """Seconds spent in each named stage of one inspection, in order of first use."""
+    """Seconds spent in each named stage of one inspection, in order of first use, and every run of a stage."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.spans: list[Span] = []
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -20,4 +40,6 @@ class StageTimes:
         try:
             yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
+            seconds = time.perf_counter() - begin
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+            self.spans.append(Span(name, begin, seconds, threading.current_thread().name))

@@ -155,3 +155,17 @@ def test_version(tmp_path):
     from cmdiad import __version__
 
     assert run("--version", cwd=tmp_path).stdout.strip() == __version__
+
+
+def test_profile_writes_time_and_memory_by_stage_and_a_trace(calibrated_bundle, test_folder, tmp_path):
+    answer = run("infer", test_folder, "--bundle", calibrated_bundle, "--profile", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "median ms" in answer.stdout
+    stages = {
+        each["stage"]: each for each in json.loads((tmp_path / "inspections" / "profile.json").read_text())["stages"]
+    }
+    assert {"read", "preprocess", "group", "extract", "hallucinate", "search", "score", "write"} <= stages.keys()
+    assert all(each["runs"] == 7 and each["median_ms"] > 0 for each in stages.values())
+    events = json.loads((tmp_path / "inspections" / "trace.json").read_text())["traceEvents"]
+    assert len({event["args"]["scan"] for event in events if event["ph"] == "X"}) == 7
+    assert len({event["tid"] for event in events if event["ph"] == "X"}) == 3

@@ -1,0 +1,148 @@
+"""Whole inspections of the full-size line against the paper's pipeline: time, memory and equal answers.
+
+    python benchmarks/inspection.py FOLDER [--quick]
+
+FOLDER was written by `workbench.py`. Baseline and line take turns on the same scans in the same process. Prints one
+JSON object a measure, then the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import tifffile
+import torch
+from cmdiad.runtime.bundle import Bundle, open_bundle
+from cmdiad.runtime.decision import Decision, NormalizedBank
+from cmdiad.runtime.features import Part
+from cmdiad.runtime.grouping import farthest_points
+from cmdiad.runtime.inspector import Inspection, Inspector
+from cmdiad.runtime.pooling import pooling_matrix
+from cmdiad.runtime.preprocessing import PreparedScan, prepare
+from cmdiad.runtime.scan import read_scan
+from measuring import alternated, machine, report, report_error
+from paper_pipeline import PaperBank, PaperPipeline, interpolated, measured_points, open3d_part, pooled, prepared
+from workbench import PRECISIONS, PREPROCESSING, held_out_scans, load_networks, raw_scan
+
+REPEATS = 5
+BARS = {"fp32": 9.0, "int8": 20.0, "raw": 30.0, "pooling": 60.0}
+TOLERANCE = 1e-3
+TYPICAL_PATCHES = 1250
+
+Answer = tuple[float, np.ndarray]
+
+
+def main(folder: Path, quick: bool) -> None:
+    """Measure and print."""
+    bundles = {precision: open_bundle(folder / precision) for precision in PRECISIONS}
+    inspectors = {precision: Inspector(for_prepared(bundle)) for precision, bundle in bundles.items()}
+    paper = paper_pipeline(folder, inspectors["fp32"])
+    scans = [prepare(read_scan(path).points, PREPROCESSING) for path in held_out_scans(folder)]
+    check_answers(scans[:2] if quick else scans, paper, inspectors["fp32"])
+    typical = min(scans, key=lambda each: abs(int(each.valid.sum()) / 14 - TYPICAL_PATCHES))
+    measure_prepared(typical, paper, inspectors)
+    measure_pooling(typical)
+    measure_raw(typical, paper, Inspector(bundles["int8"]))
+    print(json.dumps(machine()))
+
+
+def for_prepared(bundle: Bundle) -> Bundle:
+    """The same bundle for scans that are preprocessed and of the networks' size: nothing is removed or padded."""
+    nothing = msgspec.structs.replace(bundle.manifest.preprocessing, plane="never", pad_multiple=1)
+    return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, preprocessing=nothing), bundle.store)
+
+
+def paper_pipeline(folder: Path, inspector: Inspector) -> PaperPipeline:
+    """The baseline with the networks, banks and fusion that the fp32 line has."""
+    networks, decision = load_networks(folder), Decision.load(inspector.bundle)
+    assert decision.second is not None
+    assert decision.fusion is not None
+    banks = (paper_bank(decision.main), paper_bank(decision.second))
+    return PaperPipeline(networks.extractor, networks.f2f, *banks, decision.fusion)
+
+
+def paper_bank(held: NormalizedBank) -> PaperBank:
+    """The bank with its mean put back."""
+    rows = torch.from_numpy(held.bank.rows.astype(np.float32) + held.bank.mean)
+    return PaperBank(rows, held.feature_mean, held.feature_std)
+
+
+def inspect_prepared(inspector: Inspector, scan: PreparedScan) -> Inspection:
+    """A preprocessed scan of the networks' size; nothing is left to remove from it."""
+    return inspector.inspect(Part(scan.points, None))
+
+
+def check_answers(scans: list[PreparedScan], paper: PaperPipeline, inspector: Inspector) -> None:
+    """Scores and maps of all scans equal the paper pipeline's."""
+    score_errors, map_errors = [], []
+    for scan in scans:
+        expected_score, expected_map = paper(scan.points)
+        actual = inspect_prepared(inspector, scan)
+        score_errors.append(abs(actual.score - expected_score) / expected_score)
+        map_errors.append(float(np.abs(actual.map - expected_map).max() / expected_map.max()))
+    for measure, errors in (("score", score_errors), ("map", map_errors)):
+        report_error(f"{measure}_relative_difference_{len(scans)}_scans", max(errors), "paper pipeline", TOLERANCE)
+
+
+def measure_prepared(scan: PreparedScan, paper: PaperPipeline, inspectors: dict[str, Inspector]) -> None:
+    """A preprocessed scan to score and map."""
+    runs: dict[str, Callable[[], object]] = {
+        "paper": partial(paper, scan.points),
+        **{precision: partial(inspect_prepared, each, scan) for precision, each in inspectors.items()},
+    }
+    results, ms = alternated(runs, REPEATS)
+    for precision in inspectors:
+        found = results[precision]
+        assert isinstance(found, Inspection)
+        measure = f"prepared_scan_to_map_{precision}"
+        report(measure, ms[precision], "paper pipeline", ms["paper"], BARS[precision], found.seconds)
+
+
+def measure_pooling(scan: PreparedScan) -> None:
+    """Tokens to pooled features; the matrix A, made for every scan, is part of it."""
+    points = np.ascontiguousarray(scan.points.reshape(-1, 3)[scan.valid.ravel()])
+    pixels = np.flatnonzero(scan.valid)
+    centers = points[farthest_points(points, 1024)]
+    tokens = np.random.default_rng(0).standard_normal((1024, 768), dtype=np.float32)
+    as_torch = measured_points(scan.points)
+    runs = {
+        "paper": lambda: pooled(
+            interpolated(as_torch[0], torch.from_numpy(centers), torch.from_numpy(tokens)), as_torch[1]
+        ).numpy(),
+        "ours": lambda: pooling_matrix(points, pixels, centers) @ tokens,
+    }
+    results, ms = alternated(runs, REPEATS)
+    np.testing.assert_allclose(results["ours"], results["paper"], atol=1e-3)
+    report("tokens_to_pooled_features", ms["ours"], "full-resolution interpolation", ms["paper"], BARS["pooling"])
+
+
+def measure_raw(scan: PreparedScan, paper: PaperPipeline, inspector: Inspector) -> None:
+    """A raw 800 x 800 scan file to the verdict."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "raw.tiff"
+        tifffile.imwrite(path, raw_scan(scan))
+
+        def by_the_paper() -> Answer:
+            points = tifffile.imread(path)
+            part = open3d_part(points, PREPROCESSING)
+            return paper(prepared(points, part, PREPROCESSING.pad_multiple))
+
+        results, ms = alternated({"paper": by_the_paper, "ours": partial(inspector, path)}, REPEATS)
+    found = results["ours"]
+    assert isinstance(found, Inspection)
+    baseline = "paper pipeline with Open3D"
+    report("raw_scan_file_to_verdict_int8", ms["ours"], baseline, ms["paper"], BARS["raw"], found.seconds)
+
+
+if __name__ == "__main__":
+    folders = [each for each in sys.argv[1:] if not each.startswith("--")]
+    if len(folders) != 1:
+        raise SystemExit("usage: python benchmarks/inspection.py FOLDER [--quick], FOLDER by benchmarks/workbench.py")
+    main(Path(folders[0]), "--quick" in sys.argv)

@@ -1,0 +1,95 @@
+"""How benchmarks time and report: one JSON object a measure, then the machine. Not a benchmark itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+LIBRARIES = ("numpy", "scipy", "onnxruntime", "torch", "faiss-cpu", "open3d")
+
+
+def alternated(
+    runs: Mapping[str, Callable[[], Any]], repeats: int, warm_up: bool = True
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Results and median milliseconds; the runs take turns, so that a busy machine slows all of them.
+
+    Args:
+        runs: what to time, by name.
+        repeats: how often each is timed.
+        warm_up: run each once before.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    results = {name: run() for name, run in runs.items()} if warm_up else {}
+    for _ in range(repeats):
+        for name, run in runs.items():
+            begin = time.perf_counter()
+            results[name] = run()
+            times[name].append((time.perf_counter() - begin) * 1e3)
+    return results, {name: statistics.median(each) for name, each in times.items()}
+
+
+def report(
+    measure: str,
+    ours_ms: float,
+    baseline: str,
+    baseline_ms: float,
+    bar: float,
+    seconds: Mapping[str, float] | None = None,
+) -> None:
+    """One line of the benchmark contract; `bar` is the least ratio that is wanted; `seconds` of our stages."""
+    line: dict[str, Any] = {
+        "measure": measure,
+        "ours_ms": round(ours_ms, 1),
+        "baseline": baseline,
+        "baseline_ms": round(baseline_ms, 1),
+        "ratio": round(baseline_ms / ours_ms, 2),
+        "bar": bar,
+    }
+    if seconds:
+        line["stages_ms"] = {stage: round(1e3 * each, 1) for stage, each in seconds.items()}
+    print(json.dumps(line), flush=True)
+
+
+def report_error(measure: str, largest: float, baseline: str, bar: float) -> None:
+    """One line of an exactness measure; `bar` is the largest error that is allowed."""
+    line = {"measure": measure, "error": float(f"{largest:.3g}"), "baseline": baseline, "bar": bar}
+    print(json.dumps({**line, "met": largest <= bar}), flush=True)
+
+
+def machine() -> dict[str, str | int | None]:
+    """What the times were measured on, and with what."""
+    return {
+        "machine": platform.machine(),
+        "processor": processor(),
+        "system": platform.system(),
+        "cpus": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        **{name: installed(name) for name in LIBRARIES},
+    }
+
+
+def processor() -> str:
+    """The processor's name and what it can that matters here."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor()
+    fields = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    known = {key.strip(): value.strip() for key, value in fields.items()}
+    flags = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "amx_int8") if flag in known.get("flags", "").split()]
+    return f"{known.get('model name', platform.processor())} ({', '.join(flags)})"
+
+
+def installed(name: str) -> str | None:
+    """A library's version; None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

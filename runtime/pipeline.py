@@ -1,0 +1,62 @@
+"""Stages that overlap: while one scan is in the networks, the next is read and the last one is written.
+
+Three stages on three threads, the middle one on the caller's. Order is kept, and back-pressure comes by
+construction: nothing begins that is more than `AHEAD` items away from the networks.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+# Scans that wait before the networks, and results that wait after them; each holds one scan's arrays.
+AHEAD = 2
+
+Item = TypeVar("Item")
+Ready = TypeVar("Ready")
+Done = TypeVar("Done")
+Result = TypeVar("Result")
+
+
+def pipelined(
+    items: Iterable[Item],
+    before: Callable[[Item], Ready],
+    middle: Callable[[Ready], Done],
+    after: Callable[[Done], Result],
+) -> Iterator[Result]:
+    """Yield after(middle(before(item))) of every item, in order; the three overlap between items.
+
+    An exception of any stage comes out after the results of the items before; those behind are given up.
+
+    Args:
+        items: taken one at a time, at most `AHEAD` + 1 before their results.
+        before: runs on a thread of its own.
+        middle: runs on the caller's thread, while the caller waits for the next result.
+        after: runs on a thread of its own.
+    """
+    source = iter(items)
+    waiting: deque[Future[Ready]] = deque()
+    finishing: deque[Future[Result]] = deque()
+    reader = ThreadPoolExecutor(1, thread_name_prefix="read")
+    writer = ThreadPoolExecutor(1, thread_name_prefix="write")
+    try:
+        waiting.extend(reader.submit(before, item) for item in islice(source, AHEAD))
+        while waiting:
+            try:
+                ready = waiting.popleft().result()
+                waiting.extend(reader.submit(before, item) for item in islice(source, 1))
+                done = middle(ready)
+            except Exception:
+                yield from (earlier.result() for earlier in finishing)
+                raise
+            finishing.append(writer.submit(after, done))
+            while finishing and (finishing[0].done() or len(finishing) > AHEAD):
+                yield finishing.popleft().result()
+        while finishing:
+            yield finishing.popleft().result()
+    finally:
+        reader.shutdown(cancel_futures=True)
+        writer.shutdown(cancel_futures=True)
