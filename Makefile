@@ -33,6 +33,10 @@ lint: $(READY)
 	@MYPYPATH=$(VENV)/typing $(BIN)/mypy $(PACKAGES)
 	@$(BIN)/lint-imports --no-cache
 
+bench: $(READY)  ## All benchmarks, about 25 minutes; writes docs/benchmarks.md and .json
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python benchmarks/run_all.py
+
 format: $(READY)  ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .

@@ -10,8 +10,6 @@ are timed and the time of all is their multiple. Prints one JSON object a measur
 from __future__ import annotations
 
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from cmdiad.calibration.coreset import greedy_k_center
+from measuring import machine, report
 from patch_features import patch_features
 from sklearn.random_projection import SparseRandomProjection
 
@@ -50,8 +49,8 @@ def main(arguments: list[str]) -> None:
         tabulated.append(plain_ms(points, n_select, by_norms(points)))
         published.append(plain_ms(points, n_select, by_differences(points)))
     size = f"{n_select}_of_{len(points)}x{PROJECTED_DIM}"
-    report(f"coreset_{size}", min(ours), "plain greedy, NumPy, norms tabulated", min(tabulated))
-    report(f"coreset_{size}", min(ours), "plain greedy, NumPy, by differences", min(published))
+    report(f"coreset_{size}", min(ours), "plain greedy, NumPy, norms tabulated", min(tabulated), BAR)
+    report(f"coreset_{size}", min(ours), "plain greedy, NumPy, by differences", min(published), BAR)
     print(json.dumps(machine()))
 
 
@@ -90,30 +89,6 @@ def elapsed_ms(run: Callable[[], object]) -> float:
     start = time.perf_counter()
     run()
     return (time.perf_counter() - start) * 1e3
-
-
-def report(measure: str, ours_ms: float, baseline: str, baseline_ms: float) -> None:
-    """One line of the benchmark contract; `bar` is the least ratio that is wanted."""
-    line = {
-        "measure": measure,
-        "ours_ms": round(ours_ms, 1),
-        "baseline": baseline,
-        "baseline_ms": round(baseline_ms, 1),
-        "ratio": round(baseline_ms / ours_ms, 2),
-        "bar": BAR,
-    }
-    print(json.dumps(line), flush=True)
-
-
-def machine() -> dict[str, str | int | None]:
-    """What the times were measured on."""
-    return {
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "cpus": os.cpu_count(),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from cmdiad.runtime.decision import Decision, NormalizedBank
 from cmdiad.runtime.features import Part
 from cmdiad.runtime.grouping import farthest_points
 from cmdiad.runtime.inspector import Inspection, Inspector
-from cmdiad.runtime.pooling import pooling_matrix
+from cmdiad.runtime.pooling import foreground_patches, pooling_matrix
 from cmdiad.runtime.preprocessing import PreparedScan, prepare
 from cmdiad.runtime.scan import read_scan
 from measuring import alternated, machine, report, report_error
@@ -43,14 +43,20 @@ def main(folder: Path, quick: bool) -> None:
     """Measure and print."""
     bundles = {precision: open_bundle(folder / precision) for precision in PRECISIONS}
     inspectors = {precision: Inspector(for_prepared(bundle)) for precision, bundle in bundles.items()}
-    paper = paper_pipeline(folder, inspectors["fp32"])
-    scans = [prepare(read_scan(path).points, PREPROCESSING) for path in held_out_scans(folder)]
-    check_answers(scans[:2] if quick else scans, paper, inspectors["fp32"])
-    typical = min(scans, key=lambda each: abs(int(each.valid.sum()) / 14 - TYPICAL_PATCHES))
+    paper = paper_pipeline(folder, bundles["fp32"])
+    paths = held_out_scans(folder)[: 2 if quick else None]
+    check_answers([prepare(read_scan(path).points, PREPROCESSING) for path in paths], paper, inspectors["fp32"])
+    typical = typical_scan(folder)
     measure_prepared(typical, paper, inspectors)
     measure_pooling(typical)
     measure_raw(typical, paper, Inspector(bundles["int8"]))
     print(json.dumps(machine()))
+
+
+def typical_scan(folder: Path) -> PreparedScan:
+    """The held-out scan whose number of patches is nearest to that of a typical part."""
+    scans = [prepare(read_scan(path).points, PREPROCESSING) for path in held_out_scans(folder)]
+    return min(scans, key=lambda each: abs(int(foreground_patches(each.valid).sum()) - TYPICAL_PATCHES))
 
 
 def for_prepared(bundle: Bundle) -> Bundle:
@@ -59,9 +65,9 @@ def for_prepared(bundle: Bundle) -> Bundle:
     return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, preprocessing=nothing), bundle.store)
 
 
-def paper_pipeline(folder: Path, inspector: Inspector) -> PaperPipeline:
+def paper_pipeline(folder: Path, bundle: Bundle) -> PaperPipeline:
     """The baseline with the networks, banks and fusion that the fp32 line has."""
-    networks, decision = load_networks(folder), Decision.load(inspector.bundle)
+    networks, decision = load_networks(folder), Decision.load(bundle)
     assert decision.second is not None
     assert decision.fusion is not None
     banks = (paper_bank(decision.main), paper_bank(decision.second))

@@ -1,0 +1,85 @@
+"""What int8 networks cost in detection: image AUROC against fp32, both calibrated and evaluated by themselves.
+
+    python benchmarks/int8_detection.py [--quick] [DATA ...]
+
+DATA is a dataset root in the MVTec 3D-AD layout; synthetic parts are always measured too. F2F is trained briefly with
+the embedded pair of extractors, exported once, and quantized for the CPU (`export/dynamic_int8.py`). Prints one JSON
+object a dataset, then the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+from cmdiad.calibration.calibrate import CalibrationSettings
+from cmdiad.calibration.evaluate import Candidate, evaluate_dataset
+from cmdiad.export.bundles import export_bundle
+from cmdiad.export.dynamic_int8 import dynamic_int8_from_onnx
+from cmdiad.export.graphs import describe_network
+from cmdiad.runtime.bundle import Bundle, open_bundle
+from cmdiad.runtime.bundle_writing import rewrite_bundle
+from cmdiad.training.synth.dataset import PART_CLASSES, write_dataset
+from cmdiad.training.train import TrainingSettings, train_route
+from measuring import machine
+
+BAR = 0.005
+EPOCHS = 10
+FULL = {"train": 30, "test_good": 15, "per_defect": 6}
+QUICK = {"train": 8, "test_good": 4, "per_defect": 2}
+
+
+def main(datasets: list[Path], quick: bool) -> None:
+    """Measure every dataset and print."""
+    with tempfile.TemporaryDirectory() as scratch:
+        parts = Path(scratch) / "synthetic"
+        counts = (
+            {"train": 8, "test_good": 4, "per_defect": 2} if quick else {"train": 30, "test_good": 15, "per_defect": 6}
+        )
+        write_dataset(parts, classes=list(PART_CLASSES), validation=0, seed=0, **counts)
+        for number, data in enumerate([parts, *datasets]):
+            compare(data, Path(scratch) / f"work_{number}")
+    print(json.dumps(machine()))
+
+
+def compare(data: Path, work: Path) -> None:
+    """Train, export, quantize and evaluate one dataset."""
+    settings = TrainingSettings(epochs=EPOCHS, batch_size=8, select=False)
+    run = train_route(data, [], settings, work / "run", lambda *_: None)
+    export_bundle(run, "f2f", "pc", work / "fp32")
+    fp32 = open_bundle(work / "fp32")
+    candidates = [
+        Candidate(name, bundle, CalibrationSettings())
+        for name, bundle in (("fp32", fp32), ("int8", quantized(fp32, work / "int8")))
+    ]
+    outcomes = evaluate_dataset(data, [], candidates, "cpu", lambda *_: None).outcomes
+    mean = {
+        name: sum(scores) / len(scores)
+        for name in ("fp32", "int8")
+        if (scores := [each.row.i_auroc for each in outcomes if each.name == name])
+    }
+    difference = abs(mean["int8"] - mean["fp32"])
+    line = {"measure": f"int8_i_auroc_{data.name}", "int8": round(mean["int8"], 4), "fp32": round(mean["fp32"], 4)}
+    print(json.dumps({**line, "error": round(difference, 5), "baseline": "fp32", "bar": BAR, "met": difference <= BAR}))
+
+
+def quantized(bundle: Bundle, out: Path) -> Bundle:
+    """A bundle's int8 copy, to be calibrated with its own networks."""
+    manifest = bundle.manifest
+    models = {role: dynamic_int8_from_onnx(bundle.read(network.file)) for role, network in manifest.networks.items()}
+    files = {role: network.file for role, network in manifest.networks.items()}
+    networks = {
+        role: describe_network(model, files[role], manifest.networks[role].architecture)
+        for role, model in models.items()
+    }
+    contents = {files[role]: model for role, model in models.items()}
+    rewrite_bundle(bundle, out, msgspec.structs.replace(manifest, networks=networks, precision="int8"), contents)
+    return open_bundle(out)
+
+
+if __name__ == "__main__":
+    folders = [Path(each) for each in sys.argv[1:] if not each.startswith("--")]
+    main(folders, "--quick" in sys.argv)
