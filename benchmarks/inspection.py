@@ -22,19 +22,30 @@ import torch
 from cmdiad.runtime.bundle import Bundle, open_bundle
 from cmdiad.runtime.decision import Decision, NormalizedBank
 from cmdiad.runtime.features import Part
-from cmdiad.runtime.grouping import farthest_points
+from cmdiad.runtime.grouping import Grouping, farthest_points, group_points
 from cmdiad.runtime.inspector import Inspection, Inspector
 from cmdiad.runtime.pooling import foreground_patches, pooling_matrix
 from cmdiad.runtime.preprocessing import PreparedScan, prepare
 from cmdiad.runtime.scan import read_scan
 from measuring import alternated, machine, report, report_error
-from paper_pipeline import PaperBank, PaperPipeline, interpolated, measured_points, open3d_part, pooled, prepared
+from paper_pipeline import (
+    PaperBank,
+    PaperPipeline,
+    interpolated,
+    measured_points,
+    nearest,
+    open3d_part,
+    pooled,
+    prepared,
+)
+from paper_pipeline import farthest_points as torch_farthest_points
 from workbench import PRECISIONS, PREPROCESSING, held_out_scans, load_networks, raw_scan
 
 REPEATS = 5
 BARS = {"fp32": 9.0, "int8": 20.0, "raw": 30.0, "pooling": 60.0}
 TOLERANCE = 1e-3
 TYPICAL_PATCHES = 1250
+GROUPS, GROUP_SIZE, DIM = 1024, 128, 768
 
 Answer = tuple[float, np.ndarray]
 
@@ -48,6 +59,7 @@ def main(folder: Path, quick: bool) -> None:
     check_answers([prepare(read_scan(path).points, PREPROCESSING) for path in paths], paper, inspectors["fp32"])
     typical = typical_scan(folder)
     measure_prepared(typical, paper, inspectors)
+    measure_grouping(typical)
     measure_pooling(typical)
     measure_raw(typical, paper, Inspector(bundles["int8"]))
     print(json.dumps(machine()))
@@ -111,12 +123,24 @@ def measure_prepared(scan: PreparedScan, paper: PaperPipeline, inspectors: dict[
         report(measure, ms[precision], "paper pipeline", ms["paper"], BARS[precision], found.seconds)
 
 
+def measure_grouping(scan: PreparedScan) -> None:
+    """Points to groups: farthest point sampling and the nearest points of every center."""
+    points = np.ascontiguousarray(scan.points.reshape(-1, 3)[scan.valid.ravel()])
+    as_torch = torch.from_numpy(points)
+    runs: dict[str, Callable[[], object]] = {
+        "paper": lambda: nearest(as_torch[torch_farthest_points(as_torch, GROUPS)], as_torch, GROUP_SIZE),
+        "ours": lambda: group_points(points, Grouping(n_groups=GROUPS, group_size=GROUP_SIZE)),
+    }
+    _, ms = alternated(runs, REPEATS)
+    report("points_to_groups", ms["ours"], "paper pipeline, torch", ms["paper"], 1.0)
+
+
 def measure_pooling(scan: PreparedScan) -> None:
     """Tokens to pooled features; the matrix A, made for every scan, is part of it."""
     points = np.ascontiguousarray(scan.points.reshape(-1, 3)[scan.valid.ravel()])
     pixels = np.flatnonzero(scan.valid)
-    centers = points[farthest_points(points, 1024)]
-    tokens = np.random.default_rng(0).standard_normal((1024, 768), dtype=np.float32)
+    centers = points[farthest_points(points, GROUPS)]
+    tokens = np.random.default_rng(0).standard_normal((GROUPS, DIM), dtype=np.float32)
     as_torch = measured_points(scan.points)
     runs = {
         "paper": lambda: pooled(

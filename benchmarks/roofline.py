@@ -106,7 +106,7 @@ def product_peak(precision: str) -> float:
 def memory_peak() -> float:
     """Bytes a second that one thread reads from memory, in pieces far larger than the caches."""
     values = np.ones(64 << 20, np.float32)
-    return values.nbytes / best_seconds(lambda: values.max())
+    return values.nbytes / best_seconds(values.max)
 
 
 def best_seconds(run: Callable[[], object]) -> float:

@@ -5,6 +5,7 @@ Patches that carry no part have one and the same feature, which every bank holds
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,12 +102,14 @@ class Decision:
         )
 
     def match(self, features: PartFeatures, without_group: int | None = None) -> tuple[BankMatch, ...]:
-        """The part against every bank of the route."""
-        main = match_bank(self.main, features.main, without_group)
+        """The part against every bank of the route; two banks are searched at the same time."""
         if self.second is None:
-            return (main,)
+            return (match_bank(self.main, features.main, without_group),)
         assert features.second is not None
-        return main, match_bank(self.second, features.second, without_group)
+        # A screened search computes on the thread that calls it, so each bank has a processor of its own.
+        with ThreadPoolExecutor(1, thread_name_prefix="search") as other:
+            second = other.submit(match_bank, self.second, features.second, without_group)
+            return match_bank(self.main, features.main, without_group), second.result()
 
     def decide(self, foreground: npt.NDArray[np.bool_], matches: tuple[BankMatch, ...]) -> tuple[float, Array]:
         """The part's score, and its map of (224, 224) float32."""

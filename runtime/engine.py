@@ -121,6 +121,8 @@ def _open_session(
     ort = _import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
+    # Between networks the processors belong to the search and to the next scan, not to threads that wait.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERROR_LEVEL
     if provider != "cpu":
