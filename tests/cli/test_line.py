@@ -165,7 +165,7 @@ def test_profile_writes_time_and_memory_by_stage_and_a_trace(calibrated_bundle, 
         each["stage"]: each for each in json.loads((tmp_path / "inspections" / "profile.json").read_text())["stages"]
     }
     assert {"read", "preprocess", "group", "extract", "hallucinate", "search", "score", "write"} <= stages.keys()
-    assert all(each["runs"] == 7 and each["median_ms"] > 0 for each in stages.values())
+    assert all(each["runs"] % 7 == 0 and each["median_ms"] > 0 for each in stages.values())
     events = json.loads((tmp_path / "inspections" / "trace.json").read_text())["traceEvents"]
     assert len({event["args"]["scan"] for event in events if event["ph"] == "X"}) == 7
     assert len({event["tid"] for event in events if event["ph"] == "X"}) == 3
