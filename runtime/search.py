@@ -134,23 +134,20 @@ def nearest_rows(
     best = nothing_yet(len(queries_nd), count)
     half_query = half_sq_norms(queries_nd).astype(np.float64)
     error = score_error(half_query, half_norms_m, rows_md.shape[1])
-    query_size = max(1, BLOCK_BYTES // (4 * BLOCK_ROWS))
+    query_size = min(max(1, BLOCK_BYTES // (4 * BLOCK_ROWS)), max(1, len(queries_nd)))
+    # One buffer for the scores of all blocks: memory that is new to the process costs more than the subtraction.
+    buffer = np.empty(query_size * BLOCK_ROWS, np.float32)
     for row_block in block_slices(len(rows_md), BLOCK_ROWS):
         rows = np.asarray(rows_md[row_block], np.float32)
         for query_block in block_slices(len(queries_nd), query_size):
-            scores = half_norms_m[row_block] - queries_nd[query_block] @ rows.T
+            some = queries_nd[query_block]
+            scores = buffer[: len(some) * len(rows)].reshape(len(some), len(rows))
+            np.matmul(some, rows.T, out=scores)
+            np.subtract(half_norms_m[row_block], scores, out=scores)
             if own_row is not None:
                 _forbid(scores, own_row[query_block] - row_block.start)
             part = Nearest(best.distance[query_block], best.index[query_block])
-            _improve(
-                part,
-                scores,
-                queries_nd[query_block],
-                rows_md,
-                row_block.start,
-                half_query[query_block],
-                error[query_block],
-            )
+            _improve(part, scores, some, rows_md, row_block.start, half_query[query_block], error[query_block])
     return best
 
 
