@@ -69,7 +69,8 @@ def build(folder: Path, quick: bool, source: Path | None) -> None:
     for precision in PRECISIONS:
         print(f"calibrating {precision} on {n_normal} scans", file=sys.stderr, flush=True)
         write_networks(folder / precision, graphs, precision)
-        calibrate_bundle(open_bundle(folder / precision), normal, CalibrationSettings(), folder / precision)
+        bundle, out = open_bundle(folder / precision), folder / precision
+        calibrate_bundle(bundle, normal, CalibrationSettings(), out, with_line_graph=False)
 
 
 def write_scans(folder: Path, n_normal: int, source: Path | None) -> list[Path]:
