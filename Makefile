@@ -34,7 +34,7 @@ lint: $(READY)
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(READY)  ## All benchmarks, about 25 minutes; writes docs/benchmarks.md and .json
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[baselines]'
 	@$(BIN)/python benchmarks/run_all.py
 
 format: $(READY)  ## Format the code
