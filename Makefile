@@ -33,7 +33,7 @@ lint: $(READY)
 	@MYPYPATH=$(VENV)/typing $(BIN)/mypy $(PACKAGES)
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(READY)  ## All benchmarks, about 25 minutes; writes docs/benchmarks.md and .json
+bench: $(READY)  ## All benchmarks; writes docs/benchmarks.md and .json
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[baselines]'
 	@$(BIN)/python benchmarks/run_all.py
 

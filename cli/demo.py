@@ -11,8 +11,8 @@ import typer
 
 from ..runtime.errors import UsageError
 
-PRODUCT = "gland"
-DEFECT = "dent"
+PRODUCT = "flange"
+DEFECT = "missing_piece"
 MARKER = ".cmdiad-demo"
 SIZES = f"--class {PRODUCT} --train 32 --validation 0 --test-good 12 --per-defect 4"
 TRAINING = "--epochs 15 --batch-size 4"

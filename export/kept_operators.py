@@ -1,7 +1,8 @@
 """Which operators must stay in float32, found by measurement on real scans and not by their names.
 
-First those whose values come near half precision's range. Then, one operator type after the other, those whose
-float32 lowers the error of the whole network by more than `WORTH`; each network's list is in its manifest entry.
+First those whose values come near half precision's range. Then the arithmetic on coordinates that comes before any layer,
+and one operator type after the other, where float32 lowers the error of the whole network by more than `WORTH`; each
+network's list is in its manifest entry.
 """
 
 from __future__ import annotations
@@ -41,15 +42,33 @@ def measure_kept(model: bytes, precision: Half, samples: Sequence[Inputs]) -> li
     kept = set(out_of_range(model, precision, samples))
     exact = [OnnxEngine(model).run(sample) for sample in samples]
     error = simulated_error(model, precision, kept, samples, exact)
-    for kind in _CANDIDATES:
-        nodes = halved_nodes(onnx.load_model_from_string(model), precision, kept)
-        tried = kept | {node.name for node in nodes if node.op_type == kind}
+    proto = onnx.load_model_from_string(model)
+    groups = [
+        geometry(proto),
+        *({node.name for node in proto.graph.node if node.op_type == kind} for kind in _CANDIDATES),
+    ]
+    for group in groups:
+        tried = kept | {node.name for node in halved_nodes(proto, precision, kept) if node.name in group}
         if tried == kept:
             continue
         lowered = simulated_error(model, precision, tried, samples, exact)
         if lowered < (1 - WORTH) * error:
             kept, error = tried, lowered
     return sorted(kept)
+
+
+def geometry(proto: onnx.ModelProto) -> set[str]:
+    """The names of the nodes that no product with a weight comes before: what is done to the inputs themselves."""
+    weights = {each.name for each in proto.graph.initializer}
+    learned: set[str] = set()
+    before = set()
+    for node in proto.graph.node:
+        is_layer = node.op_type in ("MatMul", "Gemm", "Conv") and not weights.isdisjoint(node.input)
+        if is_layer or not learned.isdisjoint(node.input):
+            learned.update(node.output)
+        else:
+            before.add(node.name)
+    return before
 
 
 def out_of_range(model: bytes, precision: Half, samples: Sequence[Inputs]) -> list[str]:

@@ -31,6 +31,8 @@ from .graphs import GraphSpec, exported_program
 N_SCANS = 3
 TORCH = "onnx against torch"
 FEATURES = "onnx path against torch path"
+# Operators whose tensors have the same names in torch and in the graph; the exporter numbers plain arithmetic anew.
+LAYERS = ("linear", "layer_norm", "gelu", "conv2d", "scaled_dot_product")
 
 Samples = dict[str, dict[str, npt.NDArray[Any]]]
 
@@ -130,7 +132,18 @@ def check_against_torch(
                 check, first_off=first_off_torch(module, spec, models[role], inputs, tolerance)
             )
         tensors.append(check)
-    return ParityReport(tensors=[*tensors, *check_features(FEATURES, found, expected, tolerance)])
+    features = check_features(FEATURES, found, expected, tolerance)
+    if groups_hallucination(manifest):
+        features = [each for each in features if not each.tensor.endswith("second bank")]
+    return ParityReport(tensors=[*tensors, *features])
+
+
+def groups_hallucination(manifest: Manifest) -> bool:
+    """Whether hallucinated points are grouped: rounding then chooses other groups, and features do not correspond.
+
+    The networks before and after the grouping are compared on equal inputs all the same.
+    """
+    return manifest.route == "f2i" and manifest.main == "rgb"
 
 
 def check_outputs(
@@ -203,7 +216,7 @@ def _produced(model: bytes) -> list[str]:
 
 
 class _Recording(torch.fx.Interpreter):
-    """Runs an exported program and keeps what its nodes give."""
+    """Runs an exported program and keeps what its layers give."""
 
     def __init__(self, module: torch.fx.GraphModule) -> None:
         super().__init__(module)
@@ -212,7 +225,7 @@ class _Recording(torch.fx.Interpreter):
     def run_node(self, n: torch.fx.Node) -> Any:
         """Run one node."""
         value = super().run_node(n)
-        if n.op == "call_function" and isinstance(value, torch.Tensor) and value.is_floating_point():
+        if n.name.startswith(LAYERS) and isinstance(value, torch.Tensor) and value.is_floating_point():
             self.kept[n.name] = value.detach().numpy()
         return value
 

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx
 import pytest
-from cmdiad.export.kept_operators import measure_kept, out_of_range
+from cmdiad.export.kept_operators import geometry, measure_kept, out_of_range
 from cmdiad.export.precision import convert, halved_nodes, kept_by_type, rounded, simulate
 from cmdiad.runtime.engine import OnnxEngine
 from onnx import TensorProto, helper, numpy_helper
@@ -105,3 +105,15 @@ def test_integers_and_shapes_are_left_alone(exported_bundle):
     assert [each.name for each in converted.graph.output] == ["tokens"]
     assert len(halved_nodes(onnx.load_model_from_string(model), "fp16", [])) > 50
     assert len(converted.SerializeToString()) < 0.6 * len(model)
+
+
+def test_geometry_is_what_comes_before_the_first_weight():
+    weight = numpy_helper.from_array(np.eye(3, dtype=np.float32), "weight")
+    nodes = [
+        helper.make_node("Mul", ["x", "x"], ["squared"], name="square"),
+        helper.make_node("MatMul", ["squared", "weight"], ["layer"], name="product"),
+        helper.make_node("Mul", ["layer", "squared"], ["y"], name="after"),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], [weight])
+    assert geometry(helper.make_model(graph)) == {"square"}
