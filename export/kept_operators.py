@@ -1,8 +1,8 @@
 """Which operators must stay in float32, found by measurement on real scans and not by their names.
 
-First those whose values come near half precision's range. Then the arithmetic on coordinates that comes before any layer,
-and one operator type after the other, where float32 lowers the error of the whole network by more than `WORTH`; each
-network's list is in its manifest entry.
+First those whose values come near half precision's range. Then the arithmetic on coordinates that comes before any
+layer, and one operator type after the other, where float32 lowers the error of the whole network by more than `WORTH`;
+each network's list is in its manifest entry.
 """
 
 from __future__ import annotations
