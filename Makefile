@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "== environment: $(VENV) (torch is large, this takes a few minutes the first time)"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train,calibrate,tensorrt-rtx,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train,calibrate,dev]'
 	@mkdir -p $(VENV)/typing && ln -sfn ../.. $(VENV)/typing/cmdiad
 	@touch $@
 
