@@ -16,6 +16,9 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cpu,train,calibrate,dev]'
+	@# 240 MB that not every platform has a wheel of: 7 to 20 s here.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[tensorrt-rtx]' \
+		|| echo "   no wheel of TensorRT-RTX for this platform or in this index: its tests are skipped"
 	@mkdir -p $(VENV)/typing && ln -sfn ../.. $(VENV)/typing/cmdiad
 	@touch $@
 

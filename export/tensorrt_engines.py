@@ -17,7 +17,8 @@ from ..runtime.engine_check import engine_graphs, external_data
 from ..runtime.engine_flavor import Flavor, flavor_of
 from ..runtime.errors import UsageError
 from ..runtime.manifest import Manifest, Network, TensorRTEngine
-from .tensorrt_builder import BuiltEngine, EngineSettings, Graph, engine_from_onnx
+from .tensorrt_builder import BuiltEngine, EngineSettings, Graph
+from .tensorrt_process import build_apart
 
 FOLDER = "engines"
 
@@ -87,7 +88,7 @@ def add_engines(
             progress(stem)
             settings = replace(settings, targets=targets)
             graph = Graph(network, bundle.read(network.file), external_data(bundle, network))
-            built = engine_from_onnx(graph, stem, flavor, settings, machine)
+            built = build_apart(graph, stem, flavor, settings, machine)
             settings = replace(settings, timing_cache=built.timing_cache)
             entry = _describe(bundle, role, network, stem, flavor, settings, built, machine)
             entries.append(entry)

@@ -4,9 +4,7 @@ Standard TensorRT is stood in for by TensorRT-RTX without the names that only it
 these. Both build for real; nothing here needs a GPU.
 """
 
-import importlib.machinery
 import sys
-import types
 
 import numpy as np
 import onnx
@@ -17,9 +15,9 @@ from cmdiad.export.tensorrt_builder import (
     EngineSettings,
     Graph,
     check_settings,
-    engine_from_onnx,
     network_profiles,
 )
+from cmdiad.export.tensorrt_process import build_apart
 from cmdiad.runtime.devices import Gpu, Machine
 from cmdiad.runtime.engine_check import RTX_TARGETS, read_header
 from cmdiad.runtime.engine_flavor import FLAVORS, collecting_logger, import_flavor
@@ -53,20 +51,23 @@ def network(shape=("batch", 5, 64)):
 
 
 def build(model, *targets, flavor=RTX, machine=BARE, **settings):
-    return engine_from_onnx(Graph(network(), model), "product", flavor, EngineSettings(targets, **settings), machine)
+    return build_apart(Graph(network(), model), "product", flavor, EngineSettings(targets, **settings), machine)
+
+
+STAND_IN = f"""
+import tensorrt_rtx
+globals().update({{name: value for name, value in vars(tensorrt_rtx).items() if name not in {ONLY_RTX}}})
+"""
 
 
 @pytest.fixture
-def standard(monkeypatch):
-    """Standard TensorRT's stand-in."""
-    module = types.ModuleType("tensorrt")
-    module.__dict__.update({name: value for name, value in vars(trt).items() if name not in ONLY_RTX})
-    module.__spec__ = importlib.machinery.ModuleSpec("tensorrt", None)
-    monkeypatch.setitem(sys.modules, "tensorrt", module)
-    return module
+def standard(tmp_path, monkeypatch):
+    """Standard TensorRT's stand-in, where the process that builds finds it."""
+    (tmp_path / "tensorrt.py").write_text(STAND_IN)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
 
-@pytest.mark.parametrize("targets", [("sm80",), ("sm86",), ("sm89",), ("sm120",), ("sm80", "sm86", "sm89", "sm120")])
+@pytest.mark.parametrize("targets", [("sm120",), ("sm80", "sm86", "sm89", "sm120")])
 def test_an_engine_is_for_its_targets(targets):
     built = build(product(), *targets)
     header = read_header(built.plan)
@@ -82,7 +83,7 @@ def test_weights_in_a_file_of_their_own_are_read(tmp_path):
     onnx.save_model(model, tmp_path / "m", save_as_external_data=True, location="m.data", size_threshold=0)
     graph = Graph(network(), (tmp_path / "m").read_bytes(), {"m.data": (tmp_path / "m.data").read_bytes()})
     assert len(graph.model) < len(inside) / 10
-    built = engine_from_onnx(graph, "product", RTX, EngineSettings(("sm86",)), BARE)
+    built = build_apart(graph, "product", RTX, EngineSettings(("sm86",)), BARE)
     assert len(built.plan) == len(build(inside, "sm86").plan)
 
 
@@ -103,7 +104,7 @@ def test_tf32_changes_the_engine_only_if_asked():
     assert build(product(), "sm86").plan != build(product(), "sm86", tf32=True).plan
 
 
-@pytest.mark.parametrize("batch", [Batch(1, 1, 1), Batch(1, 2, 8), Batch(4, 4, 4)])
+@pytest.mark.parametrize("batch", [Batch(1, 2, 8), Batch(4, 4, 4)])
 def test_profiles_reach_from_the_smallest_to_the_largest_batch(batch):
     built = build(product(), "sm86", batch=batch)
     assert built.profiles == {"x": Profile(min=[batch.min, 5, 64], opt=[batch.opt, 5, 64], max=[batch.max, 5, 64])}
@@ -158,7 +159,6 @@ def test_standard_tensorrt_builds_for_the_gpu_it_runs_on(standard):
         build(product(), flavor=STANDARD)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_standard_tensorrt_keeps_its_timings(standard):
     built = build(product(), flavor=STANDARD, machine=HOPPER, timing_cache=b"")
     assert built.timing_cache is not None

@@ -7,8 +7,9 @@ import sys
 import msgspec
 import onnx
 import pytest
-from cmdiad.export.tensorrt_builder import EngineSettings, Graph, engine_from_onnx
+from cmdiad.export.tensorrt_builder import EngineSettings, Graph
 from cmdiad.export.tensorrt_engines import EngineRequest, add_engines, parse_targets
+from cmdiad.export.tensorrt_process import build_apart
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.devices import this_machine
 from cmdiad.runtime.engine_check import RTX_TARGETS, read_header
@@ -88,7 +89,7 @@ def test_fp16_networks_build_for_every_target_in_one_engine(bundle, role):
     fp16 = convert_float_to_float16(onnx.load_model_from_string(bundle.read(network.file)), keep_io_types=True)
     graph = Graph(network, fp16.SerializeToString())
     flavor = FLAVORS["tensorrt-rtx"]
-    built = engine_from_onnx(graph, role, flavor, EngineSettings(RTX_TARGETS), this_machine())
+    built = build_apart(graph, role, flavor, EngineSettings(RTX_TARGETS), this_machine())
     assert read_header(built.plan).targets == list(RTX_TARGETS)
 
 

@@ -1,0 +1,73 @@
+"""What a builder's process does to the export: nothing but an error, in whichever way it ends.
+
+Stand-ins for the vendor's library end in the ways that a library can; none of them is TensorRT.
+"""
+
+import importlib.util
+import sys
+
+import pytest
+from cmdiad.export import tensorrt_process
+from cmdiad.export.tensorrt_builder import EngineSettings, Graph
+from cmdiad.export.tensorrt_process import build_apart
+from cmdiad.runtime.devices import Gpu, Machine
+from cmdiad.runtime.engine_flavor import FLAVORS
+from cmdiad.runtime.errors import EngineError
+from cmdiad.runtime.manifest import Network, Tensor
+
+HOPPER = Machine((Gpu("H100", "sm90", 80 << 30),), 13000, "580.65", "linux-x86_64")
+TENSOR = Tensor(name="x", shape=["batch", 5], dtype="float32")
+GRAPH = Graph(Network(file="n.onnx", architecture="a", parameters=0, inputs=[TENSOR], outputs=[TENSOR]), b"graph")
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    """Put a module in standard TensorRT's place, where the child finds it."""
+
+    def write(source):
+        (tmp_path / "tensorrt.py").write_text(f"print('so far so good', flush=True)\n{source}\n")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    return write
+
+
+def build(flavor="tensorrt"):
+    return build_apart(GRAPH, "extractor-x", FLAVORS[flavor], EngineSettings(), HOPPER)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_fault_in_the_library_is_an_error_with_its_last_words(library):
+    library("import ctypes; ctypes.string_at(0)")
+    with pytest.raises(EngineError, match=r"extractor-x: .*crashed \(SIGSEGV\).*so far so good") as error:
+        build()
+    assert error.value.exit_code == 5 and "\n" not in str(error.value)
+
+
+def test_a_library_that_exits_is_an_error(library):
+    library("import os; os._exit(0)")
+    with pytest.raises(EngineError, match=r"crashed \(exit code 0\)"):
+        build()
+
+
+def test_what_does_not_end_is_ended(library, monkeypatch):
+    library("import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()")
+    monkeypatch.setattr(tensorrt_process, "LIMIT_SECONDS", {"tensorrt": 2.0})
+    with pytest.raises(EngineError, match="did not end within 2 s"):
+        build()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="standard TensorRT is here")
+def test_the_child_s_own_refusals_come_back_as_they_are():
+    with pytest.raises(EngineError, match=r"^tensorrt is not installed: pip install") as error:
+        build()
+    assert error.value.kind == "engine"
+
+
+def test_the_user_s_folder_is_not_searched_for_modules(library, tmp_path, monkeypatch):
+    library("raise ImportError('the stand-in was found')")
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "msgspec.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(home)
+    with pytest.raises(EngineError, match="the stand-in was found"):
+        build()
