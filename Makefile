@@ -34,6 +34,7 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@MYPYPATH=$(VENV)/typing $(BIN)/mypy $(PACKAGES)
+	@MYPYPATH=$(VENV)/typing:benchmarks $(BIN)/mypy --explicit-package-bases benchmarks/*.py
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(READY)  ## All benchmarks; writes docs/benchmarks.md and .json

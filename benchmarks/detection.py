@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def cmdiad(*arguments: object) -> str:
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def evaluate_seed(seed: int, options: argparse.Namespace, scratch: Path) -> dict[str, list[dict[str, float]]]:
+def evaluate_seed(seed: int, options: argparse.Namespace, scratch: Path) -> dict[str, list[dict[str, Any]]]:
     """The rows and the AUROC by defect of one seed's data, training and calibration."""
     data, run = scratch / f"data_{seed}", scratch / f"run_{seed}"
     counts = ["--train", options.train, "--test-good", options.test_good, "--per-defect", options.per_defect]
@@ -36,7 +37,7 @@ def evaluate_seed(seed: int, options: argparse.Namespace, scratch: Path) -> dict
     return json.loads(cmdiad("evaluate", data, "--run", run, "--seed", seed, *routes, "--json", "-q"))
 
 
-def print_metrics(results: list[dict[str, list[dict[str, float]]]]) -> None:
+def print_metrics(results: list[dict[str, list[dict[str, Any]]]]) -> None:
     """Mean and spread over seeds of the mean over classes."""
     print("| route | " + " | ".join(METRICS) + " |\n|---|" + "---|" * len(METRICS))
     for route in ROUTES:
@@ -49,7 +50,7 @@ def print_metrics(results: list[dict[str, list[dict[str, float]]]]) -> None:
         print(f"| {route} | " + " | ".join(cells) + " |")
 
 
-def print_defects(results: list[dict[str, list[dict[str, float]]]]) -> None:
+def print_defects(results: list[dict[str, list[dict[str, Any]]]]) -> None:
     """Image AUROC by defect, the mean over classes and seeds."""
     rows = [row for result in results for row in result["defects"]]
     names = sorted({row["defect"] for row in rows})

@@ -25,7 +25,7 @@ from cmdiad.runtime.engine_check import RTX_TARGETS, engine_graphs, external_dat
 from cmdiad.runtime.engine_flavor import FLAVORS
 from cmdiad.runtime.errors import EngineError
 from cmdiad.runtime.manifest import Network, Tensor
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 FLAVOR = FLAVORS["tensorrt-rtx"]
@@ -79,7 +79,7 @@ def formats() -> Iterator[tuple[str, bytes]]:
     yield "int8, scale found at run time (dynamic)", dynamic_product()
 
 
-def product(kind: int, nodes: list | None = None, weights: tuple = ()) -> bytes:
+def product(kind: int, nodes: list[NodeProto] | None = None, weights: tuple[TensorProto, ...] = ()) -> bytes:
     """y = x @ w, or the given nodes from x to y."""
     values = np.random.default_rng(0).normal(size=(64, 64)).astype(np.float32)
     x, y = (helper.make_tensor_value_info(name, kind, ["batch", 5, 64]) for name in "xy")

@@ -28,21 +28,33 @@ from measuring import machine
 
 BAR = 0.005
 EPOCHS = 10
-FULL = {"train": 30, "test_good": 15, "per_defect": 6}
-QUICK = {"train": 8, "test_good": 4, "per_defect": 2}
+# Scans of every class: for training, normal ones to test, and of every defect.
+FULL = (30, 15, 6)
+QUICK = (8, 4, 2)
 
 
 def main(datasets: list[Path], quick: bool) -> None:
     """Measure every dataset and print."""
     with tempfile.TemporaryDirectory() as scratch:
         parts = Path(scratch) / "synthetic"
-        counts = (
-            {"train": 8, "test_good": 4, "per_defect": 2} if quick else {"train": 30, "test_good": 15, "per_defect": 6}
-        )
-        write_dataset(parts, classes=list(PART_CLASSES), validation=0, seed=0, **counts)
+        write_synthetic(parts, QUICK if quick else FULL)
         for number, data in enumerate([parts, *datasets]):
             compare(data, Path(scratch) / f"work_{number}")
     print(json.dumps(machine()))
+
+
+def write_synthetic(folder: Path, counts: tuple[int, int, int]) -> None:
+    """Rendered parts of every class."""
+    train, test_good, per_defect = counts
+    write_dataset(
+        folder,
+        classes=list(PART_CLASSES),
+        train=train,
+        validation=0,
+        test_good=test_good,
+        per_defect=per_defect,
+        seed=0,
+    )
 
 
 def compare(data: Path, work: Path) -> None:

@@ -83,7 +83,8 @@ def main() -> None:
         subprocess.run(command("synth", data, "--class", "gland", *counts, "-q"), check=True, stdout=subprocess.DEVNULL)
         undisturbed = scratch / "undisturbed" / "run"
         n_lines = finish(data, undisturbed, options)
-        kills, ended = 0, []
+        kills = 0
+        ended: list[Path] = []
         while kills < options.kills:
             # A run that ends before it was killed often enough is followed by another one.
             run = scratch / f"killed_{len(ended)}" / "run"

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from cmdiad.calibration.graph_writing import encode_model
 from cmdiad.calibration.line_graph import line_graph
@@ -146,6 +147,8 @@ def compare(
             ("main", decision.main, features.main),
             ("hallucinated", decision.second, features.second),
         ):
+            assert bank is not None
+            assert rows is not None
             found = bank.bank.search(bank.normalize(rows))
             index = answer.outputs[f"index_{role}"][features.foreground]
             distance = answer.outputs[f"distance_{role}"].ravel()[features.foreground]
@@ -164,9 +167,9 @@ def compare(
     }
 
 
-def relative(actual: object, expected: object) -> float:
+def relative(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:
     """The largest difference, relative to the largest expected value."""
-    return float(np.abs(np.asarray(actual) - expected).max() / np.abs(expected).max())
+    return float(np.abs(np.asarray(actual) - np.asarray(expected)).max() / np.abs(expected).max())
 
 
 if __name__ == "__main__":

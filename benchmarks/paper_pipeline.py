@@ -111,6 +111,7 @@ def tokens(network: PointTransformer, groups: Tensor, centers: Tensor) -> Tensor
     position = network.pos_embed(centers)[None]
     outputs = []
     for block in network.blocks.blocks:
+        assert isinstance(block, Block)
         x = transformer_block(block, x + position)
         outputs.append(x)
     return torch.cat([network.norm(outputs[index]) for index in network.config.token_blocks], dim=-1)[0]

@@ -14,16 +14,19 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.inspector import Inspection, Inspector
 from cmdiad.runtime.pooling import foreground_patches
 from cmdiad.training.extractors.point_transformer import MLP_RATIO, POINT_MAE_FULL
-from inspection import PRECISIONS, for_prepared, inspect_prepared, typical_scan
+from inspection import for_prepared, inspect_prepared, typical_scan
 from measuring import machine
 from onnx import TensorProto, helper
+from workbench import PRECISIONS
 
 SIDE = 4096
 REPEATS = 7
@@ -41,7 +44,7 @@ def main(folder: Path) -> None:
     scan = typical_scan(folder)
     inspectors = {precision: Inspector(for_prepared(open_bundle(folder / precision))) for precision in PRECISIONS}
     for precision, inspector in inspectors.items():
-        found, n_patches = stage_ms(lambda inspector=inspector: inspect_prepared(inspector, scan))
+        found, n_patches = stage_ms(partial(inspect_prepared, inspector, scan))
         for stage, (low, high, size) in costs(n_patches, precision).items():
             bound = max(low / peaks[precision] + high / peaks["fp32"], size / bandwidth)
             line = {"measure": f"roofline_{stage}_{precision}", "gflop": round((low + high) / 1e9, 1)}
@@ -84,6 +87,8 @@ def product_peak(precision: str) -> float:
     import onnxruntime
 
     rng = np.random.default_rng(0)
+    left: npt.NDArray[np.generic]
+    right: npt.NDArray[np.generic]
     if precision == "fp32":
         kind, operator, types = TensorProto.FLOAT, "MatMul", TensorProto.FLOAT
         left, right = (rng.standard_normal((SIDE, SIDE), dtype=np.float32) for _ in range(2))

@@ -4,7 +4,7 @@
 
 Point-MAE (1,024 x 128 groups) and F2F in their published sizes with seeded random weights; batch normalizations hold
 the statistics of the scans, as those of a trained network do, so that features follow the shape of the part. The banks
-come from the real calibration: 10 % of the patches of 244 normal scans, 76,000 rows each. SCANS is a folder of `*.tiff`
+come from the real calibration: 20 % of the patches of 122 normal scans, 76,000 rows each. SCANS is a folder of `*.tiff`
 scans, used again turned about the camera's axis where there are fewer; without it parts are rendered.
 
 Writes FOLDER/{fp32,int8}, two calibrated bundles, and FOLDER/scans, normal scans that are not in the banks. Not a
@@ -38,6 +38,8 @@ from patch_features import scans
 from safetensors.torch import load_file, save_file
 
 PRECISIONS = ("fp32", "int8")
+NORMAL_SCANS, QUICK_SCANS = 122, 12
+CORESET_RATIO = 0.2
 HELD_OUT = 20
 STATISTICS_SCANS = 8
 PREPROCESSING = STRUCTURED_LIGHT
@@ -60,7 +62,7 @@ def build(folder: Path, quick: bool, source: Path | None) -> None:
     """Write scans, networks and both bundles, unless they are there."""
     if all((folder / precision / "bank_main.npy").is_file() for precision in PRECISIONS):
         return
-    n_normal = 12 if quick else 244
+    n_normal = QUICK_SCANS if quick else NORMAL_SCANS
     normal = write_scans(folder, n_normal, source)
     networks = seeded_networks(normal[:STATISTICS_SCANS])
     save_file(networks.extractor.state_dict(), folder / EXTRACTOR_WEIGHTS)
@@ -70,7 +72,8 @@ def build(folder: Path, quick: bool, source: Path | None) -> None:
         print(f"calibrating {precision} on {n_normal} scans", file=sys.stderr, flush=True)
         write_networks(folder / precision, graphs, precision)
         bundle, out = open_bundle(folder / precision), folder / precision
-        calibrate_bundle(bundle, normal, CalibrationSettings(), out, with_line_graph=False)
+        settings = CalibrationSettings(coreset_ratio=CORESET_RATIO)
+        calibrate_bundle(bundle, normal, settings, out, with_line_graph=False)
 
 
 def write_scans(folder: Path, n_normal: int, source: Path | None) -> list[Path]:
@@ -119,8 +122,8 @@ def fp32_graphs(networks: Networks) -> dict[str, bytes]:
     extractor = Extractor("point-mae", "pc", networks.extractor, POINT_MAE_FULL.grouping, "")
     hallucinator = Hallucinator(networks.f2f, "pc")
     return {
-        EXTRACTOR: exported(EXTRACTOR, networks.extractor, extractor_spec(extractor)),
-        HALLUCINATOR: exported(HALLUCINATOR, hallucinator, hallucinator_spec("f2f", hallucinator)),
+        EXTRACTOR: exported(networks.extractor, extractor_spec(extractor)),
+        HALLUCINATOR: exported(hallucinator, hallucinator_spec("f2f", hallucinator)),
     }
 
 
