@@ -23,7 +23,7 @@ class GraphWriter:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
-        self.opset = 0
+        self.opsets: dict[str, int] = {}
         self._count = 0
 
     def op(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
@@ -61,17 +61,18 @@ class GraphWriter:
             The names of its outputs.
 
         Raises:
-            BundleError: it has other inputs, or another operator set than what was inlined before.
+            BundleError: it has other inputs, or another version of an operator set than what was inlined before.
         """
         proto = onnx.load_model_from_string(model)
-        opset = next(each.version for each in proto.opset_import if each.domain in ("", "ai.onnx"))
+        opsets = operator_sets(proto)
         expected = {each.name for each in proto.graph.input}
-        if expected != set(inputs) or self.opset not in (0, opset):
+        merged = {**opsets, **self.opsets}
+        if expected != set(inputs) or merged != {**self.opsets, **opsets}:
             raise BundleError(
-                f"the {prefix} takes {sorted(expected)} with operator set {opset}, which does not fit the line graph "
-                f"({sorted(inputs)}, {self.opset or opset}): export the bundle again"
+                f"the {prefix} takes {sorted(expected)} with operator sets {opsets}, which does not fit the line graph "
+                f"({sorted(inputs)}, {self.opsets}): export the bundle again"
             )
-        self.opset = opset
+        self.opsets = merged
 
         def renamed(name: str) -> str:
             return inputs.get(name, f"{prefix}/{name}" if name else "")
@@ -91,8 +92,19 @@ class GraphWriter:
     ) -> onnx.ModelProto:
         """The finished graph."""
         graph = helper.make_graph(self.nodes, name, inputs, outputs, initializer=self.constants)
-        opsets = [helper.make_opsetid("", self.opset)]
+        opsets = [helper.make_opsetid(domain, version) for domain, version in sorted(self.opsets.items())]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="cmdiad")
+
+
+def operator_sets(model: onnx.ModelProto) -> dict[str, int]:
+    """The version of the standard's operators (domain ""), and of every other domain that a node of the graph is of."""
+    used = {_domain(node.domain) for node in model.graph.node} | {""}
+    versions = {_domain(each.domain): each.version for each in model.opset_import}
+    return {domain: versions[domain] for domain in sorted(used)}
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
 
 
 def encode_model(model: onnx.ModelProto, file: str, external_bytes: int = EXTERNAL_BYTES) -> dict[str, bytes]:

@@ -224,10 +224,15 @@ def _parse(parser: Any, graph: Graph) -> bool:
 def _parser_errors(parser: Any) -> str:
     """The parser's errors, each with its operator; the logger has the same in other words."""
     errors = (parser.get_error(index) for index in range(parser.num_errors))
-    return "; ".join(f"{error.node_operator()}: {_words(error.desc())}".removeprefix(": ") for error in errors)
+    texts = (f"{error.node_operator()}: {_words(error.desc())}".removeprefix(": ") for error in errors)
+    return "; ".join(dict.fromkeys(texts))
 
 
 def _words(description: str) -> str:
+    if "Plugin not found" in description:
+        return (
+            "is not an operator of ONNX (ONNX Runtime's own int8 is for its CPU provider: build from another precision)"
+        )
     # The parser says no more of an operator that it does not know.
     return "is not supported" if description == "false" else description
 

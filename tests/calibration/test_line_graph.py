@@ -172,9 +172,40 @@ def test_a_bundle_without_one_says_how_to_get_it(calibrated_bundle, exported_bun
         Inspector.load(tmp_path / "b", graph="line")
 
 
+def one_node(node, opsets):
+    """A network from x to y of one node."""
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n", 4]) for name in "xy")
+    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    graph = onnx.helper.make_graph([node], "g", [x], [y])
+    return onnx.helper.make_model(graph, opset_imports=imports, ir_version=10).SerializeToString()
+
+
+def test_domains_of_operators_are_carried_over_where_they_are_used():
+    gelu = onnx.helper.make_node("QuickGelu", ["x"], ["y"], domain="com.microsoft")
+    every = {"": 20, "com.microsoft": 1, "ai.onnx.ml": 5}
+    graph = GraphWriter()
+    (first,) = graph.inline(one_node(onnx.helper.make_node("Relu", ["x"], ["y"]), {"ai.onnx": 20}), "a", {"x": "x"})
+    (second,) = graph.inline(one_node(gelu, every), "b", {"x": first})
+    graph.op("Identity", second, name="y")
+    value = onnx.helper.make_tensor_value_info
+    (content,) = encode_model(graph.model("g", [value("x", 1, ["n", 4])], [value("y", 1, ["n", 4])]), LINE).values()
+    opsets = {each.domain: each.version for each in onnx.load_model_from_string(content).opset_import}
+    assert opsets == {"": 20, "com.microsoft": 1}
+    x = np.array([[-1.0, 0.0, 1.0, 2.0]], np.float32)
+    kept = np.maximum(x, 0)
+    np.testing.assert_allclose(OnnxEngine(content).run({"x": x})["y"], kept / (1 + np.exp(-1.702 * kept)), rtol=1e-5)
+
+
+def test_operator_sets_of_two_versions_do_not_mix():
+    relu, graph = onnx.helper.make_node("Relu", ["x"], ["y"]), GraphWriter()
+    graph.inline(one_node(relu, {"": 20}), "a", {"x": "x"})
+    with pytest.raises(BundleError, match=r"operator sets.*21.*export the bundle again"):
+        graph.inline(one_node(relu, {"": 21}), "b", {"x": "x"})
+
+
 def test_large_weights_lie_in_a_file_of_their_own():
     graph = GraphWriter()
-    graph.opset = 20
+    graph.opsets = {"": 20}
     weight = np.arange(12, dtype=np.float32).reshape(3, 4)
     graph.op("Add", graph.op("MatMul", "x", graph.constant(weight)), graph.constant(1.0), name="y")
     value = onnx.helper.make_tensor_value_info

@@ -150,6 +150,15 @@ def test_a_graph_that_is_none_gives_the_parser_s_words():
         build(product(nodes=[loop]), "sm86")
 
 
+def test_onnx_runtime_s_own_operators_are_refused_in_plain_words():
+    model = onnx.load_model_from_string(
+        product(nodes=[helper.make_node("QuickGelu", ["x"], ["y"], domain="com.microsoft")])
+    )
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    with pytest.raises(EngineError, match="QuickGelu: is not an operator of ONNX"):
+        build(model.SerializeToString(), "sm86")
+
+
 def test_standard_tensorrt_builds_for_the_gpu_it_runs_on(standard):
     built = build(product(), flavor=STANDARD, machine=HOPPER)
     assert len(built.plan) > 64 * 64 * 4 and built.timing_cache is None
