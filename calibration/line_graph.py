@@ -8,7 +8,8 @@ does (`runtime/decision.py`), step by step; no custom operator, no loop.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -24,17 +25,32 @@ from ..runtime.line_graph import LINE, line_inputs
 from ..runtime.manifest import Manifest, Network, Tensor
 from ..runtime.pooling import N_PATCHES, PATCH_GRID, SIZE
 from ..runtime.scoring import upsample_blur_matrix
+from .bank_slices import BankSlice, slice_bank
 from .graph_writing import GraphWriter, encode_model
 
 # What a bundle may grow by unasked: every file of it is read and verified each time that the line starts.
 DEFAULT_BYTES = 256 << 20
-# Rows of a bank that are compared at once: 3136 x 8192 float32 scores take 98 MiB a scan.
-SLICE_ROWS = 8192
 # Rows of a slice that are measured again; see `_write_search`.
 CANDIDATES = 2
 # Features whose norm is below this are zero to the cosine metric.
 LEAST_NORM = 1e-30
 NO_INDEX = -1
+
+
+@dataclass(frozen=True)
+class _Searched:
+    """What a search leaves for the score: tensors of the graph.
+
+    Attributes:
+        queries: (B, 3136, D).
+        slices: of the bank.
+        rows, centers: the constants of each slice.
+    """
+
+    queries: str
+    slices: Sequence[BankSlice]
+    rows: Sequence[str]
+    centers: Sequence[str]
 
 
 def line_graph(manifest: Manifest, networks: Mapping[str, bytes], decision: Decision) -> onnx.ModelProto:
@@ -173,19 +189,15 @@ def _write_foreground(graph: GraphWriter, manifest: Manifest) -> str:
 def _write_match(graph: GraphWriter, role: str, normalized: NormalizedBank, features: str, foreground: str) -> str:
     """The search in one bank, its map and its image score; returns the distances, (B, 3136)."""
     bank = normalized.bank
-    queries = _write_queries(graph, role, normalized, features)
-    rows = [
-        graph.constant(bank.rows[start : start + SLICE_ROWS], name=f"bank_{role}/rows_{start}")
-        for start in range(0, len(bank.rows), SLICE_ROWS)
-    ]
-    sq_distance, index = _write_search(graph, role, bank, queries, rows)
+    searched = _write_bank(graph, role, bank, _write_queries(graph, role, normalized, features))
+    sq_distance, index = _write_search(graph, searched)
     nowhere = graph.constant(NO_INDEX, np.int32)
     graph.op("Where", foreground, graph.op("Cast", index, to=TensorProto.INT32), nowhere, name=f"index_{role}")
     measured = _write_distance(graph, bank, sq_distance)
     distance = graph.op("Where", foreground, measured, graph.constant(0.0), name=f"patch_distance_{role}")
     # Below every distance: a patch without part is never the most anomalous, whatever its neighbors' are.
     ranked = graph.op("Where", foreground, measured, graph.constant(-1.0))
-    _write_score(graph, role, bank, (queries, rows), ranked, index)
+    _write_score(graph, role, bank, searched, ranked, index)
     grid = graph.constant([-1, PATCH_GRID, PATCH_GRID], np.int64)
     graph.op("Reshape", distance, grid, name=f"distance_{role}")
     return distance
@@ -200,23 +212,31 @@ def _write_queries(graph: GraphWriter, role: str, normalized: NormalizedBank, fe
     return graph.op("Sub", queries, graph.constant(normalized.bank.mean), name=f"queries_{role}")
 
 
-def _write_search(graph: GraphWriter, role: str, bank: MemoryBank, queries: str, rows: list[str]) -> tuple[str, str]:
+def _write_bank(graph: GraphWriter, role: str, bank: MemoryBank, queries: str) -> _Searched:
+    slices = slice_bank(bank)
+    rows = [graph.constant(each.rows, name=f"bank_{role}/rows_{number}") for number, each in enumerate(slices)]
+    centers = [graph.constant(each.center, name=f"bank_{role}/center_{number}") for number, each in enumerate(slices)]
+    return _Searched(queries, slices, rows, centers)
+
+
+def _write_search(graph: GraphWriter, searched: _Searched) -> tuple[str, str]:
     """Squared distance and index of the nearest row, (B, 3136) each.
 
-    Within a slice the `CANDIDATES` rows of the smallest 0.5 |b|^2 - q.b; these are then measured from the differences
-    themselves, as the runtime does, since the product loses the digits that tell close neighbors apart.
+    Within a slice the `CANDIDATES` rows of the smallest 0.5 |b|^2 - q.b, around the slice's center; these are then
+    measured from the differences themselves, as the runtime does, since the product loses the digits that tell close
+    neighbors apart.
     """
     best, nearest = "", ""
     last = graph.constant([2], np.int64)
-    for number, slice_rows in enumerate(rows):
-        start = number * SLICE_ROWS
-        half_norms = graph.constant(bank.half_norms[start : start + SLICE_ROWS], name=f"bank_{role}/half_norms_{start}")
-        product = graph.op("MatMul", queries, graph.op("Transpose", slice_rows, perm=[1, 0]))
-        scores = graph.op("Sub", half_norms, product)
-        for column in graph.lowest(scores, min(CANDIDATES, len(bank.rows) - start)):
-            difference = graph.op("Sub", queries, graph.op("Gather", slice_rows, column, axis=0))
+    for each, rows, center in zip(searched.slices, searched.rows, searched.centers, strict=True):
+        queries = graph.op("Sub", searched.queries, center)
+        product = graph.op("MatMul", queries, graph.op("Transpose", rows, perm=[1, 0]))
+        scores = graph.op("Sub", graph.constant(each.half_norms), product)
+        indices = graph.constant(each.index, np.int64)
+        for column in graph.lowest(scores, min(CANDIDATES, len(each.index))):
+            difference = graph.op("Sub", queries, graph.op("Gather", rows, column, axis=0))
             measured = graph.op("ReduceSumSquare", difference, last, keepdims=0)
-            index = graph.op("Add", column, graph.constant(start, np.int64))
+            index = graph.op("Gather", indices, column, axis=0)
             if not best:
                 best, nearest = measured, index
                 continue
@@ -238,20 +258,17 @@ def _write_distance(graph: GraphWriter, bank: MemoryBank, sq_distance: str) -> s
     return graph.op("Sqrt", sq_distance)
 
 
-def _write_score(
-    graph: GraphWriter, role: str, bank: MemoryBank, searched: tuple[str, list[str]], ranked: str, index: str
-) -> None:
+def _write_score(graph: GraphWriter, role: str, bank: MemoryBank, searched: _Searched, ranked: str, index: str) -> None:
     """The re-weighted image score of one bank (`scoring.image_score`): (B,), named score_ROLE.
 
     Args:
         graph: to write to.
         role: the bank's.
         bank: with its table of neighbors.
-        searched: the queries, (B, 3136, D), and the slices of the rows.
+        searched: see there.
         ranked: (B, 3136) distances, negative where there is no part.
         index: (B, 3136) nearest rows.
     """
-    queries, rows = searched
     last = graph.constant([1], np.int64)
     largest = graph.op("ReduceMax", ranked, last, keepdims=1)
     if bank.neighbors.shape[1] == 0:
@@ -259,10 +276,12 @@ def _write_score(
         return
     patch = graph.op("ArgMax", ranked, axis=1, keepdims=1)
     row = graph.op("GatherElements", index, patch, axis=1)
-    table = graph.constant(bank.neighbors, np.int64, name=f"bank_{role}/neighbors")
+    place = np.argsort(np.concatenate([each.index for each in searched.slices]))
+    table = graph.constant(place[bank.neighbors], np.int64, name=f"bank_{role}/neighbor_places")
     neighbors = graph.op("Squeeze", graph.op("Gather", table, row, axis=0), last)
-    query = graph.op("GatherND", queries, graph.op("Unsqueeze", patch, graph.constant([2], np.int64)), batch_dims=1)
-    difference = graph.op("Sub", query, _write_rows(graph, rows, len(bank.rows), neighbors))
+    at = graph.op("Unsqueeze", patch, graph.constant([2], np.int64))
+    query = graph.op("GatherND", searched.queries, at, batch_dims=1)
+    difference = graph.op("Sub", query, _write_rows(graph, searched, neighbors))
     to_neighbors = graph.op("ReduceSumSquare", difference, graph.constant([2], np.int64), keepdims=0)
     root_dim = graph.constant(math.sqrt(bank.rows.shape[1]))
     exponents = graph.op("Div", _write_distance(graph, bank, to_neighbors), root_dim)
@@ -274,15 +293,14 @@ def _write_score(
     graph.op("Squeeze", graph.op("Mul", weight, largest), last, name=f"score_{role}")
 
 
-def _write_rows(graph: GraphWriter, rows: list[str], n_rows: int, index: str) -> str:
-    """Rows of the whole bank by their index: (B, k) -> (B, k, D), from the slices that hold them."""
-    found = ""
-    for number, slice_rows in enumerate(rows):
-        start = number * SLICE_ROWS
-        last = min(SLICE_ROWS, n_rows - start) - 1
-        local = graph.op("Sub", index, graph.constant(start, np.int64))
-        inside = graph.op("Clip", local, graph.constant(0, np.int64), graph.constant(last, np.int64))
-        gathered = graph.op("Gather", slice_rows, inside, axis=0)
+def _write_rows(graph: GraphWriter, searched: _Searched, places: str) -> str:
+    """Rows of the whole bank by their place, slice after slice: (B, k) -> (B, k, D)."""
+    found, start = "", 0
+    for each, rows, center in zip(searched.slices, searched.rows, searched.centers, strict=True):
+        local = graph.op("Sub", places, graph.constant(start, np.int64))
+        inside = graph.op("Clip", local, graph.constant(0, np.int64), graph.constant(len(each.index) - 1, np.int64))
+        gathered = graph.op("Add", graph.op("Gather", rows, inside, axis=0), center)
+        start += len(each.index)
         if not found:
             found = gathered
             continue

@@ -1,8 +1,8 @@
 """The parity gate: what was produced computes what it was produced from, in numbers and in decisions.
 
 Every difference is judged element by element: |actual - expected| <= atol * scale + rtol * |expected|, where scale is
-the largest |expected| of the tensor (or the threshold, for scores), and a value that is not finite fails. A report
-of all that was compared goes into the bundle.
+the largest |expected| of the tensor, or what else a check says (the threshold, for scores), and a value that is not
+finite fails. A report of all that was compared goes into the bundle.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from .metrics import aupro, auroc
 
 REPORT = "parity.json"
 TEXT = "parity.txt"
+LARGEST_VALUE = "its largest value"
 
 Array = npt.NDArray[Any]
 
@@ -61,6 +62,7 @@ class TensorCheck(msgspec.Struct, frozen=True, kw_only=True):
         scans: how many.
         largest: the largest |actual - expected| / scale.
         atol, rtol: what was allowed.
+        scale: what `largest` and atol are a share of.
         excess: the largest ratio of a difference to what is allowed; above 1 fails, infinite where not finite.
         worst: the scan of the largest.
         first_off: the first layer of the graph that is off, where the check failed.
@@ -75,6 +77,7 @@ class TensorCheck(msgspec.Struct, frozen=True, kw_only=True):
     rtol: float
     excess: float
     worst: str
+    scale: str = LARGEST_VALUE
     first_off: str = ""
 
     @property
@@ -198,11 +201,14 @@ def scan_name(scan: Path) -> str:
     return "/".join(scan.parts[-3:])
 
 
-def excess(actual: Array, expected: Array, tolerance: Tolerance) -> tuple[float, float]:
-    """The largest difference relative to the scale, and the largest ratio to what is allowed; inf if not finite."""
+def excess(actual: Array, expected: Array, tolerance: Tolerance, scale: float | None = None) -> tuple[float, float]:
+    """The largest difference relative to the scale, and the largest ratio to what is allowed; inf if not finite.
+
+    Without a scale it is the largest expected value.
+    """
     if actual.shape != expected.shape or not np.isfinite(actual).all() or not np.isfinite(expected).all():
         return float("inf"), float("inf")
-    scale = float(np.abs(expected).max(initial=0)) or 1.0
+    scale = scale or float(np.abs(expected).max(initial=0)) or 1.0
     difference = np.abs(actual.astype(np.float64) - expected)
     allowed = tolerance.atol * scale + tolerance.rtol * np.abs(expected)
     return float(difference.max(initial=0)) / scale, float((difference / allowed).max(initial=0))
@@ -214,6 +220,8 @@ def check_tensor(
     tensor: str,
     pairs: Mapping[str, tuple[Array, Array]],
     tolerance: Tolerance,
+    scales: Mapping[str, float] | None = None,
+    scale: str = LARGEST_VALUE,
 ) -> TensorCheck:
     """Compare one tensor over scans.
 
@@ -223,8 +231,11 @@ def check_tensor(
         tensor: its name.
         pairs: (actual, expected) by the name of the scan.
         tolerance: what is allowed.
+        scales: what atol is a share of, by the name of the scan; None: the largest expected value of each.
+        scale: what that is called.
     """
-    found = {scan: excess(actual, expected, tolerance) for scan, (actual, expected) in pairs.items()}
+    known = scales or {}
+    found = {scan: excess(actual, expected, tolerance, known.get(scan)) for scan, (actual, expected) in pairs.items()}
     worst = max(found, key=lambda scan: found[scan][1])
     return TensorCheck(
         compared=compared,
@@ -236,6 +247,7 @@ def check_tensor(
         rtol=tolerance.rtol,
         excess=found[worst][1],
         worst=worst,
+        scale=scale,
     )
 
 
@@ -291,8 +303,8 @@ def _rank_correlation(actual: npt.NDArray[np.float64], expected: npt.NDArray[np.
 def _tensor_line(check: TensorCheck) -> str:
     verdict = "ok  " if check.passed else "FAIL"
     text = (
-        f"{verdict} {check.compared}: {check.stage}'s {check.tensor} differs by {check.largest:.2e} of its largest "
-        f"value on {check.worst} (allowed: {check.atol:.0e} of it + {check.rtol:.0e} of the element; "
+        f"{verdict} {check.compared}: {check.stage}'s {check.tensor} differs by {check.largest:.2e} of "
+        f"{check.scale} on {check.worst} (allowed: {check.atol:.0e} of it + {check.rtol:.0e} of the element; "
         f"{check.scans} scans)"
     )
     return f"{text}; first off: {check.first_off}" if check.first_off else text

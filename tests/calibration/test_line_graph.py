@@ -8,6 +8,7 @@ from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
 from cmdiad.calibration.graph_writing import GraphWriter, encode_model
 from cmdiad.calibration.line_graph import line_graph, obstacle
 from cmdiad.calibration.line_graph_check import check_line_graph, reference
+from cmdiad.calibration.parity import read_report
 from cmdiad.runtime.bank import build_bank
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.decision import Decision, NormalizedBank
@@ -107,7 +108,7 @@ def test_parts_of_a_batch_do_not_touch_each_other(bundle, scans):
 @pytest.mark.parametrize("rows", [1, 2, 7, 60])
 @pytest.mark.parametrize("metric", ["l2", "cosine"])
 def test_any_bank_in_any_number_of_slices(bundle, extractor, networks, scans, monkeypatch, rows, metric):
-    monkeypatch.setattr("cmdiad.calibration.line_graph.SLICE_ROWS", 7)
+    monkeypatch.setattr("cmdiad.calibration.bank_slices.SLICE_ROWS", 7)
     part = prepared(bundle, scans[0])
     dims = extractor.extract(part, StageTimes())
     rng = np.random.default_rng(rows)
@@ -136,6 +137,18 @@ def test_every_route_has_one(trained_run, synth_data, tmp_path, route, main):
         assert Inspector.load(tmp_path / "bundle", graph=graph)(scans[1]).score > 0
 
 
+@pytest.mark.slow
+def test_a_half_precision_bundle_has_one_too(exported_bundle, trained_run, synth_data, tmp_path):
+    from cmdiad.export.bundles import reduce_bundle
+    from cmdiad.export.reduced import ExportSettings
+
+    reduce_bundle(exported_bundle, tmp_path / "b", trained_run, ExportSettings(precision="fp16"))
+    scans = find_scans([synth_data / "gland" / "train" / "good"])
+    calibrate_bundle(open_bundle(tmp_path / "b"), scans, CalibrationSettings(coreset_ratio=0.02), tmp_path / "b")
+    checks = [each for each in read_report(open_bundle(tmp_path / "b")).tensors if each.stage == "line"]
+    assert checks and all(each.passed for each in checks)
+
+
 def test_what_cannot_be_a_graph_is_said(bundle, networks):
     decision = Decision.load(bundle)
     f2i = msgspec.structs.replace(bundle.manifest, route="f2i", main="rgb")
@@ -145,22 +158,51 @@ def test_what_cannot_be_a_graph_is_said(bundle, networks):
         line_graph(bundle.manifest, networks, Decision(l1, None, None))
 
 
-def test_a_changed_bank_is_caught(bundle, extractor, networks, scans):
-    decision = Decision.load(bundle)
-    model = line_graph(bundle.manifest, networks, decision)
-    threshold = bundle.manifest.calibration.threshold.value
-
-    def check():
-        line = LineGraph(bundle.manifest, OnnxEngine(model.SerializeToString()))
-        return check_line_graph(line, bundle.manifest, extractor, decision, threshold, scans[:2])
-
-    assert check().passed
+def change_a_bank(model):
+    """Every second row of a slice, by half a standard deviation in one of its dimensions."""
     rows = next(each for each in model.graph.initializer if each.name == "bank_main/rows_0")
     values = onnx.numpy_helper.to_array(rows).copy()
     values[::2, 3] += 0.5
     rows.CopyFrom(onnx.numpy_helper.from_array(values, rows.name))
-    with pytest.raises(ParityError, match="distance_main"):
-        check().require()
+
+
+def lose_a_center(model):
+    """The slices of a bank lie around their centers; one of them is forgotten."""
+    center = next(each for each in model.graph.initializer if each.name == "bank_main/center_0")
+    center.CopyFrom(onnx.numpy_helper.from_array(np.zeros_like(onnx.numpy_helper.to_array(center)), center.name))
+
+
+def checked(bundle, extractor, decision, model, scans):
+    threshold = bundle.manifest.calibration.threshold.value
+    line = LineGraph(bundle.manifest, OnnxEngine(model.SerializeToString()))
+    return check_line_graph(line, bundle.manifest, extractor, decision, threshold, scans[:2])
+
+
+def nearly_equal(decision, extractor, part):
+    """Banks of features that differ by a hundredth of their norm: no distance has more than four digits."""
+    features = extractor.extract(part, StageTimes())
+    banks = []
+    for bank, rows in ((decision.main, features.main), (decision.second, features.second)):
+        offset = 100.0 * np.linalg.norm(bank.normalize(rows), axis=1).mean() / np.sqrt(rows.shape[1])
+        mean = bank.feature_mean - bank.feature_std * float(offset)
+        normalized = (rows - np.float32(mean)) / np.float32(bank.feature_std)
+        banks.append(NormalizedBank(build_bank(normalized[::3]), mean, bank.feature_std))
+    return Decision(*banks, decision.fusion)
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["calibrated", "nearly equal features"])
+@pytest.mark.parametrize("damage", [change_a_bank, lose_a_center])
+def test_a_right_graph_passes_and_a_wrong_one_is_caught(bundle, extractor, networks, scans, monkeypatch, alike, damage):
+    monkeypatch.setattr("cmdiad.calibration.bank_slices.SLICE_ROWS", 100)
+    decision = Decision.load(bundle)
+    if alike:
+        decision = nearly_equal(decision, extractor, prepared(bundle, scans[-1]))
+    model = line_graph(bundle.manifest, networks, decision)
+    report = checked(bundle, extractor, decision, model, scans)
+    assert report.passed, report.as_text()
+    damage(model)
+    with pytest.raises(ParityError, match=r"distance_main.*of the features' norm"):
+        checked(bundle, extractor, decision, model, scans).require()
 
 
 def test_a_bundle_without_one_says_how_to_get_it(calibrated_bundle, exported_bundle, synth_data, tmp_path):
