@@ -1,0 +1,161 @@
+"""Torch against ONNX at full size, every route in both directions, on real scans.
+
+    python benchmarks/graph_parity.py DATA [--scans 3] [--point point-mae] [--image vit_base_patch8_224.dino]
+
+DATA is one class in the MVTec 3D-AD layout. The networks are of full size with seeded random weights. Every graph is
+exported as `cmdiad export` does it and compared with its torch network on what it sees of test scans; features and
+scores are compared end to end, the scores with banks of a normal scan's patches. Prints a Markdown table, every
+difference as a share of the tensor's largest value or of the score, and one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from cmdiad.calibration.parity import TOLERANCES
+from cmdiad.export.bundles import extractor_spec, hallucinator_spec
+from cmdiad.export.graphs import GraphSpec, onnx_from_module
+from cmdiad.export.parity import Observed, check_outputs, groups_hallucination, observe, read_parts
+from cmdiad.runtime.bank import build_bank
+from cmdiad.runtime.decision import NormalizedBank, match_bank
+from cmdiad.runtime.engine import Arrays, Engine, OnnxEngine
+from cmdiad.runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR
+from cmdiad.runtime.manifest import Manifest, Modality, Route
+from cmdiad.runtime.preprocessing import KINECT
+from cmdiad.training.extractors.opening import Extractor, open_extractor
+from cmdiad.training.routes import new_network, one_direction
+from cmdiad.training.torch_engine import TorchEngine
+from torch import nn
+
+ROUTES: list[tuple[Route, Modality]] = [(route, main) for route in get_args(Route) for main in get_args(Modality)]
+COLUMNS = ("tokens", "second_tokens", "hallucination", "features", "second_features", "score")
+
+
+class RememberingEngine:
+    """An engine that answers what it was asked before from memory: routes share extractors and scans."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._answers: dict[str, dict[str, npt.NDArray[Any]]] = {}
+
+    def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """As the engine's own."""
+        digest = hashlib.sha256()
+        for array in inputs.values():
+            digest.update(np.ascontiguousarray(array).tobytes())
+        key = digest.hexdigest()
+        if key not in self._answers:
+            self._answers[key] = self._engine.run(inputs)
+        return self._answers[key]
+
+
+Pair = tuple[RememberingEngine, RememberingEngine, str]
+
+
+def pair(module: nn.Module, spec: GraphSpec) -> Pair:
+    """A network in torch and as its graph, and its output's name."""
+    onnx = OnnxEngine(onnx_from_module(module, spec))
+    return RememberingEngine(TorchEngine(module, spec.output)), RememberingEngine(onnx), spec.output
+
+
+def route_pairs(route: Route, main: Modality, extractors: Mapping[Modality, tuple[Extractor, Pair]]) -> dict[str, Pair]:
+    """The networks of a route by role."""
+    other: Modality = "rgb" if main == "pc" else "pc"
+    pairs = {EXTRACTOR: extractors[main][1]}
+    if route == "f2f" or route == "f2i" or route == "i2f":
+        torch.manual_seed(0)
+        whole = new_network(route, main, extractors["pc"][0].dim, extractors["rgb"][0].dim)
+        network = one_direction(whole.eval(), main).eval()
+        pairs[HALLUCINATOR] = pair(network, hallucinator_spec(route, network))
+    if route in ("dual", "f2i"):
+        pairs[SECOND_EXTRACTOR] = extractors[other][1]
+    return pairs
+
+
+def compare(manifest: Manifest, pairs: Mapping[str, Pair], scans: list[Path]) -> dict[str, float]:
+    """The largest differences over all scans but the first, of whose patches the banks are."""
+    parts = read_parts(manifest, scans)
+    expected = observe(manifest, {role: each[0] for role, each in pairs.items()}, parts)
+    found = observe(manifest, {role: each[1] for role, each in pairs.items()}, parts)
+    names = {EXTRACTOR: "tokens", SECOND_EXTRACTOR: "second_tokens", HALLUCINATOR: "hallucination"}
+    row = {
+        names[role]: check_outputs("", role, output, graph, expected, TOLERANCES["fp32"]).largest
+        for role, (_, graph, output) in pairs.items()
+    }
+    normal, *judged = expected
+    scores: dict[str, list[float]] = {"torch": [0.0] * len(judged), "onnx": [0.0] * len(judged)}
+    for bank, rows in expected[normal].features.items():
+        if groups_hallucination(manifest) and bank == "second":
+            continue
+        row["features" if bank == "main" else "second_features"] = max(
+            relative(found[scan].features[bank], expected[scan].features[bank]) for scan in judged
+        )
+        normalized = bank_of(rows)
+        for side, observed in (("torch", expected), ("onnx", found)):
+            for place, scan in enumerate(judged):
+                scores[side][place] += score(normalized, observed[scan], bank)
+    row["score"] = max(abs(b / a - 1) for a, b in zip(scores["torch"], scores["onnx"], strict=True))
+    return row
+
+
+def bank_of(rows: npt.NDArray[np.float32]) -> NormalizedBank:
+    """A bank of every second patch of one scan."""
+    mean, std = float(rows.mean(dtype=np.float64)), float(rows.std(dtype=np.float64))
+    return NormalizedBank(build_bank((rows[::2] - np.float32(mean)) / np.float32(std)), mean, std)
+
+
+def score(bank: NormalizedBank, observed: Observed, role: str) -> float:
+    """The re-weighted image score of one bank."""
+    return match_bank(bank, observed.features[role]).score
+
+
+def relative(actual: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
+    """The largest difference, relative to the largest expected value."""
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
+
+
+def main() -> None:
+    """Export, compare, and print a line a route."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--scans", type=int, default=3)
+    parser.add_argument("--point", default="point-mae")
+    parser.add_argument("--image", default="vit_base_patch8_224.dino")
+    options = parser.parse_args()
+    point = open_extractor(options.point, "pc", "random:0")
+    image = open_extractor(options.image, "rgb", "random:0")
+    assert point.grouping is not None
+    extractors = {each.modality: (each, pair(each.network, extractor_spec(each))) for each in (point, image)}
+    print(f"| route | main | {' | '.join(COLUMNS)} |\n|---|---|{'---|' * len(COLUMNS)}", flush=True)
+    largest = dict.fromkeys(COLUMNS, 0.0)
+    for route, modality in ROUTES:
+        manifest = Manifest(
+            product="seeded",
+            route=route,
+            main=modality,
+            precision="fp32",
+            preprocessing=KINECT,
+            grouping=point.grouping,
+            networks={},
+        )
+        folder = "rgb" if modality == "rgb" and route != "dual" else "xyz"
+        test = sorted(options.data.glob(f"test/*/{folder}/*"))
+        judged = [test[i] for i in np.linspace(0, len(test) - 1, options.scans).astype(int)]
+        scans = [min(options.data.glob(f"train/good/{folder}/*")), *judged]
+        row = compare(manifest, route_pairs(route, modality, extractors), scans)
+        cells = [f"{row[name]:.1e}" if name in row else "" for name in COLUMNS]
+        print(f"| {route} | {modality} | {' | '.join(cells)} |", flush=True)
+        largest = {name: max(value, row.get(name, 0.0)) for name, value in largest.items()}
+    print(json.dumps({"measure": "torch against onnx", "point": options.point, "image": options.image, **largest}))
+
+
+if __name__ == "__main__":
+    main()
