@@ -155,7 +155,8 @@ def calibrate_bundle(
         },
     )
     networks = {role: bundle.read(network.file) for role, network in manifest.networks.items()}
-    manifest, line = add_line_graph(manifest, networks, calibrated.decision, with_line_graph)
+    wanted = line_graph_wanted(manifest, provider, with_line_graph)
+    manifest, line = add_line_graph(manifest, networks, calibrated.decision, wanted)
     report = read_report(bundle).without(LINE_CHECK)
     if line:
         progress("line graph", 0, 1, "")
@@ -166,6 +167,22 @@ def calibrate_bundle(
     contents |= {**line, **report.files()}
     rewrite_bundle(bundle, out, manifest, contents, dropped=[LINE, DATA])
     return add_golden(out, golden_scans(scans, calibrated.scores, defective), provider)
+
+
+def line_graph_wanted(manifest: Manifest, provider: str, wanted: bool | None) -> bool | None:
+    """Never where the banks hold features of the CPU's own networks: the line graph is made of the others.
+
+    Raises:
+        UsageError: it was asked for.
+    """
+    if manifest.run_networks(provider) == manifest.networks:
+        return wanted
+    if wanted:
+        raise UsageError(
+            "there can be no line graph: these banks hold features of the int8 networks of the CPU provider: "
+            "use --no-line-graph, or calibrate with the provider that will run it"
+        )
+    return False
 
 
 def golden_scans(scans: Sequence[Path], scores: npt.NDArray[np.float64], defective: Path | None) -> dict[str, Path]:

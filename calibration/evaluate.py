@@ -81,9 +81,8 @@ class Contender:
     def main_key(self) -> object:
         """The main modality's features; those of an image differ if points tell where the part is."""
         manifest = self.manifest
-        network = manifest.files[manifest.networks[EXTRACTOR].file]
         settings = msgspec.json.encode([manifest.preprocessing, manifest.grouping])
-        return "main", network, settings, "pc" in modalities(manifest)
+        return "main", *self._digests(EXTRACTOR), settings, "pc" in modalities(manifest)
 
     @property
     def statistics(self) -> Statistics | None:
@@ -94,8 +93,13 @@ class Contender:
     def second_key(self) -> object:
         """The features that are compared with the second bank."""
         manifest = self.manifest
-        networks = tuple(manifest.files[network.file] for _, network in sorted(manifest.networks.items()))
+        networks = tuple(digest for role in sorted(manifest.networks) for digest in self._digests(role))
         return "second", manifest.route, networks, self.main_key
+
+    def _digests(self, role: str) -> list[str]:
+        """Of the graphs that a provider may run as this network."""
+        manifest = self.manifest
+        return [manifest.files[each[role].file] for each in (manifest.networks, manifest.cpu_networks) if role in each]
 
 
 def evaluate_dataset(

@@ -52,7 +52,8 @@ def describe(path: Path) -> dict[str, Any]:
 def describe_bundle(bundle: Bundle) -> dict[str, Any]:
     """A bundle: its manifest, its graphs, what was compared, and what of it runs on this machine."""
     manifest = bundle.manifest
-    graphs = {network.file: network for network in (*manifest.networks.values(), *manifest.engine_networks.values())}
+    networks = (manifest.networks, manifest.engine_networks, manifest.cpu_networks)
+    graphs = {network.file: network for each in networks for network in each.values()}
     report = read_report(bundle)
     findings = examine(bundle, ()).findings
     return {

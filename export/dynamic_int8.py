@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import onnx
@@ -45,6 +46,12 @@ def dynamic_int8_from_onnx(model: bytes) -> bytes:
         finally:
             logging.disable(logging.NOTSET)
         return _fused(path)
+
+
+def float_products(model: bytes) -> dict[str, int]:
+    """How many matrix products of a quantized graph stay in float32, by operator."""
+    graph = onnx.load_model_from_string(model).graph
+    return dict(Counter(node.op_type for node in graph.node if node.op_type in ("MatMul", "FusedMatMul")))
 
 
 def _fused(path: Path) -> bytes:

@@ -18,6 +18,7 @@ from ..runtime.errors import UsageError
 from ..runtime.features import PreparedPart
 from ..runtime.manifest import Manifest, Network
 from .decisions import Judged, check_verdicts
+from .dynamic_int8 import dynamic_int8_from_onnx, float_products
 from .graphs import describe_network
 from .int8 import choose_layers, int8_from_onnx, quantizable
 from .kept_operators import Inputs, measure_kept
@@ -26,6 +27,7 @@ from .precision import convert, kept_by_type, simulate
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 PRECISION: Precision = "fp32"
+CPU_INT8 = "int8 on the CPU"
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def reduce_networks(
     """The networks in the asked precision: the manifest, the files, and what the gate found.
 
     fp16 graphs take the place of the float32 ones. bf16 and int8 graphs are for engines and lie beside them, since
-    ONNX Runtime's CPU provider does not run the one, and has a faster form of the other.
+    ONNX Runtime's CPU provider does not run the one, and has a faster form of the other, which is written too.
 
     Args:
         manifest: of the float32 bundle.
@@ -92,25 +94,45 @@ def reduce_networks(
         progress(f"{role} {settings.precision}")
         reduced[role] = reduce_graph(model, [each.inputs[role] for each in observed.values()], settings)
     judged_models = {role: each.judged for role, each in reduced.items()}
-    tolerance = TOLERANCES[settings.precision]
-    report = check_reduced(settings.precision, references, judged_models, observed, tolerance)
-    progress("decisions")
-    report = report.and_also(check_verdicts(manifest, settings.precision, references, judged_models, judged, tolerance))
-    entries: dict[str, Network] = {}
-    files: dict[str, bytes] = {}
-    for role, each in reduced.items():
-        file = f"{role}.onnx" if settings.precision == "fp16" else f"{role}.{settings.precision}.onnx"
-        files[file] = each.model
-        entry = describe_network(each.model, file, manifest.networks[role].architecture)
-        entries[role] = msgspec.structs.replace(
-            entry,
-            parameters=manifest.networks[role].parameters,
-            precision=settings.precision,
-            kept_fp32=each.kept,
-        )
+    forms = {settings.precision: judged_models}
+    cpu: dict[str, Reduced] = {}
+    if settings.precision == "int8":
+        cpu = {role: cpu_int8(model) for role, model in references.items()}
+        forms[CPU_INT8] = {role: each.judged for role, each in cpu.items()}
+    tolerance, report = TOLERANCES[settings.precision], ParityReport()
+    for name, models in forms.items():
+        progress(f"{name}, decisions")
+        report = report.and_also(check_reduced(name, references, models, observed, tolerance))
+        report = report.and_also(check_verdicts(manifest, name, references, models, judged, tolerance))
+    suffix = "onnx" if settings.precision == "fp16" else f"{settings.precision}.onnx"
+    entries, files = described(manifest, reduced, suffix, settings.precision)
+    manifest = msgspec.structs.replace(manifest, precision=settings.precision)
     if settings.precision == "fp16":
-        return msgspec.structs.replace(manifest, precision="fp16", networks=entries), files, report
-    return msgspec.structs.replace(manifest, precision=settings.precision, engine_networks=entries), files, report
+        return msgspec.structs.replace(manifest, networks=entries), files, report
+    cpu_entries, cpu_files = described(manifest, cpu, "int8.cpu.onnx", settings.precision)
+    manifest = msgspec.structs.replace(manifest, engine_networks=entries, cpu_networks=cpu_entries)
+    return manifest, {**files, **cpu_files}, report
+
+
+def described(
+    manifest: Manifest, reduced: Mapping[str, Reduced], suffix: str, precision: Precision
+) -> tuple[dict[str, Network], dict[str, bytes]]:
+    """The manifest's entries of reduced networks by role, and their files."""
+    entries, files = {}, {}
+    for role, each in reduced.items():
+        file, original = f"{role}.{suffix}", manifest.networks[role]
+        files[file] = each.model
+        entry = describe_network(each.model, file, original.architecture)
+        entries[role] = msgspec.structs.replace(
+            entry, parameters=original.parameters, precision=precision, kept_fp32=each.kept
+        )
+    return entries, files
+
+
+def cpu_int8(model: bytes) -> Reduced:
+    """A network's int8 form for ONNX Runtime's CPU provider; it needs no ranges."""
+    quantized = dynamic_int8_from_onnx(model)
+    return Reduced(quantized, quantized, float_products(quantized))
 
 
 def reduce_graph(model: bytes, samples: Sequence[Inputs], settings: ExportSettings) -> Reduced:

@@ -39,7 +39,7 @@ def open_engine(
         EngineError: what was asked for is not available on this machine.
         BundleError: the network is missing or not valid.
     """
-    network = graph_of(bundle, role) if role == LINE_ROLE else bundle.manifest.networks[role]
+    network = graph_of(bundle, role) if role == LINE_ROLE else bundle.manifest.run_networks(provider)[role]
     captured = cuda_graph and all(isinstance(axis, int) for each in network.inputs for axis in each.shape[1:])
     if provider in ENGINE_PROVIDERS:
         return open_tensorrt_engine(bundle, role, ENGINE_PROVIDERS[provider], captured)

@@ -139,6 +139,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     `engine_networks` are the graphs that engines are built from where these are not the `networks` themselves: in
     bf16, and in int8 with explicit quantization, which ONNX Runtime's CPU provider does not run, or runs slower.
+    `cpu_networks` are what that provider runs in their place: int8 in its own operators.
     """
 
     digest: str = _ZERO_DIGEST
@@ -151,6 +152,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     grouping: Grouping
     networks: dict[str, Network]
     engine_networks: dict[str, Network] = {}
+    cpu_networks: dict[str, Network] = {}
     training_statistics: dict[Modality, Statistics] = {}
     banks: dict[str, Bank] = {}
     engines: list[TensorRTEngine] = []
@@ -163,6 +165,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def built_networks(self) -> dict[str, Network]:
         """The graphs that engines are built from, by role."""
         return {**self.networks, **self.engine_networks}
+
+    def run_networks(self, provider: str) -> dict[str, Network]:
+        """The graphs that an execution provider of ONNX Runtime runs, by role."""
+        return {**self.networks, **self.cpu_networks} if provider == "cpu" else self.networks
 
 
 def encode(manifest: Manifest) -> bytes:

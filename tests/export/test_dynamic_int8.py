@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from cmdiad.export.dynamic_int8 import dynamic_int8_from_onnx
+from cmdiad.export.dynamic_int8 import dynamic_int8_from_onnx, float_products
 from cmdiad.export.graphs import GraphSpec, onnx_from_module
 from cmdiad.runtime.engine import OnnxEngine
 from torch import nn
@@ -38,6 +38,10 @@ def test_weights_are_int8_but_for_products_with_coordinates(models: tuple[bytes,
         ((64, 8), onnx.TensorProto.INT8),
         ((64, 64), onnx.TensorProto.INT8),
     ]
+
+
+def test_products_that_stay_in_float32_are_counted(models: tuple[bytes, bytes]) -> None:
+    assert float_products(models[1]) == {"MatMul": 1}
 
 
 def test_the_same_graph_gives_the_same_bytes(models: tuple[bytes, bytes]) -> None:

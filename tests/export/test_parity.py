@@ -4,12 +4,14 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
 from cmdiad.calibration.parity import TOLERANCES, ParityReport, check_decisions, check_tensor, excess, read_report
 from cmdiad.export import bundles
 from cmdiad.export.bundles import export_bundle, reduce_bundle
 from cmdiad.export.reduced import ExportSettings
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.errors import ParityError, UsageError
+from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.scan import find_scans
 from cmdiad.training.run import read_run, write_run
 from onnx import numpy_helper
@@ -127,6 +129,44 @@ def test_a_calibrated_bundle_takes_another_precision(calibrated_bundle, trained_
     if precision == "fp16":
         with pytest.raises(UsageError, match="export it as fp32"):
             reduce_bundle(tmp_path / "b", tmp_path / "c", trained_run, settings)
+
+
+@pytest.fixture(scope="module")
+def int8_bundle(calibrated_bundle, trained_run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("int8") / "bundle"
+    reduce_bundle(calibrated_bundle, folder, trained_run, ExportSettings(precision="int8"))
+    return open_bundle(folder)
+
+
+@pytest.mark.slow
+def test_int8_comes_in_one_form_for_engines_and_one_for_the_cpu(int8_bundle):
+    manifest = int8_bundle.manifest
+    assert {network.file for network in manifest.networks.values()} == {"extractor.onnx", "hallucinator.onnx"}
+    for networks, operator in (
+        (manifest.engine_networks, "QuantizeLinear"),
+        (manifest.run_networks("cpu"), "DynamicQuantizeMatMul"),
+    ):
+        for network in networks.values():
+            nodes = onnx.load_model_from_string(int8_bundle.read(network.file)).graph.node
+            assert operator in {node.op_type for node in nodes} and network.precision == "int8"
+    assert manifest.run_networks("cuda") == manifest.networks
+    report = read_report(int8_bundle)
+    compared = {each.compared for each in (*report.tensors, *report.decisions) if "int8" in each.compared}
+    assert compared == {"int8 against fp32", "int8 on the CPU against fp32"}
+
+
+@pytest.mark.slow
+def test_the_cpu_inspects_and_calibrates_with_its_own_int8_networks(
+    int8_bundle, calibrated_bundle, synth_data, tmp_path
+):
+    scans = find_scans([synth_data / "gland" / "train" / "good"])
+    reduced, exact = (Inspector(each)(scans[0]).score for each in (int8_bundle, open_bundle(calibrated_bundle)))
+    assert reduced != exact and reduced == pytest.approx(exact, rel=0.1)
+    settings = CalibrationSettings(coreset_ratio=0.01)
+    with pytest.raises(UsageError, match="--no-line-graph"):
+        calibrate_bundle(int8_bundle, scans, settings, tmp_path / "line", with_line_graph=True)
+    manifest = calibrate_bundle(int8_bundle, scans, settings, tmp_path / "bundle")
+    assert manifest.line_graph is None and manifest.cpu_networks == int8_bundle.manifest.cpu_networks
 
 
 def test_tensors_are_judged_by_both_tolerances():
