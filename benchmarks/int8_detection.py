@@ -3,8 +3,8 @@
     python benchmarks/int8_detection.py [--quick] [DATA ...]
 
 DATA is a dataset root in the MVTec 3D-AD layout; synthetic parts are always measured too. F2F is trained briefly with
-the embedded pair of extractors, exported once, and quantized for the CPU (`export/dynamic_int8.py`). Prints one JSON
-object a dataset, then the machine.
+the embedded pair of extractors, exported once, and quantized for the CPU provider (`export/dynamic_int8.py`). Prints
+one JSON object a dataset, then the machine.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import msgspec
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.evaluate import Candidate, evaluate_dataset
 from cmdiad.export.bundles import export_bundle
-from cmdiad.export.dynamic_int8 import dynamic_int8_from_onnx
-from cmdiad.export.graphs import describe_network
+from cmdiad.export.reduced import cpu_int8, described
 from cmdiad.runtime.bundle import Bundle, open_bundle
 from cmdiad.runtime.bundle_writing import rewrite_bundle
 from cmdiad.training.synth.dataset import PART_CLASSES, write_dataset
@@ -81,14 +80,9 @@ def compare(data: Path, work: Path) -> None:
 def quantized(bundle: Bundle, out: Path) -> Bundle:
     """A bundle's int8 copy, to be calibrated with its own networks."""
     manifest = bundle.manifest
-    models = {role: dynamic_int8_from_onnx(bundle.read(network.file)) for role, network in manifest.networks.items()}
-    files = {role: network.file for role, network in manifest.networks.items()}
-    networks = {
-        role: describe_network(model, files[role], manifest.networks[role].architecture)
-        for role, model in models.items()
-    }
-    contents = {files[role]: model for role, model in models.items()}
-    rewrite_bundle(bundle, out, msgspec.structs.replace(manifest, networks=networks, precision="int8"), contents)
+    reduced = {role: cpu_int8(bundle.read(network.file)) for role, network in manifest.networks.items()}
+    networks, files = described(manifest, reduced, "int8.cpu.onnx", "int8")
+    rewrite_bundle(bundle, out, msgspec.structs.replace(manifest, cpu_networks=networks, precision="int8"), files)
     return open_bundle(out)
 
 

@@ -19,17 +19,18 @@ from pathlib import Path
 import numpy as np
 from measuring import machine
 
-INSPECTIONS, WARM_UP = 1000, 50
+INSPECTIONS, QUICK_INSPECTIONS, WARM_UP = 1000, 60, 50
+PEAK_INSPECTIONS = 20
 BAR_MB = 1000.0
 DRIFT_BAR = 0.02
 
 
 def main(folder: Path, quick: bool) -> None:
     """Run the processes and print."""
-    inspections = 120 if quick else INSPECTIONS
+    inspections = QUICK_INSPECTIONS if quick else INSPECTIONS
     paper = in_a_process(folder, "paper", 2)
     for precision in ("fp32", "int8"):
-        found = in_a_process(folder, precision, inspections if precision == "int8" else 2 * WARM_UP)
+        found = in_a_process(folder, precision, inspections if precision == "int8" else PEAK_INSPECTIONS)
         line = {"measure": f"resident_memory_{precision}", "ours_mb": found["peak_mb"], "baseline": "paper pipeline"}
         ratio = round(paper["peak_mb"] / found["peak_mb"], 2)
         print(json.dumps({**line, "baseline_mb": paper["peak_mb"], "ratio": ratio, "bar_mb": BAR_MB}), flush=True)

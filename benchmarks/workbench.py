@@ -7,26 +7,28 @@ the statistics of the scans, as those of a trained network do, so that features 
 come from the real calibration: 20 % of the patches of 122 normal scans, 76,000 rows each. SCANS is a folder of `*.tiff`
 scans, used again turned about the camera's axis where there are fewer; without it parts are rendered.
 
-Writes FOLDER/{fp32,int8}, two calibrated bundles, and FOLDER/scans, normal scans that are not in the banks. Not a
-benchmark itself.
+Writes FOLDER/{fp32,int8}, the calibrated bundle and its int8 copy with the same banks (as `cmdiad export --bundle
+--precision int8` makes it), and FOLDER/scans, normal scans that are not in the banks. Not a benchmark itself.
 """
 
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import tifffile
 import torch
 from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
 from cmdiad.export.bundles import exported, extractor_spec, hallucinator_spec
-from cmdiad.export.dynamic_int8 import dynamic_int8_from_onnx
 from cmdiad.export.graphs import describe_network
-from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.bundle_writing import write_bundle
+from cmdiad.export.reduced import cpu_int8, described
+from cmdiad.runtime.bundle import Bundle, open_bundle
+from cmdiad.runtime.bundle_writing import rewrite_bundle, write_bundle
 from cmdiad.runtime.features import EXTRACTOR, HALLUCINATOR
 from cmdiad.runtime.grouping import group_points
 from cmdiad.runtime.manifest import Manifest
@@ -67,13 +69,12 @@ def build(folder: Path, quick: bool, source: Path | None) -> None:
     networks = seeded_networks(normal[:STATISTICS_SCANS])
     save_file(networks.extractor.state_dict(), folder / EXTRACTOR_WEIGHTS)
     save_file(networks.f2f.state_dict(), folder / F2F_WEIGHTS)
-    graphs = fp32_graphs(networks)
-    for precision in PRECISIONS:
-        print(f"calibrating {precision} on {n_normal} scans", file=sys.stderr, flush=True)
-        write_networks(folder / precision, graphs, precision)
-        bundle, out = open_bundle(folder / precision), folder / precision
-        settings = CalibrationSettings(coreset_ratio=CORESET_RATIO)
-        calibrate_bundle(bundle, normal, settings, out, with_line_graph=False)
+    fp32, int8 = (folder / precision for precision in PRECISIONS)
+    write_networks(fp32, fp32_graphs(networks))
+    settings = CalibrationSettings(coreset_ratio=CORESET_RATIO)
+    print(f"calibrating on {n_normal} scans", file=sys.stderr, flush=True)
+    calibrate_bundle(open_bundle(fp32), normal, settings, fp32, progress=print_stage, with_line_graph=False)
+    write_int8(open_bundle(fp32), int8)
 
 
 def write_scans(folder: Path, n_normal: int, source: Path | None) -> list[Path]:
@@ -127,19 +128,32 @@ def fp32_graphs(networks: Networks) -> dict[str, bytes]:
     }
 
 
-def write_networks(folder: Path, graphs: dict[str, bytes], precision: str) -> None:
+def write_networks(folder: Path, models: dict[str, bytes]) -> None:
     """A bundle that lacks only its calibration."""
-    models = graphs if precision == "fp32" else {role: dynamic_int8_from_onnx(graph) for role, graph in graphs.items()}
     manifest = Manifest(
         product="benchmark",
         route="f2f",
         main="pc",
-        precision=precision,
+        precision="fp32",
         preprocessing=PREPROCESSING,
         grouping=POINT_MAE_FULL.grouping,
         networks={role: describe_network(model, f"{role}.onnx", role) for role, model in models.items()},
     )
     write_bundle(folder, manifest, {f"{role}.onnx": model for role, model in models.items()})
+
+
+def write_int8(bundle: Bundle, out: Path) -> None:
+    """The bundle's copy whose networks the CPU provider runs in int8."""
+    manifest = bundle.manifest
+    reduced = {role: cpu_int8(bundle.read(network.file)) for role, network in manifest.networks.items()}
+    networks, files = described(manifest, reduced, "int8.cpu.onnx", "int8")
+    rewrite_bundle(bundle, out, msgspec.structs.replace(manifest, precision="int8", cpu_networks=networks), files)
+
+
+def print_stage(stage: str, done: int, wanted: int, remark: str) -> None:
+    """One line for every stage that ends."""
+    if done == wanted:
+        print(f"{time.strftime('%H:%M:%S')} {stage} {remark}", file=sys.stderr, flush=True)
 
 
 def raw_scan(prepared: PreparedScan) -> Points:

@@ -94,7 +94,7 @@ def reduce_networks(
         progress(f"{role} {settings.precision}")
         reduced[role] = reduce_graph(model, [each.inputs[role] for each in observed.values()], settings)
     judged_models = {role: each.judged for role, each in reduced.items()}
-    forms = {settings.precision: judged_models}
+    forms: dict[str, dict[str, bytes]] = {settings.precision: judged_models}
     cpu: dict[str, Reduced] = {}
     if settings.precision == "int8":
         cpu = {role: cpu_int8(model) for role, model in references.items()}

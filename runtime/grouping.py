@@ -15,6 +15,9 @@ from scipy.spatial import cKDTree
 
 from .errors import ScanError
 
+# Threads of a tree's queries, which do not depend on each other; more would wait for their start.
+QUERY_THREADS = 2
+
 
 class Grouping(msgspec.Struct, frozen=True, kw_only=True):
     """How points are grouped; belongs to the point extractor and is stored in the manifest."""
@@ -84,6 +87,6 @@ def group_points(points_n3: npt.NDArray[np.float32], grouping: Grouping) -> Grou
         )
     center_idx = farthest_points(points_n3, grouping.n_groups)
     centers = points_n3[center_idx]
-    _, members = cKDTree(points_n3).query(centers, k=grouping.group_size)
+    _, members = cKDTree(points_n3).query(centers, k=grouping.group_size, workers=QUERY_THREADS)
     members = np.reshape(members, (grouping.n_groups, grouping.group_size))
     return Groups(center_idx, centers, points_n3[members] - centers[:, None, :])

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from .grouping import QUERY_THREADS
+
 SIZE = 224
 PATCH_GRID = 56
 N_PATCHES = PATCH_GRID * PATCH_GRID
@@ -53,7 +55,7 @@ def interpolation_matrix(
         (50176, G) float32; pixels without a point have empty rows.
     """
     neighbors = min(N_INTERPOLATED, len(centers))
-    distance, index = cKDTree(centers).query(points_n3, k=range(1, neighbors + 1))
+    distance, index = cKDTree(centers).query(points_n3, k=range(1, neighbors + 1), workers=QUERY_THREADS)
     weight = 1.0 / (distance**2 + INTERPOLATION_EPS)
     weight /= weight.sum(axis=1, keepdims=True)
     counts = np.zeros(SIZE * SIZE + 1, np.int64)
