@@ -24,7 +24,7 @@ from ..runtime.manifest import Network, Profile
 from .tensorrt_builder import BuiltEngine, EngineSettings, Graph, engine_from_onnx
 
 # TensorRT-RTX times nothing while building and takes seconds; standard TensorRT measures kernels, which takes minutes.
-LIMIT_SECONDS: Mapping[FlavorName, float] = {"tensorrt-rtx": 300, "tensorrt": 3600}
+LIMIT_SECONDS: Mapping[FlavorName, float] = {"tensorrt-rtx": 600, "tensorrt": 3600}
 TAIL_CHARACTERS = 400
 
 REQUEST, MODEL, EXTERNAL = "request.json", "model.onnx", "external"
