@@ -33,8 +33,8 @@ from line_graph import full_size_bundle
 from measuring import machine
 
 LEAST_CORRELATION, LARGEST_CHANGE = 0.99, 0.005
-EPOCHS = 5
-N_CLASSES = 2
+EPOCHS = 3
+N_CLASSES = 1
 Networks = tuple[Manifest, Mapping[str, bytes]]
 
 
@@ -44,11 +44,11 @@ def main() -> None:
     parser.add_argument("data", nargs="*", type=Path)
     parser.add_argument("--networks", default="embedded")
     parser.add_argument("--precision", nargs="+", default=["fp16", "bf16", "int8"])
-    parser.add_argument("--normal", type=int, default=16, help="normal scans that the banks are of")
+    parser.add_argument("--normal", type=int, default=12, help="normal scans that the banks are of")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         parts = Path(scratch) / "synthetic"
-        write_dataset(parts, classes=list(PART_CLASSES[:N_CLASSES]), train=12, validation=0, test_good=10, per_defect=2)
+        write_dataset(parts, classes=list(PART_CLASSES[:N_CLASSES]), train=8, validation=0, test_good=8, per_defect=2)
         for number, data in enumerate([parts, *options.data]):
             networks = open_networks(options.networks, data, Path(scratch) / f"work_{number}")
             for folder in find_classes(data, []):
