@@ -64,11 +64,16 @@ def costs(n_patches: int, precision: str) -> dict[str, tuple[float, float, float
     encoder = 2 * groups * (size * (first * local + first * hidden + hidden * config.encoder_dim) + local * hidden)
     width = 1 if precision == "int8" else 4
     weights = 12 * (4 + 2 * MLP_RATIO) * config.dim**2
-    attention = 12 * 2 * 2 * groups**2 * config.dim
+    # Scores are products in the precision of the weights, what they weigh is one in float32.
+    half_attention = 12 * 2 * groups**2 * config.dim
     f2f = 2 * DIM * HIDDEN + HIDDEN**2
     search = 2 * 2 * n_patches * BANK_ROWS * DIM
     return {
-        "extract": (encoder + 2 * groups * weights, attention + 2 * groups * size * 3 * first, weights * width),
+        "extract": (
+            encoder + 2 * groups * weights + half_attention,
+            half_attention + 2 * groups * size * 3 * first,
+            weights * width,
+        ),
         "hallucinate": (2 * n_patches * f2f, 0.0, f2f * width),
         "search": (0.0, search, 2 * BANK_ROWS * DIM * 4),
     }

@@ -2,9 +2,10 @@
 
     python benchmarks/search.py FOLDER
 
-FOLDER was written by `workbench.py`: its two full-size banks, and the patches of scans that are not in them. Isotropic
-noise is the case that no screen helps with. Prints one JSON object a measure, then the machine. The baseline needs
-FAISS: pip install faiss-cpu.
+FOLDER was written by `workbench.py`: its two full-size banks, and the patches of scans that are not in them. `search`
+is the bank's own, exact and screened; `search_direct` is the one product of all queries and all rows that is left where
+no screen helps, and isotropic noise is that case. Prints one JSON object a measure, then the machine. The baseline
+needs FAISS: pip install faiss-cpu.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ N_QUERIES = 1250
 QUERY_SCANS = 4
 REPEATS = 7
 DIM = 768
-SCREENED_BAR, DIRECT_BAR = 8.0, 3.0
-# A screen that lets everything through costs a little on top of one matrix product at the processor's speed.
-NOISE_BAR = 0.8
+SCREENED_BAR = 8.0
+# One matrix product at the processor's speed is what FAISS computes too; a screen that lets everything through costs a
+# little on top of it.
+DIRECT_BAR = 0.8
 WRONG_BAR, DISTANCE_BAR = 1e-4, 1e-4
 CHECKED_BLOCK = 64
 
@@ -59,7 +61,7 @@ def main(folder: Path) -> None:
     compare("hallucinated", decision.second.bank, thinned(second_queries), (SCREENED_BAR, DIRECT_BAR))
     rng = np.random.default_rng(0)
     noise = bank_without_neighbors(rng.standard_normal((len(decision.main.bank.rows), DIM), dtype=np.float32))
-    compare("noise", noise, rng.standard_normal((N_QUERIES, DIM), dtype=np.float32), (NOISE_BAR, NOISE_BAR))
+    compare("noise", noise, rng.standard_normal((N_QUERIES, DIM), dtype=np.float32), (DIRECT_BAR, DIRECT_BAR))
     print(json.dumps(machine()))
 
 
@@ -90,7 +92,7 @@ def compare(data: str, bank: MemoryBank, queries: Array, bars: tuple[float, floa
     results, ms = alternated(runs, REPEATS, warm_up=False)
     size = f"{data}_{len(queries)}x{len(rows)}x{DIM}"
     baseline = "FAISS IndexFlatL2"
-    report(f"search_screened_{size}", ms["bank"], baseline, ms["faiss"], bars[0])
+    report(f"search_{size}", ms["bank"], baseline, ms["faiss"], bars[0])
     report(f"search_direct_{size}", ms["direct"], baseline, ms["faiss"], bars[1])
     print(json.dumps({"measure": f"first_search_{size}", "ours_ms": round(first_ms, 1)}), flush=True)
     best, distance = brute_force(centered, rows, results["bank"].index)

@@ -11,14 +11,21 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import onnx
+from onnx import helper, numpy_helper
 
 # Products over fewer terms stay in fp32: they cost next to nothing, and coordinates need their digits.
 LEAST_TERMS = 16
+LEVELS = 127
+# Of keys that are all zero.
+LEAST_SCALE = 1e-30
 
 
 def dynamic_int8_from_onnx(model: bytes) -> bytes:
-    """Quantize the matrix products of a float32 graph that have a constant right-hand side.
+    """Quantize the matrix products of a float32 graph that have a constant right-hand side, and attention's scores.
+
+    Attention's other product stays in float32: its probabilities span more orders of magnitude than eight bits hold.
 
     Args:
         model: a graph of `onnx_from_module`.
@@ -29,6 +36,7 @@ def dynamic_int8_from_onnx(model: bytes) -> bytes:
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     proto = onnx.load_model_from_string(model)
+    _quantize_scores(proto.graph)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
         # It advises to optimize first; these graphs leave nothing to do, and fusions are for afterwards.
@@ -46,6 +54,49 @@ def dynamic_int8_from_onnx(model: bytes) -> bytes:
         finally:
             logging.disable(logging.NOTSET)
         return _fused(path)
+
+
+def _quantize_scores(graph: onnx.GraphProto) -> None:
+    """Quantize the products of two activations that a softmax takes: queries with a zero point, keys symmetrically."""
+    constants = {each.name for each in graph.initializer}
+    taken_by_softmax = {name for node in graph.node if node.op_type == "Softmax" for name in node.input}
+    nodes: list[onnx.NodeProto] = []
+    for node in graph.node:
+        scores = node.op_type == "MatMul" and node.output[0] in taken_by_softmax and not constants & set(node.input)
+        nodes += _quantized_scores(node) if scores else [node]
+    if len(nodes) == len(graph.node):
+        return
+    graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.array(0, np.int8), "key_zero"),
+            numpy_helper.from_array(np.array(1 / LEVELS, np.float32), "key_step"),
+            numpy_helper.from_array(np.array(LEAST_SCALE, np.float32), "key_least_scale"),
+        ]
+    )
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _quantized_scores(product: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """query @ key by integers; the scales are taken from the tensors as they come."""
+    query, key = product.input
+    made = product.name
+
+    def node(operator: str, inputs: list[str], outputs: list[str], **attributes: int) -> onnx.NodeProto:
+        return helper.make_node(operator, inputs, outputs, f"{outputs[0]}/{operator}", **attributes)
+
+    return [
+        node("DynamicQuantizeLinear", [query], [f"{made}/query", f"{made}/query_scale", f"{made}/query_zero"]),
+        node("Abs", [key], [f"{made}/key_abs"]),
+        node("ReduceMax", [f"{made}/key_abs"], [f"{made}/key_limit"], keepdims=0),
+        node("Mul", [f"{made}/key_limit", "key_step"], [f"{made}/key_range"]),
+        node("Max", [f"{made}/key_range", "key_least_scale"], [f"{made}/key_scale"]),
+        node("QuantizeLinear", [key, f"{made}/key_scale", "key_zero"], [f"{made}/key"]),
+        node("MatMulInteger", [f"{made}/query", f"{made}/key", f"{made}/query_zero", "key_zero"], [f"{made}/codes"]),
+        node("Cast", [f"{made}/codes"], [f"{made}/float_codes"], to=onnx.TensorProto.FLOAT),
+        node("Mul", [f"{made}/query_scale", f"{made}/key_scale"], [f"{made}/scale"]),
+        node("Mul", [f"{made}/float_codes", f"{made}/scale"], [product.output[0]]),
+    ]
 
 
 def float_products(model: bytes) -> dict[str, int]:

@@ -40,6 +40,29 @@ def test_weights_are_int8_but_for_products_with_coordinates(models: tuple[bytes,
     ]
 
 
+class SmallAttention(nn.Module):
+    """Six tokens of 32 attend to each other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.qkv = nn.Linear(32, 96, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        query, key, value = self.qkv(x).split(32, dim=-1)
+        return (query @ key.transpose(1, 2)).softmax(dim=-1) @ value
+
+
+def test_scores_of_attention_are_integer_products_and_what_they_weigh_is_not() -> None:
+    torch.manual_seed(0)
+    model = onnx_from_module(SmallAttention(), GraphSpec({"x": torch.randn(2, 6, 32)}, {"x": {0: "batch"}}, "y"))
+    quantized = dynamic_int8_from_onnx(model)
+    assert float_products(quantized) == {"MatMul": 1}
+    feed = {"x": np.random.default_rng(0).standard_normal((3, 6, 32)).astype(np.float32)}
+    exact, found = (OnnxEngine(each).run(feed)["y"] for each in (model, quantized))
+    assert 0 < np.linalg.norm(found - exact) / np.linalg.norm(exact) < 0.05
+    assert np.isfinite(OnnxEngine(quantized).run({"x": np.zeros((1, 6, 32), np.float32)})["y"]).all()
+
+
 def test_products_that_stay_in_float32_are_counted(models: tuple[bytes, bytes]) -> None:
     assert float_products(models[1]) == {"MatMul": 1}
 
