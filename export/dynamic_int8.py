@@ -10,6 +10,7 @@ import logging
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -82,7 +83,7 @@ def _quantized_scores(product: onnx.NodeProto) -> list[onnx.NodeProto]:
     query, key = product.input
     made = product.name
 
-    def node(operator: str, inputs: list[str], outputs: list[str], **attributes: int) -> onnx.NodeProto:
+    def node(operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> onnx.NodeProto:
         return helper.make_node(operator, inputs, outputs, f"{outputs[0]}/{operator}", **attributes)
 
     return [
