@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from .route_checkpoints import open_route_checkpoint
 from .run import Distillation, Run, Selection, weights_file, write_run
 from .train import TrainingSettings
 
+UNKNOWN = "unknown"
+
 
 def run_from_checkpoint(checkpoint: Path, main: Modality, settings: TrainingSettings, folder: Path) -> Run:
     """Write a run folder with a checkpoint's weights.
@@ -26,8 +29,10 @@ def run_from_checkpoint(checkpoint: Path, main: Modality, settings: TrainingSett
         settings: the extractors it was trained with, and the preprocessing.
         folder: where the run goes.
 
+    What only its training could tell (data, epochs, loss, feature statistics) is unknown and stays so.
+
     Returns:
-        The run as written; it knows nothing of its training.
+        The run as written.
 
     Raises:
         WeightsError: the file is no route's, an extractor's weights are missing, or the two do not fit.
@@ -52,14 +57,15 @@ def run_from_checkpoint(checkpoint: Path, main: Modality, settings: TrainingSett
         preprocessing=settings.preprocessing,
         classes=[],
         n_scans=0,
-        data_digest="",
+        data_digest=UNKNOWN,
         seed=settings.seed,
         epochs=0,
         batch_size=0,
         learning_rate=0.0,
-        loss="l2",
+        loss=UNKNOWN,
         final_loss=0.0,
-        selection=Selection(criterion=f"published checkpoint {checkpoint.name}"),
+        selection=Selection(criterion="as published"),
+        adopted=f"{checkpoint.name}, SHA-256 {_digest(checkpoint)}",
         versions={name: version(name) for name in ("torch", "timm", "numpy")},
     )
     write_run(folder, run)
@@ -84,3 +90,7 @@ def _check_widths(
                 f"{checkpoint}: {name} is {weights[name].shape[axis]} wide, the features of {extractor.name} are "
                 f"{extractor.dim}: give the extractors that the route was trained with"
             )
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

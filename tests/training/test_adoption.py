@@ -41,7 +41,7 @@ def test_an_adopted_checkpoint_exports_with_its_own_weights_and_says_so(tmp_path
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(WeightsError, match="takes features of 24"):
+    with pytest.raises(WeightsError, match="24 wide, the features of embedded"):
         adopt_checkpoint(Adoption(published(tmp_path, FeatureToFeature(24, 16))), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     with pytest.raises(UsageError, match="not empty"):
