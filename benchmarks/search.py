@@ -33,10 +33,9 @@ N_QUERIES = 1250
 QUERY_SCANS = 4
 REPEATS = 7
 DIM = 768
-SCREENED_BAR = 8.0
-# One matrix product at the processor's speed is what FAISS computes too; a screen that lets everything through costs a
-# little on top of it.
-DIRECT_BAR = 0.8
+SCREENED_BAR, DIRECT_BAR = 8.0, 3.0
+# Noise is searched by one matrix product at the processor's speed, which is what FAISS computes too.
+NOISE_BAR = 0.8
 WRONG_BAR, DISTANCE_BAR = 1e-4, 1e-4
 CHECKED_BLOCK = 64
 
@@ -61,7 +60,7 @@ def main(folder: Path) -> None:
     compare("hallucinated", decision.second.bank, thinned(second_queries), (SCREENED_BAR, DIRECT_BAR))
     rng = np.random.default_rng(0)
     noise = bank_without_neighbors(rng.standard_normal((len(decision.main.bank.rows), DIM), dtype=np.float32))
-    compare("noise", noise, rng.standard_normal((N_QUERIES, DIM), dtype=np.float32), (DIRECT_BAR, DIRECT_BAR))
+    compare("noise", noise, rng.standard_normal((N_QUERIES, DIM), dtype=np.float32), (NOISE_BAR, NOISE_BAR))
     print(json.dumps(machine()))
 
 
