@@ -95,7 +95,8 @@ class DecisionCheck(msgspec.Struct, frozen=True, kw_only=True):
         flipped: the scans whose verdict changed.
         score_change: the largest change of a score, relative to the larger of score and threshold.
         worst: its scan.
-        rank_correlation: Spearman's, of the scores; None where there are fewer than three.
+        rank_correlation: Spearman's, of the scores; None where there are fewer than three, or no two that differ by more
+            than is allowed.
         i_auroc_change, aupro_change: None where the scans carry no labels, or only one.
         tolerance: what was allowed.
     """
@@ -285,18 +286,21 @@ def check_decisions(
         flipped=[scans[i] for i in np.flatnonzero((ours > threshold) != (theirs > threshold)).tolist()],
         score_change=float(change[worst]),
         worst=scans[worst],
-        rank_correlation=_rank_correlation(ours, theirs),
+        rank_correlation=_rank_correlation(ours, theirs, tolerance.score * threshold),
         i_auroc_change=auroc(ours, known) - auroc(theirs, known) if both else None,
         aupro_change=aupro(maps[0], maps[2]) - aupro(maps[1], maps[2]) if maps is not None and masked else None,
         tolerance=tolerance,
     )
 
 
-def _rank_correlation(actual: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) -> float | None:
-    if len(actual) < 3 or not np.isfinite(actual).all():
+def _rank_correlation(
+    actual: npt.NDArray[np.float64], expected: npt.NDArray[np.float64], allowed: float
+) -> float | None:
+    """Spearman's; None where there is no order to keep: all scores are equal within the change that is allowed."""
+    if len(actual) < 3 or not np.isfinite(actual).all() or np.ptp(expected) <= allowed:
         return None
-    if np.ptp(actual) == 0 or np.ptp(expected) == 0:
-        return 1.0 if np.ptp(actual) == np.ptp(expected) else 0.0
+    if np.ptp(actual) == 0:
+        return 0.0
     return float(spearmanr(actual, expected).statistic)
 
 

@@ -22,8 +22,8 @@ BLOCK_ROWS = 2048
 BLOCK_BYTES = 12 << 20
 # Gathered differences of the rows that are measured again.
 PAIR_BYTES = 8 << 20
-# Rows that the principal directions are fitted to, and the share of their energy that these may leave out: with less, the
-# screen costs more than the rows that it saves from being measured (benchmarks/search.py; 0.03 to 0.1 are alike).
+# Rows that the principal directions are fitted to, and the share of their energy that these may leave out: with less,
+# the screen costs more than the rows that it saves from being measured (0.03 to 0.1 are alike).
 FIT_ROWS = 4096
 REST_ENERGY = 6e-2
 # Twice the relative error of a measured squared distance of up to 1,600 dimensions.

@@ -203,6 +203,14 @@ def test_of_few_scans_one_exchange_of_neighbors_is_allowed():
     assert not two.passed
 
 
+def test_scores_that_are_equal_within_what_is_allowed_have_no_order():
+    """Scans that are in the bank themselves score next to nothing, in an order that rounding decides."""
+    noise, other = [1e-7, 2e-7, 0.0, 3e-7, 1.5e-7], [2e-7, 1e-7, 3e-7, 0.0, 1e-7]
+    check = check_decisions("x", list("abcde"), noise, other, 1.0, FP32)
+    assert check.rank_correlation is None and check.passed
+    assert not check_decisions("x", list("abcde"), [0.5, *noise[1:]], other, 1.0, FP32).passed
+
+
 def test_a_changed_order_and_a_lost_value_fail():
     names = ["a", "b", "c", "d"]
     order = check_decisions("x", names, [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4], 1.0, TOLERANCES["int8"])
