@@ -40,7 +40,7 @@ def make_bundle(name: str, work: Path, options: argparse.Namespace) -> Path:
     if not trained.exists():
         epochs = ["--epochs", 1, "--batch-size", 4]
         run("workstation", "train", data, "--out", trained, *EXTRACTORS[name], *epochs, "-q")
-    if not (bundle / "extractor.onnx").exists():
+    if not (bundle / "bank_main.npy").exists():
         run("workstation", "export", "--run", trained, "--out", bundle, "-q")
         normal = data / "gland" / "train" / "good"
         run("workstation", "calibrate", normal, "--bundle", bundle, "--coreset-ratio", options.coreset_ratio, "-q")

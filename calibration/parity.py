@@ -95,8 +95,8 @@ class DecisionCheck(msgspec.Struct, frozen=True, kw_only=True):
         flipped: the scans whose verdict changed.
         score_change: the largest change of a score, relative to the larger of score and threshold.
         worst: its scan.
-        rank_correlation: Spearman's, of the scores; None where there are fewer than three, or no two that differ by more
-            than is allowed.
+        rank_correlation: Spearman's, of the scores; None where there are fewer than three, or no two that differ by
+            more than is allowed.
         i_auroc_change, aupro_change: None where the scans carry no labels, or only one.
         tolerance: what was allowed.
     """
