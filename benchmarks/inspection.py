@@ -56,7 +56,8 @@ def main(folder: Path, quick: bool) -> None:
     inspectors = {precision: Inspector(for_prepared(bundle)) for precision, bundle in bundles.items()}
     paper = paper_pipeline(folder, bundles["fp32"])
     paths = held_out_scans(folder)[: 2 if quick else None]
-    check_answers([prepare(read_scan(path).points, PREPROCESSING) for path in paths], paper, inspectors["fp32"])
+    oracle = paper_pipeline(folder, bundles["fp32"], precise=True)
+    check_answers([prepare(read_scan(path).points, PREPROCESSING) for path in paths], oracle, inspectors["fp32"])
     typical = typical_scan(folder)
     measure_prepared(typical, paper, inspectors)
     measure_grouping(typical)
@@ -77,13 +78,13 @@ def for_prepared(bundle: Bundle) -> Bundle:
     return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, preprocessing=nothing), bundle.store)
 
 
-def paper_pipeline(folder: Path, bundle: Bundle) -> PaperPipeline:
-    """The baseline with the networks, banks and fusion that the fp32 line has."""
+def paper_pipeline(folder: Path, bundle: Bundle, precise: bool = False) -> PaperPipeline:
+    """The baseline, or the oracle, with the networks, banks and fusion that the fp32 line has."""
     networks, decision = load_networks(folder), Decision.load(bundle)
     assert decision.second is not None
     assert decision.fusion is not None
     banks = (paper_bank(decision.main), paper_bank(decision.second))
-    return PaperPipeline(networks.extractor, networks.f2f, *banks, decision.fusion)
+    return PaperPipeline(networks.extractor, networks.f2f, *banks, decision.fusion, precise)
 
 
 def paper_bank(held: NormalizedBank) -> PaperBank:

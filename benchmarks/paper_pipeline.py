@@ -57,7 +57,13 @@ class PaperPipeline:
         main: PaperBank,
         hallucinated: PaperBank,
         fusion: Fusion,
+        precise: bool = False,
     ) -> None:
+        """Args: the networks, both banks and the fusion; `precise`: distances in float64, for the oracle.
+
+        torch's `cdist` is a matrix product, which loses the digits of distances that are short beside the features.
+        """
+        self.distance_type = torch.float64 if precise else torch.float32
         self.extractor, self.f2f = extractor, f2f
         self.main, self.hallucinated, self.fusion = main, hallucinated, fusion
 
@@ -66,7 +72,8 @@ class PaperPipeline:
         """(224, 224, 3) float32 metres, zero where there is no part -> the score and the (224, 224) map."""
         main = self.patch_features(points_hw3)
         hallucinated = self.f2f.hallucinate_rgb(main)
-        matches = [match(main, self.main), match(hallucinated, self.hallucinated)]
+        pairs = (main, self.main), (hallucinated, self.hallucinated)
+        matches = [match(features, bank, self.distance_type) for features, bank in pairs]
         score = self.fusion.fuse_scores(*(each for each, _ in matches))
         weights = self.fusion.map.weights
         fused = weights[0] * matches[0][1] + weights[1] * matches[1][1]
@@ -158,16 +165,16 @@ def pooled(features: Tensor, pixels: Tensor) -> Tensor:
     return functional.adaptive_avg_pool2d(averaged, (GRID, GRID)).reshape(features.shape[1], -1).T
 
 
-def match(features: Tensor, bank: PaperBank) -> tuple[float, npt.NDArray[np.float32]]:
+def match(features: Tensor, bank: PaperBank, distance_type: torch.dtype) -> tuple[float, npt.NDArray[np.float32]]:
     """The re-weighted image score of one bank, and its (224, 224) map."""
-    patches = (features - bank.mean) / bank.std
-    least, index = torch.cdist(patches, bank.rows).min(dim=1)
+    patches, rows = ((features - bank.mean) / bank.std).to(distance_type), bank.rows.to(distance_type)
+    least, index = torch.cdist(patches, rows).min(dim=1)
     worst = least.argmax()
-    around = torch.cdist(bank.rows[index[worst]][None], bank.rows)[0].topk(REWEIGHTING, largest=False).indices[1:]
-    to_neighbors = torch.linalg.norm(patches[worst] - bank.rows[around], dim=1)
+    around = torch.cdist(rows[index[worst]][None], rows)[0].topk(REWEIGHTING, largest=False).indices[1:]
+    to_neighbors = torch.linalg.norm(patches[worst] - rows[around], dim=1)
     root = patches.shape[1] ** 0.5
     weight = 1 - torch.exp(least[worst] / root) / torch.exp(to_neighbors / root).sum()
-    upsampled = functional.interpolate(least.view(1, 1, GRID, GRID), size=(SIZE, SIZE), mode="bilinear")[0, 0]
+    upsampled = functional.interpolate(least.float().view(1, 1, GRID, GRID), size=(SIZE, SIZE), mode="bilinear")[0, 0]
     return float(weight * least[worst]), gaussian_filter(upsampled.numpy(), BLUR_SIGMA)
 
 

@@ -24,8 +24,9 @@ BLOCK_BYTES = 12 << 20
 PAIR_BYTES = 8 << 20
 # Rows that the principal directions are fitted to, and the share of their energy that these may leave out: with less,
 # the screen costs more than the rows that it saves from being measured (0.03 to 0.1 are alike).
+# Few directions cost next to nothing: where one holds nearly everything, it still cannot tell rows apart.
 FIT_ROWS = 4096
-REST_ENERGY = 6e-2
+REST_ENERGY, MIN_DIRECTIONS = 6e-2, 24
 # Twice the relative error of a measured squared distance of up to 1,600 dimensions.
 MEASURED_SLACK = 1e-4
 _UNIT_ROUNDOFF = 2.0**-24
@@ -103,12 +104,14 @@ class Reduction:
 
 
 def fit_reduction(points_md: FloatArray, rest: float = REST_ENERGY) -> Reduction:
-    """Principal directions of centered points, as many as leave at most the share `rest` of the energy."""
+    """Principal directions of centered points: those that leave at most the share `rest` of the energy, and a few."""
     step = max(1, len(points_md) // FIT_ROWS)
     sample = points_md[::step].astype(np.float64)
     energy, vectors = np.linalg.eigh(sample.T @ sample)
     left = np.cumsum(np.maximum(energy, 0.0))
-    kept = int(np.count_nonzero(left > rest * left[-1]))
+    if not left[-1] > 0.0:
+        return Reduction(np.empty((len(left), 0)))
+    kept = max(int(np.count_nonzero(left > rest * left[-1])), min(MIN_DIRECTIONS, len(left) // 4))
     return Reduction(np.ascontiguousarray(vectors[:, len(energy) - kept :][:, ::-1]))
 
 

@@ -9,6 +9,7 @@ from cmdiad.runtime import screen as screen_module
 from cmdiad.runtime.screen import build_screen, nearest_rows_screened
 from cmdiad.runtime.search import (
     BLOCK_ROWS,
+    MIN_DIRECTIONS,
     Nearest,
     Reduction,
     fit_reduction,
@@ -157,10 +158,20 @@ def test_a_crowded_cell_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_principal_directions_keep_the_energy_asked_for() -> None:
     rng = np.random.default_rng(6)
-    points = low_rank(rng, 500) + np.float32(1e-3) * isotropic(rng, 500)
-    reduction = fit_reduction(points)
-    assert reduction.basis.shape == (24, 3)
-    np.testing.assert_allclose(reduction.basis.T @ reduction.basis, np.eye(3), atol=1e-12)
+    scale = np.concatenate([np.ones(60), np.full(140, 0.01)]).astype(np.float32)
+    points = rng.standard_normal((2000, 200), dtype=np.float32) * scale
+    basis = fit_reduction(points, rest=0.06).basis
+    assert 50 < basis.shape[1] <= 60
+    np.testing.assert_allclose(basis.T @ basis, np.eye(basis.shape[1]), atol=1e-12)
+    inside, whole = np.square(points @ basis).sum(), np.square(points).sum()
+    assert inside >= 0.93 * whole
+
+
+def test_where_one_direction_holds_nearly_everything_others_still_tell_rows_apart() -> None:
+    rng = np.random.default_rng(6)
+    points = rng.standard_normal((500, 200), dtype=np.float32)
+    points[:, 0] *= 1000
+    assert fit_reduction(points).basis.shape == (200, MIN_DIRECTIONS)
 
 
 def test_constant_rows_need_no_direction() -> None:
