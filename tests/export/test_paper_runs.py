@@ -91,4 +91,4 @@ def test_a_checkpoint_serves_its_main_modality_before_any_run(synth_data, traine
     experiments = Grid(synth_data, find_classes(synth_data), settings, tmp_path, lambda *_: None)
     chosen = {each: experiments.run(Experiment(*each, EMBEDDED)) for each in (("f2f", "pc"), ("f2f", "rgb"))}
     assert chosen["f2f", "rgb"] == trained_run
-    assert read_run(chosen["f2f", "pc"])[1].selection.criterion == "published checkpoint f2f.safetensors"
+    assert read_run(chosen["f2f", "pc"])[1].adopted.startswith("f2f.safetensors, SHA-256 ")
