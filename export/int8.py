@@ -15,6 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..runtime.engine import OnnxEngine
+from .output_error import output_error
 
 LEVELS = 127
 # Products over fewer terms stay in fp32: they cost next to nothing, and coordinates need their digits.
@@ -94,19 +95,6 @@ def choose_layers(model: bytes, ranges: Mapping[str, float], samples: Sequence[I
         left_out *= 2
     chosen = set(costly[min(left_out, int(LARGEST_SHARE * len(names))) :])
     return [name for name in names if name in chosen]
-
-
-def output_error(model: bytes, samples: Sequence[Inputs], exact: Sequence[Mapping[str, npt.NDArray[Any]]]) -> float:
-    """The relative error (L2) of a graph's outputs, mean over samples; infinite where a value is not finite."""
-    engine = OnnxEngine(model)
-    errors = []
-    for sample, expected in zip(samples, exact, strict=True):
-        found = engine.run(sample)
-        difference = np.concatenate([(found[name] - expected[name]).ravel() for name in expected])
-        reference = np.concatenate([expected[name].ravel() for name in expected])
-        errors.append(float(np.linalg.norm(difference)) / max(float(np.linalg.norm(reference)), 1e-30))
-    mean = float(np.mean(errors))
-    return mean if np.isfinite(mean) else float("inf")
 
 
 def _quantize_activation(name: str, limit: float, added: dict[str, onnx.TensorProto]) -> list[onnx.NodeProto]:

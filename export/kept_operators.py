@@ -16,6 +16,7 @@ import onnx
 
 from ..calibration.graph_bisection import run_with_tensors
 from ..runtime.engine import OnnxEngine
+from .output_error import output_error
 from .precision import Half, halved_nodes, simulate
 
 # A type of operators stays in float32 where that lowers the error by more than this share.
@@ -41,7 +42,7 @@ def measure_kept(model: bytes, precision: Half, samples: Sequence[Inputs]) -> li
     """
     kept = set(out_of_range(model, precision, samples))
     exact = [OnnxEngine(model).run(sample) for sample in samples]
-    error = simulated_error(model, precision, kept, samples, exact)
+    error = output_error(simulate(model, precision, kept), samples, exact)
     proto = onnx.load_model_from_string(model)
     groups = [
         geometry(proto),
@@ -51,7 +52,7 @@ def measure_kept(model: bytes, precision: Half, samples: Sequence[Inputs]) -> li
         tried = kept | {node.name for node in halved_nodes(proto, precision, kept) if node.name in group}
         if tried == kept:
             continue
-        lowered = simulated_error(model, precision, tried, samples, exact)
+        lowered = output_error(simulate(model, precision, tried), samples, exact)
         if lowered < (1 - WORTH) * error:
             kept, error = tried, lowered
     return sorted(kept)
@@ -81,22 +82,3 @@ def out_of_range(model: bytes, precision: Half, samples: Sequence[Inputs]) -> li
             if not np.abs(tensor).max(initial=0) <= limit:
                 large.add(name)
     return [node.name for node in proto.graph.node if large.intersection((*node.input, *node.output))]
-
-
-def simulated_error(
-    model: bytes,
-    precision: Half,
-    kept: set[str],
-    samples: Sequence[Inputs],
-    exact: Sequence[Mapping[str, npt.NDArray[Any]]],
-) -> float:
-    """The relative error (L2) of the outputs, mean over samples; infinite where a value is not finite."""
-    engine = OnnxEngine(simulate(model, precision, kept))
-    errors = []
-    for sample, expected in zip(samples, exact, strict=True):
-        found = engine.run(sample)
-        difference = np.concatenate([(found[name] - expected[name]).ravel() for name in expected])
-        reference = np.concatenate([expected[name].ravel() for name in expected])
-        errors.append(float(np.linalg.norm(difference) / max(float(np.linalg.norm(reference)), 1e-30)))
-    mean = float(np.mean(errors))
-    return mean if np.isfinite(mean) else float("inf")

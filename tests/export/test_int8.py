@@ -4,7 +4,8 @@ import numpy as np
 import onnx
 import pytest
 from cmdiad.calibration.ranges import Histogram, activation_ranges
-from cmdiad.export.int8 import choose_layers, int8_from_onnx, output_error, quantizable
+from cmdiad.export.int8 import choose_layers, int8_from_onnx, quantizable
+from cmdiad.export.output_error import output_error
 from cmdiad.runtime.engine import OnnxEngine
 from cmdiad.runtime.errors import UsageError
 
