@@ -68,7 +68,8 @@ def _split(rows_md: Float32Array, index: IndexArray) -> Iterator[IndexArray]:
     if n < 2 * least or n < 2:
         yield index
         return
-    centered = rows_md[index] - rows_md[index].mean(axis=0, dtype=np.float64).astype(np.float32)
+    rows = rows_md[index]
+    centered = rows - rows.mean(axis=0, dtype=np.float64).astype(np.float32)
     along = (centered @ principal_direction(centered)).astype(np.float64)
     order = np.argsort(along, kind="stable")
     first = np.arange(1, n)
