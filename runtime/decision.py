@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .bank import Matches, MemoryBank
+from .blas import single_threaded_blas
 from .bundle import Bundle
 from .errors import BundleError
 from .features import PartFeatures
@@ -101,6 +102,7 @@ class Decision:
             decode_fusion(bundle.read(FUSION), f"{bundle.path}: {FUSION}"),
         )
 
+    @single_threaded_blas()
     def match(self, features: PartFeatures, without_group: int | None = None) -> tuple[BankMatch, ...]:
         """The part against every bank of the route; two banks are searched at the same time."""
         if self.second is None:
@@ -111,6 +113,7 @@ class Decision:
             second = other.submit(match_bank, self.second, features.second, without_group)
             return match_bank(self.main, features.main, without_group), second.result()
 
+    @single_threaded_blas()
     def decide(self, foreground: npt.NDArray[np.bool_], matches: tuple[BankMatch, ...]) -> tuple[float, Array]:
         """The part's score, and its map of (224, 224) float32."""
         maps = [patch_map(foreground, match.distances) for match in matches]

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.spatial import cKDTree
 
+from .blas import single_threaded_blas
 from .grouping import QUERY_THREADS
 
 SIZE = 224
@@ -73,6 +74,7 @@ def pooling_matrix(
     return image_pooling() @ interpolation_matrix(points_n3, pixels, centers)
 
 
+@single_threaded_blas()
 def foreground_patches(valid_hw: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
     """Patches that any valid pixel contributes to: (224, 224) bool -> (3136,) bool."""
     touched = (axis_pooling() > 0).astype(np.float32)

@@ -35,7 +35,7 @@ Float64Array = npt.NDArray[np.float64]
 # Queries, places of rows in the screen, and their scores.
 _Pairs = tuple[IndexArray, IndexArray, Float32Array]
 
-ROWS_PER_CELL = 128
+ROWS_PER_CELL = 256
 # Many equal rows make one cell; it is split, so that its scores stay small.
 MAX_CELL_ROWS = 2048
 # Candidates that are gathered before they are measured.
