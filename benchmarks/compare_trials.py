@@ -1,6 +1,6 @@
 """Does `cmdiad-rt bench --compare` find a slowdown of 10 %, and does it stay calm on two equal runs?
 
-`python benchmarks/compare_trials.py BUNDLE SCAN... [--trials 10] [--seconds 10]` measures in turn: a run, an equal run,
+`python benchmarks/compare_trials.py BUNDLE SCAN... [--trials 10] [--seconds 20]` measures in turn: a run, an equal run,
 and a run in which every inspection is followed by idle work for 10 % of its time. Each trial compares the first with
 the second, and the second with the third. One JSON line a trial, then the counts.
 """
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("bundle")
     parser.add_argument("scans", nargs="+")
     parser.add_argument("--trials", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--seconds", type=float, default=20.0)
     options = parser.parse_args()
     system = BundleUnderTest(Inspector.load(options.bundle), find_scans(options.scans))
     plan = Plan(seconds=options.seconds, samples=1)

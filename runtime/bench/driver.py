@@ -114,7 +114,7 @@ def drive(
     stop: threading.Event,
     progress: Progress = lambda done, total: None,
     between: Callable[[], float] | None = None,
-    between_s: float = 0.7,
+    between_s: float = 0.05,
 ) -> Recording:
     """Run one scenario.
 

@@ -14,18 +14,20 @@ from .outcomes import SILENT, outcome, report
 SCANS = 3
 
 
-def run(seed, slowdown=0.0, machine=1.0, drift=0.0, blocks=14, per_block=6):
-    """A single-stream run of three unlike scans on a machine whose speed wanders, with its yardstick."""
+def run(seed, slowdown=0.0, machine=1.0, drift=0.0, parts=200, parts_a_yardstick=1):
+    """A single-stream run of three unlike scans on a machine whose speed wanders and whose neighbors interrupt."""
     generator = np.random.default_rng(seed)
-    calls, marks, now, number = [], [], 0.0, 0
-    for block in range(blocks):
-        speed = machine * (1 + drift * block / blocks) * np.exp(generator.normal(0, 0.02))
-        marks.append((now, 0.01 * speed))
-        now += marks[-1][1]
-        for _ in range(per_block):
-            took = 0.1 * (1 + number % SCANS) * speed * (1 + slowdown) * np.exp(generator.normal(0, 0.03))
-            calls.append(Call(first=number, parts=1, due_s=[now], begin_s=now, end_s=now + took, stages_s={"x": took}))
-            now, number = now + took, number + 1
+    calls, marks, now, wander = [], [], 0.0, 0.0
+    for number in range(parts):
+        wander = 0.95 * wander + generator.normal(0, 0.01)
+        speed = machine * (1 + drift * number / parts) * np.exp(wander)
+        if number % parts_a_yardstick == 0:
+            marks.append((now, 0.01 * speed * np.exp(generator.normal(0, 0.02))))
+            now += marks[-1][1]
+        interrupted = 0.05 * generator.exponential() if generator.random() < 0.3 else 0.0
+        took = 0.1 * (1 + number % SCANS) * speed * (1 + slowdown) * np.exp(generator.normal(0, 0.03)) + interrupted
+        calls.append(Call(first=number, parts=1, due_s=[now], begin_s=now, end_s=now + took, stages_s={"x": took}))
+        now += took
     result = make_result(Scenario(name="single-stream"), Recording(calls=calls, yardstick_s=marks), SILENT)
     made = outcome([0.1])
     return report([type(made)(**{**as_fields(made), "n_scans": SCANS, "results": [result]})])
@@ -59,8 +61,14 @@ def test_a_machine_that_became_slower_is_not_a_regression(seed):
 
 
 def test_a_significant_change_below_five_percent_is_too_small_to_count():
-    found = verdict(run(1, blocks=100), run(2, slowdown=0.025, blocks=100))
+    found = verdict(run(1, parts=1600), run(2, slowdown=0.025, parts=1600))
     assert found.p < 0.01 and found.verdict == "same"
+
+
+def test_parts_that_are_faster_than_the_yardstick_comes():
+    before = run(1, parts=1200, parts_a_yardstick=8)
+    assert verdict(before, run(2, parts=1200, parts_a_yardstick=8)).verdict == "same"
+    assert verdict(before, run(2, slowdown=0.10, parts=1200, parts_a_yardstick=8)).verdict == "slower"
 
 
 def test_faster_is_said_too():
@@ -84,9 +92,10 @@ def test_the_interval_covers_the_true_shift():
     assert 180 <= covered <= 199
 
 
-def test_too_short_a_run_is_refused():
+@pytest.mark.parametrize("short", [{"parts": 23}, {"parts": 200, "parts_a_yardstick": 10}])
+def test_too_short_a_run_is_refused(short):
     with pytest.raises(UsageError, match="--seconds"):
-        verdict(run(1, blocks=3), run(2))
+        verdict(run(1, **short), run(2))
 
 
 def test_reports_without_a_common_configuration_are_refused():
