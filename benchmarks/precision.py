@@ -48,7 +48,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         parts = Path(scratch) / "synthetic"
-        write_dataset(parts, classes=list(PART_CLASSES[:N_CLASSES]), train=8, validation=0, test_good=8, per_defect=2)
+        write_dataset(parts, classes=list(PART_CLASSES[:N_CLASSES]), train=12, validation=0, test_good=20, per_defect=6)
         for number, data in enumerate([parts, *options.data]):
             networks = open_networks(options.networks, data, Path(scratch) / f"work_{number}")
             for folder in find_classes(data, []):

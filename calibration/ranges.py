@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -20,6 +20,7 @@ LEVELS = 127
 _SHARES = np.linspace(0.2, 1.0, 81)
 
 Inputs = Mapping[str, npt.NDArray[Any]]
+Array = npt.NDArray[np.float32]
 
 
 class Histogram:
@@ -76,9 +77,22 @@ def activation_ranges(
     if calibrator not in get_args(Calibrator):
         raise UsageError(f"there is no calibrator {calibrator!r}: choose one of {', '.join(get_args(Calibrator))}")
     histograms = {name: Histogram() for name in tensors}
-    for sample in samples:
-        given = {name: array for name, array in sample.items() if name in histograms}
-        inner = [name for name in histograms if name not in given]
-        for name, array in (*given.items(), *run_with_tensors(model, sample, inner)):
-            histograms[name].add(array)
+    for name, array in _observed(model, histograms, samples):
+        histograms[name].add(array)
     return {name: each.limit(calibrator) for name, each in histograms.items()}
+
+
+def channel_limits(model: bytes, tensors: Iterable[str], samples: Sequence[Inputs]) -> dict[str, Array]:
+    """For each tensor of a graph (..., K) the largest magnitude of every channel on real scans, (K,) float32."""
+    limits: dict[str, Array] = {}
+    for name, array in _observed(model, list(tensors), samples):
+        largest = np.abs(array).reshape(-1, array.shape[-1]).max(axis=0)
+        limits[name] = np.maximum(limits.get(name, largest), largest)
+    return limits
+
+
+def _observed(model: bytes, tensors: Collection[str], samples: Sequence[Inputs]) -> Iterator[tuple[str, Array]]:
+    """Every one of the tensors on every sample, by name."""
+    for sample in samples:
+        yield from ((name, array) for name, array in sample.items() if name in tensors)
+        yield from run_with_tensors(model, sample, [name for name in tensors if name not in sample])

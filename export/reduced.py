@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from ..calibration.parity import TOLERANCES, ParityReport, read_report
-from ..calibration.ranges import Calibrator, activation_ranges
+from ..calibration.ranges import Calibrator, activation_ranges, channel_limits
 from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import refuse_to_overwrite, rewrite_bundle
 from ..runtime.engine import OnnxEngine
@@ -19,6 +19,7 @@ from ..runtime.features import PreparedPart
 from ..runtime.manifest import Manifest, Network
 from .decisions import Judged, check_verdicts
 from .dynamic_int8 import dynamic_int8_from_onnx, float_products
+from .equalization import equalized
 from .graphs import describe_network
 from .int8 import choose_layers, int8_from_onnx, quantizable
 from .kept_operators import Inputs, measure_kept
@@ -138,6 +139,8 @@ def cpu_int8(model: bytes) -> Reduced:
 def reduce_graph(model: bytes, samples: Sequence[Inputs], settings: ExportSettings) -> Reduced:
     """One float32 graph in the asked precision; what stays in float32 is found on its inputs of real scans."""
     if settings.precision == "int8":
+        taken = {node.input[0] for node in quantizable(model)}
+        model = equalized(model, channel_limits(model, taken, samples))
         nodes = quantizable(model)
         ranges = activation_ranges(model, {node.input[0] for node in nodes}, samples, settings.calibrator)
         chosen = choose_layers(model, ranges, samples[:1])
