@@ -21,7 +21,7 @@ LEVELS = 127
 # Products over fewer terms stay in fp32: they cost next to nothing, and coordinates need their digits.
 LEAST_TERMS = 16
 # The relative error (L2) of a network's output that layers are left out for, and the largest share of them.
-ENOUGH = 0.02
+ENOUGH = 0.01
 LARGEST_SHARE = 0.25
 
 Inputs = Mapping[str, npt.NDArray[Any]]
@@ -76,25 +76,33 @@ def int8_from_onnx(model: bytes, ranges: Mapping[str, float], quantized: Collect
 def choose_layers(model: bytes, ranges: Mapping[str, float], samples: Sequence[Inputs]) -> list[str]:
     """The products to quantize: all, or all but those that cost the most, until the output's error is `ENOUGH`.
 
+    A layer is a weight: products that share one, as the slices of a group encoder do, stay or go together.
+
     Args:
         model: a float32 graph.
         ranges: see `int8_from_onnx`.
         samples: its inputs on real scans.
     """
-    names = [node.name for node in quantizable(model)]
+    layers: dict[str, list[str]] = {}
+    for node in quantizable(model):
+        layers.setdefault(node.input[1], []).append(node.name)
     exact = [OnnxEngine(model).run(sample) for sample in samples]
 
     def error(quantized: Collection[str]) -> float:
-        return output_error(int8_from_onnx(model, ranges, quantized), samples, exact)
+        return output_error(int8_from_onnx(model, ranges, _products(layers, quantized)), samples, exact)
 
-    if error(names) <= ENOUGH:
-        return names
-    costly = sorted(names, key=lambda name: error([name]), reverse=True)
-    left_out = 1
-    while left_out < LARGEST_SHARE * len(names) and error(costly[left_out:]) > ENOUGH:
+    if error(layers) <= ENOUGH:
+        return _products(layers, layers)
+    costly = sorted(layers, key=lambda layer: error([layer]), reverse=True)
+    most, left_out = int(LARGEST_SHARE * len(layers)), 1
+    while left_out < most and error(costly[left_out:]) > ENOUGH:
         left_out *= 2
-    chosen = set(costly[min(left_out, int(LARGEST_SHARE * len(names))) :])
-    return [name for name in names if name in chosen]
+    return _products(layers, costly[min(left_out, most) :])
+
+
+def _products(layers: Mapping[str, Sequence[str]], chosen: Collection[str]) -> list[str]:
+    """Names of the products of some layers, in the graph's order of layers."""
+    return [product for layer, products in layers.items() if layer in chosen for product in products]
 
 
 def _quantize_activation(name: str, limit: float, added: dict[str, onnx.TensorProto]) -> list[onnx.NodeProto]:

@@ -82,3 +82,21 @@ def test_the_costly_layer_is_left_out(model, sample):
 def test_an_unknown_calibrator_is_refused(model, sample):
     with pytest.raises(UsageError, match="percentile"):
         activation_ranges(model, ["features"], [sample], "guess")
+
+
+def test_products_that_share_a_weight_stay_or_go_together(exported_bundle):
+    """The slices of a group encoder are one layer."""
+    model = (exported_bundle / "extractor.onnx").read_bytes()
+    shapes = {each.name: each.type.tensor_type.shape for each in onnx.load_model_from_string(model).graph.input}
+    sample = {
+        name: RNG.normal(size=[each.dim_value or 1 for each in shape.dim]).astype(np.float32)
+        for name, shape in shapes.items()
+    }
+    nodes = quantizable(model)
+    ranges = activation_ranges(model, {node.input[0] for node in nodes}, [sample], "minmax")
+    for activation in {node.input[0] for node in nodes if node.input[1] == nodes[0].input[1]}:
+        ranges[activation] *= 1e-3
+    chosen = set(choose_layers(model, ranges, [sample]))
+    left_out = {node.input[1] for node in nodes if node.name not in chosen}
+    assert left_out
+    assert left_out.isdisjoint(node.input[1] for node in nodes if node.name in chosen)
