@@ -34,7 +34,6 @@ from measuring import machine
 
 LEAST_CORRELATION, LARGEST_CHANGE = 0.99, 0.005
 EPOCHS = 3
-N_CLASSES = 1
 Networks = tuple[Manifest, Mapping[str, bytes]]
 
 
@@ -48,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         parts = Path(scratch) / "synthetic"
-        write_dataset(parts, classes=list(PART_CLASSES[:N_CLASSES]), train=12, validation=0, test_good=20, per_defect=6)
+        write_dataset(parts, classes=list(PART_CLASSES), train=12, validation=0, test_good=20, per_defect=6)
         for number, data in enumerate([parts, *options.data]):
             networks = open_networks(options.networks, data, Path(scratch) / f"work_{number}")
             for folder in find_classes(data, []):
