@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from .int8 import quantizable
+from .int8 import quantizable, replace_nodes
 
 Array = npt.NDArray[np.float32]
 
@@ -48,11 +48,7 @@ def equalized(model: bytes, limits: Mapping[str, Array]) -> bytes:
                 nodes.append(helper.make_node("Mul", inputs, [f"{activation}/equal"], f"{activation}/equalize"))
             node.input[:] = [f"{activation}/equal", f"{weight}/equal"]
         nodes.append(node)
-    used = {name for node in nodes for name in node.input}
-    kept = [each for each in proto.graph.initializer if each.name in used]
-    del proto.graph.node[:], proto.graph.initializer[:]
-    proto.graph.node.extend(nodes)
-    proto.graph.initializer.extend([*kept, *(numpy_helper.from_array(array, name) for name, array in added.items())])
+    replace_nodes(proto.graph, nodes, (numpy_helper.from_array(array, name) for name, array in added.items()))
     return proto.SerializeToString(deterministic=True)
 
 

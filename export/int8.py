@@ -6,7 +6,7 @@ activations stay as they are. Layers that cost the most accuracy are left out, b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,13 +64,18 @@ def int8_from_onnx(model: bytes, ranges: Mapping[str, float], quantized: Collect
                 written.add(weight)
             node.input[:] = [f"{activation}/int8_restored", f"{weight}/int8_restored"]
         nodes.append(node)
-    used = {name for node in nodes for name in node.input}
-    kept = [each for each in proto.graph.initializer if each.name in used]
-    del proto.graph.node[:], proto.graph.initializer[:]
-    proto.graph.node.extend(nodes)
-    proto.graph.initializer.extend([*kept, *added.values()])
+    replace_nodes(proto.graph, nodes, added.values())
     onnx.checker.check_model(proto, full_check=True)
     return proto.SerializeToString(deterministic=True)
+
+
+def replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto], added: Iterable[onnx.TensorProto]) -> None:
+    """Give a graph other nodes and more constants; constants that no node takes any longer are dropped."""
+    used = {name for node in nodes for name in node.input}
+    kept = [each for each in graph.initializer if each.name in used]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend([*kept, *added])
 
 
 def choose_layers(model: bytes, ranges: Mapping[str, float], samples: Sequence[Inputs]) -> list[str]:
