@@ -62,6 +62,7 @@ class PaperPipeline:
         """Args: the networks, both banks and the fusion; `precise`: distances in float64, for the oracle.
 
         torch's `cdist` is a matrix product, which loses the digits of distances that are short beside the features.
+        Of points and centers that are equally near, which scans on a lattice have many of, the oracle takes the first.
         """
         self.distance_type = torch.float64 if precise else torch.float32
         self.extractor, self.f2f = extractor, f2f
@@ -84,8 +85,10 @@ class PaperPipeline:
         points, pixels = measured_points(points_hw3)
         grouping = self.extractor.config.grouping
         centers = points[farthest_points(points, grouping.n_groups)]
-        groups = points[nearest(centers, points, grouping.group_size)] - centers[:, None]
-        return pooled(interpolated(points, centers, tokens(self.extractor, groups, centers)), pixels)
+        places = points.to(self.distance_type)
+        members = nearest(centers.to(self.distance_type), places, grouping.group_size)
+        features = tokens(self.extractor, points[members] - centers[:, None], centers)
+        return pooled(interpolated(places, centers.to(self.distance_type), features), pixels)
 
 
 def measured_points(points_hw3: Points) -> tuple[Tensor, Tensor]:
@@ -108,8 +111,11 @@ def farthest_points(points: Tensor, n: int) -> Tensor:
 
 
 def nearest(centers: Tensor, points: Tensor, count: int) -> Tensor:
-    """(G, count) indices of every center's nearest points, by all distances."""
-    return torch.cdist(centers, points, compute_mode="donot_use_mm_for_euclid_dist").topk(count, largest=False).indices
+    """(G, count) indices of every center's nearest points, by all distances; of equal ones in float64 the first."""
+    distances = torch.cdist(centers, points, compute_mode="donot_use_mm_for_euclid_dist")
+    if distances.dtype == torch.float64:
+        return distances.sort(dim=1, stable=True).indices[:, :count]
+    return distances.topk(count, largest=False).indices
 
 
 def tokens(network: PointTransformer, groups: Tensor, centers: Tensor) -> Tensor:
@@ -151,10 +157,10 @@ def attention(layer: Attention, x: Tensor) -> Tensor:
 def interpolated(points: Tensor, centers: Tensor, features: Tensor) -> Tensor:
     """(N, D): every point's three nearest centers' features, weighted by 1 / (squared distance + 1e-8)."""
     squared = torch.cdist(points, centers, compute_mode="donot_use_mm_for_euclid_dist") ** 2
-    ordered, index = squared.sort(dim=-1)
+    ordered, index = squared.sort(dim=-1, stable=squared.dtype == torch.float64)
     weight = 1.0 / (ordered[:, :INTERPOLATED] + 1e-8)
     weight = weight / weight.sum(dim=1, keepdim=True)
-    return (features[index[:, :INTERPOLATED]] * weight[:, :, None]).sum(dim=1)
+    return (features[index[:, :INTERPOLATED]] * weight[:, :, None].to(features.dtype)).sum(dim=1)
 
 
 def pooled(features: Tensor, pixels: Tensor) -> Tensor:

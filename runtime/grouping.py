@@ -1,7 +1,8 @@
 """Points become groups: farthest point sampling, then the nearest points of every centre.
 
 CMDIAD section 3 / Point-MAE: G centres by farthest point sampling from point 0, and for each its M nearest
-points, with coordinates relative to the centre.
+points, with coordinates relative to the centre. Scans are lattices, so that points at the very same distance are
+common: of those the first ones in the scan's order are taken, whatever library searches.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from .errors import ScanError
 
 # Threads of a tree's queries, which do not depend on each other; more would wait for their start.
 QUERY_THREADS = 2
+# How many more neighbors are looked at where the last place is shared.
+FURTHER = 8
 
 
 class Grouping(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +90,42 @@ def group_points(points_n3: npt.NDArray[np.float32], grouping: Grouping) -> Grou
         )
     center_idx = farthest_points(points_n3, grouping.n_groups)
     centers = points_n3[center_idx]
-    _, members = cKDTree(points_n3).query(centers, k=grouping.group_size, workers=QUERY_THREADS)
-    members = np.reshape(members, (grouping.n_groups, grouping.group_size))
+    _, members = nearest_points(points_n3, centers, grouping.group_size)
     return Groups(center_idx, centers, points_n3[members] - centers[:, None, :])
+
+
+def nearest_points(
+    points_n3: npt.NDArray[np.float32], places: npt.NDArray[np.float32], count: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The points nearest to every place; where the last ones are equally near, those of the lowest indices.
+
+    Args:
+        points_n3: (N, 3) float32, metres, N >= count.
+        places: (P, 3) float32, metres.
+        count: how many.
+
+    Returns:
+        Distances (P, count) float64, metres, and indices (P, count) int64, nearest first.
+    """
+    tree, n_points = cKDTree(points_n3), len(points_n3)
+    # One more than wanted shows whether the last place is shared.
+    reach = min(count + 1, n_points)
+    further, found = _query(tree, places, reach)
+    distances, members = further[:, :count].copy(), found[:, :count].copy()
+    shared = np.flatnonzero(further[:, count - 1] == further[:, -1])
+    while len(shared):
+        reach = min(reach + FURTHER, n_points)
+        further, found = _query(tree, places[shared], reach)
+        first = np.lexsort((found, further))[:, :count]
+        distances[shared] = np.take_along_axis(further, first, axis=1)
+        members[shared] = np.take_along_axis(found, first, axis=1)
+        shared = shared[(further[:, count - 1] == further[:, -1]) & (reach < n_points)]
+    return distances, members
+
+
+def _query(
+    tree: cKDTree, places: npt.NDArray[np.float32], count: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Distances and indices of the `count` nearest points, (P, count) each; a list of one is not flattened."""
+    distances, found = tree.query(places, k=count, workers=QUERY_THREADS)
+    return np.reshape(distances, (len(places), count)), np.reshape(found, (len(places), count)).astype(np.int64)

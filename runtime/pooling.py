@@ -12,10 +12,9 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.spatial import cKDTree
 
 from .blas import single_threaded_blas
-from .grouping import QUERY_THREADS
+from .grouping import nearest_points
 
 SIZE = 224
 PATCH_GRID = 56
@@ -56,7 +55,7 @@ def interpolation_matrix(
         (50176, G) float32; pixels without a point have empty rows.
     """
     neighbors = min(N_INTERPOLATED, len(centers))
-    distance, index = cKDTree(centers).query(points_n3, k=range(1, neighbors + 1), workers=QUERY_THREADS)
+    distance, index = nearest_points(centers, points_n3, neighbors)
     weight = 1.0 / (distance**2 + INTERPOLATION_EPS)
     weight /= weight.sum(axis=1, keepdims=True)
     counts = np.zeros(SIZE * SIZE + 1, np.int64)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import ScanError
-from cmdiad.runtime.grouping import Grouping, farthest_points, group_points
+from cmdiad.runtime.grouping import Grouping, farthest_points, group_points, nearest_points
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +32,25 @@ def test_groups_hold_the_nearest_points_relative_to_their_center():
     for center, members in zip(groups.centers, groups.groups, strict=True):
         expected = np.sort(np.linalg.norm(points.astype(np.float64) - center, axis=1))[:16]
         np.testing.assert_allclose(np.linalg.norm(members, axis=1), expected, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(20, 200), st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_of_points_equally_near_the_first_ones_are_taken(n_points, count, seed):
+    # A lattice of few places: many points, some at the same place, share a distance exactly.
+    points = np.random.default_rng(seed).integers(0, 4, (n_points, 3)).astype(np.float32)
+    distances, members = nearest_points(points, points[:10], count)
+    squared = ((points[:10, None].astype(np.float64) - points) ** 2).sum(-1)
+    expected = np.argsort(squared, axis=1, kind="stable")[:, :count]
+    assert np.array_equal(np.sort(members, axis=1), np.sort(expected, axis=1))
+    assert np.allclose(distances**2, np.take_along_axis(squared, members, axis=1))
+    assert (np.diff(distances, axis=1) >= 0).all()
+
+
+def test_a_group_of_all_points_is_everything():
+    points = np.random.default_rng(2).normal(size=(8, 3)).astype(np.float32)
+    _, members = nearest_points(points, points[:2], 8)
+    assert np.array_equal(np.sort(members, axis=1), np.tile(np.arange(8), (2, 1)))
 
 
 def test_fewer_points_than_groups_repeat_the_first_center():
