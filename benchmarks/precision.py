@@ -47,7 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         parts = Path(scratch) / "synthetic"
-        write_dataset(parts, classes=list(PART_CLASSES), train=12, validation=0, test_good=20, per_defect=6)
+        write_dataset(parts, classes=list(PART_CLASSES), train=12, validation=0, test_good=60, per_defect=18)
         for number, data in enumerate([parts, *options.data]):
             networks = open_networks(options.networks, data, Path(scratch) / f"work_{number}")
             for folder in find_classes(data, []):
