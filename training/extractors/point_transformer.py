@@ -83,11 +83,11 @@ POINT_BERT_FULL = PointTransformerConfig(
 POINT_EMBEDDED = PointTransformerConfig(
     grouping=Grouping(n_groups=512, group_size=192),
     dim=96,
-    depth=4,
+    depth=8,
     heads=3,
     encoder_widths=(32, 64, 128),
     encoder_dim=96,
-    token_blocks=(1, 3),
+    token_blocks=(3, 7),
     thinned_to=64,
     turn_invariant=True,
 )

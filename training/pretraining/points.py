@@ -1,8 +1,9 @@
-"""Trains the embedded point extractor on random parts (`scans`): its tokens regress `surface_targets`."""
+"""The first half of the point training, on random parts (`scans`): tokens regress `surface_targets`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,19 +18,21 @@ Float32 = npt.NDArray[np.float32]
 
 SCANS_PER_STEP, GROUPS_PER_SCAN = 4, 256
 LEARNING_RATE = 3e-3
+# The embedded extractor's first blocks, an extractor of their own.
+DESCRIBER = replace(POINT_EMBEDDED, depth=4, token_blocks=(1, 3))
 # Noise levels drawn in training, in pixel pitches.
 MAX_WHITE_NOISE, MIN_WHITE_NOISE, MAX_SMOOTH_NOISE = 0.25, 0.02, 0.15
 # The early block's tokens know the inner two ring pairs, of both kinds of heights; the late one's all.
 EARLY_HISTOGRAMS = [0, 1, 3, 4]
 
 
-def train_point_extractor(scans: Sequence[TrainingScan], steps: int, seed: int) -> PointTransformer:
-    """A trained extractor, in eval mode. The seed fixes weights and batches."""
+def train_describer(scans: Sequence[TrainingScan], steps: int, seed: int) -> PointTransformer:
+    """The trained first blocks, in eval mode. The seed fixes weights and batches."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    model = PointTransformer(POINT_EMBEDDED).train()
+    model = PointTransformer(DESCRIBER).train()
     nn.init.constant_(model.norm.weight, FIRST_GAIN)
-    dim = POINT_EMBEDDED.dim
+    dim = DESCRIBER.dim
     all_targets = np.concatenate([scan.targets for scan in scans])
     early = Isometry.fit(all_targets[:, EARLY_HISTOGRAMS].reshape(len(all_targets), -1), dim, seed)
     late = Isometry.fit(all_targets.reshape(len(all_targets), -1), dim, seed + 1)

@@ -66,5 +66,5 @@ def optimize(model: nn.Module, loss_of_step: Callable[[], Tensor], steps: int, r
         schedule.step()
         losses.append(float(loss.detach()))
         if (step + 1) % 50 == 0:
-            print(f"step {step + 1}/{steps}: unexplained variance {np.mean(losses[-50:]):.3f}", flush=True)
+            print(f"step {step + 1}/{steps}: loss {np.mean(losses[-50:]):.3f}", flush=True)
     return losses

@@ -13,6 +13,7 @@ from scipy.spatial import cKDTree
 from ...runtime.grouping import Grouping, farthest_points
 from ...runtime.pooling import SIZE
 from ..synth.camera import Camera, grid_axes, render_surface
+from ..synth.raycast import Lookup
 from .shapes import LOWEST_M, RandomPart, Surface
 from .surface_targets import surface_targets
 
@@ -59,35 +60,69 @@ def training_scans(count: int, grouping: Grouping, seed: int) -> Iterator[Traini
 
 def _scan(rng: np.random.Generator, grouping: Grouping) -> TrainingScan | None:
     """One scan, or None where too little of the part is seen."""
-    camera = _random_camera(rng)
+    camera = random_camera(rng)
     part = RandomPart(rng)
-    surface = _posed(part, camera, rng)
-    render = render_surface(surface.height, surface.albedo, camera, rng, part.gloss)
+    surface = posed(part, camera, rng)
+    view = seen(surface, camera, part.gloss, rng)
+    if view is None:
+        return None
+    pitch_m = camera.field_of_view_m / camera.size
+    white = rng.standard_normal(len(view.points))
+    noisy = view.points.copy()
+    noisy[:, 2] += pitch_m * (WHITE_NOISE * white + SMOOTH_NOISE * view.smooth_noise)
+    center_idx = farthest_points(noisy, grouping.n_groups)
+    _, members = cKDTree(noisy).query(noisy[center_idx], k=grouping.group_size)
+    return TrainingScan(
+        points=view.points,
+        smooth_noise=view.smooth_noise,
+        center_idx=center_idx,
+        members=members.astype(np.uint16),
+        targets=surface_targets(surface.height, _on_plane(view.points[center_idx], camera), pitch_m),
+        pitch_m=pitch_m,
+        image=view.image,
+    )
+
+
+@dataclass(frozen=True)
+class View:
+    """What a camera without noise sees of a part.
+
+    Attributes:
+        points: (N, 3) float32, metres, camera frame.
+        pixels: (N,) int64, their places in the flattened 224x224 map.
+        smooth_noise: (N,) float32, unit variance, correlated over a few pixels.
+        image: (224, 224, 3) uint8, background zeroed.
+        on_part: (224, 224) bool.
+        hits: reads the surface's grid where every pixel sees it.
+    """
+
+    points: Float32
+    pixels: npt.NDArray[np.int64]
+    smooth_noise: Float32
+    image: npt.NDArray[np.uint8]
+    on_part: npt.NDArray[np.bool_]
+    hits: Lookup
+
+
+def seen(surface: Surface, camera: Camera, gloss: float, rng: np.random.Generator) -> View | None:
+    """The camera's view of a surface, or None where too little of it is seen."""
+    render = render_surface(surface.height, surface.albedo, camera, rng, gloss)
     on_part = render.hits(surface.height) > LOWEST_M * 0.95
     pixels = np.flatnonzero((render.points[..., 2] > 0) & on_part)
     if len(pixels) < MIN_POINTS:
         return None
-    points = render.points.reshape(-1, 3)[pixels]
-    pitch_m = camera.field_of_view_m / camera.size
     smooth = ndimage.gaussian_filter(rng.standard_normal((SIZE, SIZE)), SMOOTH_NOISE_PIXELS).ravel()[pixels]
-    smooth_noise = (smooth / smooth.std()).astype(np.float32)
-    white = rng.standard_normal(len(points))
-    noisy = points.copy()
-    noisy[:, 2] += pitch_m * (WHITE_NOISE * white + SMOOTH_NOISE * smooth_noise)
-    center_idx = farthest_points(noisy, grouping.n_groups)
-    _, members = cKDTree(noisy).query(noisy[center_idx], k=grouping.group_size)
-    return TrainingScan(
-        points=points,
-        smooth_noise=smooth_noise,
-        center_idx=center_idx,
-        members=members.astype(np.uint16),
-        targets=surface_targets(surface.height, _on_plane(points[center_idx], camera), pitch_m),
-        pitch_m=pitch_m,
+    return View(
+        points=render.points.reshape(-1, 3)[pixels],
+        pixels=pixels,
+        smooth_noise=(smooth / smooth.std()).astype(np.float32),
         image=np.where(on_part[..., None], render.rgb, 0).astype(np.uint8),
+        on_part=on_part,
+        hits=render.hits,
     )
 
 
-def _random_camera(rng: np.random.Generator) -> Camera:
+def random_camera(rng: np.random.Generator) -> Camera:
     """A camera without depth noise: pitch, tilt and the projector's side vary."""
     projector_angle, projector_distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.16)
     return Camera(
@@ -105,7 +140,7 @@ def _random_camera(rng: np.random.Generator) -> Camera:
     )
 
 
-def _posed(part: RandomPart, camera: Camera, rng: np.random.Generator) -> Surface:
+def posed(part: RandomPart, camera: Camera, rng: np.random.Generator) -> Surface:
     """The part turned and moved anywhere near the middle of the camera's view."""
     x, y = grid_axes(camera.grid_size)
     angle, shift_x, shift_y = rng.uniform([0, -0.004, -0.004], [2 * np.pi, 0.004, 0.004])

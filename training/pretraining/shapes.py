@@ -5,8 +5,9 @@ They are nobody's parts: the classes of `training.synth` are for judging and tak
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ Bool = npt.NDArray[np.bool_]
 
 TEXTURE_SIZE, TEXTURE_EXTENT_M = 512, 0.10
 FULL_TURN = 2 * np.pi
+STAIN_ROUGHNESS = 1.3
 # The part's lowest place: the supporting plane and what lies within 5 mm of it are removed from scans.
 LOWEST_M = 0.0055
 
@@ -68,8 +70,43 @@ def texture_at(texture: Float32, x: Float32, y: Float32) -> Float32:
     return np.asarray(ndimage.map_coordinates(texture, places, order=1, mode="reflect"), dtype=np.float32)
 
 
+@dataclass(frozen=True)
+class Scatter:
+    """Features that every part of a family has, each part at other places: chips, crumbs, pores."""
+
+    profile: str
+    count: int
+    size: float
+    rise: float
+    edge: float
+    aspect: float
+    spread: float
+
+    def draw(self, rng: np.random.Generator, radius: float, aspect: float) -> list[Feature]:
+        """One part's own."""
+        features = []
+        for _ in range(rng.poisson(self.count)):
+            place, angle = 0.95 * radius * np.sqrt(rng.random()), rng.uniform(0, FULL_TURN)
+            size, rise = np.array([self.size, self.rise]) * np.exp(rng.normal(0, self.spread, 2))
+            features.append(
+                Feature(
+                    profile=self.profile,
+                    center=(place * np.cos(angle), place * np.sin(angle) * aspect),
+                    angle=rng.uniform(0, FULL_TURN),
+                    size=size,
+                    rise=rise,
+                    edge=self.edge,
+                    aspect=self.aspect,
+                    power=2.0,
+                    length=3 * size,
+                    color=None,
+                )
+            )
+        return features
+
+
 class RandomPart:
-    """One random part; `surface` shows it in any pose."""
+    """One random part; `surface` shows it in any pose, `sibling` is another one of its family."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._base, self._radius, self._aspect = rng.uniform([0.008, 0.016, 0.6], [0.02, 0.030, 1.0])
@@ -82,13 +119,58 @@ class RandomPart:
         self._features = [self._feature(rng) for _ in range(rng.integers(2, 11))]
         self._grain_m = rng.uniform(0, 0.00025) * (rng.random() < 0.5)
         self._relief_m = rng.uniform(0, 0.0015) * (rng.random() < 0.4)
-        self._grain = fractal_texture(rng, rng.uniform(1.0, 2.2))
-        self._relief = fractal_texture(rng, rng.uniform(1.6, 2.6))
-        self._stain, self._stain_share = fractal_texture(rng, 1.3), rng.uniform(0, 0.15)
+        self._grain_roughness = rng.uniform(1.0, 2.2)
+        self._grain = fractal_texture(rng, self._grain_roughness)
+        self._relief_roughness = rng.uniform(1.6, 2.6)
+        self._relief = fractal_texture(rng, self._relief_roughness)
+        self._stain, self._stain_share = fractal_texture(rng, STAIN_ROUGHNESS), rng.uniform(0, 0.15)
         self._color, self._plane_color = rng.uniform(0.1, 0.9, 3), rng.uniform(0.05, 0.55, 3)
         self._color_per_m = rng.uniform(-0.5, 0.5, 3) * rng.uniform(0, 120)
         self._relief_tint = rng.uniform(-0.03, 0.03, 3) * (self._relief_m > 0)
+        self._looseness = 0.0
+        self._scatter: Scatter | None = None
         self.gloss = float(rng.uniform(0, 0.35) * (rng.random() < 0.4))
+
+    @classmethod
+    def of_family(cls, rng: np.random.Generator) -> RandomPart:
+        """A part whose siblings differ: more often textured, and in two of five with scattered features."""
+        part = cls(rng)
+        if rng.random() < 0.4:
+            part._relief_m = rng.uniform(0.0001, 0.0006)
+        if rng.random() < 0.4:
+            part._grain_m = rng.uniform(0.00003, 0.0002)
+        part._looseness = rng.uniform(0, 1) * (rng.random() < 0.7)
+        if rng.random() < 0.4:
+            size, rise, edge, aspect, spread = rng.uniform(
+                [0.0008, 0.0003, 0.0002, 0.5, 0.1], [0.004, 0.0025, 0.001, 1.0, 0.4]
+            )
+            part._scatter = Scatter(
+                profile=str(rng.choice(SCATTERED)),
+                count=int(rng.integers(6, 30)),
+                size=size,
+                rise=rise * rng.choice([1, 1, -1]),
+                edge=edge,
+                aspect=aspect,
+                spread=spread,
+            )
+        return part
+
+    def sibling(self, rng: np.random.Generator) -> RandomPart:
+        """Another normal part of the family: other grain and stains, other lengths, features a little off."""
+        part, loose = copy.copy(self), self._looseness
+        part._grain = fractal_texture(rng, self._grain_roughness)
+        part._relief = fractal_texture(rng, self._relief_roughness)
+        part._stain = fractal_texture(rng, STAIN_ROUGHNESS)
+        base, radius, dome = loose * rng.normal(0, [0.0003, 0.02, 0.0004])
+        part._base, part._radius, part._dome = self._base + base, self._radius * (1 + radius), self._dome + dome
+        part._waves = [
+            (k, share * (1 + loose * rng.normal(0, 0.2)), phase + loose * rng.normal(0, 0.3))
+            for k, share, phase in self._waves
+        ]
+        part._features = [_moved(feature, loose, rng) for feature in self._features]
+        if self._scatter is not None:
+            part._features += self._scatter.draw(rng, part._radius, part._aspect)
+        return part
 
     def surface(self, x: Float32, y: Float32) -> Surface:
         """The part at the given places of its own frame, (N, N) metres each."""
@@ -141,6 +223,19 @@ class RandomPart:
             length=length,
             color=np.float32(rng.random(3)) if rng.random() < 0.6 else None,
         )
+
+
+def _moved(feature: Feature, loose: float, rng: np.random.Generator) -> Feature:
+    """The feature as another part of the family has it."""
+    shift_x, shift_y, turn, size, rise = loose * rng.normal(0, [0.0005, 0.0005, 0.05, 0.05, 0.08])
+    center = feature.center[0] + shift_x, feature.center[1] + shift_y
+    return replace(
+        feature,
+        center=center,
+        angle=feature.angle + turn,
+        size=feature.size * (1 + size),
+        rise=feature.rise * (1 + rise),
+    )
 
 
 def _shape(feature: Feature, x: Float32, y: Float32) -> tuple[Float32, Float32]:
@@ -202,3 +297,5 @@ PROFILES: dict[str, Profile] = {
     "waves": _waves,
     "dots": _dots,
 }
+# What may be scattered over a part.
+SCATTERED = ("block", "cap", "cone", "dots", "ring", "bar")

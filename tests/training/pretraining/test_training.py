@@ -39,7 +39,7 @@ def test_the_image_shows_the_part_alone(scans: list[TrainingScan]) -> None:
 @pytest.mark.slow
 def test_training_is_repeatable(scans: list[TrainingScan], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(points, "GROUPS_PER_SCAN", 16)
-    first, second = (points.train_point_extractor(scans, steps=12, seed=3) for _ in range(2))
+    first, second = (points.train_describer(scans, steps=12, seed=3) for _ in range(2))
     for one, other in zip(first.parameters(), second.parameters(), strict=True):
         torch.testing.assert_close(one, other)
     trained = images.train_image_extractor([scan.image for scan in scans], steps=12, seed=3)
