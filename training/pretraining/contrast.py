@@ -27,7 +27,7 @@ from ..extractors.point_transformer import (
     PointTransformerConfig,
     turn_invariant_coordinates,
 )
-from .episodes import DAMAGED, DAMAGED_PARTS, NORMAL, NORMAL_PARTS, Episode, episode
+from .episodes import DAMAGED, DAMAGED_PARTS, NORMAL, NORMAL_PARTS, Episode, episode, in_any_order
 from .points import DESCRIBER
 from .regression import optimize
 
@@ -155,7 +155,7 @@ def lesson(model: PointTransformer, drawn: Episode) -> Lesson:
 def _sample(drawn: Lesson, rng: np.random.Generator) -> tuple[Float32, Float32, npt.NDArray[np.uint8]]:
     """States, centres and labels of some groups of every scan: of a damaged one its damaged groups first."""
     n_groups = drawn.labels.shape[1]
-    parts = [*rng.permutation(NORMAL_PARTS), *range(NORMAL_PARTS, NORMAL_PARTS + DAMAGED_PARTS)]
+    parts = in_any_order(rng)
     kept = []
     for part in parts:
         damaged = rng.permutation(np.flatnonzero(drawn.labels[part] == DAMAGED))[:MAX_DAMAGED_GROUPS]

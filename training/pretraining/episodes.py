@@ -9,7 +9,6 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from ...runtime.grouping import Grouping, group_points
-from ..synth.camera import Camera
 from .damage import damaged
 from .scans import View, posed, random_camera, seen
 from .shapes import RandomPart, Surface
@@ -70,7 +69,7 @@ def episode(seed: int, number: int, grouping: Grouping) -> Episode | None:
             return None
         noise = white * rng.standard_normal(len(view.points)) + smooth * view.smooth_noise
         points = view.points.copy()
-        points[:, 2] += (_pitch_m(tilted) * noise).astype(np.float32)
+        points[:, 2] += (tilted.pitch_m * noise).astype(np.float32)
         groups = group_points(points, grouping)
         labels = _group_labels(shape_pixels).ravel()[view.pixels][groups.center_idx]
         parts.append((groups.groups, groups.centers, labels, view.image, _patch_labels(view, image_pixels)))
@@ -83,8 +82,9 @@ def _brightened(surface: Surface, rng: np.random.Generator) -> Surface:
     return replace(surface, albedo=albedo.astype(np.float32))
 
 
-def _pitch_m(camera: Camera) -> float:
-    return camera.field_of_view_m / camera.size
+def in_any_order(rng: np.random.Generator) -> list[int]:
+    """The parts of an episode: the normal ones shuffled, so that any of them is the last, then the damaged ones."""
+    return [*rng.permutation(NORMAL_PARTS).tolist(), *range(NORMAL_PARTS, NORMAL_PARTS + DAMAGED_PARTS)]
 
 
 def _group_labels(damage_hw: npt.NDArray[np.bool_]) -> Labels:

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...runtime.image import network_image
 from ..extractors.vit import ImageTransformer
 from .contrast import Lesson, episode_loss
-from .episodes import DAMAGED_PARTS, NORMAL_PARTS
+from .episodes import in_any_order
 from .regression import optimize
 
 LEARNING_RATE = 5e-4
@@ -45,7 +45,7 @@ def turned_images(lesson: Lesson, rng: np.random.Generator) -> tuple[npt.NDArray
     """
     side = int(lesson.patch_labels.shape[1] ** 0.5)
     images, labels = [], []
-    for part in [*rng.permutation(NORMAL_PARTS), *range(NORMAL_PARTS, NORMAL_PARTS + DAMAGED_PARTS)]:
+    for part in in_any_order(rng):
         turns, mirrored = int(rng.integers(4)), rng.random() < 0.5
         image, label = lesson.images[part], lesson.patch_labels[part].reshape(side, side)
         if mirrored:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
-from scipy.spatial import cKDTree
 
-from ...runtime.grouping import Grouping, farthest_points
+from ...runtime.grouping import Grouping, farthest_points, nearest_points
 from ...runtime.pooling import SIZE
 from ..synth.camera import Camera, grid_axes, render_surface
 from ..synth.raycast import Lookup
@@ -66,12 +65,12 @@ def _scan(rng: np.random.Generator, grouping: Grouping) -> TrainingScan | None:
     view = seen(surface, camera, part.gloss, rng)
     if view is None:
         return None
-    pitch_m = camera.field_of_view_m / camera.size
+    pitch_m = camera.pitch_m
     white = rng.standard_normal(len(view.points))
     noisy = view.points.copy()
     noisy[:, 2] += pitch_m * (WHITE_NOISE * white + SMOOTH_NOISE * view.smooth_noise)
     center_idx = farthest_points(noisy, grouping.n_groups)
-    _, members = cKDTree(noisy).query(noisy[center_idx], k=grouping.group_size)
+    _, members = nearest_points(noisy, noisy[center_idx], grouping.group_size)
     return TrainingScan(
         points=view.points,
         smooth_noise=view.smooth_noise,

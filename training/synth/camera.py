@@ -54,6 +54,11 @@ class Camera:
         """Cells along one side of the height grid that suits this camera, a multiple of 6."""
         return 6 * round(GRID_PER_PIXEL * self.size / 6)
 
+    @property
+    def pitch_m(self) -> float:
+        """Width of a pixel on the plane, metres."""
+        return self.field_of_view_m / self.size
+
     def rays(self) -> Float32:
         """(size, size, 3) directions through the pixel centers, z = 1, camera frame."""
         axis = (np.arange(self.size) - (self.size - 1) / 2) * self.field_of_view_m / (self.size * self.distance_m)
