@@ -113,14 +113,10 @@ def test_without_scans_there_is_no_gate_and_no_bundle(trained_run, synth_data, t
     assert {each.scans for each in read_report(open_bundle(tmp_path / "bundle")).tensors} == {1}
 
 
-# Of seven scans one exchanged pair changes I-AUROC by 0.1, and two of their scores are all but equal.
-FEW_SCANS = "seven scans cannot judge the order of scores that are all but equal"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
 def test_a_calibrated_bundle_takes_another_precision(calibrated_bundle, trained_run, tmp_path, precision):
-    settings = ExportSettings(precision=precision, accept=FEW_SCANS)
+    settings = ExportSettings(precision=precision, calibrator="minmax")
     manifest = reduce_bundle(calibrated_bundle, tmp_path / "b", trained_run, settings)
     assert manifest.precision == precision
     networks = manifest.built_networks()
@@ -129,9 +125,7 @@ def test_a_calibrated_bundle_takes_another_precision(calibrated_bundle, trained_
     for role, network in networks.items():
         assert len(bundle.read(network.file)) < 0.65 * (calibrated_bundle / f"{role}.onnx").stat().st_size
     (decisions,) = [each for each in read_report(bundle).decisions if each.compared == f"{precision} against fp32"]
-    assert not decisions.flipped and decisions.score_change < 0.1
-    assert decisions.rank_correlation is not None and decisions.rank_correlation > 0.9
-    assert decisions.i_auroc_change is not None
+    assert decisions.passed and decisions.i_auroc_change is not None
     if precision == "fp16":
         with pytest.raises(UsageError, match="export it as fp32"):
             reduce_bundle(tmp_path / "b", tmp_path / "c", trained_run, settings)
@@ -140,7 +134,7 @@ def test_a_calibrated_bundle_takes_another_precision(calibrated_bundle, trained_
 @pytest.fixture(scope="module")
 def int8_bundle(calibrated_bundle, trained_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("int8") / "bundle"
-    reduce_bundle(calibrated_bundle, folder, trained_run, ExportSettings(precision="int8", accept=FEW_SCANS))
+    reduce_bundle(calibrated_bundle, folder, trained_run, ExportSettings(precision="int8", calibrator="minmax"))
     return open_bundle(folder)
 
 
