@@ -58,6 +58,7 @@ def infer(
     graph: Annotated[
         GraphName, typer.Option(help="networks, the fused line graph, or auto: line but on the CPU.")
     ] = GraphName.auto,
+    batch: Annotated[int, typer.Option(min=1, help="Scans that go through the line graph together: for GPUs.")] = 1,
     fail_on_defect: Annotated[
         bool, typer.Option("--fail-on-defect", help="Exit with 1 if a defect was found.")
     ] = False,
@@ -79,7 +80,7 @@ def infer(
     from ..runtime.inspector import Inspector, find_inputs
     from ..runtime.profile import Profiler
 
-    inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph.value)
+    inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph.value, batch)
     files = find_inputs(scans, inspector.bundle.manifest)
     report = _Report()
     profiler = Profiler() if profile else None

@@ -149,7 +149,7 @@ def export(
     product: Annotated[str | None, typer.Option(help="What the bundle inspects.  [default: the class]")] = None,
     precision: PrecisionOption = PrecisionName.fp32,
     scans: GateScansOption = None,
-    calibrator: CalibratorOption = CalibratorName.percentile,
+    calibrator: CalibratorOption = CalibratorName.minmax,
     accept: AcceptOption = "",
     bundle: BundleOption = None,
     engine: EngineOption = None,

@@ -46,7 +46,7 @@ class ExportSettings:
     precision: Precision = PRECISION
     scans: Sequence[Path] = ()
     data: Path | None = None
-    calibrator: Calibrator = "percentile"
+    calibrator: Calibrator = "minmax"
     accept: str = ""
 
 

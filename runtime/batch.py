@@ -53,7 +53,8 @@ class Result:
 def inspect_files(inspector: Inspector, scans: Sequence[Path], out: Path) -> Iterator[Result]:
     """Inspect scans and write each one's heat map and raw map; results come in the scans' order.
 
-    Reading, networks and writing overlap between scans (`pipeline.py`). A scan that cannot be inspected is a
+    Reading, networks and writing overlap between scans (`pipeline.py`); where the inspector takes batches, scans that
+    wait for it go through the line graph together. A scan that cannot be inspected is a
     result with its error, and the others are inspected.
 
     Args:
@@ -65,7 +66,14 @@ def inspect_files(inspector: Inspector, scans: Sequence[Path], out: Path) -> Ite
     def read(job: _Job) -> _Job:
         return job.then(lambda: replace(job, ready=inspector.read(job.scan)))
 
-    def inspect(job: _Job) -> _Job:
+    def inspect(jobs: list[_Job]) -> list[_Job]:
+        ready = [job.ready for job in jobs if job.ready is not None]
+        if len(ready) == len(jobs) > 1:
+            found = inspector.finish_batch(ready)
+            return [replace(job, ready=None, inspection=each) for job, each in zip(jobs, found, strict=True)]
+        return [inspect_one(job) for job in jobs]
+
+    def inspect_one(job: _Job) -> _Job:
         if job.ready is None:
             return job
         ready = job.ready
@@ -75,7 +83,7 @@ def inspect_files(inspector: Inspector, scans: Sequence[Path], out: Path) -> Ite
         return _written(job, out)
 
     jobs = (_Job(scan, stem) for scan, stem in zip(scans, output_stems(scans), strict=True))
-    yield from pipelined(jobs, read, inspect, write)
+    yield from pipelined(jobs, read, inspect, write, inspector.batch)
 
 
 @dataclass(frozen=True)

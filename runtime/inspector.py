@@ -15,10 +15,10 @@ from . import eyecandies
 from .bundle import Bundle, find_bundle, open_bundle
 from .decision import Decision
 from .engine_opening import Observer
-from .errors import BundleError, naming_scan
+from .errors import BundleError, EngineError, naming_scan
 from .features import FeatureExtractor, Part, PreparedPart, modalities, prepare_part
 from .image import read_rgb
-from .line_graph import LineGraph, open_line_graph, prefers_line_graph
+from .line_graph import Arrays, LineGraph, open_line_graph, prefers_line_graph
 from .manifest import Manifest
 from .preprocessing import map_to_input
 from .scan import find_images, find_scans, read_scan
@@ -62,11 +62,13 @@ class ReadyPart:
         part: as read.
         prepared: at the networks' resolution.
         times: of the stages so far.
+        line_inputs: what the line graph takes of it; None where network by network runs.
     """
 
     part: Part
     prepared: PreparedPart
     times: StageTimes
+    line_inputs: Arrays | None = None
 
 
 class Inspector:
@@ -80,12 +82,13 @@ class Inspector:
         threshold: float | None = None,
         cuda_graph: bool = False,
         graph: Graph = "auto",
+        batch: int = 1,
     ) -> None:
-        """Open the engines and banks of a verified bundle.
+        """Open the engines and banks of a verified bundle; the arguments are those of `load`.
 
         Raises:
             BundleError: the bundle is not calibrated.
-            EngineError: the provider is not available.
+            EngineError: the provider is not available, or takes one part at a time where more are asked for.
         """
         calibration = bundle.manifest.calibration
         if calibration is None:
@@ -93,10 +96,16 @@ class Inspector:
         self.bundle = bundle
         self.threshold = calibration.threshold.value if threshold is None else threshold
         self.pixel_threshold = calibration.pixel_threshold.value
+        self.batch = batch
         self._line: LineGraph | None = None
         if graph == "line" or (graph == "auto" and prefers_line_graph(bundle, provider)):
             self._line = open_line_graph(bundle, provider, threads, cuda_graph)
         else:
+            if batch > 1:
+                raise EngineError(
+                    f"batch {batch}: only the line graph takes several parts at a time, and this runs network by "
+                    "network: give --graph line"
+                )
             self._decision = Decision.load(bundle)
             self._features = FeatureExtractor(bundle, provider, threads, cuda_graph)
 
@@ -109,6 +118,7 @@ class Inspector:
         threshold: float | None = None,
         cuda_graph: bool = False,
         graph: Graph = "auto",
+        batch: int = 1,
     ) -> Inspector:
         """Open and verify a bundle.
 
@@ -121,12 +131,13 @@ class Inspector:
             cuda_graph: capture networks of fixed shape as CUDA graphs.
             graph: networks: each network by itself, the bank search in NumPy. line: the fused line graph. auto: the
                 line graph where there is one, except on the CPU, where the search in NumPy is faster.
+            batch: how many parts go through the line graph together where as many wait; a GPU may gain from it.
 
         Raises:
             BundleError: there is no bundle, or it is changed, incomplete or not calibrated.
-            EngineError: the provider is not available.
+            EngineError: the provider is not available, or takes one part at a time where more are asked for.
         """
-        return cls(open_bundle(find_bundle(path)), provider, threads, threshold, cuda_graph, graph)
+        return cls(open_bundle(find_bundle(path)), provider, threads, threshold, cuda_graph, graph, batch)
 
     def __call__(self, path: str | Path) -> Inspection:
         """Read and inspect one scan file (an image file where the bundle's main modality is RGB).
@@ -162,13 +173,38 @@ class Inspector:
         with times.stage("preprocess"):
             prepared = prepare_part(part, self.bundle.manifest)
         if self._line is None:
-            prepared = self._features.group(prepared, times)
-        return ReadyPart(part, prepared, times)
+            return ReadyPart(part, self._features.group(prepared, times), times)
+        with times.stage("group"):
+            return ReadyPart(part, prepared, times, self._line.inputs(prepared))
 
     def finish(self, ready: ReadyPart) -> Inspection:
         """The networks, the search and the decision for a part that is ready for them."""
+        if self._line is not None:
+            (inspection,) = self.finish_batch([ready])
+            return inspection
+        features = self._features.extract(ready.prepared, ready.times)
+        with ready.times.stage("search"):
+            matches = self._decision.match(features)
+        with ready.times.stage("score"):
+            score, map_224 = self._decision.decide(features.foreground, matches)
+        return self._inspection(ready, score, map_224)
+
+    def finish_batch(self, parts: Sequence[ReadyPart]) -> list[Inspection]:
+        """The same for several parts, which go through the line graph together; without one, one after the other.
+
+        Raises:
+            EngineError: the engine does not take so many parts at a time.
+        """
+        if self._line is None:
+            return [self.finish(each) for each in parts]
+        times = StageTimes()
+        answers = self._line.run_batch([each.line_inputs for each in parts if each.line_inputs is not None], times)
+        for each in parts:
+            each.times.add_share(times, len(parts))
+        return [self._inspection(each, found.score, found.map) for each, found in zip(parts, answers, strict=True)]
+
+    def _inspection(self, ready: ReadyPart, score: float, map_224: npt.NDArray[np.float32]) -> Inspection:
         part, prepared, times = ready.part, ready.prepared, ready.times
-        score, map_224 = self._decide(prepared, times)
         with times.stage("score"):
             map_hw = map_to_input(map_224, prepared.frame)
         return Inspection(
@@ -186,17 +222,6 @@ class Inspector:
     def observed(self, observer: Observer) -> AbstractContextManager[None]:
         """Show an observer what goes into and comes out of every network, or the line graph, while the block runs."""
         return self._line.observed(observer) if self._line is not None else self._features.observed(observer)
-
-    def _decide(self, prepared: PreparedPart, times: StageTimes) -> tuple[float, npt.NDArray[np.float32]]:
-        """The part's score, and its map of (224, 224) float32."""
-        if self._line is not None:
-            answer = self._line.run(prepared, times)
-            return answer.score, answer.map
-        features = self._features.extract(prepared, times)
-        with times.stage("search"):
-            matches = self._decision.match(features)
-        with times.stage("score"):
-            return self._decision.decide(features.foreground, matches)
 
 
 def find_inputs(paths: Sequence[str | Path], manifest: Manifest) -> list[Path]:

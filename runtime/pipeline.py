@@ -1,7 +1,7 @@
 """Stages that overlap: while one scan is in the networks, the next is read and the last one is written.
 
 Three stages on three threads, the middle one on the caller's. Order is kept, and back-pressure comes by
-construction: nothing begins that is more than `AHEAD` items away from the networks.
+construction: nothing begins that is more than `AHEAD` items, or a batch, away from the networks.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ Result = TypeVar("Result")
 def pipelined(
     items: Iterable[Item],
     before: Callable[[Item], Ready],
-    middle: Callable[[Ready], Done],
+    middle: Callable[[list[Ready]], list[Done]],
     after: Callable[[Done], Result],
+    batch: int = 1,
 ) -> Iterator[Result]:
     """Yield after(middle(before(item))) of every item, in order; the three overlap between items.
 
     An exception of any stage comes out after the results of the items before; those behind are given up.
 
     Args:
-        items: taken one at a time, at most `AHEAD` + 1 before their results.
+        items: taken one at a time, at most `AHEAD` + 1 (or a batch and one) before their results.
         before: runs on a thread of its own.
-        middle: runs on the caller's thread, while the caller waits for the next result.
+        middle: runs on the caller's thread, while the caller waits for the next result; takes one item, or a whole
+            batch where as many are ready.
         after: runs on a thread of its own.
+        batch: how many items the middle takes together.
     """
     source = iter(items)
     waiting: deque[Future[Ready]] = deque()
@@ -43,16 +46,16 @@ def pipelined(
     reader = ThreadPoolExecutor(1, thread_name_prefix="read")
     writer = ThreadPoolExecutor(1, thread_name_prefix="write")
     try:
-        waiting.extend(reader.submit(before, item) for item in islice(source, AHEAD))
+        waiting.extend(reader.submit(before, item) for item in islice(source, max(AHEAD, batch)))
         while waiting:
             try:
-                ready = waiting.popleft().result()
-                waiting.extend(reader.submit(before, item) for item in islice(source, 1))
+                ready = _taken(waiting, batch)
+                waiting.extend(reader.submit(before, item) for item in islice(source, len(ready)))
                 done = middle(ready)
             except Exception:
                 yield from (earlier.result() for earlier in finishing)
                 raise
-            finishing.append(writer.submit(after, done))
+            finishing.extend(writer.submit(after, each) for each in done)
             while finishing and (finishing[0].done() or len(finishing) > AHEAD):
                 yield finishing.popleft().result()
         while finishing:
@@ -60,3 +63,15 @@ def pipelined(
     finally:
         reader.shutdown(cancel_futures=True)
         writer.shutdown(cancel_futures=True)
+
+
+def _taken(waiting: deque[Future[Ready]], batch: int) -> list[Ready]:
+    """The next batch, where all of it is ready by the time its first is; else the first alone.
+
+    Nothing in between: a GPU plans anew for every number of items that it has not seen.
+    """
+    ready = [waiting.popleft().result()]
+    others = list(islice(waiting, batch - 1))
+    if len(others) == batch - 1 and all(each.done() and each.exception() is None for each in others):
+        ready += [waiting.popleft().result() for _ in others]
+    return ready

@@ -43,3 +43,9 @@ class StageTimes:
             seconds = time.perf_counter() - begin
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds
             self.spans.append(Span(name, begin, seconds, threading.current_thread().name))
+
+    def add_share(self, batch: StageTimes, parts: int) -> None:
+        """Add one part's even share of what a batch of parts took; its spans are the whole batch's."""
+        for name, seconds in batch.seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + seconds / parts
+        self.spans += batch.spans

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import EngineError
 from ..inspector import Inspector
 from .configuration import Configuration
 
@@ -14,10 +13,9 @@ from .configuration import Configuration
 class BundleUnderTest:
     """An opened bundle with the scans that it inspects, over and over."""
 
-    batch = 1
-
     def __init__(self, inspector: Inspector, scans: Sequence[Path]) -> None:
         self._inspector, self._scans = inspector, scans
+        self.batch = inspector.batch
 
     @property
     def n_scans(self) -> int:
@@ -27,8 +25,12 @@ class BundleUnderTest:
     def process(self, numbers: Sequence[int]) -> dict[str, float]:
         """See `driver.SystemUnderTest`."""
         seconds: Counter[str] = Counter()
-        for number in numbers:
-            seconds.update(self._inspector(self._scans[number]).seconds)
+        ready = [self._inspector.read(self._scans[number]) for number in numbers]
+        # A batch is whole or not one at all, as on the line.
+        taken = [ready] if len(ready) == self.batch else [[each] for each in ready]
+        for parts in taken:
+            for inspection in self._inspector.finish_batch(parts):
+                seconds.update(inspection.seconds)
         return dict(seconds)
 
 
@@ -39,14 +41,13 @@ def open_inspector(configuration: Configuration, path: Path) -> Inspector:
         EngineError: the provider or the batch cannot be had.
         BundleError: the bundle is missing, changed or not calibrated.
     """
-    if configuration.batch > BundleUnderTest.batch:
-        raise EngineError(f"batch {configuration.batch}: the line's inspection takes one part at a time")
     return Inspector.load(
         path,
         configuration.provider,
         configuration.threads,
         cuda_graph=configuration.cuda_graph,
         graph=configuration.graph,
+        batch=configuration.batch,
     )
 
 

@@ -10,10 +10,11 @@ from cmdiad.calibration.line_graph import line_graph, obstacle
 from cmdiad.calibration.line_graph_check import check_line_graph, reference
 from cmdiad.calibration.parity import read_report
 from cmdiad.runtime.bank import build_bank
+from cmdiad.runtime.batch import inspect_files
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.decision import Decision, NormalizedBank
 from cmdiad.runtime.engine import OnnxEngine
-from cmdiad.runtime.errors import BundleError, ParityError, UsageError
+from cmdiad.runtime.errors import BundleError, EngineError, ParityError, UsageError
 from cmdiad.runtime.features import FeatureExtractor, prepare_part
 from cmdiad.runtime.inspector import Inspector, read_part
 from cmdiad.runtime.line_graph import DATA, LINE, LineGraph, line_inputs
@@ -103,6 +104,28 @@ def test_parts_of_a_batch_do_not_touch_each_other(bundle, scans):
         alone = engine.run(each)
         np.testing.assert_allclose(both["score"][number], alone["score"][0], rtol=1e-4)
         np.testing.assert_allclose(both["map"][number], alone["map"][0], atol=1e-3 * alone["map"].max())
+
+
+def test_scans_in_batches_get_the_verdicts_of_single_scans(calibrated_bundle, scans, tmp_path):
+    single = Inspector.load(calibrated_bundle, graph="line")
+    together = Inspector.load(calibrated_bundle, graph="line", batch=2)
+    broken = tmp_path / "broken.tiff"
+    broken.write_bytes(b"not a scan")
+    files = [scans[0], broken, *scans[1:]]
+    results = list(inspect_files(together, files, tmp_path / "out"))
+    assert [result.scan for result in results] == files and results[1].error is not None
+    for result in (each for each in results if each.inspection is not None):
+        alone = single(result.scan)
+        assert result.inspection.score == pytest.approx(alone.score, rel=1e-4)
+        assert result.inspection.seconds.keys() == {*alone.seconds, "write"}
+    parts = [together.read(scan) for scan in scans[:2]]
+    both = together.finish_batch(parts)
+    assert both[0].seconds["line"] == both[1].seconds["line"]
+
+
+def test_only_the_line_graph_takes_batches(calibrated_bundle):
+    with pytest.raises(EngineError, match="--graph line"):
+        Inspector.load(calibrated_bundle, batch=2)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 7, 60])

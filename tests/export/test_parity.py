@@ -116,7 +116,7 @@ def test_without_scans_there_is_no_gate_and_no_bundle(trained_run, synth_data, t
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
 def test_a_calibrated_bundle_takes_another_precision(calibrated_bundle, trained_run, tmp_path, precision):
-    settings = ExportSettings(precision=precision, calibrator="minmax")
+    settings = ExportSettings(precision=precision)
     manifest = reduce_bundle(calibrated_bundle, tmp_path / "b", trained_run, settings)
     assert manifest.precision == precision
     networks = manifest.built_networks()
@@ -134,7 +134,7 @@ def test_a_calibrated_bundle_takes_another_precision(calibrated_bundle, trained_
 @pytest.fixture(scope="module")
 def int8_bundle(calibrated_bundle, trained_run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("int8") / "bundle"
-    reduce_bundle(calibrated_bundle, folder, trained_run, ExportSettings(precision="int8", calibrator="minmax"))
+    reduce_bundle(calibrated_bundle, folder, trained_run, ExportSettings(precision="int8"))
     return open_bundle(folder)
 
 
