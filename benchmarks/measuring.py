@@ -23,12 +23,15 @@ def alternated(
     Args:
         runs: what to time, by name.
         repeats: how often each is timed.
-        warm_up: run each once before.
+        warm_up: have an untimed run of the same before every timed one, as parts on a line come one after the other:
+            else each would find the caches as the others left them.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
-    results = {name: run() for name, run in runs.items()} if warm_up else {}
+    results: dict[str, Any] = {}
     for _ in range(repeats):
         for name, run in runs.items():
+            if warm_up:
+                run()
             begin = time.perf_counter()
             results[name] = run()
             times[name].append((time.perf_counter() - begin) * 1e3)

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import tifffile
 import torch
 from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
@@ -32,7 +31,7 @@ from cmdiad.runtime.bundle_writing import rewrite_bundle, write_bundle
 from cmdiad.runtime.features import EXTRACTOR, HALLUCINATOR
 from cmdiad.runtime.grouping import group_points
 from cmdiad.runtime.manifest import Manifest
-from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, PreparedScan, prepare
+from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, prepare
 from cmdiad.training.extractors.opening import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
 from cmdiad.training.f2f import FeatureToFeature, Hallucinator
@@ -46,10 +45,6 @@ HELD_OUT = 20
 STATISTICS_SCANS = 8
 PREPROCESSING = STRUCTURED_LIGHT
 EXTRACTOR_WEIGHTS, F2F_WEIGHTS = "point_mae.safetensors", "f2f.safetensors"
-RAW_SIDE, RAW_MARGIN = 800, 64
-TABLE_BEHIND, TABLE_NOISE = 0.02, 2e-4
-
-Points = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -154,25 +149,6 @@ def print_stage(stage: str, done: int, wanted: int, remark: str) -> None:
     """One line for every stage that ends."""
     if done == wanted:
         print(f"{time.strftime('%H:%M:%S')} {stage} {remark}", file=sys.stderr, flush=True)
-
-
-def raw_scan(prepared: PreparedScan) -> Points:
-    """A prepared part on a table, as a sensor of 800 x 800 pixels would see it: (800, 800, 3) float32.
-
-    The part's points are repeated 3 x 3. The table lies behind it, square to the camera, with 0.2 mm of noise.
-    """
-    rows, columns = np.nonzero(prepared.valid)
-    x, y, z = prepared.points[prepared.valid].T
-    spread_x, middle_x = np.polyfit(columns * 3 + RAW_MARGIN, x / z, 1)
-    spread_y, middle_y = np.polyfit(rows * 3 + RAW_MARGIN, y / z, 1)
-    depth = z.max() + TABLE_BEHIND + np.random.default_rng(0).normal(0, TABLE_NOISE, (RAW_SIDE, RAW_SIDE))
-    pixel = np.arange(RAW_SIDE)
-    across, down = np.meshgrid(spread_x * pixel + middle_x, spread_y * pixel + middle_y)
-    raw = np.stack([across * depth, down * depth, depth], axis=-1).astype(np.float32)
-    inside = slice(RAW_MARGIN, RAW_MARGIN + 3 * len(prepared.valid))
-    part = prepared.points.repeat(3, axis=0).repeat(3, axis=1)
-    raw[inside, inside] = np.where((part != 0).any(axis=-1, keepdims=True), part, raw[inside, inside])
-    return raw
 
 
 def main(arguments: list[str]) -> None:

@@ -17,8 +17,8 @@ from scipy.spatial.distance import cdist
 from sklearn.random_projection import SparseRandomProjection, johnson_lindenstrauss_min_dim
 
 from ..runtime.bank import Metric, directed
+from ..runtime.blas import single_threaded_blas
 from ..runtime.errors import UsageError
-from ..runtime.scores import half_distance_scores
 from ..runtime.screen import CELL_SLACK, EXTRA_TERMS, build_screen, product_distances
 from ..runtime.search import block_slices, fit_reduction, pair_sq_distances, product_error
 
@@ -28,6 +28,8 @@ Progress = Callable[[int, int], None]
 
 POOL_SIZE = 1024
 BLOCK_BYTES = 4 << 20
+# Larger than the search's: every cell that is looked into costs a call, whatever the number of centers.
+ROWS_PER_CELL = 256
 # Distances this close are a tie: float32 products do not tell them apart.
 _TIE = np.float32(5e-7)
 # Points whose squared distance is a smaller share of their squared norms are equal in float32.
@@ -149,7 +151,7 @@ class _Euclidean:
 
     def __init__(self, points: Float32Array) -> None:
         self._points = points - points.mean(axis=0, dtype=np.float64).astype(np.float32)
-        self._screen = build_screen(self._points, fit_reduction(self._points))
+        self._screen = build_screen(self._points, fit_reduction(self._points), ROWS_PER_CELL)
         self._place = np.argsort(self._screen.order)
         self._largest = float(np.sqrt(2.0 * self._screen.half_norms.max()))
         terms = self._screen.reduced.shape[1] + EXTRA_TERMS
@@ -182,7 +184,7 @@ class _Euclidean:
             # Half the squared distance in the reduced space is at most this. A selected point's bar is below zero.
             limit = np.where(bar > 0.0, np.float32(0.5) * bar * bar + self._slack, -np.inf)
             limit -= screen.half_norms[places]
-            scores = half_distance_scores(screen.reduced[places], reduced[near], half[near])
+            scores = half[near] - screen.reduced[places] @ reduced[near].T
             row, column = np.divmod(np.flatnonzero(scores < limit[:, None]), len(near))
             point = points[row]
             yield point, np.sqrt(pair_sq_distances(self._points, self._points, point, centers[near[column]]))
@@ -205,6 +207,8 @@ class _Cover:
         # A selected point's own distance is set below zero, so that it is never selected again.
         self.distance = np.full(len(space), np.inf, np.float32)
 
+    # Cells make small products, which a BLAS with threads would share out and wait for.
+    @single_threaded_blas()
     def add(self, new: IndexArray) -> None:
         """Select the points `new`, in this order."""
         for point, distance in self.space.nearer(new, self.distance):

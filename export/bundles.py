@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
 import torch
 from torch import nn
 
@@ -16,7 +17,7 @@ from ..runtime.bundle import open_bundle
 from ..runtime.bundle_writing import refuse_to_overwrite, write_bundle
 from ..runtime.decision import Decision
 from ..runtime.errors import UsageError
-from ..runtime.manifest import Manifest, Modality, Route
+from ..runtime.manifest import Manifest, Modality, Network, Route
 from ..runtime.pooling import N_PATCHES, SIZE
 from ..training.extractors.opening import RANDOM, Extractor, reopen_extractor, weights_digest
 from ..training.routes import load_network, one_direction
@@ -66,14 +67,44 @@ def export_bundle(
     for role, (module, spec, _) in modules.items():
         progress(role)
         models[role] = exported(module, spec)
-    manifest = Manifest(
-        product=product or (run.classes[0] if len(run.classes) == 1 else "any"),
+    networks = {role: describe_network(models[role], f"{role}.onnx", modules[role][2]) for role in models}
+    manifest = manifest_of_run(run, route, main, networks, (point, image))
+    if product is not None:
+        manifest = msgspec.structs.replace(manifest, product=product)
+    progress("parity")
+    data = gate_data(run, settings)
+    parts = read_parts(manifest, gate_scans(data, manifest, settings.scans))
+    report = check_against_torch(manifest, modules, models, parts)
+    files = {manifest.networks[role].file: model for role, model in models.items()}
+    if settings.precision != PRECISION:
+        judged = judged_scans(data, manifest, settings)
+        manifest, reduced, found = reduce_networks(manifest, models, parts, judged, settings, progress)
+        files, report = {**files, **reduced}, report.and_also(found)
+    report = report.require(settings.accept)
+    return write_bundle(out, manifest, {**files, **report.files()})
+
+
+def manifest_of_run(
+    run: Run, route: Route, main: Modality, networks: dict[str, Network], extractors: tuple[Extractor, Extractor]
+) -> Manifest:
+    """What a bundle says of the float32 networks of a route, and where they come from.
+
+    Args:
+        run: the training.
+        route: f2f, f2i, i2f, single or dual.
+        main: the main modality.
+        networks: by role.
+        extractors: of points and of images.
+    """
+    point, image = extractors
+    return Manifest(
+        product=run.classes[0] if len(run.classes) == 1 else "any",
         route=route,
         main=main,
         precision=PRECISION,
         preprocessing=run.preprocessing,
         grouping=run.grouping,
-        networks={role: describe_network(models[role], f"{role}.onnx", modules[role][2]) for role in models},
+        networks=networks,
         training_statistics=run.training_statistics,
         provenance={
             "training_data_digest": run.data_digest,
@@ -87,17 +118,6 @@ def export_bundle(
             **git_commit(),
         },
     )
-    progress("parity")
-    data = gate_data(run, settings)
-    parts = read_parts(manifest, gate_scans(data, manifest, settings.scans))
-    report = check_against_torch(manifest, modules, models, parts)
-    files = {manifest.networks[role].file: model for role, model in models.items()}
-    if settings.precision != PRECISION:
-        judged = judged_scans(data, manifest, settings)
-        manifest, reduced, found = reduce_networks(manifest, models, parts, judged, settings, progress)
-        files, report = {**files, **reduced}, report.and_also(found)
-    report = report.require(settings.accept)
-    return write_bundle(out, manifest, {**files, **report.files()})
 
 
 def reduce_bundle(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .scores import half_distance_scores
+from .blas import single_threaded_blas
 from .search import (
     BLOCK_ROWS,
     Float32Array,
@@ -32,10 +32,11 @@ from .search import (
 )
 
 Float64Array = npt.NDArray[np.float64]
-# Queries, places of rows in the screen, and their scores.
+# Queries, places of rows in the screen, and how close they are.
 _Pairs = tuple[IndexArray, IndexArray, Float32Array]
 
-ROWS_PER_CELL = 256
+# Smaller cells are passed over more often, but each that is not costs a call.
+ROWS_PER_CELL = 64
 # Many equal rows make one cell; it is split, so that its scores stay small.
 MAX_CELL_ROWS = 2048
 # Candidates that are gathered before they are measured.
@@ -45,6 +46,8 @@ MAX_MEASURED = 256
 # Terms of rounding beyond the product's own: both reduced points, the half norm and its sum.
 EXTRA_TERMS = 12
 CELL_SLACK = 1e-5
+# The closeness of forbidden rows: below any other's, and finite, as products want it.
+FORBIDDEN = np.float32(-1e38)
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ class Screen:
         starts: (c + 1,) int64, the first place of every cell.
         centers: (c, r + 1) float64, of the cells.
         radii: (c,) float64, the farthest row of every cell.
-        reduced: (m, r + 1) float32, the reduced rows by place.
-        half_norms: (m,) float32, half their squared norms.
+        extended: (m, r + 2) float32, by place: the reduced rows, and minus half their squared norms. Times a reduced
+            query and a one it is the closeness q.b - 0.5 |b|^2, which ranks rows as their distances do.
+        half_norms: (m,) float32, half the squared norms of the reduced rows.
     """
 
     reduction: Reduction
@@ -66,14 +70,19 @@ class Screen:
     starts: IndexArray
     centers: Float64Array
     radii: Float64Array
-    reduced: Float32Array
+    extended: Float32Array
     half_norms: Float32Array
 
+    @property
+    def reduced(self) -> Float32Array:
+        """(m, r + 1) float32, the reduced rows by place."""
+        return self.extended[:, :-1]
 
-def build_screen(rows_md: FloatArray, reduction: Reduction) -> Screen:
+
+def build_screen(rows_md: FloatArray, reduction: Reduction, rows_per_cell: int = ROWS_PER_CELL) -> Screen:
     """Lay out rows (m, d), centered as for `nearest_rows`, in the reduced space."""
     reduced = reduction.apply(rows_md)
-    centers = reduced[:: max(1, min(ROWS_PER_CELL, len(rows_md)))].astype(np.float64)
+    centers = reduced[:: max(1, min(rows_per_cell, len(rows_md)))].astype(np.float64)
     cell = np.empty(len(reduced), np.int64)
     distance = np.empty(len(reduced))
     for block in block_slices(len(reduced), BLOCK_ROWS):
@@ -84,8 +93,10 @@ def build_screen(rows_md: FloatArray, reduction: Reduction) -> Screen:
     np.maximum.at(radii, cell, distance)
     order = np.argsort(cell, kind="stable")
     placed = reduced[order]
+    half_norms = half_sq_norms(placed)
     whole, starts = _split_cells(np.bincount(cell, minlength=len(centers)))
-    return Screen(reduction, order, starts, centers[whole], radii[whole], placed, half_sq_norms(placed))
+    extended = np.column_stack([placed, -half_norms])
+    return Screen(reduction, order, starts, centers[whole], radii[whole], extended, half_norms)
 
 
 def _split_cells(counts: IndexArray) -> tuple[IndexArray, IndexArray]:
@@ -107,12 +118,15 @@ def nearest_rows_screened(
 ) -> Nearest:
     """As `nearest_rows`, by way of the rows' screen."""
     forbidden = np.isinf(half_norms_m[screen.order])
-    half_placed = np.where(forbidden, np.float32(np.inf), screen.half_norms)
+    extended = screen.extended
+    if forbidden.any():
+        extended = extended.copy()
+        extended[forbidden, -1] = FORBIDDEN
     best = nothing_yet(len(queries_nd), count)
     for block in block_slices(len(queries_nd), BLOCK_ROWS):
         own = None if own_row is None else own_row[block]
         part = Nearest(best.distance[block], best.index[block])
-        if not _ScreenedSearch(queries_nd[block], rows_md, screen, half_placed, part, own).run():
+        if not _ScreenedSearch(queries_nd[block], rows_md, screen, extended, part, own).run():
             direct = nearest_rows(queries_nd[block], rows_md, half_norms_m, count, own)
             best.distance[block], best.index[block] = direct.distance, direct.index
     return best
@@ -126,37 +140,45 @@ class _ScreenedSearch:
         queries: Float32Array,
         rows: FloatArray,
         screen: Screen,
-        half_placed: Float32Array,
+        extended: Float32Array,
         best: Nearest,
         own_row: IndexArray | None,
     ) -> None:
-        self._queries, self._rows, self._screen, self._half_placed = queries, rows, screen, half_placed
+        self._queries, self._rows, self._screen, self._extended = queries, rows, screen, extended
         self._best, self._own_row = best, own_row
         self._measured = 0
-        self._reduced = screen.reduction.apply(queries)
-        self._half_query = half_sq_norms(self._reduced).astype(np.float64)
-        terms = self._reduced.shape[1] + EXTRA_TERMS
-        self._error = score_error(self._half_query, screen.half_norms, terms)
-        self._to_centers = product_distances(self._reduced, screen.centers)
+        reduced = screen.reduction.apply(queries)
+        self._half_query = half_sq_norms(reduced).astype(np.float64)
+        self._error = score_error(self._half_query, screen.half_norms, reduced.shape[1] + EXTRA_TERMS)
+        self._to_centers = product_distances(reduced, screen.centers)
+        self._reduced = np.column_stack([reduced, np.ones(len(reduced), np.float32)])
+        # Reused by all cells: memory that is new to the process costs more than the products.
+        largest = int(np.diff(screen.starts).max(initial=0)) * len(queries)
+        self._products, self._hits = np.empty(largest, np.float32), np.empty(largest, np.bool_)
 
+    # Cells make small products, which a BLAS with threads would share out and wait for.
+    @single_threaded_blas()
     def run(self) -> bool:
         """Search; False when the screen lets through too much to be worth while."""
         self._seed()
         near = self._near_cells()
-        limit = self._limit()
+        least = self._least_closeness()
         pairs: list[_Pairs] = []
         gathered = 0
         for cell in np.flatnonzero(near.any(axis=1)).tolist():
             query = np.flatnonzero(near[cell])
-            scores = self._scores(query, cell)
-            place = np.flatnonzero(scores <= limit[query, None])
-            in_query, in_cell = np.divmod(place, scores.shape[1])
-            pairs.append((query[in_query], in_cell + self._screen.starts[cell], scores.ravel()[place]))
-            gathered += len(place)
+            closeness = self._closeness(query, cell)
+            hits = self._hits[: closeness.size].reshape(closeness.shape)
+            hit = np.flatnonzero(np.greater_equal(closeness, least[query, None], out=hits))
+            if len(hit) == 0:
+                continue
+            in_query, in_cell = np.divmod(hit, closeness.shape[1])
+            pairs.append((query[in_query], in_cell + self._screen.starts[cell], closeness.ravel()[hit]))
+            gathered += len(hit)
             if gathered > MAX_PAIRS:
                 if not self._settle(pairs):
                     return False
-                pairs, gathered, limit = [], 0, self._limit()
+                pairs, gathered, least = [], 0, self._least_closeness()
         return self._settle(pairs)
 
     def _near_cells(self) -> npt.NDArray[np.bool_]:
@@ -168,13 +190,16 @@ class _ScreenedSearch:
         near: npt.NDArray[np.bool_] = gap <= reach + slack
         return near
 
-    def _limit(self) -> FloatArray:
-        return score_limit(self._best, self._half_query, self._error)
+    def _least_closeness(self) -> Float32Array:
+        """(n,) what a row must reach to be among the best; rounded down to float32, in which it is compared."""
+        exact = -score_limit(self._best, self._half_query, self._error)
+        return np.nextafter(exact.astype(np.float32), np.float32(-np.inf))
 
-    def _scores(self, query: IndexArray, cell: int) -> Float32Array:
-        """0.5 |b|^2 - q.b in the reduced space: (queries, rows of the cell)."""
-        places = slice(self._screen.starts[cell], self._screen.starts[cell + 1])
-        return half_distance_scores(self._reduced[query], self._screen.reduced[places], self._half_placed[places])
+    def _closeness(self, query: IndexArray, cell: int) -> Float32Array:
+        """q.b - 0.5 |b|^2 in the reduced space: (queries, rows of the cell), until the next call."""
+        rows = self._extended[self._screen.starts[cell] : self._screen.starts[cell + 1]]
+        out = self._products[: len(query) * len(rows)].reshape(len(query), len(rows))
+        return np.matmul(self._reduced[query], rows.T, out=out)
 
     def _seed(self) -> None:
         """Measure the most likely rows of every query's own cell: a first upper bound."""
@@ -182,32 +207,40 @@ class _ScreenedSearch:
         count = self._best.index.shape[1] + (self._own_row is not None)
         found: list[_Pairs] = []
         for cell, query in _groups(nearest_cell):
-            scores = self._scores(query, cell)
-            columns = _lowest(scores, min(count, scores.shape[1]))
+            closeness = self._closeness(query, cell)
+            columns = _highest(closeness, min(count, closeness.shape[1]))
             every = np.repeat(query, columns.shape[1])
-            score = np.take_along_axis(scores, columns, axis=1).ravel()
-            found.append((every, columns.ravel() + self._screen.starts[cell], score))
+            found.append(
+                (
+                    every,
+                    columns.ravel() + self._screen.starts[cell],
+                    np.take_along_axis(closeness, columns, axis=1).ravel(),
+                )
+            )
         self._measure(*_joined(found))
 
     def _settle(self, pairs: list[_Pairs]) -> bool:
-        """Measure candidates: the most likely of every query first, then those that can still be nearer."""
+        """Measure candidates: the closest of every query first, then those that can still be nearer."""
         if not pairs:
             return True
-        query, place, score = _joined(pairs)
-        order = np.lexsort((score, query))
-        query, place, score = query[order], place[order], score[order]
-        first = np.flatnonzero(np.diff(query, prepend=-1))
-        self._measure(query[first], place[first], score[first])
-        rest = np.setdiff1d(np.flatnonzero(score <= self._limit()[query]), first, assume_unique=True)
+        query, place, closeness = _joined(pairs)
+        highest = np.full(len(self._queries), -np.inf, np.float32)
+        np.maximum.at(highest, query, closeness)
+        likely = np.flatnonzero(closeness == highest[query])
+        first = likely[np.unique(query[likely], return_index=True)[1]]
+        self._measure(query[first], place[first], closeness[first])
+        is_left = closeness >= self._least_closeness()[query]
+        is_left[first] = False
+        rest = np.flatnonzero(is_left)
         self._measured += len(rest)
         if self._measured > MAX_MEASURED * len(self._queries):
             return False
-        self._measure(query[rest], place[rest], score[rest])
+        self._measure(query[rest], place[rest], closeness[rest])
         return True
 
-    def _measure(self, query: IndexArray, place: IndexArray, score: Float32Array) -> None:
+    def _measure(self, query: IndexArray, place: IndexArray, closeness: Float32Array) -> None:
         row = self._screen.order[place]
-        keep = np.isfinite(score) & (row[:, None] != self._best.index[query]).all(axis=1)
+        keep = (closeness > FORBIDDEN / 2) & (row[:, None] != self._best.index[query]).all(axis=1)
         # At distance zero only a lower row can still win.
         keep &= (self._best.distance[query, -1] > 0.0) | (row < self._best.index[query, -1])
         if self._own_row is not None:
@@ -216,8 +249,8 @@ class _ScreenedSearch:
 
 
 def _joined(pairs: list[_Pairs]) -> _Pairs:
-    query, place, score = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
-    return query, place, score
+    query, place, closeness = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
+    return query, place, closeness
 
 
 def _groups(label: IndexArray) -> Iterator[tuple[int, IndexArray]]:
@@ -227,12 +260,12 @@ def _groups(label: IndexArray) -> Iterator[tuple[int, IndexArray]]:
     yield from zip(labels.tolist(), np.split(order, starts[1:]), strict=True)
 
 
-def _lowest(scores: Float32Array, count: int) -> IndexArray:
-    """(n, count) columns of the lowest scores of every row, in no order."""
+def _highest(closeness: Float32Array, count: int) -> IndexArray:
+    """(n, count) columns of the highest values of every row, in no order."""
     if count == 1:
-        column: IndexArray = scores.argmin(axis=1, keepdims=True)
+        column: IndexArray = closeness.argmax(axis=1, keepdims=True)
         return column
-    columns: IndexArray = np.argpartition(scores, count - 1, axis=1)[:, :count]
+    columns: IndexArray = np.argpartition(closeness, -count, axis=1)[:, -count:]
     return columns
 
 
