@@ -3,8 +3,9 @@
     python benchmarks/precision.py [DATA ...] [--networks embedded|seeded|BUNDLE] [--precision fp16 ...]
 
 DATA is a dataset root in the MVTec 3D-AD layout; synthetic parts are always measured too. Banks and threshold come from
-a class's train/good, the verdicts are of its test. `embedded` trains F2F briefly on each dataset with the embedded pair
-of extractors; `seeded` is Point-MAE and F2F of full size with seeded random weights; BUNDLE an exported float32 bundle.
+some of a class's train/good; the verdicts are of its test, and of the normal scans that are left: the more pairs, the
+less one exchange weighs. `embedded` trains F2F briefly on each dataset with the embedded pair of extractors; `seeded`
+is Point-MAE and F2F of full size with seeded random weights; BUNDLE an exported float32 bundle.
 Prints one JSON object a class and precision, `met` telling whether the rank correlation is 0.99 and I-AUROC changes by
 no more than 0.005. Half precision is simulated: every tensor is rounded as a device would.
 """
@@ -74,8 +75,9 @@ def measure(
 ) -> Iterator[dict[str, object]]:
     """One class in every precision."""
     manifest, references = networks
-    normal = [seen_file(each, manifest) for each in find_samples(folder, "train", GOOD)][:n_normal]
-    test = find_samples(folder, "test")
+    train = find_samples(folder, "train", GOOD)
+    normal = [seen_file(each, manifest) for each in train[:n_normal]]
+    test = [*find_samples(folder, "test"), *train[n_normal:]]
     judged = Judged(normal, [seen_file(each, manifest) for each in test], test)
     engines = {role: OnnxEngine(model) for role, model in references.items()}
     observed = observe(manifest, engines, read_parts(manifest, normal[:3]))
@@ -106,6 +108,7 @@ def figures(decisions: DecisionCheck) -> dict[str, object]:
     correlation, change = decisions.rank_correlation or 0.0, decisions.i_auroc_change or 0.0
     return {
         "scans": decisions.scans,
+        "pairs": decisions.pairs,
         "rank_correlation": round(correlation, 5),
         "i_auroc_change": round(change, 5),
         "aupro_change": None if decisions.aupro_change is None else round(decisions.aupro_change, 5),

@@ -44,9 +44,11 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
     metric: float = 0.005
 
 
+# A score jumps where rounding makes another patch the farthest, however fine the precision: by up to 2.7 % in fp16
+# (benchmarks/precision.py), when the features themselves are off by 0.1 %. Verdicts and ranks are judged besides.
 TOLERANCES: Mapping[str, Tolerance] = {
     "fp32": Tolerance(atol=5e-5, rtol=5e-5, score=1e-4),
-    "fp16": Tolerance(atol=1e-2, rtol=1e-2, score=2e-2),
+    "fp16": Tolerance(atol=1e-2, rtol=1e-2, score=5e-2),
     "bf16": Tolerance(atol=8e-2, rtol=8e-2, score=1e-1, metric=0.02),
     "int8": Tolerance(atol=1e-1, rtol=1e-1, score=1e-1),
 }
@@ -99,6 +101,7 @@ class DecisionCheck(msgspec.Struct, frozen=True, kw_only=True):
             more than is allowed.
         i_auroc_change, aupro_change: None where the scans carry no labels, or only one.
         tolerance: what was allowed.
+        pairs: of a normal and a defective scan, which I-AUROC counts.
     """
 
     compared: str
@@ -110,14 +113,20 @@ class DecisionCheck(msgspec.Struct, frozen=True, kw_only=True):
     i_auroc_change: float | None = None
     aupro_change: float | None = None
     tolerance: Tolerance
+    pairs: int = 0
 
     @property
     def passed(self) -> bool:
         """Whether no verdict changed and every figure is within its tolerance."""
         correlated = self.rank_correlation is None or self.rank_correlation >= self._least_correlation()
-        changes = [abs(each) for each in (self.i_auroc_change, self.aupro_change) if each is not None]
-        kept = all(each <= self.tolerance.metric for each in changes)
-        return not self.flipped and self.score_change <= self.tolerance.score and correlated and kept
+        told_apart = abs(self.i_auroc_change or 0.0) <= self._largest_i_auroc_change()
+        located = abs(self.aupro_change or 0.0) <= self.tolerance.metric
+        return not self.flipped and self.score_change <= self.tolerance.score and correlated and told_apart and located
+
+    def _largest_i_auroc_change(self) -> float:
+        """The tolerance's, but that of one exchanged pair where few scans make that the smallest change."""
+        one_pair = 1 / self.pairs if self.pairs else 0.0
+        return max(self.tolerance.metric, one_pair + 1e-9)
 
     def _least_correlation(self) -> float:
         """The tolerance's, but that of one exchange of neighbors where few scans make that the smallest change."""
@@ -290,6 +299,7 @@ def check_decisions(
         i_auroc_change=auroc(ours, known) - auroc(theirs, known) if both else None,
         aupro_change=aupro(maps[0], maps[2]) - aupro(maps[1], maps[2]) if maps is not None and masked else None,
         tolerance=tolerance,
+        pairs=int(known.sum() * (~known).sum()),
     )
 
 

@@ -16,6 +16,8 @@ Calibrator = Literal["minmax", "percentile", "mse"]
 N_BINS = 2048
 PERCENTILE = 99.99
 LEVELS = 127
+# What defective parts may go beyond the largest value that normal ones show.
+HEADROOM = 1.15
 # Clipping points that the mean squared error is minimized over, as shares of the largest value.
 _SHARES = np.linspace(0.2, 1.0, 81)
 
@@ -45,9 +47,9 @@ class Histogram:
         self.counts += np.histogram(magnitudes, N_BINS, (0, self._reach))[0]
 
     def limit(self, calibrator: Calibrator) -> float:
-        """Where to clip: the largest value, a percentile, or what makes the mean squared error least."""
+        """Where to clip: beyond the largest value, at a percentile, or where the mean squared error is least."""
         if calibrator == "minmax" or not self.largest:
-            return self.largest
+            return HEADROOM * self.largest
         edges = np.linspace(0, self._reach, N_BINS + 1)
         if calibrator == "percentile":
             share = np.cumsum(self.counts) / self.counts.sum()

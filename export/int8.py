@@ -21,8 +21,8 @@ LEVELS = 127
 # Products over fewer terms stay in fp32: they cost next to nothing, and coordinates need their digits.
 LEAST_TERMS = 16
 # The relative error (L2) of a network's output that layers are left out for, and the largest share of them.
-ENOUGH = 0.005
-LARGEST_SHARE = 0.25
+ENOUGH = 0.0025
+LARGEST_SHARE = 0.45
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 

@@ -29,7 +29,7 @@ def test_ranges_by_each_calibrator():
     for part in np.split(values[:-1], 4):
         histogram.add(part)
     histogram.add(values[-1:])
-    assert histogram.limit("minmax") == 40
+    assert histogram.limit("minmax") == pytest.approx(1.15 * 40)  # defective parts go beyond normal ones
     assert np.quantile(np.abs(values), 0.9999) == pytest.approx(histogram.limit("percentile"), abs=0.1)
     assert 3 < histogram.limit("mse") < 40
     assert histogram.counts.sum() == len(values)
