@@ -17,16 +17,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from cmdiad.calibration.metrics import auroc
 from cmdiad.runtime.bank import build_bank
 from cmdiad.runtime.dataset import GOOD, find_classes, find_samples
-from cmdiad.runtime.grouping import group_points
-from cmdiad.runtime.pooling import foreground_patches, image_pooling, pooling_matrix
+from cmdiad.runtime.pooling import foreground_patches, image_pooling
 from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, PreparedScan, prepare
 from cmdiad.runtime.scan import read_scan
-from cmdiad.training.extractors.loading import load_embedded_point_extractor
 from measuring import machine
+from patch_features import embedded_features
 
 # In pixel pitches: of the normals, and of the two histograms.
 NORMAL_RADIUS, FPFH_RADII = 4, (5, 10)
@@ -42,7 +40,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--class", dest="classes", action="append", default=[], metavar="NAME")
     options = parser.parse_args()
-    descriptors: dict[str, Descriptor] = {"fpfh": fpfh, "embedded": embedded()}
+    descriptors: dict[str, Descriptor] = {"fpfh": fpfh, "embedded": embedded_features()}
     for folder in find_classes(options.data, options.classes):
         normal = find_samples(folder, "train", GOOD)
         test = find_samples(folder, "test")
@@ -65,21 +63,6 @@ def judged(normal: Sequence[Features], test: Sequence[Features], kinds: Sequence
         some = (kind == defect) | (kind == GOOD)
         found[defect] = auroc(scores[some], kind[some] != GOOD)
     return {name: round(float(value), 3) for name, value in found.items()}
-
-
-def embedded() -> Descriptor:
-    """Patch features as the line computes them."""
-    model = load_embedded_point_extractor()
-
-    @torch.inference_mode()
-    def described(scan: PreparedScan) -> Features:
-        points, pixels = scan.points[scan.valid], np.flatnonzero(scan.valid)
-        groups = group_points(points, model.config.grouping)
-        tokens = model(torch.from_numpy(groups.groups)[None], torch.from_numpy(groups.centers)[None])[0].numpy()
-        pooled = pooling_matrix(points, pixels, groups.centers) @ tokens
-        return np.asarray(pooled[foreground_patches(scan.valid)], np.float32)
-
-    return described
 
 
 def fpfh(scan: PreparedScan) -> Features:

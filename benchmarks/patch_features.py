@@ -6,6 +6,7 @@ the form of a hallucination (ALGORITHM.md, F2F). Not a benchmark itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy.typing as npt
 import torch
 from cmdiad.runtime.features import point_features
 from cmdiad.runtime.pooling import foreground_patches
-from cmdiad.runtime.preprocessing import KINECT, STRUCTURED_LIGHT, prepare
+from cmdiad.runtime.preprocessing import KINECT, STRUCTURED_LIGHT, PreparedScan, prepare
 from cmdiad.runtime.scan import read_scan
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.training.extractors.loading import load_embedded_point_extractor
@@ -36,27 +37,34 @@ def patch_features(n_scans: int, folder: Path | None) -> list[Array]:
         folder: of `*.tiff` scans, searched with its subfolders and used again in other positions where there are
             fewer than `n_scans`; None: rendered parts of one class.
     """
-    network = load_embedded_point_extractor()
+    embedded = embedded_features()
     generator = torch.Generator().manual_seed(0)
     inner = torch.randn(POINT_EMBEDDED.token_dim, HIDDEN, generator=generator) / POINT_EMBEDDED.token_dim**0.5
     outer = torch.randn(HIDDEN, DIM, generator=generator) / HIDDEN**0.5
-
-    def run(inputs: dict[str, Array]) -> Array:
-        with torch.inference_mode():
-            tokens: Array = network(torch.from_numpy(inputs["groups"]), torch.from_numpy(inputs["centers"])).numpy()
-        return tokens
-
     features = []
     for points in scans(n_scans, folder):
-        prepared = prepare(points, KINECT if folder else STRUCTURED_LIGHT)
-        foreground = foreground_patches(prepared.valid)
-        embedded = point_features(prepared, foreground, POINT_EMBEDDED.grouping, run, StageTimes())
+        tokens = embedded(prepare(points, KINECT if folder else STRUCTURED_LIGHT))
         with torch.inference_mode():
-            widened = torch.nn.functional.gelu(torch.from_numpy(embedded) @ inner) @ outer
+            widened = torch.nn.functional.gelu(torch.from_numpy(tokens) @ inner) @ outer
         features.append(widened.numpy())
     everything = np.concatenate(features)
     mean, std = everything.mean(dtype=np.float64), everything.std(dtype=np.float64)
     return [((each - mean) / std).astype(np.float32) for each in features]
+
+
+def embedded_features() -> Callable[[PreparedScan], Array]:
+    """A scan to the features of its foreground patches, (n, D), as the line computes them by the embedded extractor."""
+    network = load_embedded_point_extractor()
+
+    @torch.inference_mode()
+    def run(inputs: dict[str, Array]) -> Array:
+        tokens: Array = network(torch.from_numpy(inputs["groups"]), torch.from_numpy(inputs["centers"])).numpy()
+        return tokens
+
+    def features(scan: PreparedScan) -> Array:
+        return point_features(scan, foreground_patches(scan.valid), POINT_EMBEDDED.grouping, run, StageTimes())
+
+    return features
 
 
 def scans(n_scans: int, folder: Path | None) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -62,13 +62,13 @@ class ReadyPart:
         part: as read.
         prepared: at the networks' resolution.
         times: of the stages so far.
-        line_inputs: what the line graph takes of it; None where network by network runs.
+        line_inputs: what the line graph takes of it; nothing where network by network runs.
     """
 
     part: Part
     prepared: PreparedPart
     times: StageTimes
-    line_inputs: Arrays | None = None
+    line_inputs: Arrays = field(default_factory=dict)
 
 
 class Inspector:
@@ -179,9 +179,22 @@ class Inspector:
 
     def finish(self, ready: ReadyPart) -> Inspection:
         """The networks, the search and the decision for a part that is ready for them."""
-        if self._line is not None:
-            (inspection,) = self.finish_batch([ready])
-            return inspection
+        (inspection,) = self.finish_batch([ready])
+        return inspection
+
+    def finish_batch(self, parts: Sequence[ReadyPart]) -> list[Inspection]:
+        """The same for several parts: a whole batch goes through the line graph together, any other number one by one.
+
+        Raises:
+            EngineError: the engine does not take so many parts at a time.
+        """
+        line = self._line
+        if line is None:
+            return [self._by_networks(each) for each in parts]
+        together = [parts] if len(parts) == self.batch else [[each] for each in parts]
+        return [inspection for some in together for inspection in self._by_line(line, some)]
+
+    def _by_networks(self, ready: ReadyPart) -> Inspection:
         features = self._features.extract(ready.prepared, ready.times)
         with ready.times.stage("search"):
             matches = self._decision.match(features)
@@ -189,16 +202,9 @@ class Inspector:
             score, map_224 = self._decision.decide(features.foreground, matches)
         return self._inspection(ready, score, map_224)
 
-    def finish_batch(self, parts: Sequence[ReadyPart]) -> list[Inspection]:
-        """The same for several parts, which go through the line graph together; without one, one after the other.
-
-        Raises:
-            EngineError: the engine does not take so many parts at a time.
-        """
-        if self._line is None:
-            return [self.finish(each) for each in parts]
+    def _by_line(self, line: LineGraph, parts: Sequence[ReadyPart]) -> list[Inspection]:
         times = StageTimes()
-        answers = self._line.run_batch([each.line_inputs for each in parts if each.line_inputs is not None], times)
+        answers = line.run_batch([each.line_inputs for each in parts], times)
         for each in parts:
             each.times.add_share(times, len(parts))
         return [self._inspection(each, found.score, found.map) for each, found in zip(parts, answers, strict=True)]

@@ -26,11 +26,8 @@ class BundleUnderTest:
         """See `driver.SystemUnderTest`."""
         seconds: Counter[str] = Counter()
         ready = [self._inspector.read(self._scans[number]) for number in numbers]
-        # A batch is whole or not one at all, as on the line.
-        taken = [ready] if len(ready) == self.batch else [[each] for each in ready]
-        for parts in taken:
-            for inspection in self._inspector.finish_batch(parts):
-                seconds.update(inspection.seconds)
+        for inspection in self._inspector.finish_batch(ready):
+            seconds.update(inspection.seconds)
         return dict(seconds)
 
 

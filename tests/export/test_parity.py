@@ -204,7 +204,7 @@ def test_of_few_scans_one_exchange_of_neighbors_is_allowed():
 
 
 def test_one_exchanged_pair_passes_where_pairs_are_few_and_no_second():
-    """Forty scans apart, a normal and a defective one side by side, on the same side of the threshold."""
+    """Twenty scans well apart, and a normal and a defective one side by side, on the same side of the threshold."""
     expected = [*np.linspace(0.1, 0.3, 10), 0.5, 0.501, *np.linspace(0.6, 0.9, 10)]
     labels = [False] * 11 + [True] * 11
     exchanged = [*expected[:10], 0.501, 0.5, *expected[12:]]
