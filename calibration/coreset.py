@@ -19,7 +19,7 @@ from sklearn.random_projection import SparseRandomProjection, johnson_lindenstra
 from ..runtime.bank import Metric, directed
 from ..runtime.blas import single_threaded_blas
 from ..runtime.errors import UsageError
-from ..runtime.screen import CELL_SLACK, EXTRA_TERMS, build_screen, product_distances
+from ..runtime.screen import CELL_SLACK, EXTRA_TERMS, Screen, build_screen, product_distances
 from ..runtime.search import block_slices, fit_reduction, pair_sq_distances, product_error
 
 Float32Array = npt.NDArray[np.float32]
@@ -30,6 +30,8 @@ POOL_SIZE = 1024
 BLOCK_BYTES = 4 << 20
 # Larger than the search's: every cell that is looked into costs a call, whatever the number of centers.
 ROWS_PER_CELL = 256
+# Rows whose scores are held at once.
+MAX_PIECE_ROWS = 2048
 # Distances this close are a tie: float32 products do not tell them apart.
 _TIE = np.float32(5e-7)
 # Points whose squared distance is a smaller share of their squared norms are equal in float32.
@@ -174,8 +176,7 @@ class _Euclidean:
         screen = self._screen
         reduced, half = screen.reduced[self._place[centers]], screen.half_norms[self._place[centers]]
         to_cells = product_distances(reduced, screen.centers) - screen.radii - CELL_SLACK * self._largest
-        for cell in range(len(screen.radii)):
-            places = slice(screen.starts[cell], screen.starts[cell + 1])
+        for cell, places in _pieces(screen):
             points = screen.order[places]
             bar = distance[points]
             near = np.flatnonzero(to_cells[:, cell] < bar.max(initial=-1.0))
@@ -188,6 +189,13 @@ class _Euclidean:
             row, column = np.divmod(np.flatnonzero(scores < limit[:, None]), len(near))
             point = points[row]
             yield point, np.sqrt(pair_sq_distances(self._points, self._points, point, centers[near[column]]))
+
+
+def _pieces(screen: Screen) -> Iterator[tuple[int, slice]]:
+    """Every cell with the places of its rows, bit by bit where many equal rows crowd it."""
+    for cell in range(len(screen.radii)):
+        for start in range(screen.starts[cell], screen.starts[cell + 1], MAX_PIECE_ROWS):
+            yield cell, slice(start, min(start + MAX_PIECE_ROWS, screen.starts[cell + 1]))
 
 
 def _space(features: Float32Array, metric: Metric) -> _Space:

@@ -2,7 +2,9 @@
 
 Patch features are strongly correlated: a handful of principal directions holds nearly all of their spread. In
 the reduced space (`Reduction`) no distance grows, so a row that is too far away there is too far away. Rows
-are kept in cells around some of their number, and a whole cell is passed over when its ball is too far away.
+are kept in small cells, and a whole cell is passed over when its ball is too far away. Queries that are alike share
+a tile: it looks into every cell that is near to any of them, by one product. Few and large products leave the
+interpreter's lock to the search of another bank at the same time.
 Rounding is part of every bound, so that the answer is that of `nearest_rows`.
 """
 
@@ -27,6 +29,7 @@ from .search import (
     measure_pairs,
     nearest_rows,
     nothing_yet,
+    product_error,
     score_error,
     score_limit,
 )
@@ -35,10 +38,14 @@ Float64Array = npt.NDArray[np.float64]
 # Queries, places of rows in the screen, and how close they are.
 _Pairs = tuple[IndexArray, IndexArray, Float32Array]
 
-# Smaller cells are passed over more often, but each that is not costs a call.
-ROWS_PER_CELL = 64
-# Many equal rows make one cell; it is split, so that its scores stay small.
-MAX_CELL_ROWS = 2048
+# Smaller cells are passed over more often, but every query is compared with the center of each.
+ROWS_PER_CELL = 16
+# Rows that are assigned to their cells at once.
+LAID_OUT_ROWS = 256
+# Queries that look into the same cells together: more of them look into more cells in vain.
+TILE_QUERIES = 64
+# Rows that a tile is compared with at once: its scores stay in a processor's own cache.
+TILE_ROWS = 8192
 # Candidates that are gathered before they are measured.
 MAX_PAIRS = 1 << 20
 # Beyond this many measured rows a query a direct search is faster.
@@ -58,10 +65,13 @@ class Screen:
         reduction: the map to that space.
         order: (m,) int64, the row at every place; ascending within a cell.
         starts: (c + 1,) int64, the first place of every cell.
-        centers: (c, r + 1) float64, of the cells.
+        centers: (c, r + 1) float64, the means of the cells.
         radii: (c,) float64, the farthest row of every cell.
         extended: (m, r + 2) float32, by place: the reduced rows, and minus half their squared norms. Times a reduced
             query and a one it is the closeness q.b - 0.5 |b|^2, which ranks rows as their distances do.
+        balls: (c, r + 5) float32: the center c, the radius p, 0.5 p^2, -0.5 |c|^2, and a one. Times a reduced query q,
+            its reach t, two ones, and 0.5 (t^2 - |q|^2) it is 0.5 ((t + p)^2 - |q - c|^2): below zero where all rows
+            are farther away than t.
         half_norms: (m,) float32, half the squared norms of the reduced rows.
     """
 
@@ -71,6 +81,7 @@ class Screen:
     centers: Float64Array
     radii: Float64Array
     extended: Float32Array
+    balls: Float32Array
     half_norms: Float32Array
 
     @property
@@ -82,30 +93,31 @@ class Screen:
 def build_screen(rows_md: FloatArray, reduction: Reduction, rows_per_cell: int = ROWS_PER_CELL) -> Screen:
     """Lay out rows (m, d), centered as for `nearest_rows`, in the reduced space."""
     reduced = reduction.apply(rows_md)
-    centers = reduced[:: max(1, min(rows_per_cell, len(rows_md)))].astype(np.float64)
-    cell = np.empty(len(reduced), np.int64)
-    distance = np.empty(len(reduced))
-    for block in block_slices(len(reduced), BLOCK_ROWS):
-        between = product_distances(reduced[block], centers)
-        cell[block] = between.argmin(axis=1)
-        distance[block] = between.min(axis=1)
-    radii = np.zeros(len(centers))
-    np.maximum.at(radii, cell, distance)
+    # Every row is in the cell of the nearest of evenly spaced rows; equal ones leave some without rows.
+    _, cell = np.unique(_nearest_of(reduced, reduced[::rows_per_cell]), return_inverse=True)
     order = np.argsort(cell, kind="stable")
     placed = reduced[order]
+    counts = np.bincount(cell)
+    starts = np.append(0, np.cumsum(counts))
+    centers = np.add.reduceat(placed.astype(np.float64), starts[:-1]) / counts[:, None]
+    radii = np.maximum.reduceat(np.linalg.norm(placed - np.repeat(centers, counts, axis=0), axis=1), starts[:-1])
     half_norms = half_sq_norms(placed)
-    whole, starts = _split_cells(np.bincount(cell, minlength=len(centers)))
     extended = np.column_stack([placed, -half_norms])
-    return Screen(reduction, order, starts, centers[whole], radii[whole], extended, half_norms)
+    halves = 0.5 * np.column_stack([radii**2, -np.einsum("ij,ij->i", centers, centers)])
+    balls = np.column_stack([centers, radii, halves, np.ones(len(centers))]).astype(np.float32)
+    return Screen(reduction, order, starts, centers, radii, extended, balls, half_norms)
 
 
-def _split_cells(counts: IndexArray) -> tuple[IndexArray, IndexArray]:
-    """Pieces of at most `MAX_CELL_ROWS`: which cell each is of, and where they start; empty cells have none."""
-    pieces = -(-counts // MAX_CELL_ROWS)
-    whole = np.repeat(np.arange(len(counts)), pieces)
-    number = np.arange(len(whole)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    starts = np.repeat(np.cumsum(counts) - counts, pieces) + number * MAX_CELL_ROWS
-    return whole, np.append(starts, counts.sum())
+def _nearest_of(points: Float32Array, centers: Float32Array) -> IndexArray:
+    """(n,) int64 the center that is nearest to each of the points, but for rounding."""
+    extended_points = np.column_stack([points, np.ones(len(points), np.float32)])
+    extended_centers = np.column_stack([centers, -half_sq_norms(centers)])
+    nearest = np.empty(len(points), np.int64)
+    closeness = np.empty((LAID_OUT_ROWS, len(centers)), np.float32)
+    for block in block_slices(len(points), LAID_OUT_ROWS):
+        out = closeness[: len(points[block])]
+        nearest[block] = np.matmul(extended_points[block], extended_centers.T, out=out).argmax(axis=1)
+    return nearest
 
 
 def nearest_rows_screened(
@@ -150,73 +162,86 @@ class _ScreenedSearch:
         reduced = screen.reduction.apply(queries)
         self._half_query = half_sq_norms(reduced).astype(np.float64)
         self._error = score_error(self._half_query, screen.half_norms, reduced.shape[1] + EXTRA_TERMS)
-        self._to_centers = product_distances(reduced, screen.centers)
         self._reduced = np.column_stack([reduced, np.ones(len(reduced), np.float32)])
-        # Reused by all cells: memory that is new to the process costs more than the products.
-        largest = int(np.diff(screen.starts).max(initial=0)) * len(queries)
-        self._products, self._hits = np.empty(largest, np.float32), np.empty(largest, np.bool_)
+        self._tiles = _alike(reduced, TILE_QUERIES)
+        # Reused by all tiles: memory that is new to the process costs more than the products.
+        self._gathered = np.empty((TILE_ROWS, self._reduced.shape[1]), np.float32)
+        self._products = np.empty(TILE_QUERIES * max(TILE_ROWS, len(screen.balls)), np.float32)
+        self._hits = np.empty(TILE_QUERIES * TILE_ROWS, np.bool_)
 
-    # Cells make small products, which a BLAS with threads would share out and wait for.
+    # What threads of a BLAS would share here is too small, and the networks need the processors next.
     @single_threaded_blas()
     def run(self) -> bool:
         """Search; False when the screen lets through too much to be worth while."""
         self._seed()
-        near = self._near_cells()
-        least = self._least_closeness()
+        reaching, least = self._reaching(), self._least_closeness()
         pairs: list[_Pairs] = []
         gathered = 0
-        for cell in np.flatnonzero(near.any(axis=1)).tolist():
-            query = np.flatnonzero(near[cell])
-            closeness = self._closeness(query, cell)
-            hits = self._hits[: closeness.size].reshape(closeness.shape)
-            hit = np.flatnonzero(np.greater_equal(closeness, least[query, None], out=hits))
-            if len(hit) == 0:
-                continue
-            in_query, in_cell = np.divmod(hit, closeness.shape[1])
-            pairs.append((query[in_query], in_cell + self._screen.starts[cell], closeness.ravel()[hit]))
-            gathered += len(hit)
+        for tile in self._tiles:
+            near = np.flatnonzero(self._ball_products(reaching[tile]).max(axis=0) >= 0.0)
+            for places, closeness in self._closeness(tile, near):
+                hits = self._hits[: closeness.size].reshape(closeness.shape)
+                hit = np.flatnonzero(np.greater_equal(closeness, least[tile, None], out=hits))
+                in_tile, column = np.divmod(hit, len(places))
+                pairs.append((tile[in_tile], places[column], closeness.ravel()[hit]))
+                gathered += len(hit)
             if gathered > MAX_PAIRS:
                 if not self._settle(pairs):
                     return False
                 pairs, gathered, least = [], 0, self._least_closeness()
         return self._settle(pairs)
 
-    def _near_cells(self) -> npt.NDArray[np.bool_]:
-        """(c, n) whether a cell may hold a row that is as near as the best so far."""
-        reach = np.sqrt(self._best.distance[:, -1].astype(np.float64)) * (1.0 + CELL_SLACK)
-        farthest = np.linalg.norm(self._screen.centers, axis=1).max()
-        slack = CELL_SLACK * (np.sqrt(2.0 * self._half_query) + farthest)
-        gap = (self._to_centers - self._screen.radii).T
-        near: npt.NDArray[np.bool_] = gap <= reach + slack
-        return near
+    def _reaching(self) -> Float32Array:
+        """(n, r + 5) float32, the queries as `Screen.balls` want them, with the rounding of that product."""
+        balls = self._screen.balls
+        largest = np.sqrt(2.0 * self._half_query) + np.linalg.norm(self._screen.centers, axis=1).max()
+        # No center is farther away than `largest`, and the products want a number.
+        reach = np.minimum(np.sqrt(self._best.distance[:, -1].astype(np.float64)) * (1.0 + CELL_SLACK), largest)
+        terms = largest**2 + (reach + self._screen.radii.max()) ** 2
+        power = 0.5 * reach**2 - self._half_query + product_error(balls.shape[1] + EXTRA_TERMS) * terms
+        ones = np.ones((len(reach), 2))
+        return np.column_stack([self._reduced[:, :-1], reach, ones, power]).astype(np.float32)
+
+    def _ball_products(self, reaching: Float32Array) -> Float32Array:
+        """(queries, c) whether balls are near, by sign, until the next product."""
+        balls = self._screen.balls
+        out = self._products[: len(reaching) * len(balls)].reshape(len(reaching), len(balls))
+        return np.matmul(reaching, balls.T, out=out)
 
     def _least_closeness(self) -> Float32Array:
         """(n,) what a row must reach to be among the best; rounded down to float32, in which it is compared."""
         exact = -score_limit(self._best, self._half_query, self._error)
         return np.nextafter(exact.astype(np.float32), np.float32(-np.inf))
 
-    def _closeness(self, query: IndexArray, cell: int) -> Float32Array:
-        """q.b - 0.5 |b|^2 in the reduced space: (queries, rows of the cell), until the next call."""
-        rows = self._extended[self._screen.starts[cell] : self._screen.starts[cell + 1]]
-        out = self._products[: len(query) * len(rows)].reshape(len(query), len(rows))
-        return np.matmul(self._reduced[query], rows.T, out=out)
+    def _closeness(self, tile: IndexArray, cells: IndexArray) -> Iterator[tuple[IndexArray, Float32Array]]:
+        """Places of the rows of cells, and q.b - 0.5 |b|^2 in the reduced space (queries, rows), until the next."""
+        queries = self._reduced[tile]
+        every = _places(self._screen.starts, cells)
+        for block in block_slices(len(every), TILE_ROWS):
+            places = every[block]
+            rows = np.take(self._extended, places, axis=0, out=self._gathered[: len(places)], mode="clip")
+            out = self._products[: len(tile) * len(rows)].reshape(len(tile), len(rows))
+            yield places, np.matmul(queries, rows.T, out=out)
 
     def _seed(self) -> None:
-        """Measure the most likely rows of every query's own cell: a first upper bound."""
-        nearest_cell = self._to_centers.argmin(axis=1)
+        """Measure the most likely rows of the cells that a tile is nearest to: a first upper bound."""
         count = self._best.index.shape[1] + (self._own_row is not None)
+        # Without a reach and the radii the products rank centers as their distances do.
+        placed = np.zeros((len(self._queries), self._screen.balls.shape[1]), np.float32)
+        placed[:, : self._reduced.shape[1] - 1] = self._reduced[:, :-1]
+        placed[:, -2] = 1.0
         found: list[_Pairs] = []
-        for cell, query in _groups(nearest_cell):
-            closeness = self._closeness(query, cell)
-            columns = _highest(closeness, min(count, closeness.shape[1]))
-            every = np.repeat(query, columns.shape[1])
-            found.append(
-                (
-                    every,
-                    columns.ravel() + self._screen.starts[cell],
-                    np.take_along_axis(closeness, columns, axis=1).ravel(),
+        for tile in self._tiles:
+            cells = np.unique(self._ball_products(placed[tile]).argmax(axis=1))
+            for places, closeness in self._closeness(tile, cells):
+                columns = _highest(closeness, min(count, len(places)))
+                found.append(
+                    (
+                        np.repeat(tile, columns.shape[1]),
+                        places[columns.ravel()],
+                        np.take_along_axis(closeness, columns, axis=1).ravel(),
+                    )
                 )
-            )
         self._measure(*_joined(found))
 
     def _settle(self, pairs: list[_Pairs]) -> bool:
@@ -251,6 +276,29 @@ class _ScreenedSearch:
 def _joined(pairs: list[_Pairs]) -> _Pairs:
     query, place, closeness = (np.concatenate(parts) for parts in zip(*pairs, strict=True))
     return query, place, closeness
+
+
+def _places(starts: IndexArray, cells: IndexArray) -> IndexArray:
+    """The places of all rows of some cells, one cell after the other."""
+    counts = starts[cells + 1] - starts[cells]
+    before = np.cumsum(counts) - counts
+    return np.arange(counts.sum()) + np.repeat(starts[cells] - before, counts)
+
+
+def _alike(points: Float32Array, size: int) -> list[IndexArray]:
+    """Groups of at most `size` points that lie near each other: halves along the widest axis, again and again."""
+    tiles, left = [], [np.arange(len(points))]
+    while left:
+        index = left.pop()
+        if len(index) <= size:
+            tiles.append(index)
+            continue
+        along = points[index]
+        along = along[:, along.var(axis=0).argmax()]
+        middle = -(-len(index) // (2 * size)) * size
+        order = np.argpartition(along, min(middle, len(index) - 1))
+        left += [index[order[:middle]], index[order[middle:]]]
+    return tiles
 
 
 def _groups(label: IndexArray) -> Iterator[tuple[int, IndexArray]]:

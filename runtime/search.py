@@ -26,7 +26,7 @@ PAIR_BYTES = 8 << 20
 # the screen costs more than the rows that it saves from being measured (0.03 to 0.1 are alike).
 # Few directions cost next to nothing: where one holds nearly everything, it still cannot tell rows apart.
 FIT_ROWS = 4096
-REST_ENERGY, MIN_DIRECTIONS = 6e-2, 24
+REST_ENERGY, MIN_DIRECTIONS = 6e-2, 32
 # Twice the relative error of a measured squared distance of up to 1,600 dimensions.
 MEASURED_SLACK = 1e-4
 _UNIT_ROUNDOFF = 2.0**-24

@@ -126,6 +126,14 @@ def test_forbidden_rows_are_never_found(screened: bool) -> None:
     assert np.isinf(found.distance[:, 2]).all()
 
 
+def test_rows_beyond_forbidden_ones_are_found_though_all_cells_are_points() -> None:
+    rows = np.repeat(isotropic(np.random.default_rng(9), 2), 100, axis=0)
+    half_norms = half_sq_norms(rows)
+    half_norms[:100] = np.inf
+    found = nearest_rows_screened(rows[:1], rows, half_norms, build_screen(rows, random_reduction(24, 5)), 2)
+    np.testing.assert_array_equal(found.index, [[100, 101]])
+
+
 def test_the_l1_search_is_brute_force() -> None:
     rng = np.random.default_rng(5)
     rows, queries = isotropic(rng, BLOCK_ROWS + 50), isotropic(rng, 30)
@@ -143,17 +151,28 @@ def test_no_distance_grows_in_the_reduced_space(seed: int, kept: int, scale: flo
     assert (cdist(reduced.astype(np.float64), reduced.astype(np.float64)) <= true + 1e-5 * scale).all()
 
 
-def test_a_crowded_cell_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(screen_module, "MAX_CELL_ROWS", 50)
+def test_rows_that_a_tile_does_not_hold_at_once_are_searched_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(screen_module, "TILE_ROWS", 50)
     rng = np.random.default_rng(8)
     rows = np.concatenate([np.ones((900, 24), np.float32), isotropic(rng, 300)])
     screen = build_screen(rows, random_reduction(24, 5))
-    assert np.diff(screen.starts).max() <= 50
-    assert screen.starts[-1] == 1200
-    queries = np.concatenate([rows[400:410], isotropic(rng, 40)])
+    assert np.diff(screen.starts).max() >= 900
+    queries = np.concatenate([rows[400:410], isotropic(rng, 90)])
     direct = nearest_rows(queries, rows, half_sq_norms(rows), 2)
     screened = nearest_rows_screened(queries, rows, half_sq_norms(rows), screen, 2)
     np.testing.assert_array_equal(screened.index, direct.index)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), m=st.integers(1, 400), rows_per_cell=st.integers(1, 64))
+def test_every_row_lies_in_the_ball_of_its_cell(seed: int, m: int, rows_per_cell: int) -> None:
+    rows = isotropic(np.random.default_rng(seed), m)
+    screen = build_screen(rows, random_reduction(24, 6, seed), rows_per_cell)
+    np.testing.assert_array_equal(np.sort(screen.order), np.arange(m))
+    counts = np.diff(screen.starts)
+    assert counts.min() > 0
+    away = np.linalg.norm(screen.reduced - np.repeat(screen.centers, counts, axis=0), axis=1)
+    assert (away <= np.repeat(screen.radii, counts) + 1e-12).all()
 
 
 def test_principal_directions_keep_the_energy_asked_for() -> None:
