@@ -17,7 +17,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import tifffile
 import torch
 from cmdiad.runtime.bundle import Bundle, open_bundle
@@ -40,8 +39,8 @@ from paper_pipeline import (
     prepared,
 )
 from paper_pipeline import farthest_points as torch_farthest_points
-from preprocessing import scans as rendered_scans
-from workbench import PRECISIONS, PREPROCESSING, held_out_scans, load_networks
+from preprocessing import raw_scan
+from workbench import PRECISIONS, PREPROCESSING, RAW, RAW_CLASS, held_out_scans, load_networks
 
 REPEATS = 5
 BARS = {"fp32": 9.0, "int8": 20.0, "raw": 30.0, "pooling": 60.0}
@@ -64,7 +63,7 @@ def main(folder: Path, quick: bool) -> None:
     measure_prepared(typical, paper, inspectors)
     measure_grouping(typical)
     measure_pooling(typical)
-    measure_raw(paper, Inspector(bundles["int8"]))
+    measure_raw(folder)
     print(json.dumps(machine()))
 
 
@@ -156,16 +155,13 @@ def measure_pooling(scan: PreparedScan) -> None:
     report("tokens_to_pooled_features", ms["ours"], "full-resolution interpolation", ms["paper"], BARS["pooling"])
 
 
-def measure_raw(paper: PaperPipeline, inspector: Inspector) -> None:
-    """A raw 800 x 800 scan file to the verdict: of the rendered parts that which is nearest to a typical size."""
-
-    def distance_to_typical(points: npt.NDArray[np.float32]) -> int:
-        return abs(int(foreground_patches(prepare(points, PREPROCESSING).valid).sum()) - TYPICAL_PATCHES)
-
-    raw = min((points for _, points in rendered_scans([])), key=distance_to_typical)
+def measure_raw(folder: Path) -> None:
+    """A raw 800 x 800 scan file to the verdict, against banks of its own kind."""
+    bundle = open_bundle(folder / RAW)
+    paper, inspector = paper_pipeline(folder, bundle), Inspector(bundle)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "raw.tiff"
-        tifffile.imwrite(path, raw)
+        tifffile.imwrite(path, raw_scan(RAW_CLASS, seed=1))
 
         def by_the_paper() -> Answer:
             points = tifffile.imread(path)

@@ -50,9 +50,16 @@ def scans(paths: list[str]) -> list[tuple[str, Points]]:
     """Raw scans by name: those asked for, or one synthetic part a class."""
     if paths:
         return [(Path(path).stem, read_scan(path).points) for path in paths]
-    from cmdiad.training.synth.dataset import PART_CLASSES, render_sample
+    from cmdiad.training.synth.dataset import PART_CLASSES
 
-    return [(name, render_sample(name, None, seed=1, size=800).points * SCALE) for name in PART_CLASSES]
+    return [(name, raw_scan(name, seed=1)) for name in PART_CLASSES]
+
+
+def raw_scan(part_class: str, seed: int, size: int = 800) -> Points:
+    """A rendered raw scan, (size, size, 3) float32, metres."""
+    from cmdiad.training.synth.dataset import render_sample
+
+    return render_sample(part_class, None, seed=seed, size=size).points * SCALE
 
 
 def timed(run: Callable[[], Result], repeats: int) -> tuple[Result, float]:

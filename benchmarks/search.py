@@ -33,9 +33,9 @@ N_QUERIES = 1250
 QUERY_SCANS = 4
 REPEATS = 7
 DIM = 768
-SCREENED_BAR, DIRECT_BAR = 8.0, 3.0
-# Noise is searched by one matrix product at the processor's speed, which is what FAISS computes too.
-NOISE_BAR = 0.8
+SCREENED_BAR = 8.0
+# The direct search, and with it noise, is one matrix product at the processor's speed, as FAISS's is.
+DIRECT_BAR = 0.8
 WRONG_BAR, DISTANCE_BAR = 1e-4, 1e-4
 CHECKED_BLOCK = 64
 
@@ -60,7 +60,7 @@ def main(folder: Path) -> None:
     compare("hallucinated", decision.second.bank, thinned(second_queries), (SCREENED_BAR, DIRECT_BAR))
     rng = np.random.default_rng(0)
     noise = bank_without_neighbors(rng.standard_normal((len(decision.main.bank.rows), DIM), dtype=np.float32))
-    compare("noise", noise, rng.standard_normal((N_QUERIES, DIM), dtype=np.float32), (NOISE_BAR, NOISE_BAR))
+    compare("noise", noise, rng.standard_normal((N_QUERIES, DIM), dtype=np.float32), (DIRECT_BAR, DIRECT_BAR))
     print(json.dumps(machine()))
 
 

@@ -4,11 +4,12 @@
 
 Point-MAE (1,024 x 128 groups) and F2F in their published sizes with seeded random weights; batch normalizations hold
 the statistics of the scans, as those of a trained network do, so that features follow the shape of the part. The banks
-come from the real calibration: 20 % of the patches of 122 normal scans, 76,000 rows each. SCANS is a folder of `*.tiff`
-scans, used again turned about the camera's axis where there are fewer; without it parts are rendered.
+come from the real calibration: 20 % of the patches of 122 normal scans, 76,000 rows each, held in fp16. SCANS is a
+folder of `*.tiff` scans, used again turned about the camera's axis where there are fewer; else parts are rendered.
 
 Writes FOLDER/{fp32,int8}, the calibrated bundle and its int8 copy with the same banks (as `cmdiad export --bundle
---precision int8` makes it), and FOLDER/scans, normal scans that are not in the banks. Not a benchmark itself.
+--precision int8` makes it), FOLDER/scans, normal scans that are not in the banks, and FOLDER/raw, the int8 bundle with
+banks of as many rendered raw scans. Not a benchmark itself.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from cmdiad.training.extractors.opening import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
 from cmdiad.training.f2f import FeatureToFeature, Hallucinator
 from patch_features import scans
+from preprocessing import raw_scan
 from safetensors.torch import load_file, save_file
 
 PRECISIONS = ("fp32", "int8")
@@ -44,6 +46,7 @@ CORESET_RATIO = 0.2
 HELD_OUT = 20
 STATISTICS_SCANS = 8
 PREPROCESSING = STRUCTURED_LIGHT
+RAW, RAW_CLASS, RAW_SIZE, FIRST_RAW_SEED = "raw", "flange", 400, 100
 EXTRACTOR_WEIGHTS, F2F_WEIGHTS = "point_mae.safetensors", "f2f.safetensors"
 
 
@@ -56,20 +59,42 @@ class Networks:
 
 
 def build(folder: Path, quick: bool, source: Path | None) -> None:
-    """Write scans, networks and both bundles, unless they are there."""
-    if all((folder / precision / "bank_main.npy").is_file() for precision in PRECISIONS):
-        return
+    """Write scans, networks and bundles, unless they are there."""
     n_normal = QUICK_SCANS if quick else NORMAL_SCANS
-    normal = write_scans(folder, n_normal, source)
-    networks = seeded_networks(normal[:STATISTICS_SCANS])
-    save_file(networks.extractor.state_dict(), folder / EXTRACTOR_WEIGHTS)
-    save_file(networks.f2f.state_dict(), folder / F2F_WEIGHTS)
-    fp32, int8 = (folder / precision for precision in PRECISIONS)
-    write_networks(fp32, fp32_graphs(networks))
-    settings = CalibrationSettings(coreset_ratio=CORESET_RATIO)
-    print(f"calibrating on {n_normal} scans", file=sys.stderr, flush=True)
-    calibrate_bundle(open_bundle(fp32), normal, settings, fp32, progress=print_stage, with_line_graph=False)
-    write_int8(open_bundle(fp32), int8)
+    fp32, int8, raw = (folder / name for name in (*PRECISIONS, RAW))
+    if not is_calibrated(int8):
+        normal = write_scans(folder, n_normal, source)
+        networks = seeded_networks(normal[:STATISTICS_SCANS])
+        save_file(networks.extractor.state_dict(), folder / EXTRACTOR_WEIGHTS)
+        save_file(networks.f2f.state_dict(), folder / F2F_WEIGHTS)
+        write_networks(fp32, fp32_graphs(networks))
+        calibrate(fp32, normal, fp32)
+        write_int8(open_bundle(fp32), int8)
+    if not is_calibrated(raw):
+        calibrate(int8, write_raw_scans(folder, n_normal), raw)
+
+
+def is_calibrated(bundle: Path) -> bool:
+    """Whether a bundle has its banks."""
+    return (bundle / "bank_main.npy").is_file()
+
+
+def calibrate(bundle: Path, scans_of_good_parts: list[Path], out: Path) -> None:
+    """Calibrate a bundle as a user does, but for the share of patches that are kept."""
+    settings = CalibrationSettings(coreset_ratio=CORESET_RATIO, bank_precision="fp16")
+    print(f"calibrating on {len(scans_of_good_parts)} scans: {out}", file=sys.stderr, flush=True)
+    calibrate_bundle(
+        open_bundle(bundle), scans_of_good_parts, settings, out, progress=print_stage, with_line_graph=False
+    )
+
+
+def write_raw_scans(folder: Path, count: int) -> list[Path]:
+    """Rendered raw scans, at half the resolution of an inspected one: the networks see fewer pixels yet."""
+    paths = [folder / "raw_normal" / f"{number:03d}.tiff" for number in range(count)]
+    paths[0].parent.mkdir(parents=True, exist_ok=True)
+    for number, path in enumerate(paths):
+        tifffile.imwrite(path, raw_scan(RAW_CLASS, FIRST_RAW_SEED + number, RAW_SIZE))
+    return paths
 
 
 def write_scans(folder: Path, n_normal: int, source: Path | None) -> list[Path]:

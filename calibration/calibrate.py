@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -41,6 +42,8 @@ PATCHLESS_GROUP = -1
 
 Array = npt.NDArray[np.float32]
 Progress = Callable[[str, int, int, str], None]
+BankPrecision = Literal["fp32", "fp16"]
+_BANK_DTYPES: dict[BankPrecision, type[np.float32] | type[np.float16]] = {"fp32": np.float32, "fp16": np.float16}
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class CalibrationSettings:
         false_reject_rate: share of good parts that the thresholds may reject.
         coreset_ratio: share of the patches that a bank keeps.
         metric: the distance of bank, coreset and score alike.
+        bank_precision: how banks hold their rows; fp16 takes half the memory of the line, and changes distances by its
+            rounding (some 1e-4).
         normalization: whose statistics normalize features, see `fixed_statistics`.
         projection_eps: distortion of the sparse random projection the coreset is selected in, 0 to 1.
         n_neighbors: bank rows next to the nearest one that re-weight the image score.
@@ -62,6 +67,7 @@ class CalibrationSettings:
     false_reject_rate: float = 0.01
     coreset_ratio: float = 0.1
     metric: Metric = "l2"
+    bank_precision: BankPrecision = "fp32"
     normalization: Normalization = "paper"
     projection_eps: float = 0.9
     n_neighbors: int = 2
@@ -351,7 +357,8 @@ def build_normalized_bank(
         eps=settings.projection_eps,
         progress=lambda done, total: progress("coreset", done, total, ""),
     )
-    bank = build_bank(pool[chosen], settings.metric, settings.n_neighbors, groups[chosen])
+    dtype = _BANK_DTYPES[settings.bank_precision]
+    bank = build_bank(pool[chosen], settings.metric, settings.n_neighbors, groups[chosen], dtype)
     return NormalizedBank(bank, mean, std)
 
 

@@ -9,6 +9,7 @@ import typer
 
 from . import console
 from .options import (
+    BankPrecisionName,
     CoresetOption,
     EpsOption,
     IterationsOption,
@@ -45,6 +46,9 @@ def calibrate(
     false_reject_rate: RateOption = 0.01,
     coreset_ratio: CoresetOption = 0.1,
     metric: MetricOption = MetricName.l2,
+    bank_precision: Annotated[
+        BankPrecisionName, typer.Option(help="How banks hold their rows: fp16 takes half the memory on the line.")
+    ] = BankPrecisionName.fp32,
     normalization: NormalizationOption = NormalizationName.paper,
     projection_eps: EpsOption = 0.9,
     n_neighbors: NeighborsOption = 2,
@@ -84,6 +88,7 @@ def calibrate(
         false_reject_rate=false_reject_rate,
         coreset_ratio=coreset_ratio,
         metric=metric.value,
+        bank_precision=bank_precision.value,
         normalization=normalization.value,
         projection_eps=projection_eps,
         n_neighbors=n_neighbors,

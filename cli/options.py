@@ -45,6 +45,13 @@ class MetricName(str, Enum):
     cosine = "cosine"
 
 
+class BankPrecisionName(str, Enum):
+    """The type that a memory bank holds its rows in."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+
+
 class NormalizationName(str, Enum):
     """Whose statistics normalize features."""
 

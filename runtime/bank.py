@@ -157,7 +157,7 @@ def build_bank(
         dtype: how to hold the rows.
 
     Raises:
-        UsageError: no rows, a value that is not finite, or an unknown metric.
+        UsageError: no rows, a value that is not finite or too large for `dtype`, or an unknown metric.
     """
     if metric not in get_args(Metric):
         raise UsageError(f"memory bank: unknown metric {metric!r}: choose one of {', '.join(get_args(Metric))}")
@@ -169,7 +169,10 @@ def build_bank(
     if metric == "cosine":
         features = directed(features)
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    held = (features - mean).astype(dtype, copy=False)
+    with np.errstate(over="ignore"):
+        held = (features - mean).astype(dtype, copy=False)
+    if not np.isfinite(held).all():
+        raise UsageError(f"memory bank: a feature is too large for {np.dtype(dtype).name}: hold the bank in fp32")
     half_norms = half_sq_norms(held)
     groups = None if row_groups is None else np.asarray(row_groups, np.int32)
     neighbors = _tabulate_neighbors(metric, held, half_norms, min(n_neighbors, len(held) - 1))

@@ -93,19 +93,31 @@ class Screen:
 def build_screen(rows_md: FloatArray, reduction: Reduction, rows_per_cell: int = ROWS_PER_CELL) -> Screen:
     """Lay out rows (m, d), centered as for `nearest_rows`, in the reduced space."""
     reduced = reduction.apply(rows_md)
-    # Every row is in the cell of the nearest of evenly spaced rows; equal ones leave some without rows.
-    _, cell = np.unique(_nearest_of(reduced, reduced[::rows_per_cell]), return_inverse=True)
+    # As k-means begins: around evenly spaced rows, then around the means of what was nearest to each.
+    cell = _nearest_of(reduced, reduced[::rows_per_cell])
+    cell = _nearest_of(reduced, _means(reduced, cell)[1].astype(np.float32))
+    counts, centers = _means(reduced, cell)
+    # Equal centers leave some without rows.
+    _, cell = np.unique(cell, return_inverse=True)
     order = np.argsort(cell, kind="stable")
     placed = reduced[order]
-    counts = np.bincount(cell)
     starts = np.append(0, np.cumsum(counts))
-    centers = np.add.reduceat(placed.astype(np.float64), starts[:-1]) / counts[:, None]
-    radii = np.maximum.reduceat(np.linalg.norm(placed - np.repeat(centers, counts, axis=0), axis=1), starts[:-1])
+    away = np.empty(len(placed))
+    for block in block_slices(len(placed), BLOCK_ROWS):
+        away[block] = np.linalg.norm(placed[block] - centers[cell[order[block]]], axis=1)
+    radii = np.maximum.reduceat(away, starts[:-1])
     half_norms = half_sq_norms(placed)
     extended = np.column_stack([placed, -half_norms])
     halves = 0.5 * np.column_stack([radii**2, -np.einsum("ij,ij->i", centers, centers)])
     balls = np.column_stack([centers, radii, halves, np.ones(len(centers))]).astype(np.float32)
     return Screen(reduction, order, starts, centers, radii, extended, balls, half_norms)
+
+
+def _means(points: Float32Array, cell: IndexArray) -> tuple[IndexArray, Float64Array]:
+    """How many points the cells that have any hold, and their means: (c,) and (c, d)."""
+    order = np.argsort(cell, kind="stable")
+    _, starts, counts = np.unique(cell[order], return_index=True, return_counts=True)
+    return counts, np.add.reduceat(points[order], starts, dtype=np.float64) / counts[:, None]
 
 
 def _nearest_of(points: Float32Array, centers: Float32Array) -> IndexArray:

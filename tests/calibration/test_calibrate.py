@@ -1,5 +1,7 @@
 """Calibration holds what it says: normalized banks of the right size, honest thresholds, the same bytes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
@@ -46,6 +48,20 @@ def test_the_same_seed_gives_the_same_bytes(calibrated_bundle, exported_bundle, 
     assert ours == again
     for name in ours:
         assert (calibrated_bundle / name).read_bytes() == (tmp_path / "again" / name).read_bytes(), name
+
+
+def test_banks_in_half_precision_take_half_the_space_and_decide_alike(
+    calibrated_bundle, exported_bundle, scans, tmp_path
+):
+    settings = replace(SETTINGS, bank_precision="fp16")
+    calibrate_bundle(open_bundle(exported_bundle), scans, settings, tmp_path / "half")
+    full, half = (Inspector.load(path) for path in (calibrated_bundle, tmp_path / "half"))
+    for name in ("bank_main.npy", "bank_hallucinated.npy"):
+        rows = [np.load(path / name) for path in (calibrated_bundle, tmp_path / "half")]
+        assert rows[1].nbytes * 2 == rows[0].nbytes
+    assert half.threshold == pytest.approx(full.threshold, rel=1e-3)
+    for scan in scans[:3]:
+        assert half(scan).score == pytest.approx(full(scan).score, rel=1e-3)
 
 
 def test_in_place_calibration_keeps_the_networks(exported_bundle, scans, tmp_path):

@@ -122,6 +122,20 @@ def test_half_precision_rows_answer_for_the_rows_they_hold() -> None:
     np.testing.assert_allclose(matches.distance, expected.min(axis=1), rtol=1e-4)
 
 
+def test_half_precision_rows_change_distances_by_their_rounding_alone() -> None:
+    rng = np.random.default_rng(8)
+    rows, queries = correlated(rng, MIN_SCREENED_ROWS), correlated(rng, 40)
+    matches = build_bank(rows, dtype=np.float16).search(queries)
+    np.testing.assert_allclose(matches.distance, all_distances(queries, rows, "l2").min(axis=1), rtol=1e-3)
+
+
+def test_features_too_large_for_half_precision_are_refused() -> None:
+    rows = np.array([[4e5, 0], [0, 1]], np.float32)
+    with pytest.raises(UsageError, match="too large for float16"):
+        build_bank(rows, dtype=np.float16)
+    assert build_bank(rows).rows.dtype == np.float32
+
+
 def test_a_bank_put_together_from_memory_mapped_arrays_answers_alike(tmp_path: Path) -> None:
     rng = np.random.default_rng(9)
     bank = build_bank(correlated(rng, 500), row_groups=np.arange(500) % 3)

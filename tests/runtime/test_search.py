@@ -12,6 +12,7 @@ from cmdiad.runtime.search import (
     MIN_DIRECTIONS,
     Nearest,
     Reduction,
+    as_float32,
     fit_reduction,
     half_sq_norms,
     nearest_rows,
@@ -124,6 +125,12 @@ def test_forbidden_rows_are_never_found(screened: bool) -> None:
     assert set(found.index[:, :2].ravel().tolist()) == {0, 1}
     assert (found.index[:, 2] == -1).all()
     assert np.isinf(found.distance[:, 2]).all()
+
+
+def test_every_finite_float16_is_widened_exactly() -> None:
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    finite = every[np.isfinite(every)]
+    np.testing.assert_array_equal(as_float32(finite).view(np.int32), finite.astype(np.float32).view(np.int32))
 
 
 def test_rows_beyond_forbidden_ones_are_found_though_all_cells_are_points() -> None:
