@@ -15,6 +15,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 from cmdiad.runtime.bank import MemoryBank
 from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.decision import Decision
+from cmdiad.runtime.decision import SEARCH_THREADS, Decision
 from cmdiad.runtime.features import FeatureExtractor, prepare_part
 from cmdiad.runtime.inspector import read_part
 from cmdiad.runtime.search import block_slices, half_sq_norms, nearest_rows
@@ -85,10 +86,11 @@ def compare(data: str, bank: MemoryBank, queries: Array, bars: tuple[float, floa
     first_ms = (time.perf_counter() - begin) * 1e3
     runs: dict[str, Callable[[], Any]] = {
         "faiss": lambda: index.search(centered, 1),
-        "bank": lambda: bank.search(queries),
+        "bank": lambda: bank.search(queries, pool=pool),
         "direct": lambda: nearest_rows(centered, rows, bank.half_norms),
     }
-    results, ms = alternated(runs, REPEATS, warm_up=False)
+    with ThreadPoolExecutor(SEARCH_THREADS) as pool:
+        results, ms = alternated(runs, REPEATS, warm_up=False)
     size = f"{data}_{len(queries)}x{len(rows)}x{DIM}"
     baseline = "FAISS IndexFlatL2"
     report(f"search_{size}", ms["bank"], baseline, ms["faiss"], bars[0])

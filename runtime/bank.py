@@ -7,6 +7,7 @@ large mean. A cosine bank holds unit rows, so that its search is the Euclidean o
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -91,7 +92,7 @@ class MemoryBank:
         names = ("rows", "mean", "half_norms", "neighbors", "row_groups")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
-    def search(self, queries: Float32Array, without_group: int | None = None) -> Matches:
+    def search(self, queries: Float32Array, without_group: int | None = None, pool: Executor | None = None) -> Matches:
         """Find the nearest row of every query, exactly.
 
         The first search of a large bank also lays out its screen (`screen.py`).
@@ -99,13 +100,14 @@ class MemoryBank:
         Args:
             queries: (n, d) float32 features, as they were given to `build_bank`.
             without_group: leave out the rows of this training scan.
+            pool: threads that share a screened search; None: that of the caller alone.
 
         Raises:
             UsageError: wrong dimension, non-finite queries, or no row is left to match.
         """
         queries = self._prepared(queries)
         half_norms = self._half_norms_without(without_group)
-        nearest = _nearest(self.metric, queries, self.rows, half_norms, self._screen)
+        nearest = _nearest(self.metric, queries, self.rows, half_norms, self._screen, pool=pool)
         return Matches(_as_distance(self.metric, nearest.distance[:, 0]), nearest.index[:, 0])
 
     def distances(self, queries: Float32Array, index: npt.NDArray[np.integer]) -> Float32Array:
@@ -206,12 +208,13 @@ def _nearest(
     screen: Screen | None,
     count: int = 1,
     own_row: IndexArray | None = None,
+    pool: Executor | None = None,
 ) -> Nearest:
     if metric == "l1":
         return nearest_rows_l1(queries, rows, half_norms, count, own_row)
     if screen is None:
         return nearest_rows(queries, rows, half_norms, count, own_row)
-    return nearest_rows_screened(queries, rows, half_norms, screen, count, own_row)
+    return nearest_rows_screened(queries, rows, half_norms, screen, count, own_row, pool)
 
 
 def directed(features: Float32Array) -> Float32Array:

@@ -5,7 +5,7 @@ Patches that carry no part have one and the same feature, which every bank holds
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ from .scoring import image_score, upsample_blur
 MAIN = "main"
 SECOND = {"f2f": "hallucinated", "f2i": "hallucinated", "i2f": "hallucinated", "dual": "other"}
 FUSION = "fusion.json"
+# More would wait for the interpreter's lock.
+SEARCH_THREADS = 2
 
 Array = npt.NDArray[np.float32]
 
@@ -54,16 +56,19 @@ class BankMatch:
     distances: Array
 
 
-def match_bank(bank: NormalizedBank, features: Array, without_group: int | None = None) -> BankMatch:
+def match_bank(
+    bank: NormalizedBank, features: Array, without_group: int | None = None, pool: Executor | None = None
+) -> BankMatch:
     """Distances of foreground patches (n, d) to a bank, and the image score of this bank (paper, section 3.4).
 
     Args:
         bank: with its normalization.
         features: (n, d) float32, as the network gives them.
         without_group: leave out the rows of this normal scan: how a scan that is itself in the bank is scored.
+        pool: threads that share the search.
     """
     queries = bank.normalize(features)
-    matches: Matches = bank.bank.search(queries, without_group)
+    matches: Matches = bank.bank.search(queries, without_group, pool)
     best = int(matches.distance.argmax())
     neighbors = bank.bank.neighbors[matches.index[best]]
     to_neighbors = bank.bank.distances(queries[best : best + 1], neighbors[None])[0]
@@ -105,13 +110,13 @@ class Decision:
     @single_threaded_blas()
     def match(self, features: PartFeatures, without_group: int | None = None) -> tuple[BankMatch, ...]:
         """The part against every bank of the route; two banks are searched at the same time."""
-        if self.second is None:
-            return (match_bank(self.main, features.main, without_group),)
-        assert features.second is not None
-        # A screened search computes on the thread that calls it, so each bank has a processor of its own.
-        with ThreadPoolExecutor(1, thread_name_prefix="search") as other:
-            second = other.submit(match_bank, self.second, features.second, without_group)
-            return match_bank(self.main, features.main, without_group), second.result()
+        # Both banks share the threads, so that the one with less to do lets the other go on.
+        with ThreadPoolExecutor(SEARCH_THREADS, "search") as pool, ThreadPoolExecutor(1, "second") as other:
+            if self.second is None:
+                return (match_bank(self.main, features.main, without_group, pool),)
+            assert features.second is not None
+            second = other.submit(match_bank, self.second, features.second, without_group, pool)
+            return match_bank(self.main, features.main, without_group, pool), second.result()
 
     @single_threaded_blas()
     def decide(self, foreground: npt.NDArray[np.bool_], matches: tuple[BankMatch, ...]) -> tuple[float, Array]:

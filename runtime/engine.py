@@ -124,6 +124,8 @@ def _open_session(
     # Between networks the processors belong to the search and to the next scan, not to threads that wait.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.inter_op_num_threads = 1
+    # A plan of all buffers for every number of patches is kept for good; on a CPU it saves no time.
+    options.enable_mem_pattern = provider != "cpu"
     options.log_severity_level = _ERROR_LEVEL
     if provider != "cpu":
         options.add_session_config_entry(RECORD_PLACEMENT, "1")

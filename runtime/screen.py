@@ -11,6 +11,7 @@ Rounding is part of every bound, so that the answer is that of `nearest_rows`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,8 @@ LAID_OUT_ROWS = 256
 TILE_QUERIES = 64
 # Rows that a tile is compared with at once: its scores stay in a processor's own cache.
 TILE_ROWS = 8192
+# Pieces that the queries are divided into where there are threads to share them.
+SHARES = 2
 # Candidates that are gathered before they are measured.
 MAX_PAIRS = 1 << 20
 # Beyond this many measured rows a query a direct search is faster.
@@ -139,20 +142,29 @@ def nearest_rows_screened(
     screen: Screen,
     count: int = 1,
     own_row: IndexArray | None = None,
+    pool: Executor | None = None,
 ) -> Nearest:
-    """As `nearest_rows`, by way of the rows' screen."""
+    """As `nearest_rows`, by way of the rows' screen; blocks of queries are searched by the threads of a pool."""
     forbidden = np.isinf(half_norms_m[screen.order])
     extended = screen.extended
     if forbidden.any():
         extended = extended.copy()
         extended[forbidden, -1] = FORBIDDEN
     best = nothing_yet(len(queries_nd), count)
-    for block in block_slices(len(queries_nd), BLOCK_ROWS):
+
+    def search(block: slice) -> None:
         own = None if own_row is None else own_row[block]
         part = Nearest(best.distance[block], best.index[block])
         if not _ScreenedSearch(queries_nd[block], rows_md, screen, extended, part, own).run():
             direct = nearest_rows(queries_nd[block], rows_md, half_norms_m, count, own)
             best.distance[block], best.index[block] = direct.distance, direct.index
+
+    if pool is None:
+        for block in block_slices(len(queries_nd), BLOCK_ROWS):
+            search(block)
+        return best
+    size = min(BLOCK_ROWS, max(TILE_QUERIES, -(-len(queries_nd) // SHARES)))
+    list(pool.map(search, block_slices(len(queries_nd), size)))
     return best
 
 

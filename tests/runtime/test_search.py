@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -156,6 +158,17 @@ def test_no_distance_grows_in_the_reduced_space(seed: int, kept: int, scale: flo
     reduced = random_reduction(24, kept, seed).apply(points)
     true = cdist(points.astype(np.float64), points.astype(np.float64))
     assert (cdist(reduced.astype(np.float64), reduced.astype(np.float64)) <= true + 1e-5 * scale).all()
+
+
+def test_threads_that_share_a_search_change_no_answer() -> None:
+    rng = np.random.default_rng(10)
+    rows, queries = low_rank(rng, 1500), low_rank(rng, 200)
+    screen = build_screen(rows, fit_reduction(rows))
+    alone = nearest_rows_screened(queries, rows, half_sq_norms(rows), screen, 2)
+    with ThreadPoolExecutor(2) as pool:
+        shared = nearest_rows_screened(queries, rows, half_sq_norms(rows), screen, 2, pool=pool)
+    np.testing.assert_array_equal(shared.index, alone.index)
+    np.testing.assert_array_equal(shared.distance, alone.distance)
 
 
 def test_rows_that_a_tile_does_not_hold_at_once_are_searched_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
