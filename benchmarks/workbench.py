@@ -4,12 +4,12 @@
 
 Point-MAE (1,024 x 128 groups) and F2F in their published sizes with seeded random weights; batch normalizations hold
 the statistics of the scans, as those of a trained network do, so that features follow the shape of the part. The banks
-come from the real calibration: 20 % of the patches of 122 normal scans, 76,000 rows each, held in fp16. SCANS is a
+come from the real calibration: 20 % of the patches of 122 normal scans, 76,000 rows each. SCANS is a
 folder of `*.tiff` scans, used again turned about the camera's axis where there are fewer; else parts are rendered.
 
-Writes FOLDER/{fp32,int8}, the calibrated bundle and its int8 copy with the same banks (as `cmdiad export --bundle
---precision int8` makes it), FOLDER/scans, normal scans that are not in the banks, and FOLDER/raw, the int8 bundle with
-banks of as many rendered raw scans. Not a benchmark itself.
+Writes FOLDER/exact, the calibrated bundle with banks in fp32, FOLDER/{fp32,int8}, the same with banks in fp16 and its
+int8 copy (as `cmdiad export --bundle --precision int8` makes it), FOLDER/scans, normal scans that are not in the banks,
+and FOLDER/raw, the int8 bundle with banks of as many rendered raw scans. Not a benchmark itself.
 """
 
 from __future__ import annotations
@@ -23,16 +23,17 @@ import msgspec
 import numpy as np
 import tifffile
 import torch
-from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.calibration.calibrate import BankPrecision, CalibrationSettings, calibrate_bundle
 from cmdiad.export.bundles import exported, extractor_spec, hallucinator_spec
 from cmdiad.export.graphs import describe_network
 from cmdiad.export.reduced import cpu_int8, described
 from cmdiad.runtime.bundle import Bundle, open_bundle
-from cmdiad.runtime.bundle_writing import rewrite_bundle, write_bundle
+from cmdiad.runtime.bundle_writing import Content, rewrite_bundle, write_bundle
 from cmdiad.runtime.features import EXTRACTOR, HALLUCINATOR
 from cmdiad.runtime.grouping import group_points
 from cmdiad.runtime.manifest import Manifest
 from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, prepare
+from cmdiad.runtime.search import half_sq_norms
 from cmdiad.training.extractors.opening import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
 from cmdiad.training.f2f import FeatureToFeature, Hallucinator
@@ -46,6 +47,7 @@ CORESET_RATIO = 0.2
 HELD_OUT = 20
 STATISTICS_SCANS = 8
 PREPROCESSING = STRUCTURED_LIGHT
+EXACT = "exact"
 RAW, RAW_CLASS, RAW_SIZE, FIRST_RAW_SEED = "raw", "flange", 400, 100
 EXTRACTOR_WEIGHTS, F2F_WEIGHTS = "point_mae.safetensors", "f2f.safetensors"
 
@@ -67,11 +69,13 @@ def build(folder: Path, quick: bool, source: Path | None) -> None:
         networks = seeded_networks(normal[:STATISTICS_SCANS])
         save_file(networks.extractor.state_dict(), folder / EXTRACTOR_WEIGHTS)
         save_file(networks.f2f.state_dict(), folder / F2F_WEIGHTS)
-        write_networks(fp32, fp32_graphs(networks))
-        calibrate(fp32, normal, fp32)
+        exact = folder / EXACT
+        write_networks(exact, fp32_graphs(networks))
+        calibrate(exact, normal, exact, "fp32")
+        write_fp16_banks(open_bundle(exact), fp32)
         write_int8(open_bundle(fp32), int8)
     if not is_calibrated(raw):
-        calibrate(int8, write_raw_scans(folder, n_normal), raw)
+        calibrate(int8, write_raw_scans(folder, n_normal), raw, "fp16")
 
 
 def is_calibrated(bundle: Path) -> bool:
@@ -79,9 +83,9 @@ def is_calibrated(bundle: Path) -> bool:
     return (bundle / "bank_main.npy").is_file()
 
 
-def calibrate(bundle: Path, scans_of_good_parts: list[Path], out: Path) -> None:
+def calibrate(bundle: Path, scans_of_good_parts: list[Path], out: Path, bank_precision: BankPrecision) -> None:
     """Calibrate a bundle as a user does, but for the share of patches that are kept."""
-    settings = CalibrationSettings(coreset_ratio=CORESET_RATIO, bank_precision="fp16")
+    settings = CalibrationSettings(coreset_ratio=CORESET_RATIO, bank_precision=bank_precision)
     print(f"calibrating on {len(scans_of_good_parts)} scans: {out}", file=sys.stderr, flush=True)
     calibrate_bundle(
         open_bundle(bundle), scans_of_good_parts, settings, out, progress=print_stage, with_line_graph=False
@@ -160,6 +164,15 @@ def write_networks(folder: Path, models: dict[str, bytes]) -> None:
         networks={role: describe_network(model, f"{role}.onnx", role) for role, model in models.items()},
     )
     write_bundle(folder, manifest, {f"{role}.onnx": model for role, model in models.items()})
+
+
+def write_fp16_banks(bundle: Bundle, out: Path) -> None:
+    """The bundle's copy whose banks are held in fp16: with the same rows, not calibrated anew."""
+    contents: dict[str, Content] = {}
+    for entry in bundle.manifest.banks.values():
+        rows = bundle.array(entry.files["rows"]).astype(np.float16)
+        contents |= {entry.files["rows"]: rows, entry.files["half_norms"]: half_sq_norms(rows)}
+    rewrite_bundle(bundle, out, bundle.manifest, contents)
 
 
 def write_int8(bundle: Bundle, out: Path) -> None:

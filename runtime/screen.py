@@ -41,6 +41,8 @@ _Pairs = tuple[IndexArray, IndexArray, Float32Array]
 
 # Smaller cells are passed over more often, but every query is compared with the center of each.
 ROWS_PER_CELL = 16
+# Of so many rows one tells where a cell's middle is.
+SKETCHED = 4
 # Rows that are assigned to their cells at once.
 LAID_OUT_ROWS = 256
 # Queries that look into the same cells together: more of them look into more cells in vain.
@@ -96,9 +98,10 @@ class Screen:
 def build_screen(rows_md: FloatArray, reduction: Reduction, rows_per_cell: int = ROWS_PER_CELL) -> Screen:
     """Lay out rows (m, d), centered as for `nearest_rows`, in the reduced space."""
     reduced = reduction.apply(rows_md)
-    # As k-means begins: around evenly spaced rows, then around the means of what was nearest to each.
-    cell = _nearest_of(reduced, reduced[::rows_per_cell])
-    cell = _nearest_of(reduced, _means(reduced, cell)[1].astype(np.float32))
+    # As k-means begins: around evenly spaced rows, then around the means of what, of some rows, was nearest to each.
+    some = reduced[::SKETCHED]
+    _, centers = _means(some, _nearest_of(some, reduced[::rows_per_cell]))
+    cell = _nearest_of(reduced, centers.astype(np.float32))
     counts, centers = _means(reduced, cell)
     # Equal centers leave some without rows.
     _, cell = np.unique(cell, return_inverse=True)
@@ -323,13 +326,6 @@ def _alike(points: Float32Array, size: int) -> list[IndexArray]:
         order = np.argpartition(along, min(middle, len(index) - 1))
         left += [index[order[:middle]], index[order[middle:]]]
     return tiles
-
-
-def _groups(label: IndexArray) -> Iterator[tuple[int, IndexArray]]:
-    """Every label that occurs, with the places where it does."""
-    order = np.argsort(label, kind="stable")
-    labels, starts = np.unique(label[order], return_index=True)
-    yield from zip(labels.tolist(), np.split(order, starts[1:]), strict=True)
 
 
 def _highest(closeness: Float32Array, count: int) -> IndexArray:

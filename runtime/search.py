@@ -128,7 +128,7 @@ class Reduction:
         """(n, d) -> (n, r + 1) float32, computed in float64."""
         reduced = np.empty((len(points_nd), self.basis.shape[1] + 1), np.float32)
         for block in block_slices(len(points_nd), PRECISE_ROWS):
-            points = points_nd[block].astype(np.float64)
+            points = as_float32(points_nd[block]).astype(np.float64)
             inside = points @ self.basis
             rest = np.einsum("ij,ij->i", points, points) - np.einsum("ij,ij->i", inside, inside)
             reduced[block, :-1] = inside
