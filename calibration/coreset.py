@@ -19,7 +19,7 @@ from sklearn.random_projection import SparseRandomProjection, johnson_lindenstra
 from ..runtime.bank import Metric, directed
 from ..runtime.blas import single_threaded_blas
 from ..runtime.errors import UsageError
-from ..runtime.screen import CELL_SLACK, EXTRA_TERMS, Screen, build_screen, product_distances
+from ..runtime.screen import CELL_SLACK, EXTRA_TERMS, Screen, build_screen
 from ..runtime.search import block_slices, fit_reduction, pair_sq_distances, product_error
 
 Float32Array = npt.NDArray[np.float32]
@@ -155,7 +155,8 @@ class _Euclidean:
         self._points = points - points.mean(axis=0, dtype=np.float64).astype(np.float32)
         self._screen = build_screen(self._points, fit_reduction(self._points), ROWS_PER_CELL)
         self._place = np.argsort(self._screen.order)
-        self._largest = float(np.sqrt(2.0 * self._screen.half_norms.max()))
+        self._half_norms = self._screen.half_norms
+        self._largest = float(np.sqrt(2.0 * self._half_norms.max()))
         terms = self._screen.reduced.shape[1] + EXTRA_TERMS
         self._slack = np.float32(product_error(terms) * 2.0 * self._largest**2)
 
@@ -174,8 +175,8 @@ class _Euclidean:
 
     def nearer(self, centers: IndexArray, distance: Float32Array) -> Iterator[tuple[IndexArray, Float32Array]]:
         screen = self._screen
-        reduced, half = screen.reduced[self._place[centers]], screen.half_norms[self._place[centers]]
-        to_cells = product_distances(reduced, screen.centers) - screen.radii - CELL_SLACK * self._largest
+        reduced, half = screen.reduced[self._place[centers]], self._half_norms[self._place[centers]]
+        to_cells = _product_distances(reduced, screen.centers) - screen.radii - CELL_SLACK * self._largest
         for cell, places in _pieces(screen):
             points = screen.order[places]
             bar = distance[points]
@@ -184,11 +185,20 @@ class _Euclidean:
                 continue
             # Half the squared distance in the reduced space is at most this. A selected point's bar is below zero.
             limit = np.where(bar > 0.0, np.float32(0.5) * bar * bar + self._slack, -np.inf)
-            limit -= screen.half_norms[places]
+            limit -= self._half_norms[places]
             scores = half[near] - screen.reduced[places] @ reduced[near].T
             row, column = np.divmod(np.flatnonzero(scores < limit[:, None]), len(near))
             point = points[row]
             yield point, np.sqrt(pair_sq_distances(self._points, self._points, point, centers[near[column]]))
+
+
+def _product_distances(points_nd: Float32Array, centers: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """(n, c) Euclidean distances, by a float64 product."""
+    points = points_nd.astype(np.float64)
+    squared = np.einsum("ij,ij->i", points, points)[:, None] + np.einsum("ij,ij->i", centers, centers)
+    squared -= 2.0 * (points @ centers.T)
+    distances: npt.NDArray[np.float64] = np.sqrt(np.maximum(squared, 0.0))
+    return distances
 
 
 def _pieces(screen: Screen) -> Iterator[tuple[int, slice]]:

@@ -77,7 +77,6 @@ class Screen:
         balls: (c, r + 5) float32: the center c, the radius p, 0.5 p^2, -0.5 |c|^2, and a one. Times a reduced query q,
             its reach t, two ones, and 0.5 (t^2 - |q|^2) it is 0.5 ((t + p)^2 - |q - c|^2): below zero where all rows
             are farther away than t.
-        half_norms: (m,) float32, half the squared norms of the reduced rows.
     """
 
     reduction: Reduction
@@ -87,12 +86,16 @@ class Screen:
     radii: Float64Array
     extended: Float32Array
     balls: Float32Array
-    half_norms: Float32Array
 
     @property
     def reduced(self) -> Float32Array:
         """(m, r + 1) float32, the reduced rows by place."""
         return self.extended[:, :-1]
+
+    @property
+    def half_norms(self) -> Float32Array:
+        """(m,) float32, half the squared norms of the reduced rows by place."""
+        return -self.extended[:, -1]
 
 
 def build_screen(rows_md: FloatArray, reduction: Reduction, rows_per_cell: int = ROWS_PER_CELL) -> Screen:
@@ -112,11 +115,10 @@ def build_screen(rows_md: FloatArray, reduction: Reduction, rows_per_cell: int =
     for block in block_slices(len(placed), BLOCK_ROWS):
         away[block] = np.linalg.norm(placed[block] - centers[cell[order[block]]], axis=1)
     radii = np.maximum.reduceat(away, starts[:-1])
-    half_norms = half_sq_norms(placed)
-    extended = np.column_stack([placed, -half_norms])
+    extended = np.column_stack([placed, -half_sq_norms(placed)])
     halves = 0.5 * np.column_stack([radii**2, -np.einsum("ij,ij->i", centers, centers)])
     balls = np.column_stack([centers, radii, halves, np.ones(len(centers))]).astype(np.float32)
-    return Screen(reduction, order, starts, centers, radii, extended, balls, half_norms)
+    return Screen(reduction, order, starts, centers, radii, extended, balls)
 
 
 def _means(points: Float32Array, cell: IndexArray) -> tuple[IndexArray, Float64Array]:
@@ -323,7 +325,7 @@ def _alike(points: Float32Array, size: int) -> list[IndexArray]:
         along = points[index]
         along = along[:, along.var(axis=0).argmax()]
         middle = -(-len(index) // (2 * size)) * size
-        order = np.argpartition(along, min(middle, len(index) - 1))
+        order = np.argpartition(along, middle)
         left += [index[order[:middle]], index[order[middle:]]]
     return tiles
 
@@ -335,12 +337,3 @@ def _highest(closeness: Float32Array, count: int) -> IndexArray:
         return column
     columns: IndexArray = np.argpartition(closeness, -count, axis=1)[:, -count:]
     return columns
-
-
-def product_distances(points: FloatArray, centers: Float64Array) -> Float64Array:
-    """(n, c) Euclidean distances, by a float64 product."""
-    points = points.astype(np.float64)
-    squared = np.einsum("ij,ij->i", points, points)[:, None] + np.einsum("ij,ij->i", centers, centers)
-    squared -= 2.0 * (points @ centers.T)
-    distances: Float64Array = np.sqrt(np.maximum(squared, 0.0))
-    return distances
