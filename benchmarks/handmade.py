@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from cmdiad.calibration.metrics import auroc
+from cmdiad.calibration.outcomes import measure_defects
 from cmdiad.runtime.bank import build_bank
 from cmdiad.runtime.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.pooling import foreground_patches, image_pooling
@@ -58,10 +59,7 @@ def judged(normal: Sequence[Features], test: Sequence[Features], kinds: Sequence
     """I-AUROC over all test parts, and of each defect against the good ones."""
     bank = build_bank(np.concatenate(normal), n_neighbors=0)
     scores, kind = np.array([bank.search(each).distance.max() for each in test]), np.array(kinds)
-    found = {"all": auroc(scores, kind != GOOD)}
-    for defect in sorted({*kinds} - {GOOD}):
-        some = (kind == defect) | (kind == GOOD)
-        found[defect] = auroc(scores[some], kind[some] != GOOD)
+    found = {"all": auroc(scores, kind != GOOD), **measure_defects(scores, kind)}
     return {name: round(float(value), 3) for name, value in found.items()}
 
 

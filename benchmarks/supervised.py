@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -27,9 +26,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from cmdiad.calibration.metrics import auroc
+from cmdiad.calibration.outcomes import measure_defects
 from cmdiad.runtime.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.scan import read_scan
+from cmdiad.training.device import usable_cpus
 from cmdiad.training.synth.dataset import DEFECTS, PART_CLASSES, render_sample, write_dataset
+from cmdiad.training.synth.defects import largest_piece
 from measuring import machine
 from scipy import ndimage
 from torch import Tensor, nn
@@ -67,7 +69,7 @@ def main() -> None:
     for name, default in (("parts", 6000), ("steps", 5000), ("seeds", 3), ("test-good", 20), ("per-defect", 8)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(usable_cpus()) as pool:
         made = list(pool.map(labelled_part, range(options.parts), chunksize=8))
     parts = LabelledParts(np.stack([maps for maps, _ in made]), np.stack([damage for _, damage in made]))
     del made
@@ -77,7 +79,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             data = Path(scratch) / "data"
             counts = {"train": 1, "validation": 0, "test_good": options.test_good, "per_defect": options.per_defect}
-            write_dataset(data, **counts, seed=seed, workers=os.cpu_count() or 1)
+            write_dataset(data, **counts, seed=seed, workers=usable_cpus())
             found.append(judged(network, data))
         print(json.dumps({"measure": "supervised", "seed": seed, **found[-1]}), flush=True)
     means = {name: round(float(np.mean([each[name] for each in found])), 3) for name in found[0]}
@@ -109,8 +111,7 @@ def height_maps(points_hw3: npt.NDArray[np.float32]) -> tuple[Maps, tuple[slice,
     plane = slope_x * points_hw3[..., 0] + slope_y * points_hw3[..., 1] + offset
     height = np.where(measured, (plane - z) * 1e3, 0)
     part = measured & (height > LEAST_HEIGHT_MM)
-    pieces, _ = ndimage.label(ndimage.binary_opening(part, np.ones((3, 3))))
-    largest = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    largest = largest_piece(ndimage.binary_opening(part, np.ones((3, 3))))
     rows, columns = (_around(np.flatnonzero(largest.any(axis=axis)), len(z)) for axis in (1, 0))
     window = rows, columns
     height, part = (height * part)[window], part[window]
@@ -232,9 +233,8 @@ def judged(network: nn.Sequential, data: Path) -> dict[str, float]:
         kinds = np.array([each.defect for each in samples])
         scores = np.array([part_score(network, height_maps(read_scan(each.scan).points)[0]) for each in samples])
         found[folder.name] = float(auroc(scores, kinds != GOOD))
-        for defect in DEFECTS:
-            some = (kinds == defect) | (kinds == GOOD)
-            found[f"{folder.name} {defect}"] = float(auroc(scores[some], kinds[some] != GOOD))
+        by_defect = measure_defects(scores, kinds)
+        found |= {f"{folder.name} {defect}": float(value) for defect, value in by_defect.items()}
     found = {"all": float(np.mean([found[name] for name in PART_CLASSES])), **found}
     return {name: round(value, 3) for name, value in found.items()}
 

@@ -223,7 +223,7 @@ def measure(
         name=name,
         row=row,
         manifest=manifest,
-        by_defect=measure_defects(scored),
+        by_defect=measure_defects(scored.scores, scored.defects),
         threshold=thresholds[0],
         pixel_threshold=thresholds[1].value,
         defects=scored.defects,
@@ -236,13 +236,12 @@ def measure(
     )
 
 
-def measure_defects(scored: Scored) -> dict[str, float]:
-    """Image AUROC of each defect's parts against the good ones."""
-    names = scored.defects
+def measure_defects(scores: npt.NDArray[np.floating], names: npt.NDArray[np.str_]) -> dict[str, float]:
+    """Image AUROC of each defect's parts against the good ones: scores (n,), and what each part has (n,)."""
     found = {}
     for name in sorted({str(each) for each in names} - {GOOD}):
         chosen = (names == name) | (names == GOOD)
-        found[name] = auroc(scored.scores[chosen], names[chosen] == name)
+        found[name] = auroc(scores[chosen], names[chosen] == name)
     return found
 
 

@@ -122,7 +122,7 @@ def test_metrics_are_those_of_scikit_learn(exported_bundle):
     labels = scored.defects != "good"
     assert row.i_auroc == pytest.approx(metrics.roc_auc_score(labels, scored.scores), abs=1e-9)
     assert row.p_auroc == pytest.approx(metrics.roc_auc_score(scored.masks.ravel(), scored.maps.ravel()), abs=1e-9)
-    by_defect = measure_defects(scored)
+    by_defect = measure_defects(scored.scores, scored.defects)
     chosen = [0, 1, 2, 3, 4, 5, 6, 7, 8]
     assert by_defect["dent"] == pytest.approx(metrics.roc_auc_score(labels[chosen], scored.scores[chosen]))
 

@@ -80,7 +80,7 @@ def missing_piece(part: Part, rng: np.random.Generator) -> tuple[Part, Bool]:
     ledge = rng.uniform(0.15, 0.7) * float(np.median(part.height[reached])) if rng.random() < 0.5 else 0.0
     fracture = np.maximum(ledge + 0.5 * noise, part.height - slope * np.maximum(into, 0) + 0.3 * noise)
     broken = reached & (fracture < part.height - 0.1)
-    footprint = _largest_piece(part.footprint & ~(broken & (fracture < BROKEN_THROUGH_MM)))
+    footprint = largest_piece(part.footprint & ~(broken & (fracture < BROKEN_THROUGH_MM)))
     height = np.where(footprint, np.where(broken, fracture, part.height), 0)
     albedo = np.where(broken[..., None], painted(1 + 0.08 * noise, part.inside), part.albedo)
     relief = np.where(footprint & ~broken, part.relief, 0)
@@ -132,8 +132,8 @@ DEFECT_MAKERS: dict[str, DefectMaker] = {
 }
 
 
-def _largest_piece(cells: Bool) -> Bool:
-    """Crumbs that a fracture leaves standing beside the part have fallen off."""
+def largest_piece(cells: Bool) -> Bool:
+    """The piece of most cells: crumbs that a fracture leaves standing beside the part have fallen off."""
     pieces, _ = ndimage.label(cells)
     return np.asarray(pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]))
 
