@@ -99,7 +99,8 @@ class DecisionCheck(msgspec.Struct, frozen=True, kw_only=True):
         worst: its scan.
         rank_correlation: Spearman's, of the scores; None where there are fewer than three, or no two that differ by
             more than is allowed.
-        i_auroc_change, aupro_change: None where the scans carry no labels, or only one.
+        i_auroc_change, aupro_change: None where the scans carry no labels or only one, or where a score
+            or map is not finite.
         tolerance: what was allowed.
         pairs: of a normal and a defective scan, which I-AUROC counts.
     """
@@ -117,11 +118,30 @@ class DecisionCheck(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Whether no verdict changed and every figure is within its tolerance."""
-        correlated = self.rank_correlation is None or self.rank_correlation >= self._least_correlation()
-        told_apart = abs(self.i_auroc_change or 0.0) <= self._largest_i_auroc_change()
-        located = abs(self.aupro_change or 0.0) <= self.tolerance.metric
-        return not self.flipped and self.score_change <= self.tolerance.score and correlated and told_apart and located
+        """Whether no verdict changed and every figure is within its limit."""
+        return all(within for _, within in self.findings())
+
+    def findings(self) -> list[tuple[str, bool]]:
+        """Every figure in words, with its limit, and whether it is within it."""
+        flipped = f"flipped: {', '.join(self.flipped)}" if self.flipped else "no verdict flipped"
+        score = f"largest change of a score {self.score_change:.2e} on {self.worst}"
+        found = [
+            (f"{score} (allowed {self.tolerance.score:.0e})", self.score_change <= self.tolerance.score),
+            (flipped, not self.flipped),
+        ]
+        if self.rank_correlation is not None:
+            least = self._least_correlation()
+            text = f"rank correlation {self.rank_correlation:.4f} (at least {least:.4f})"
+            found.append((text, self.rank_correlation >= least))
+        if self.i_auroc_change is not None:
+            limit = self._largest_i_auroc_change()
+            of = f", one of {self.pairs} pairs" if limit > self.tolerance.metric else ""
+            text = f"I-AUROC change {self.i_auroc_change:.4f} (allowed {limit:.4f}{of})"
+            found.append((text, abs(self.i_auroc_change) <= limit))
+        if self.aupro_change is not None:
+            text = f"AUPRO change {self.aupro_change:.4f} (allowed {self.tolerance.metric:.4f})"
+            found.append((text, abs(self.aupro_change) <= self.tolerance.metric))
+        return found
 
     def _largest_i_auroc_change(self) -> float:
         """The tolerance's, but that of one exchanged pair where few scans make that the smallest change."""
@@ -284,11 +304,14 @@ def check_decisions(
     """
     ours, theirs = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     change = np.abs(ours - theirs) / np.maximum(np.abs(theirs), threshold)
+    if maps is not None:
+        change[[not np.isfinite(each).all() for each in maps[0]]] = np.inf
     change[~np.isfinite(change)] = np.inf
     worst = int(change.argmax())
+    measurable = bool(np.isfinite(change).all())
     known = np.zeros(len(scans), bool) if labels is None else np.asarray(labels, bool)
-    both = bool(known.any()) and not known.all()
-    masked = maps is not None and any(bool(np.any(mask)) for mask in maps[2])
+    both = measurable and bool(known.any()) and not known.all()
+    masked = measurable and maps is not None and any(bool(np.any(mask)) for mask in maps[2])
     return DecisionCheck(
         compared=compared,
         scans=len(scans),
@@ -325,15 +348,7 @@ def _tensor_line(check: TensorCheck) -> str:
 
 
 def _decision_line(check: DecisionCheck) -> str:
+    """What is over its limit comes first."""
+    texts = [text for text, _ in sorted(check.findings(), key=lambda finding: finding[1])]
     verdict = "ok  " if check.passed else "FAIL"
-    parts = [
-        f"largest change of a score {check.score_change:.2e} on {check.worst} (allowed {check.tolerance.score:.0e})"
-    ]
-    parts.append(f"flipped: {', '.join(check.flipped)}" if check.flipped else "no verdict flipped")
-    figures = {
-        "rank correlation": check.rank_correlation,
-        "I-AUROC change": check.i_auroc_change,
-        "AUPRO change": check.aupro_change,
-    }
-    parts += [f"{name} {value:.4f}" for name, value in figures.items() if value is not None]
-    return f"{verdict} {check.compared}, decisions of {check.scans} scans: {'; '.join(parts)}"
+    return f"{verdict} {check.compared}, decisions of {check.scans} scans: {'; '.join(texts)}"

@@ -230,3 +230,40 @@ def test_a_changed_order_and_a_lost_value_fail():
     order = check_decisions("x", names, [0.4, 0.3, 0.2, 0.1], [0.1, 0.2, 0.3, 0.4], 1.0, TOLERANCES["int8"])
     assert order.rank_correlation == pytest.approx(-1) and not order.passed
     assert not check_decisions("x", names, [np.nan, 0, 0, 0], [0.1, 0.2, 0.3, 0.4], 1.0, TOLERANCES["int8"]).passed
+
+
+def test_a_refusal_begins_with_what_is_over_its_limit_and_tells_every_limit():
+    names = [f"{number}.tiff" for number in range(22)]
+    expected = [*np.linspace(0.1, 0.3, 9), 0.5, 0.501, 0.502, 0.503, *np.linspace(0.6, 0.9, 9)]
+    actual = [*expected[:9], 0.5, 0.503, 0.502, 0.501, *expected[13:]]
+    check = check_decisions("x", names, actual, expected, 1.0, TOLERANCES["int8"], [False] * 11 + [True] * 11)
+    report = ParityReport(decisions=[check])
+    line = report.as_text()
+    first = "FAIL x, decisions of 22 scans: I-AUROC change -0.0165 (allowed 0.0083, one of 121 pairs); "
+    assert line.startswith(first)
+    for within in ("no verdict flipped", "on 10.tiff (allowed 1e-01)", "(at least 0.9900)"):
+        assert within in line
+    with pytest.raises(ParityError, match=r"I-AUROC change -0\.0165 \(allowed.*nothing was written"):
+        report.require()
+
+
+def test_a_flipped_verdict_is_named_first():
+    check = check_decisions("x", ["a", "b", "c"], [0.1, 0.2, 1.0001], [0.1, 0.2, 0.9999], 1.0, TOLERANCES["int8"])
+    assert ParityReport(decisions=[check]).as_text().startswith("FAIL x, decisions of 3 scans: flipped: c; ")
+
+
+@pytest.mark.parametrize("lost", ["score", "map"])
+def test_of_labelled_scans_a_lost_value_is_a_refusal_that_names_the_scan(lost):
+    names, scores, labels = list("abcd"), np.array([0.1, 0.2, 0.3, 0.4]), [False, False, True, True]
+    expected_maps = [np.full((8, 8), score) for score in scores]
+    masks = [np.pad(np.full((2, 2), label), 3) for label in labels]
+    actual, maps = scores.copy(), [each.copy() for each in expected_maps]
+    if lost == "score":
+        actual[2] = np.nan
+    else:
+        maps[2][0, 0] = np.inf
+    check = check_decisions(
+        "x", names, actual, scores, 1.0, TOLERANCES["fp16"], labels=labels, maps=(maps, expected_maps, masks)
+    )
+    with pytest.raises(ParityError, match="largest change of a score inf on c"):
+        ParityReport(decisions=[check]).require()
