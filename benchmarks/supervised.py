@@ -2,7 +2,7 @@
 
     python benchmarks/supervised.py [--parts 6000] [--steps 5000] [--seeds 3]
 
-No inspection has what this detector has: thousands of labelled parts of the classes, each kind of defect among them,
+No inspection has what this detector has: thousands of labeled parts of the classes, each kind of defect among them,
 and the scan at its full resolution. Nothing of it is shipped. It judges the data, not a route: what it cannot find in a
 scan, a memory bank of normal parts is not expected to find. It is an estimate, not a bound.
 
@@ -56,7 +56,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class LabelledParts:
+class LabeledParts:
     """What the network learns from: `maps` (N, 4, 256, 256) and `damage` (N, 256, 256), none of it on normal parts."""
 
     maps: Maps
@@ -70,8 +70,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     with ProcessPoolExecutor(usable_cpus()) as pool:
-        made = list(pool.map(labelled_part, range(options.parts), chunksize=8))
-    parts = LabelledParts(np.stack([maps for maps, _ in made]), np.stack([damage for _, damage in made]))
+        made = list(pool.map(labeled_part, range(options.parts), chunksize=8))
+    parts = LabeledParts(np.stack([maps for maps, _ in made]), np.stack([damage for _, damage in made]))
     del made
     network = taught(parts, options.steps)
     found = []
@@ -87,7 +87,7 @@ def main() -> None:
     print(json.dumps(machine()))
 
 
-def labelled_part(number: int) -> tuple[Maps, Mask]:
+def labeled_part(number: int) -> tuple[Maps, Mask]:
     """A normal or damaged part of a class in turn: its maps and its damage."""
     rng = np.random.default_rng([number, 0])
     defect = None if rng.random() < GOOD_SHARE else str(rng.choice(DEFECTS))
@@ -146,7 +146,7 @@ def window_network() -> nn.Sequential:
     ).to(memory_format=torch.channels_last)
 
 
-def taught(parts: LabelledParts, steps: int) -> nn.Sequential:
+def taught(parts: LabeledParts, steps: int) -> nn.Sequential:
     """The network, trained on windows: some on damage, some anywhere on normal parts, some where it was most wrong."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)

@@ -171,7 +171,7 @@ def calibrate_bundle(
         found = check_line_graph(graph, manifest, extractor, calibrated.decision, threshold, scans)
         report = report.and_also(found.require())
     contents |= {**line, **report.files()}
-    rewrite_bundle(bundle, out, manifest, contents, dropped=[LINE, DATA])
+    rewrite_bundle(bundle, out, manifest, contents, dropped=[LINE, DATA, *bundle.manifest.bank_files()])
     return add_golden(out, golden_scans(scans, calibrated.scores, defective), provider)
 
 

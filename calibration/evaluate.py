@@ -1,4 +1,4 @@
-"""Detection quality on a labelled dataset, by the exported networks and the runtime's own path.
+"""Detection quality on a labeled dataset, by the exported networks and the runtime's own path.
 
 Every class is calibrated on its train/good, as `cmdiad calibrate` does it, and its test parts are then scored one
 after the other. What candidates have in common is computed once. Memory holds the features of the normal parts

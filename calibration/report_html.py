@@ -134,7 +134,7 @@ def class_section(evaluation: Evaluation, class_name: str, draw: Draw) -> str:
         f'<div class="card">{_curve_legend(outcomes)}<div class="charts">{"".join(charts)}</div></div>'
         f'<div class="card"><h3>Scores of the test parts</h3>{_swatches(kinds)}<div class="charts">{histograms}</div>'
         f"</div>{defects_card(outcomes)}"
-        f'<div class="card"><h3>Parts</h3><p class="note">Left: what the camera saw, the labelled defect outlined. '
+        f'<div class="card"><h3>Parts</h3><p class="note">Left: what the camera saw, the labeled defect outlined. '
         f"Right: the anomaly map over the scan, a white line around what lies above the pixel threshold.</p>"
         f"{''.join(galleries)}</div></section>"
     )
@@ -200,7 +200,7 @@ def method_section(facts: Facts) -> str:
     listed = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in facts.lines)
     return (
         f'<div class="card"><dl class="facts">{listed}</dl><p class="note"><b>I-AUROC</b>: how often a defective part '
-        "scores above a good one. <b>P-AUROC</b>: the same for pixels. <b>AUPRO</b>: the share of each labelled defect "
+        "scores above a good one. <b>P-AUROC</b>: the same for pixels. <b>AUPRO</b>: the share of each labeled defect "
         "that is found, averaged over defects and over false-positive rates of pixels up to 30 % (<b>AUPRO@1%</b>: up "
         "to 1 %). All are 1 at best; a guess has 0.5, and in AUPRO 0.15 (0.005). Banks, fusion and thresholds were "
         "made from the normal training parts alone, by the exported networks and the code that runs on the line; no "

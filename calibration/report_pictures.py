@@ -1,4 +1,4 @@
-"""A part as a picture in a page: what the camera saw with the labelled defect, and beside it the anomaly map."""
+"""A part as a picture in a page: what the camera saw with the labeled defect, and beside it the anomaly map."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def example_picture(example: Example, manifest: Manifest, pixel_threshold: float) -> str:
-    """A JPEG as a data URI: the photograph (or else the surface), the labelled defect outlined, and the heat map.
+    """A JPEG as a data URI: the photograph (or else the surface), the labeled defect outlined, and the heat map.
 
     Args:
         example: the part and its map.
@@ -80,7 +80,7 @@ def panel(picture: Picture) -> Picture:
 
 
 def _with_truth(picture: Picture, sample: Sample) -> Picture:
-    """The picture with a line around the labelled defect."""
+    """The picture with a line around the labeled defect."""
     if sample.mask is None:
         return picture
     mask = read_mask(sample.mask)

@@ -65,7 +65,7 @@ def bench(
     ] = None,
     cuda_graph: Annotated[bool, typer.Option("--cuda-graph", help="Capture networks as CUDA graphs.")] = False,
     test: Annotated[
-        Path | None, typer.Option("--test", help="Class folder with a labelled test split: detection quality too.")
+        Path | None, typer.Option("--test", help="Class folder with a labeled test split: detection quality too.")
     ] = None,
     seconds: Annotated[float, typer.Option(min=0.0, help="Measure each scenario at least this long.")] = 10.0,
     samples: Annotated[int, typer.Option(min=1, help="And at least this many latencies (p90 needs 64, p99 662).")] = 64,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,14 +13,24 @@ from typing import Any
 
 import typer
 
-from ..runtime.errors import CmdiadError
+from ..runtime.errors import CmdiadError, UsageError
 
 Progress = Callable[[str, int, int, str], None]
 INTERRUPTED = 130
+# Not 1, which says that a part is defective (sysexits.h: an internal software error).
+BUG = 70
+# The system's refusals that are nobody's bug, and what to do.
+REFUSALS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or choose another place"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right, or choose another place"),
+}
 
 
 def run(app: typer.Typer, name: str) -> None:
-    """Run an app: a user's error becomes one line on stderr and its exit code; --debug shows the traceback."""
+    """Run an app: a user's error becomes one line on stderr and its exit code; --debug shows the traceback.
+
+    What is neither a user's error nor the machine's is a bug: its traceback and exit code 70.
+    """
     # NumPy's products here are many and small: on two cores its threads wait for each other longer than they work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     arguments = sys.argv[1:]
@@ -27,17 +39,30 @@ def run(app: typer.Typer, name: str) -> None:
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         app(arguments, prog_name=name)
-    except CmdiadError as error:
-        if debug:
-            raise
-        complain(str(error))
-        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         complain("interrupted")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except Exception as error:
+        code, message = _in_words(error)
+        if debug or code == BUG:
+            traceback.print_exc()
+        complain(message)
+        sys.exit(code)
+
+
+def _in_words(error: Exception) -> tuple[int, str]:
+    """The exit code and the one line for an error."""
+    if isinstance(error, CmdiadError):
+        return error.exit_code, str(error)
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        where = "" if error.filename is None else f"{error.filename}: "
+        return UsageError.exit_code, f"{where}{error.strerror}: {REFUSALS[error.errno]}"
+    if isinstance(error, MemoryError):
+        return UsageError.exit_code, f"this machine has too little memory for that: {error}"
+    return BUG, f"this is a bug of the program ({type(error).__name__}): report it with the lines above"
 
 
 def print_version(asked: bool) -> None:

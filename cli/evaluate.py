@@ -1,4 +1,4 @@
-"""`cmdiad evaluate`: detection quality on labelled parts."""
+"""`cmdiad evaluate`: detection quality on labeled parts."""
 
 from __future__ import annotations
 

@@ -39,7 +39,24 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         if error.filename is not None and str(error.filename) not in map(str, (part, path, *path.parents)):
             # Not ours: the block met it elsewhere.
             raise
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
+        raise _refused(path, error) from error
+
+
+@contextmanager
+def naming_place(path: Path) -> Iterator[None]:
+    """Of a block that does nothing but write below a place: name it where the system refuses.
+
+    Raises:
+        UsageError: something cannot be written: no permission, no space.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: OSError) -> UsageError:
+    return UsageError(f"{path}: cannot be written: {error.strerror or error}")
 
 
 def atomic_write_bytes(path: str | Path, data: bytes) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import BundleError, UsageError
-from .screen import Screen, build_screen, nearest_rows_screened
-from .search import Nearest, fit_reduction, half_sq_norms, nearest_rows, nearest_rows_l1
+from .screen import Screen, build_screen, nearest_rows_screened, screen_of_cells
+from .search import Nearest, Reduction, fit_reduction, half_sq_norms, nearest_rows, nearest_rows_l1
 
 Metric = Literal["l2", "l1", "cosine"]
 FloatArray = npt.NDArray[np.floating]
@@ -54,6 +54,9 @@ class MemoryBank:
         neighbors: (m, k) int32, the nearest other rows of every row, nearest first.
         metric: the distance.
         row_groups: (m,) int32, the training scan of every row; None where not recorded.
+        basis: (d, r) float64, the orthonormal directions that rows are screened in, and
+        cells: (m,) int32, the cell of every row in the screen; None: the first search finds both, where a
+            screen is worth while.
     """
 
     rows: FloatArray
@@ -62,18 +65,22 @@ class MemoryBank:
     neighbors: npt.NDArray[np.int32]
     metric: Metric
     row_groups: npt.NDArray[np.int32] | None = None
+    basis: npt.NDArray[np.float64] | None = None
+    cells: npt.NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         if self.rows.ndim != 2 or self.rows.dtype not in (np.float32, np.float16):
             raise BundleError(f"memory bank: rows are {self.rows.dtype} {self.rows.shape}, expected float (m, d)")
         m, d = self.rows.shape
-        expected = {"mean": (d,), "half_norms": (m,), "row_groups": (m,)}
+        expected = {"mean": (d,), "half_norms": (m,), "row_groups": (m,), "cells": (m,)}
         for name, shape in expected.items():
             array = getattr(self, name)
             if array is not None and array.shape != shape:
                 raise BundleError(f"memory bank: {name} has shape {array.shape}, expected {shape}")
         if self.neighbors.ndim != 2 or len(self.neighbors) != m:
             raise BundleError(f"memory bank: neighbors has shape {self.neighbors.shape}, expected ({m}, k)")
+        if self.basis is not None and (self.basis.ndim != 2 or len(self.basis) != d):
+            raise BundleError(f"memory bank: basis has shape {self.basis.shape}, expected ({d}, r)")
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]], metric: Metric) -> MemoryBank:
@@ -89,13 +96,13 @@ class MemoryBank:
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What to store of the bank, by name."""
-        names = ("rows", "mean", "half_norms", "neighbors", "row_groups")
+        names = ("rows", "mean", "half_norms", "neighbors", "row_groups", "basis", "cells")
         return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
     def search(self, queries: Float32Array, without_group: int | None = None, pool: Executor | None = None) -> Matches:
         """Find the nearest row of every query, exactly.
 
-        The first search of a large bank also lays out its screen (`screen.py`).
+        The first search of a large bank also lays out its screen (`screen.py`), in the cells that are stored.
 
         Args:
             queries: (n, d) float32 features, as they were given to `build_bank`.
@@ -120,7 +127,9 @@ class MemoryBank:
 
     @cached_property
     def _screen(self) -> Screen | None:
-        return _fit_screen(self.metric, self.rows)
+        if self.basis is None or self.cells is None:
+            return _fit_screen(self.metric, self.rows)
+        return screen_of_cells(self.rows, Reduction(self.basis), self.cells)
 
     def _prepared(self, queries: Float32Array) -> Float32Array:
         if queries.ndim != 2 or queries.shape[1] != len(self.mean):
@@ -177,18 +186,20 @@ def build_bank(
         raise UsageError(f"memory bank: a feature is too large for {np.dtype(dtype).name}: hold the bank in fp32")
     half_norms = half_sq_norms(held)
     groups = None if row_groups is None else np.asarray(row_groups, np.int32)
-    neighbors = _tabulate_neighbors(metric, held, half_norms, min(n_neighbors, len(held) - 1))
-    return MemoryBank(held, mean, half_norms, neighbors, metric, groups)
+    screen = _fit_screen(metric, held)
+    neighbors = _tabulate_neighbors(metric, held, half_norms, screen, min(n_neighbors, len(held) - 1))
+    bank = MemoryBank(held, mean, half_norms, neighbors, metric, groups)
+    return bank if screen is None else replace(bank, basis=screen.reduction.basis, cells=screen.cells)
 
 
 def _tabulate_neighbors(
-    metric: Metric, rows: FloatArray, half_norms: Float32Array, count: int
+    metric: Metric, rows: FloatArray, half_norms: Float32Array, screen: Screen | None, count: int
 ) -> npt.NDArray[np.int32]:
     """(m, count) the nearest other rows of every row."""
     if count == 0:
         return np.empty((len(rows), 0), np.int32)
     queries, own = rows.astype(np.float32, copy=False), np.arange(len(rows))
-    nearest = _nearest(metric, queries, rows, half_norms, _fit_screen(metric, rows), count, own)
+    nearest = _nearest(metric, queries, rows, half_norms, screen, count, own)
     return nearest.index.astype(np.int32)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import manifest as manifest_format
+from .atomic import naming_place
 from .bundle import Bundle, chunks, file_digest
 from .errors import BundleError, UsageError
 from .manifest import Manifest
@@ -53,18 +54,19 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, Content]
         The manifest as written.
 
     Raises:
-        UsageError: something that is not a bundle lies at `path`.
+        UsageError: something that is not a bundle lies at `path`, or it cannot be written.
     """
     refuse_to_overwrite(path)
     digests = {name: _digest(content) for name, content in sorted(contents.items())}
     manifest = msgspec.structs.replace(manifest, files=digests)
     encoded = manifest_format.encode(manifest)
     files: dict[str, Content] = {manifest_format.NAME: encoded, **{name: contents[name] for name in digests}}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ARCHIVE_SUFFIX:
-        _write_archive(path, files)
-    else:
-        _write_folder(path, files)
+    with naming_place(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ARCHIVE_SUFFIX:
+            _write_archive(path, files)
+        else:
+            _write_folder(path, files)
     return manifest_format.decode(encoded, str(path))
 
 

@@ -37,7 +37,7 @@ class Sample:
 
     @property
     def is_defect(self) -> bool:
-        """Whether the part is labelled defective."""
+        """Whether the part is labeled defective."""
         return self.defect != GOOD
 
     @property

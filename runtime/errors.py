@@ -1,7 +1,7 @@
 """Every error a user can cause or meet, with the exit code both commands return for it.
 
 A message says what is wrong, where, and what to do, in one line. Only `cli/` turns these into exit codes;
-anything that is not a `CmdiadError` is a bug of ours and keeps its traceback.
+anything that is neither a `CmdiadError` nor a full disk or the like is a bug of ours and keeps its traceback.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ class GroupedPoints:
     """What the point extractor takes of one scan, and the matrix that turns its tokens into features.
 
     Attributes:
-        groups: (G, M, 3) float32, metres, relative to their centre.
+        groups: (G, M, 3) float32, metres, relative to their center.
         centers: (G, 3) float32, metres.
         pooling: (n, G) float32, the rows of A of the foreground patches.
     """

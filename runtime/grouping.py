@@ -1,7 +1,7 @@
-"""Points become groups: farthest point sampling, then the nearest points of every centre.
+"""Points become groups: farthest point sampling, then the nearest points of every center.
 
-CMDIAD section 3 / Point-MAE: G centres by farthest point sampling from point 0, and for each its M nearest
-points, with coordinates relative to the centre. Scans are lattices, so that points at the very same distance are
+CMDIAD section 3 / Point-MAE: G centers by farthest point sampling from point 0, and for each its M nearest
+points, with coordinates relative to the center. Scans are lattices, so that points at the very same distance are
 common: of those the first ones in the scan's order are taken, whatever library searches.
 """
 
@@ -34,9 +34,9 @@ class Groups:
     """One scan's groups.
 
     Attributes:
-        center_idx: (G,) int64, the centres' indices among the points.
+        center_idx: (G,) int64, the centers' indices among the points.
         centers: (G, 3) float32, metres.
-        groups: (G, M, 3) float32, metres, relative to their centre, nearest first.
+        groups: (G, M, 3) float32, metres, relative to their center, nearest first.
     """
 
     center_idx: npt.NDArray[np.int64]

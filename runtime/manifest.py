@@ -170,6 +170,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         """The graphs that an execution provider of ONNX Runtime runs, by role."""
         return {**self.networks, **self.cpu_networks} if provider == "cpu" else self.networks
 
+    def bank_files(self) -> list[str]:
+        """The files of all memory banks."""
+        return [file for bank in self.banks.values() for file in bank.files.values()]
+
 
 def encode(manifest: Manifest) -> bytes:
     """The manifest file's bytes, with the digest filled in; equal manifests give equal bytes."""

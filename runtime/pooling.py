@@ -1,6 +1,6 @@
 """Tokens become patch features by one sparse matrix: R = A T.
 
-The published pipeline interpolates every pixel from its 3 nearest centres, averages 3x3 and pools to 56x56.
+The published pipeline interpolates every pixel from its 3 nearest centers, averages 3x3 and pools to 56x56.
 All three steps are linear in the tokens and depend on the points alone, so they are one matrix A
 (ALGORITHM.md, identities).
 """
@@ -44,7 +44,7 @@ def image_pooling() -> sparse.csr_array:
 def interpolation_matrix(
     points_n3: npt.NDArray[np.float32], pixels: npt.NDArray[np.int64], centers: npt.NDArray[np.float32]
 ) -> sparse.csr_array:
-    """Inverse-squared-distance weights of the 3 nearest centres of every valid pixel.
+    """Inverse-squared-distance weights of the 3 nearest centers of every valid pixel.
 
     Args:
         points_n3: (N, 3) float32, metres.

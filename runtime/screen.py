@@ -97,17 +97,32 @@ class Screen:
         """(m,) float32, half the squared norms of the reduced rows by place."""
         return -self.extended[:, -1]
 
+    @property
+    def cells(self) -> npt.NDArray[np.int32]:
+        """(m,) int32, the cell of every row: what took the time to find, for `screen_of_cells`."""
+        cells = np.empty(len(self.order), np.int32)
+        cells[self.order] = np.repeat(np.arange(len(self.radii), dtype=np.int32), np.diff(self.starts))
+        return cells
+
 
 def build_screen(rows_md: FloatArray, reduction: Reduction, rows_per_cell: int = ROWS_PER_CELL) -> Screen:
-    """Lay out rows (m, d), centered as for `nearest_rows`, in the reduced space."""
+    """Lay out rows (m, d), centered as for `nearest_rows`, in the reduced space, in cells of like rows."""
     reduced = reduction.apply(rows_md)
     # As k-means begins: around evenly spaced rows, then around the means of what, of some rows, was nearest to each.
     some = reduced[::SKETCHED]
     _, centers = _means(some, _nearest_of(some, reduced[::rows_per_cell]))
-    cell = _nearest_of(reduced, centers.astype(np.float32))
-    counts, centers = _means(reduced, cell)
-    # Equal centers leave some without rows.
-    _, cell = np.unique(cell, return_inverse=True)
+    return _laid_out(reduced, reduction, _nearest_of(reduced, centers.astype(np.float32)))
+
+
+def screen_of_cells(rows_md: FloatArray, reduction: Reduction, cells: npt.NDArray[np.integer]) -> Screen:
+    """Lay out rows (m, d) in cells (m,) that are known already, such as those of `Screen.cells`: any are valid."""
+    return _laid_out(reduction.apply(rows_md), reduction, cells)
+
+
+def _laid_out(reduced: Float32Array, reduction: Reduction, cells: npt.NDArray[np.integer]) -> Screen:
+    counts, centers = _means(reduced, cells)
+    # Some numbers may have no row.
+    _, cell = np.unique(cells, return_inverse=True)
     order = np.argsort(cell, kind="stable")
     placed = reduced[order]
     starts = np.append(0, np.cumsum(counts))
@@ -121,7 +136,7 @@ def build_screen(rows_md: FloatArray, reduction: Reduction, rows_per_cell: int =
     return Screen(reduction, order, starts, centers, radii, extended, balls)
 
 
-def _means(points: Float32Array, cell: IndexArray) -> tuple[IndexArray, Float64Array]:
+def _means(points: Float32Array, cell: npt.NDArray[np.integer]) -> tuple[IndexArray, Float64Array]:
     """How many points the cells that have any hold, and their means: (c,) and (c, d)."""
     order = np.argsort(cell, kind="stable")
     _, starts, counts = np.unique(cell[order], return_index=True, return_counts=True)

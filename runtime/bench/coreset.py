@@ -38,12 +38,14 @@ def write_reduced(bundle: Bundle, ratio: float, target: Path) -> None:
         whole = load_bank(bundle, role).bank
         reduced = first_rows(whole, max(1, round(whole.rows.shape[0] * ratio / calibration.coreset_ratio)))
         arrays = reduced.arrays()
-        contents.update({file: arrays[name] for name, file in entry.files.items()})
-        banks[role] = msgspec.structs.replace(entry, n_rows=len(reduced.rows))
+        # A small bank has no screen.
+        files = {name: file for name, file in entry.files.items() if name in arrays}
+        contents.update({file: arrays[name] for name, file in files.items()})
+        banks[role] = msgspec.structs.replace(entry, n_rows=len(reduced.rows), files=files)
     manifest = msgspec.structs.replace(
         bundle.manifest, banks=banks, calibration=msgspec.structs.replace(calibration, coreset_ratio=ratio)
     )
-    rewrite_bundle(bundle, target, manifest, contents)
+    rewrite_bundle(bundle, target, manifest, contents, dropped=bundle.manifest.bank_files())
 
 
 def first_rows(bank: MemoryBank, count: int) -> MemoryBank:

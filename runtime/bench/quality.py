@@ -16,7 +16,7 @@ from .report import Quality
 
 
 def measure_quality(inspector: Inspector, folder: Path, report: Callable[[str, int, int], None]) -> Quality:
-    """Score the labelled test scans of a class folder (MVTec 3D-AD layout) and rank them.
+    """Score the labeled test scans of a class folder (MVTec 3D-AD layout) and rank them.
 
     Raises:
         UsageError: there is no test split, or it lacks good or defective parts.

@@ -84,7 +84,7 @@ class Roof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Quality(msgspec.Struct, frozen=True, kw_only=True):
-    """How well a configuration finds defects on a labelled test set."""
+    """How well a configuration finds defects on a labeled test set."""
 
     i_auroc: float
     n_good: int

@@ -37,7 +37,7 @@ class Request:
         scans: files, folders or globs; empty: the bundle's golden scans.
         out: the report's folder.
         loadgen: whether LoadGen drives each scenario too.
-        test: a class folder with a labelled test split.
+        test: a class folder with a labeled test split.
     """
 
     scenarios: Sequence[Scenario]

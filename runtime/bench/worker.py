@@ -44,7 +44,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         scans: files to inspect, over and over in this order.
         scratch: a folder for copies, this process's own.
         loadgen: where LoadGen's logs go; None: it is not asked.
-        test: a class folder with labelled test scans; None: quality is not measured.
+        test: a class folder with labeled test scans; None: quality is not measured.
         spawned_unix_s: when the parent started this process.
     """
 

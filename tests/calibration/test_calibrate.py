@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.decision import MAIN, Decision, match_bank
 from cmdiad.runtime.errors import ScanError, UsageError
@@ -73,6 +74,19 @@ def test_in_place_calibration_keeps_the_networks(exported_bundle, scans, tmp_pat
     bundle = open_bundle(path)
     assert bundle.manifest.product == "left gland"
     assert bundle.read("extractor.onnx") == (exported_bundle / "extractor.onnx").read_bytes()
+
+
+def test_banks_carry_their_screen_and_leave_nothing_behind_when_calibrated_again(
+    exported_bundle, scans, tmp_path, monkeypatch
+):
+    """Banks of so few scans are searched directly, unless the limit is lowered."""
+    with monkeypatch.context() as patch:
+        patch.setattr(bank_module, "MIN_SCREENED_ROWS", 100)
+        calibrate_bundle(open_bundle(exported_bundle), scans, SETTINGS, tmp_path / "bundle")
+    layout = {f"bank_{role}_{name}.npy" for role in (MAIN, "hallucinated") for name in ("basis", "cells")}
+    assert layout <= open_bundle(tmp_path / "bundle").manifest.files.keys()
+    calibrate_bundle(open_bundle(tmp_path / "bundle"), scans, SETTINGS, tmp_path / "bundle")
+    assert not layout & {path.name for path in (tmp_path / "bundle").iterdir()}
 
 
 def test_the_threshold_is_that_of_parts_never_seen(calibrated_bundle, scans):

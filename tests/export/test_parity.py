@@ -253,7 +253,7 @@ def test_a_flipped_verdict_is_named_first():
 
 
 @pytest.mark.parametrize("lost", ["score", "map"])
-def test_of_labelled_scans_a_lost_value_is_a_refusal_that_names_the_scan(lost):
+def test_of_labeled_scans_a_lost_value_is_a_refusal_that_names_the_scan(lost):
     names, scores, labels = list("abcd"), np.array([0.1, 0.2, 0.3, 0.4]), [False, False, True, True]
     expected_maps = [np.full((8, 8), score) for score in scores]
     masks = [np.pad(np.full((2, 2), label), 3) for label in labels]

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from cmdiad.runtime.atomic import atomic_write, atomic_write_bytes
+from cmdiad.runtime.atomic import atomic_write, atomic_write_bytes, naming_place
 from cmdiad.runtime.errors import UsageError
 
 
@@ -75,3 +75,10 @@ def test_what_the_block_reads_keeps_its_own_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a.bin"):
         (tmp_path / "missing").open()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    place = tmp_path / "file" / "bundle"
+    with pytest.raises(UsageError, match=r"file/bundle: cannot be written: Not a directory"), naming_place(place):
+        place.mkdir()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bank import MIN_SCREENED_ROWS, MemoryBank, Metric, build_bank
 from cmdiad.runtime.errors import BundleError, UsageError
 from hypothesis import given, settings
@@ -151,6 +153,41 @@ def test_a_bank_put_together_from_memory_mapped_arrays_answers_alike(tmp_path: P
         np.testing.assert_array_equal(first.distance, second.distance)
 
 
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_a_stored_layout_is_the_one_that_would_be_found_and_is_not_looked_for_again(
+    metric: Metric, dtype: type[np.float32] | type[np.float16], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(12)
+    bank = build_bank(correlated(rng, MIN_SCREENED_ROWS), metric, dtype=dtype)
+    arrays = bank.arrays()
+    assert arrays["cells"].dtype == np.int32 and arrays["basis"].dtype == np.float64
+    unknown = {name: array for name, array in arrays.items() if name not in ("basis", "cells")}
+    found = MemoryBank.from_arrays(unknown, metric)._screen
+    monkeypatch.setattr(bank_module, "build_screen", None)
+    stored = MemoryBank.from_arrays(arrays, metric)._screen
+    assert found is not None and stored is not None
+    for name in ("order", "starts", "centers", "radii", "extended", "balls"):
+        np.testing.assert_array_equal(getattr(stored, name), getattr(found, name))
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_cells=st.integers(1, 3000))
+def test_whatever_cells_are_stored_the_nearest_row_is_found(seed: int, n_cells: int) -> None:
+    rng = np.random.default_rng(seed)
+    rows, queries = correlated(rng, MIN_SCREENED_ROWS), correlated(rng, 20)
+    bank = build_bank(rows, n_neighbors=0)
+    cells = rng.integers(0, n_cells, len(rows)).astype(np.int32)
+    found, direct = replace(bank, cells=cells).search(queries), bank.search(queries)
+    np.testing.assert_array_equal(found.index, direct.index)
+    np.testing.assert_array_equal(found.distance, direct.distance)
+
+
+@pytest.mark.parametrize(("n_rows", "metric"), [(MIN_SCREENED_ROWS, "l1"), (MIN_SCREENED_ROWS - 1, "l2")])
+def test_a_bank_that_is_searched_directly_stores_no_layout(n_rows: int, metric: Metric) -> None:
+    assert not {"basis", "cells"} & build_bank(correlated(np.random.default_rng(13), n_rows), metric).arrays().keys()
+
+
 def test_a_zero_feature_has_a_cosine_distance() -> None:
     rows = np.array([[0, 0], [3, 0], [0, 5]], np.float32)
     matches = build_bank(rows, "cosine").search(np.zeros((1, 2), np.float32))
@@ -220,6 +257,8 @@ def test_unusable_queries_are_refused() -> None:
         ("half_norms", np.ones(2, np.float32)),
         ("neighbors", np.ones((2, 2), np.int32)),
         ("row_groups", np.ones(4, np.int32)),
+        ("basis", np.ones((2, 1))),
+        ("cells", np.ones(4, np.int32)),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused_by_name(name: str, array: npt.NDArray[Any]) -> None:

@@ -1,4 +1,4 @@
-"""Eyecandies is read as it unpacks: found, labelled, and back-projected to where the camera saw it."""
+"""Eyecandies is read as it unpacks: found, labeled, and back-projected to where the camera saw it."""
 
 import numpy as np
 import pytest

@@ -21,7 +21,7 @@ from ...runtime.grouping import Grouping
 MLP_RATIO = 4
 POSITION_WIDTH = 128
 MILLIMETRES_PER_METRE = 1000.0
-# Turn-invariant centres: a group's reach is about one unit, a whole part about this many.
+# Turn-invariant centers: a group's reach is about one unit, a whole part about this many.
 PART_REACH = 16.0
 # Thinned groups: points are kept ever more sparsely with their rank by distance.
 THINNING_POWER = 1.5
@@ -39,7 +39,7 @@ class PointTransformerConfig:
         encoder_dim: width of a group's embedding; unless it equals `dim`, a linear layer follows.
         token_blocks: the two blocks whose outputs are concatenated.
         class_token: whether a learned token is prepended, and dropped again after the blocks.
-        thinned_to: how many points of a group are looked at, dense near the centre and sparse far out; None
+        thinned_to: how many points of a group are looked at, dense near the center and sparse far out; None
             looks at all of them.
         turn_invariant: whether the networks see `turn_invariant_coordinates` instead of metres.
     """
@@ -125,7 +125,7 @@ class GroupEncoder(nn.Module):
         )
 
     def forward(self, groups: Tensor) -> Tensor:
-        """(B, G, M, 3) float32 coordinates relative to the centre -> (B, G, out_dim)."""
+        """(B, G, M, 3) float32 coordinates relative to the center -> (B, G, out_dim)."""
         conv, batch_norm, _, last = self.first_conv
         local = _pointwise(last, functional.relu(_normalize(batch_norm, _pointwise(conv, groups))))
         conv, batch_norm, _, last = self.second_conv
@@ -226,7 +226,7 @@ class PointTransformer(nn.Module):
         """Tokens of every group.
 
         Args:
-            groups: (B, G, M, 3) float32, metres, relative to their centre, nearest first.
+            groups: (B, G, M, 3) float32, metres, relative to their center, nearest first.
             centers: (B, G, 3) float32, metres.
 
         Returns:
@@ -255,7 +255,7 @@ def thinned_ranks(group_size: int, kept: int) -> Tensor:
         ValueError: the group is too small to be thinned to so many.
     """
     ranks = torch.linspace(0, 1, kept, dtype=torch.float64).pow(THINNING_POWER).mul(group_size - 1)
-    # Near the centre the spacing is less than one rank: there every rank is taken.
+    # Near the center the spacing is less than one rank: there every rank is taken.
     thinned = torch.maximum(ranks.round().long(), torch.arange(kept))
     if kept > group_size:
         raise ValueError(f"a group of {group_size} points cannot be thinned to {kept}")
@@ -265,16 +265,16 @@ def thinned_ranks(group_size: int, kept: int) -> Tensor:
 def turn_invariant_coordinates(groups: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
     """Coordinates that stay when a part is moved or turned about the viewing axis, or seen at another pixel pitch.
 
-    A point becomes (distance from its centre across the view, depth, depth beyond the group's fitted plane), a
-    centre (distance from the axis through the mean centre, depth, distance from the mean centre). Lengths are in
-    units of the scan's own group radius, the root mean square distance from the centre.
+    A point becomes (distance from its center across the view, depth, depth beyond the group's fitted plane), a
+    center (distance from the axis through the mean center, depth, distance from the mean center). Lengths are in
+    units of the scan's own group radius, the root mean square distance from the center.
 
     Args:
-        groups: (B, G, M, 3) float32, metres, relative to their centre.
+        groups: (B, G, M, 3) float32, metres, relative to their center.
         centers: (B, G, 3) float32, metres.
 
     Returns:
-        Both without unit, in the same shapes; centres in units of `PART_REACH` group radii.
+        Both without unit, in the same shapes; centers in units of `PART_REACH` group radii.
     """
     # Millimetres first: squares of metres leave the range of half precision.
     groups = groups * MILLIMETRES_PER_METRE
@@ -294,7 +294,7 @@ def _length(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _fitted_plane(x: Tensor, y: Tensor, depth: Tensor) -> Tensor:
-    """Depths, where the points are, of the plane through the centre that fits a group best: least squares."""
+    """Depths, where the points are, of the plane through the center that fits a group best: least squares."""
 
     def mean(product: Tensor) -> Tensor:
         return product.mean(dim=-1, keepdim=True)

@@ -153,7 +153,7 @@ def lesson(model: PointTransformer, drawn: Episode) -> Lesson:
 
 
 def _sample(drawn: Lesson, rng: np.random.Generator) -> tuple[Float32, Float32, npt.NDArray[np.uint8]]:
-    """States, centres and labels of some groups of every scan: of a damaged one its damaged groups first."""
+    """States, centers and labels of some groups of every scan: of a damaged one its damaged groups first."""
     n_groups = drawn.labels.shape[1]
     parts = in_any_order(rng)
     kept = []

@@ -32,7 +32,7 @@ class Episode:
     """The normal parts' scans first, then the damaged ones'; P parts.
 
     Attributes:
-        groups: (P, G, M, 3) float32, metres, relative to their centre.
+        groups: (P, G, M, 3) float32, metres, relative to their center.
         centers: (P, G, 3) float32, metres.
         group_labels: (P, G) uint8, `NORMAL`, `DAMAGED` or `EITHER`.
         images: (P, 224, 224, 3) uint8, background zeroed.
@@ -88,7 +88,7 @@ def in_any_order(rng: np.random.Generator) -> list[int]:
 
 
 def _group_labels(damage_hw: npt.NDArray[np.bool_]) -> Labels:
-    """(224, 224) uint8, of a group whose centre is seen there."""
+    """(224, 224) uint8, of a group whose center is seen there."""
     labels = np.full(damage_hw.shape, NORMAL, np.uint8)
     if damage_hw.any():
         labels[ndimage.binary_dilation(damage_hw, iterations=EITHER_REACH)] = EITHER

@@ -52,7 +52,7 @@ def train_describer(scans: Sequence[TrainingScan], steps: int, seed: int) -> Poi
 
 
 def _batch(scans: Sequence[TrainingScan], rng: np.random.Generator) -> tuple[Float32, Float32, Float32]:
-    """Groups, centres and targets of some of the scans' groups, with fresh sensor noise."""
+    """Groups, centers and targets of some of the scans' groups, with fresh sensor noise."""
     samples = [_sample(scan, rng) for scan in scans]
     groups, centers, targets = (np.stack(parts) for parts in zip(*samples, strict=True))
     return groups, centers, targets

@@ -1,6 +1,6 @@
 """What both trainings share: tokens regress descriptors through a fixed isometry.
 
-A token is to equal Q z, z being its centred descriptor and Q having orthonormal columns: then distances between tokens
+A token is to equal Q z, z being its centered descriptor and Q having orthonormal columns: then distances between tokens
 are distances between descriptors, which is what a memory bank measures, and nothing that the descriptor leaves out
 (place, turn, noise) can stay in the token.
 """
@@ -25,7 +25,7 @@ TOKEN_SCALE, FIRST_GAIN = 0.7, 0.3
 
 @dataclass(frozen=True)
 class Isometry:
-    """Descriptors (n, k) to tokens (n, dim): centred, scaled to unit total variance, turned into token space."""
+    """Descriptors (n, k) to tokens (n, dim): centered, scaled to unit total variance, turned into token space."""
 
     mean: Float32
     matrix: Float32

@@ -30,7 +30,7 @@ class TrainingScan:
     Attributes:
         points: (N, 3) float32, metres, camera frame, without noise.
         smooth_noise: (N,) float32, unit variance, correlated over a few pixels.
-        center_idx: (G,) int64 the groups' centres.
+        center_idx: (G,) int64 the groups' centers.
         members: (G, M) uint16 the groups' points, nearest first.
         targets: (G, 6, bins) float32, what the tokens should know (`surface_targets`).
         pitch_m: pixel pitch.

@@ -14,6 +14,7 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
+from ...runtime.atomic import naming_place
 from ...runtime.errors import UsageError
 from .camera import Camera, Render, render_surface, surface_hits
 from .defects import DEFECT_MAKERS, DefectMaker
@@ -90,7 +91,7 @@ def write_dataset(
 
     Every sample has its own seed, made of `seed`, class, split, kind and number: counts and `workers` do not change
     it, and the same seed gives the same bytes. Raises `UsageError` for a non-empty `root`, unknown classes, counts
-    below zero or no workers.
+    below zero, no workers, or where nothing can be written.
     """
     root = Path(root)
     _check_names(classes, PART_CLASSES, "part class")
@@ -165,7 +166,11 @@ class _Job:
         words = [zlib.crc32(name.encode()) for name in (self.part_class, self.split, self.kind)]
         sequence = np.random.SeedSequence([seed, *words, self.index])
         sample = render_sample(self.part_class, None if self.kind == GOOD else self.kind, sequence, size)
-        folder, name = self.root / self.part_class / self.split / self.kind, f"{self.index:03d}"
+        folder = self.root / self.part_class / self.split / self.kind
+        with naming_place(folder):
+            self._write(sample, folder, f"{self.index:03d}")
+
+    def _write(self, sample: Sample, folder: Path, name: str) -> None:
         Image.fromarray(sample.rgb).save(_file(folder / "rgb" / f"{name}.png"))
         tifffile.imwrite(
             _file(folder / "xyz" / f"{name}.tiff"),

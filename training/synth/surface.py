@@ -85,7 +85,7 @@ def smooth_noise(rng: np.random.Generator, grid_size: int, cell_mm: float) -> Fl
 
 
 def _spline_weights(grid_size: int, count: int, cell_mm: float) -> sparse.csr_matrix:
-    """(N, count) uniform cubic B-spline weights: four neighbours a row; sparse, so no threaded product reorders it."""
+    """(N, count) uniform cubic B-spline weights: four neighbors a row; sparse, so no threaded product reorders it."""
     at = (np.arange(grid_size) + 0.5) / grid_size * EXTENT_MM / cell_mm
     first = at.astype(int)
     t = at - first

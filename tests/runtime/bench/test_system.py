@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
 from cmdiad.calibration.metrics import auroc as exact_auroc
+from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bench.configuration import Configuration
 from cmdiad.runtime.bench.coreset import write_reduced
 from cmdiad.runtime.bench.driver import WallClock, drive
@@ -13,7 +14,7 @@ from cmdiad.runtime.bench.quality import auroc, measure_quality
 from cmdiad.runtime.bench.scenarios import Plan, Scenario
 from cmdiad.runtime.bench.system import BundleUnderTest, open_inspector, timing_conditions
 from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.decision import load_bank
+from cmdiad.runtime.decision import MAIN, load_bank
 from cmdiad.runtime.errors import EngineError, UsageError
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.scan import find_scans, read_scan
@@ -52,6 +53,23 @@ def test_a_reduced_bank_is_the_one_that_calibration_makes_with_that_ratio(
         np.testing.assert_allclose(one.rows + one.mean, other.rows + other.mean, atol=1e-5)
         np.testing.assert_array_equal(one.neighbors, other.neighbors)
     assert reduced.manifest.calibration.coreset_ratio == ratio
+
+
+def test_a_reduced_bank_too_small_for_a_screen_has_none(
+    exported_bundle, calibrated_bundle, synth_data, tmp_path, monkeypatch
+):
+    scans = find_scans([synth_data / "gland" / "train" / "good"])
+    largest = max(bank.n_rows for bank in open_bundle(calibrated_bundle).manifest.banks.values())
+    monkeypatch.setattr(bank_module, "MIN_SCREENED_ROWS", largest)
+    calibrate_bundle(
+        open_bundle(exported_bundle), scans, CalibrationSettings(coreset_ratio=0.02, seed=5), tmp_path / "whole"
+    )
+    write_reduced(open_bundle(tmp_path / "whole"), 0.005, tmp_path / "reduced")
+    whole, reduced = (open_bundle(tmp_path / name) for name in ("whole", "reduced"))
+    assert load_bank(whole, MAIN).bank.cells is not None
+    assert load_bank(reduced, MAIN).bank.cells is None
+    assert not [name for name in reduced.manifest.files if "cells" in name]
+    assert Inspector(reduced)(scans[0]).score > 0
 
 
 def test_a_bank_cannot_grow(bundle, tmp_path):

@@ -185,7 +185,7 @@ def test_turn_invariant_coordinates_of_a_slope_lie_in_its_plane() -> None:
 
 
 @given(st.integers(2, 256).flatmap(lambda size: st.tuples(st.just(size), st.integers(2, size))))
-def test_thinned_ranks_rise_from_the_centre_to_the_rim(sizes: tuple[int, int]) -> None:
+def test_thinned_ranks_rise_from_the_center_to_the_rim(sizes: tuple[int, int]) -> None:
     group_size, kept = sizes
     ranks = thinned_ranks(group_size, kept)
     assert len(ranks) == kept
