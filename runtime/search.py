@@ -221,6 +221,7 @@ def nearest_rows_l1(
 
 
 def nothing_yet(n: int, count: int) -> Nearest:
+    """No row for any of n queries: infinitely far, index -1."""
     return Nearest(np.full((n, count), np.inf, np.float32), np.full((n, count), -1, np.int64))
 
 

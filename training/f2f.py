@@ -70,5 +70,6 @@ class Hallucinator(nn.Module):
         self.mlp = network.xyz_mlp if main == "pc" else network.rgb_mlp
 
     def forward(self, features: Tensor) -> Tensor:
+        """(B, P, D) float32 features of the main modality -> (B, P, E) float32 of the missing one."""
         hallucination: Tensor = self.mlp(self.norm(features))
         return hallucination
