@@ -27,6 +27,7 @@ IndexArray = npt.NDArray[np.int64]
 
 # Fewer rows are searched directly.
 MIN_SCREENED_ROWS = 2048
+_ARRAYS = ("rows", "mean", "half_norms", "neighbors", "row_groups", "basis", "cells")
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,19 @@ class MemoryBank:
         """Put a bank together again from `arrays()`; memory-mapped rows stay on disk until they are read.
 
         Raises:
-            BundleError: an array is missing, or does not fit the others.
+            BundleError: an array is missing, not known, or does not fit the others.
         """
         missing = {"rows", "mean", "half_norms", "neighbors"} - arrays.keys()
         if missing:
             raise BundleError(f"memory bank: {', '.join(sorted(missing))} missing: calibrate again")
+        unknown = arrays.keys() - set(_ARRAYS)
+        if unknown:
+            raise BundleError(f"memory bank: this version does not know {', '.join(sorted(unknown))}: upgrade cmdiad")
         return cls(**arrays, metric=metric)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What to store of the bank, by name."""
-        names = ("rows", "mean", "half_norms", "neighbors", "row_groups", "basis", "cells")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
 
     def search(self, queries: Float32Array, without_group: int | None = None, pool: Executor | None = None) -> Matches:
         """Find the nearest row of every query, exactly.

@@ -272,3 +272,9 @@ def test_a_missing_array_is_refused_by_name() -> None:
     del stored["mean"]
     with pytest.raises(BundleError, match="mean"):
         MemoryBank.from_arrays(stored, "l2")
+
+
+def test_an_array_of_a_later_version_is_refused_by_name() -> None:
+    stored = build_bank(np.eye(3, dtype=np.float32)).arrays()
+    with pytest.raises(BundleError, match="does not know clusters"):
+        MemoryBank.from_arrays({**stored, "clusters": np.zeros(3)}, "l2")
