@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
 
@@ -27,7 +27,6 @@ IndexArray = npt.NDArray[np.int64]
 
 # Fewer rows are searched directly.
 MIN_SCREENED_ROWS = 2048
-_ARRAYS = ("rows", "mean", "half_norms", "neighbors", "row_groups", "basis", "cells")
 
 
 @dataclass(frozen=True)
@@ -93,14 +92,14 @@ class MemoryBank:
         missing = {"rows", "mean", "half_norms", "neighbors"} - arrays.keys()
         if missing:
             raise BundleError(f"memory bank: {', '.join(sorted(missing))} missing: calibrate again")
-        unknown = arrays.keys() - set(_ARRAYS)
+        unknown = arrays.keys() - set(_array_names())
         if unknown:
             raise BundleError(f"memory bank: this version does not know {', '.join(sorted(unknown))}: upgrade cmdiad")
         return cls(**arrays, metric=metric)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """What to store of the bank, by name."""
-        return {name: getattr(self, name) for name in _ARRAYS if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in _array_names() if getattr(self, name) is not None}
 
     def search(self, queries: Float32Array, without_group: int | None = None, pool: Executor | None = None) -> Matches:
         """Find the nearest row of every query, exactly.
@@ -150,6 +149,10 @@ class MemoryBank:
         if left_out.all():
             raise UsageError(f"memory bank: no row is left without scan {group}: calibrate with more scans")
         return np.where(left_out, np.float32(np.inf), self.half_norms)
+
+
+def _array_names() -> list[str]:
+    return [field.name for field in fields(MemoryBank) if field.name != "metric"]
 
 
 def build_bank(

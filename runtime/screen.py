@@ -110,7 +110,7 @@ def build_screen(rows_md: FloatArray, reduction: Reduction, rows_per_cell: int =
     reduced = reduction.apply(rows_md)
     # As k-means begins: around evenly spaced rows, then around the means of what, of some rows, was nearest to each.
     some = reduced[::SKETCHED]
-    _, centers = _means(some, _nearest_of(some, reduced[::rows_per_cell]))
+    *_, centers = _by_cell(some, _nearest_of(some, reduced[::rows_per_cell]))
     return _laid_out(reduced, reduction, _nearest_of(reduced, centers.astype(np.float32)))
 
 
@@ -120,15 +120,11 @@ def screen_of_cells(rows_md: FloatArray, reduction: Reduction, cells: npt.NDArra
 
 
 def _laid_out(reduced: Float32Array, reduction: Reduction, cells: npt.NDArray[np.integer]) -> Screen:
-    counts, centers = _means(reduced, cells)
-    # Some numbers may have no row.
-    _, cell = np.unique(cells, return_inverse=True)
-    order = np.argsort(cell, kind="stable")
-    placed = reduced[order]
-    starts = np.append(0, np.cumsum(counts))
+    order, starts, placed, centers = _by_cell(reduced, cells)
+    cell = np.repeat(np.arange(len(centers)), np.diff(starts))
     away = np.empty(len(placed))
     for block in block_slices(len(placed), BLOCK_ROWS):
-        away[block] = np.linalg.norm(placed[block] - centers[cell[order[block]]], axis=1)
+        away[block] = np.linalg.norm(placed[block] - centers[cell[block]], axis=1)
     radii = np.maximum.reduceat(away, starts[:-1])
     extended = np.column_stack([placed, -half_sq_norms(placed)])
     halves = 0.5 * np.column_stack([radii**2, -np.einsum("ij,ij->i", centers, centers)])
@@ -136,11 +132,16 @@ def _laid_out(reduced: Float32Array, reduction: Reduction, cells: npt.NDArray[np
     return Screen(reduction, order, starts, centers, radii, extended, balls)
 
 
-def _means(points: Float32Array, cell: npt.NDArray[np.integer]) -> tuple[IndexArray, Float64Array]:
-    """How many points the cells that have any hold, and their means: (c,) and (c, d)."""
-    order = np.argsort(cell, kind="stable")
-    _, starts, counts = np.unique(cell[order], return_index=True, return_counts=True)
-    return counts, np.add.reduceat(points[order], starts, dtype=np.float64) / counts[:, None]
+def _by_cell(
+    points: Float32Array, cells: npt.NDArray[np.integer]
+) -> tuple[IndexArray, IndexArray, Float32Array, Float64Array]:
+    """Points (n, d) cell by cell: order (n,), starts (c + 1,) of the cells that have any, points, means (c, d)."""
+    order = np.argsort(cells, kind="stable")
+    _, starts = np.unique(cells[order], return_index=True)
+    placed = points[order]
+    starts = np.append(starts, len(placed))
+    means = np.add.reduceat(placed, starts[:-1], dtype=np.float64) / np.diff(starts)[:, None]
+    return order, starts, placed, means
 
 
 def _nearest_of(points: Float32Array, centers: Float32Array) -> IndexArray:
