@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from .errors import BundleError, UsageError
+from .errors import BundleError, NotFiniteError, UsageError
 from .screen import Screen, build_screen, nearest_rows_screened, screen_of_cells
 from .search import Nearest, Reduction, fit_reduction, half_sq_norms, nearest_rows, nearest_rows_l1
 
@@ -112,7 +112,8 @@ class MemoryBank:
             pool: threads that share a screened search; None: that of the caller alone.
 
         Raises:
-            UsageError: wrong dimension, non-finite queries, or no row is left to match.
+            UsageError: wrong dimension, or no row is left to match.
+            NotFiniteError: a query has a value that is not finite.
         """
         queries = self._prepared(queries)
         half_norms = self._half_norms_without(without_group)
@@ -137,7 +138,11 @@ class MemoryBank:
         if queries.ndim != 2 or queries.shape[1] != len(self.mean):
             raise UsageError(f"memory bank: queries have shape {queries.shape}, expected (n, {len(self.mean)})")
         if not np.isfinite(queries).all():
-            raise UsageError("memory bank: a query has a value that is not finite")
+            wrong = np.count_nonzero(~np.isfinite(queries).all(axis=1))
+            raise NotFiniteError(
+                f"the networks answer with features that are not numbers for {wrong} of {len(queries)} patches, so there "
+                "is no verdict: look for absurd coordinates in the scan"
+            )
         return (directed(queries) if self.metric == "cosine" else queries) - self.mean
 
     def _half_norms_without(self, group: int | None) -> Float32Array:

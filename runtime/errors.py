@@ -40,6 +40,13 @@ class ScanError(CmdiadError):
     kind = "scan"
 
 
+class NotFiniteError(CmdiadError):
+    """What was computed for a part is not a number, so that there is no verdict on it."""
+
+    exit_code = 3
+    kind = "not_finite"
+
+
 class BundleError(CmdiadError):
     """A bundle is missing, incomplete, changed, or of a format this version does not read."""
 
@@ -68,12 +75,54 @@ class LineRateError(CmdiadError):
     kind = "line_rate"
 
 
+class InternalError(CmdiadError):
+    """A bug of the program; its traceback is the cause's."""
+
+    exit_code = 70
+    kind = "internal"
+
+
+class MachineError(CmdiadError):
+    """The machine cannot do it: too little memory, or the system refuses."""
+
+    exit_code = 71
+    kind = "machine"
+
+
+class OutputError(CmdiadError):
+    """A result cannot be written: a full disk, or no right to."""
+
+    exit_code = 74
+    kind = "output"
+
+
 @contextmanager
 def naming_scan(path: Path) -> Iterator[None]:
-    """Put the scan's file in front of a `ScanError` that does not name it yet."""
+    """Put the part's file in front of an error that does not name it yet; its kind stays.
+
+    Raises:
+        CmdiadError: the block's own.
+    """
     try:
         yield
-    except ScanError as error:
-        if str(path) in str(error):
+    except CmdiadError as error:
+        if str(error).startswith(f"{path}:"):
             raise
-        raise ScanError(f"{path}: {error}") from error
+        raise type(error)(f"{path}: {error}") from error
+
+
+def as_cmdiad_error(error: Exception) -> CmdiadError:
+    """Any error as one that has a kind and an exit code, for an outcome that must not end the others.
+
+    A user's error stays as it is; the system's refusals are the machine's; what is left is a bug of ours.
+    """
+    if isinstance(error, CmdiadError):
+        return error
+    if isinstance(error, MemoryError):
+        named: CmdiadError = MachineError(f"this machine has too little memory for that: {error}")
+    elif isinstance(error, OSError):
+        named = MachineError(f"the system refuses: {error.strerror or error}")
+    else:
+        named = InternalError(f"this is a bug of the program ({type(error).__name__}: {error}): report it")
+    named.__cause__ = error
+    return named

@@ -49,24 +49,29 @@ def write_heatmap(
     valid_hw: Mask,
     threshold: float,
     points_hw3: Float32Array | None = None,
+    rgb_hw3: npt.NDArray[np.uint8] | None = None,
 ) -> None:
     """Write `draw_heatmap`'s picture as a PNG. Equal input gives equal bytes.
 
     Args:
         path: the PNG; its folder is created.
-        map_hw, valid_hw, threshold, points_hw3: as `draw_heatmap` takes them.
+        map_hw, valid_hw, threshold, points_hw3, rgb_hw3: as `draw_heatmap` takes them.
 
     Raises:
         UsageError: the file cannot be written.
         ValueError: the shapes differ.
     """
-    picture = draw_heatmap(map_hw, valid_hw, threshold, points_hw3)
+    picture = draw_heatmap(map_hw, valid_hw, threshold, points_hw3, rgb_hw3)
     with atomic_write(path) as stream:
         Image.fromarray(picture).save(stream, format="PNG", compress_level=3)
 
 
 def draw_heatmap(
-    map_hw: Float32Array, valid_hw: Mask, threshold: float, points_hw3: Float32Array | None = None
+    map_hw: Float32Array,
+    valid_hw: Mask,
+    threshold: float,
+    points_hw3: Float32Array | None = None,
+    rgb_hw3: npt.NDArray[np.uint8] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """(H, W, 3) uint8 in the scan's pixels: the shaded surface, the map's colors, an outline around defects.
 
@@ -77,14 +82,19 @@ def draw_heatmap(
         map_hw: (H, W) float32, the anomaly map.
         valid_hw: (H, W) bool, the part; everything else is drawn darker.
         threshold: the map value above which a pixel is marked.
-        points_hw3: (H, W, 3) float32, metres; None draws the part flat.
+        points_hw3: (H, W, 3) float32, metres; None draws the image in gray.
+        rgb_hw3: (H, W, 3) uint8, the camera's image; None, without points, draws the part flat.
 
     Raises:
         ValueError: the shapes differ.
     """
-    if valid_hw.shape != map_hw.shape or (points_hw3 is not None and points_hw3.shape[:2] != map_hw.shape):
-        raise ValueError("the map, the mask and the points must have the same height and width")
-    gray = _flat(valid_hw) if points_hw3 is None else _surface(points_hw3, valid_hw)
+    under = [array for array in (points_hw3, rgb_hw3) if array is not None]
+    if valid_hw.shape != map_hw.shape or any(array.shape[:2] != map_hw.shape for array in under):
+        raise ValueError("the map, the mask, the points and the image must have the same height and width")
+    if points_hw3 is not None:
+        gray = _surface(points_hw3, valid_hw)
+    else:
+        gray = _flat(valid_hw) if rgb_hw3 is None else _photograph(rgb_hw3, valid_hw)
     return _overlaid(gray, map_hw, threshold)
 
 
@@ -121,6 +131,13 @@ def _contour_width(shape_hw: tuple[int, ...]) -> int:
 
 def _flat(valid_hw: Mask) -> Float32Array:
     return np.where(valid_hw, np.float32(_FLAT_GRAY), np.float32(_MISSING_GRAY))
+
+
+def _photograph(rgb_hw3: npt.NDArray[np.uint8], valid_hw: Mask) -> Float32Array:
+    """The camera's image in gray, (H, W): luma (ITU-R BT.601), dimmed beside the part."""
+    gray: Float32Array = rgb_hw3.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    gray[~valid_hw] *= _BACKGROUND_SHARE
+    return gray
 
 
 def _surface(points_hw3: Float32Array, valid_hw: Mask) -> Float32Array:

@@ -2,56 +2,76 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from . import eyecandies
 from .bundle import Bundle, find_bundle, open_bundle
-from .decision import Decision
 from .engine_opening import Observer
-from .errors import BundleError, EngineError, naming_scan
-from .features import FeatureExtractor, Part, PreparedPart, modalities, prepare_part
+from .errors import BundleError, NotFiniteError, UsageError, naming_scan
+from .features import Part, PreparedPart, modalities, prepare_part
+from .heatmap import draw_heatmap
 from .image import read_rgb
-from .line_graph import Arrays, LineGraph, open_line_graph, prefers_line_graph
 from .manifest import Manifest
 from .preprocessing import map_to_input
 from .scan import find_images, find_scans, read_scan
+from .strategies import Answer, Graph, choose_strategy
 from .timing import Span, StageTimes
 
-Graph = Literal["auto", "networks", "line"]
 
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Inspection:
     """The verdict on one part.
 
     Attributes:
+        product: what the bundle inspects.
         score: the raw anomaly score; larger is more anomalous.
         threshold: the score above which a part is called defective.
         is_defect: score > threshold.
         map: (H, W) float32, the anomaly map in the input scan's own pixels.
         pixel_threshold: the map value above which a pixel is marked.
         points: (H, W, 3) float32, metres, the scan as read; None for an image alone.
+        rgb: (H, W, 3) uint8, the image as read; None without a camera.
         valid: (H, W) bool, the pixels that were inspected as part.
         seconds: time by stage.
-        spans: every run of a stage, for a profile.
+        spans: each run of a stage, for a profile.
     """
 
+    product: str
     score: float
     threshold: float
     is_defect: bool
     map: npt.NDArray[np.float32]
     pixel_threshold: float
     points: npt.NDArray[np.float32] | None
+    rgb: npt.NDArray[np.uint8] | None
     valid: npt.NDArray[np.bool_]
     seconds: dict[str, float]
     spans: tuple[Span, ...] = ()
+
+    def heatmap(self) -> npt.NDArray[np.uint8]:
+        """The picture that `infer` writes: (H, W, 3) uint8, the anomalies over the scan, defects outlined."""
+        return draw_heatmap(self.map, self.valid, self.pixel_threshold, self.points, self.rgb)
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict and what it is about, as `infer --json` has it."""
+        return {
+            "product": self.product,
+            "score": self.score,
+            "threshold": self.threshold,
+            "is_defect": self.is_defect,
+        }
+
+    def with_times(self, times: StageTimes) -> Inspection:
+        """The same, with further stages' time."""
+        return replace(self, seconds={**self.seconds, **times.seconds}, spans=(*self.spans, *times.spans))
 
 
 @dataclass(frozen=True)
@@ -62,17 +82,17 @@ class ReadyPart:
         part: as read.
         prepared: at the networks' resolution.
         times: of the stages so far.
-        line_inputs: what the line graph takes of it; nothing where network by network runs.
+        work: what the inspector's strategy takes.
     """
 
     part: Part
     prepared: PreparedPart
     times: StageTimes
-    line_inputs: Arrays = field(default_factory=dict)
+    work: Any
 
 
 class Inspector:
-    """A calibrated bundle, loaded once and called for every part."""
+    """A calibrated bundle, loaded once and called for each part."""
 
     def __init__(
         self,
@@ -84,30 +104,22 @@ class Inspector:
         graph: Graph = "auto",
         batch: int = 1,
     ) -> None:
-        """Open the engines and banks of a verified bundle; the arguments are those of `load`.
+        """Open the networks and banks of a verified bundle; the arguments are those of `load`.
 
         Raises:
             BundleError: the bundle is not calibrated.
             EngineError: the provider is not available, or takes one part at a time where more are asked for.
+            UsageError: the threshold is not a finite number, or an argument makes no sense.
         """
         calibration = bundle.manifest.calibration
         if calibration is None:
             raise BundleError(f"{bundle.path}: the bundle is not calibrated: run `cmdiad calibrate SCANS`")
+        if threshold is not None and not math.isfinite(threshold):
+            raise UsageError(f"threshold {threshold}: give a finite number: no part is above it, or all are")
         self.bundle = bundle
         self.threshold = calibration.threshold.value if threshold is None else threshold
         self.pixel_threshold = calibration.pixel_threshold.value
-        self.batch = batch
-        self._line: LineGraph | None = None
-        if graph == "line" or (graph == "auto" and prefers_line_graph(bundle, provider)):
-            self._line = open_line_graph(bundle, provider, threads, cuda_graph)
-        else:
-            if batch > 1:
-                raise EngineError(
-                    f"batch {batch}: only the line graph takes several parts at a time, and this runs network by "
-                    "network: give --graph line"
-                )
-            self._decision = Decision.load(bundle)
-            self._features = FeatureExtractor(bundle, provider, threads, cuda_graph)
+        self._strategy = choose_strategy(bundle, provider, threads, cuda_graph, graph, batch)
 
     @classmethod
     def load(
@@ -136,14 +148,26 @@ class Inspector:
         Raises:
             BundleError: there is no bundle, or it is changed, incomplete or not calibrated.
             EngineError: the provider is not available, or takes one part at a time where more are asked for.
+            UsageError: the threshold is not a finite number, or an argument makes no sense.
+
+        Example:
+            >>> inspector = Inspector.load("bagel.cmdiad")  # doctest: +SKIP
+            >>> inspector("scan.tiff").is_defect  # doctest: +SKIP
+            False
         """
         return cls(open_bundle(find_bundle(path)), provider, threads, threshold, cuda_graph, graph, batch)
+
+    @property
+    def batch(self) -> int:
+        """How many parts go through the networks together, at most."""
+        return self._strategy.batch
 
     def __call__(self, path: str | Path) -> Inspection:
         """Read and inspect one scan file (an image file where the bundle's main modality is RGB).
 
         Raises:
             ScanError: the file cannot be read or holds nothing to inspect.
+            NotFiniteError: the networks answer with what is not a number.
         """
         ready = self.read(path)
         with naming_scan(Path(path)):
@@ -162,20 +186,18 @@ class Inspector:
             return self._ready(part, times)
 
     def inspect(self, part: Part) -> Inspection:
-        """Inspect a part that is already in memory.
+        """Inspect a part that is already in memory; see `part_from_arrays`.
 
         Raises:
             ScanError: nothing of the part is left after preprocessing, or too few points.
+            NotFiniteError: the networks answer with what is not a number.
         """
         return self.finish(self._ready(part, StageTimes()))
 
     def _ready(self, part: Part, times: StageTimes) -> ReadyPart:
         with times.stage("preprocess"):
             prepared = prepare_part(part, self.bundle.manifest)
-        if self._line is None:
-            return ReadyPart(part, self._features.group(prepared, times), times)
-        with times.stage("group"):
-            return ReadyPart(part, prepared, times, self._line.inputs(prepared))
+        return ReadyPart(part, prepared, times, self._strategy.ready(prepared, times))
 
     def finish(self, ready: ReadyPart) -> Inspection:
         """The networks, the search and the decision for a part that is ready for them."""
@@ -183,51 +205,56 @@ class Inspector:
         return inspection
 
     def finish_batch(self, parts: Sequence[ReadyPart]) -> list[Inspection]:
-        """The same for several parts: a whole batch goes through the line graph together, any other number one by one.
+        """The same for several parts.
 
         Raises:
-            EngineError: the engine does not take so many parts at a time.
+            EngineError: a network cannot be run.
+            NotFiniteError: it answers with what is not a number.
         """
-        line = self._line
-        if line is None:
-            return [self._by_networks(each) for each in parts]
-        together = [parts] if len(parts) == self.batch else [[each] for each in parts]
-        return [inspection for some in together for inspection in self._by_line(line, some)]
+        answers = self._strategy.answer([ready.work for ready in parts], [ready.times for ready in parts])
+        return [self._conclude(ready, answer) for ready, answer in zip(parts, answers, strict=True)]
 
-    def _by_networks(self, ready: ReadyPart) -> Inspection:
-        features = self._features.extract(ready.prepared, ready.times)
-        with ready.times.stage("search"):
-            matches = self._decision.match(features)
-        with ready.times.stage("score"):
-            score, map_224 = self._decision.decide(features.foreground, matches)
-        return self._inspection(ready, score, map_224)
-
-    def _by_line(self, line: LineGraph, parts: Sequence[ReadyPart]) -> list[Inspection]:
-        times = StageTimes()
-        answers = line.run_batch([each.line_inputs for each in parts], times)
-        for each in parts:
-            each.times.add_share(times, len(parts))
-        return [self._inspection(each, found.score, found.map) for each, found in zip(parts, answers, strict=True)]
-
-    def _inspection(self, ready: ReadyPart, score: float, map_224: npt.NDArray[np.float32]) -> Inspection:
+    def _conclude(self, ready: ReadyPart, answer: Answer) -> Inspection:
+        check_finite(answer)
         part, prepared, times = ready.part, ready.prepared, ready.times
         with times.stage("score"):
-            map_hw = map_to_input(map_224, prepared.frame)
+            map_hw = map_to_input(answer.map, prepared.frame)
         return Inspection(
-            score=score,
+            product=self.bundle.manifest.product,
+            score=answer.score,
             threshold=self.threshold,
-            is_defect=score > self.threshold,
+            is_defect=answer.score > self.threshold,
             map=map_hw,
             pixel_threshold=self.pixel_threshold,
             points=part.points,
+            rgb=part.rgb,
             valid=prepared.kept,
             seconds=times.seconds,
             spans=tuple(times.spans),
         )
 
     def observed(self, observer: Observer) -> AbstractContextManager[None]:
-        """Show an observer what goes into and comes out of every network, or the line graph, while the block runs."""
-        return self._line.observed(observer) if self._line is not None else self._features.observed(observer)
+        """Show an observer what goes into and comes out of the networks while the block runs."""
+        return self._strategy.observed(observer)
+
+
+def check_finite(answer: Answer) -> None:
+    """Refuse what no verdict can be made of: comparing it with a threshold would call the part good.
+
+    Raises:
+        NotFiniteError: the score or the map is not finite.
+    """
+    if not math.isfinite(answer.score):
+        raise NotFiniteError(
+            f"the networks answer with a score of {answer.score}, so there is no verdict: look for absurd "
+            "coordinates in the scan, and run `cmdiad-rt selftest` to check this machine"
+        )
+    wrong = answer.map.size - int(np.count_nonzero(np.isfinite(answer.map)))
+    if wrong:
+        raise NotFiniteError(
+            f"{wrong} of {answer.map.size} values of the anomaly map are not numbers, so there is no verdict: look for "
+            "absurd coordinates in the scan, and run `cmdiad-rt selftest` to check this machine"
+        )
 
 
 def find_inputs(paths: Sequence[str | Path], manifest: Manifest) -> list[Path]:

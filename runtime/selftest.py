@@ -15,8 +15,9 @@ import numpy.typing as npt
 from .bundle import Bundle
 from .errors import UsageError
 from .golden import MAP, Golden, GoldenCase, GoldenTensor, choose_elements, read_case, read_golden, replay
-from .inspector import Graph, Inspector
+from .inspector import Inspector
 from .line_graph import prefers_line_graph
+from .strategies import Graph
 
 SCORE = "score"
 VERDICT = "verdict"

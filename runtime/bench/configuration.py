@@ -10,7 +10,7 @@ import msgspec
 
 from ..engine_opening import ENGINE_PROVIDERS
 from ..errors import UsageError
-from ..inspector import Graph
+from ..strategies import Graph
 
 AXES = ("bundle", "provider", "precision", "graph", "batch", "threads", "coreset")
 ONNXRUNTIME = "onnxruntime"

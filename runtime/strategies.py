@@ -1,0 +1,160 @@
+"""Two ways from a prepared part to its score and map: network by network, or the fused line graph.
+
+Both give the same answers. A strategy does what it can ahead, on the reading thread (`ready`), and the rest for one
+part or a batch (`answer`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from .bundle import Bundle
+from .decision import Decision
+from .engine_opening import Observer
+from .errors import EngineError, UsageError
+from .features import FeatureExtractor, PreparedPart
+from .line_graph import Arrays, open_line_graph, prefers_line_graph
+from .timing import StageTimes
+
+Graph = Literal["auto", "networks", "line"]
+Work = TypeVar("Work")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is computed for one part, before anything is concluded from it.
+
+    Attributes:
+        score: the anomaly score; larger is more anomalous.
+        map: (224, 224) float32, the anomaly map at the networks' resolution.
+    """
+
+    score: float
+    map: npt.NDArray[np.float32]
+
+
+class Strategy(Protocol[Work]):
+    """How a bundle computes.
+
+    Attributes:
+        batch: how many parts it takes together, at most.
+    """
+
+    batch: int
+
+    def ready(self, prepared: PreparedPart, times: StageTimes) -> Work:
+        """What can be done ahead for one part.
+
+        Raises:
+            ScanError: too few points are left for a group.
+        """
+        ...
+
+    def answer(self, works: Sequence[Work], times: Sequence[StageTimes]) -> list[Answer]:
+        """Scores and maps, in order; the time is booked to each part.
+
+        Raises:
+            EngineError: a network cannot be run.
+        """
+        ...
+
+    def observed(self, observer: Observer) -> AbstractContextManager[None]:
+        """Show an observer what goes into and comes out of every network while the block runs."""
+        ...
+
+
+class ByNetworks:
+    """Each network by itself, the banks searched in NumPy: one part at a time."""
+
+    batch = 1
+
+    def __init__(self, bundle: Bundle, provider: str, threads: int | None, cuda_graph: bool) -> None:
+        """Open the networks and the banks; the arguments are those of `Inspector.load`."""
+        self._decision = Decision.load(bundle)
+        self._features = FeatureExtractor(bundle, provider, threads, cuda_graph)
+
+    def ready(self, prepared: PreparedPart, times: StageTimes) -> PreparedPart:
+        """See `Strategy`."""
+        return self._features.group(prepared, times)
+
+    def answer(self, works: Sequence[PreparedPart], times: Sequence[StageTimes]) -> list[Answer]:
+        """See `Strategy`."""
+        return [self._answer_one(prepared, own) for prepared, own in zip(works, times, strict=True)]
+
+    def _answer_one(self, prepared: PreparedPart, times: StageTimes) -> Answer:
+        features = self._features.extract(prepared, times)
+        with times.stage("search"):
+            matches = self._decision.match(features)
+        with times.stage("score"):
+            return Answer(*self._decision.decide(features.foreground, matches))
+
+    def observed(self, observer: Observer) -> AbstractContextManager[None]:
+        """See `Strategy`."""
+        return self._features.observed(observer)
+
+
+class ByLineGraph:
+    """The fused graph; a whole batch goes through it together, any other number one by one.
+
+    Nothing in between: a GPU plans anew for every number of parts that it has not met.
+    """
+
+    def __init__(self, bundle: Bundle, provider: str, threads: int | None, cuda_graph: bool, batch: int) -> None:
+        """Open the graph; the arguments are those of `Inspector.load`."""
+        self.batch = batch
+        self._line = open_line_graph(bundle, provider, threads, cuda_graph)
+
+    def ready(self, prepared: PreparedPart, times: StageTimes) -> Arrays:
+        """See `Strategy`."""
+        with times.stage("group"):
+            return self._line.inputs(prepared)
+
+    def answer(self, works: Sequence[Arrays], times: Sequence[StageTimes]) -> list[Answer]:
+        """See `Strategy`."""
+        size = self.batch if len(works) == self.batch else 1
+        return [
+            answer
+            for start in range(0, len(works), size)
+            for answer in self._together(works[start : start + size], times[start : start + size])
+        ]
+
+    def _together(self, works: Sequence[Arrays], times: Sequence[StageTimes]) -> list[Answer]:
+        shared = StageTimes()
+        answers = self._line.run_batch(works, shared)
+        for own in times:
+            own.add_share(shared, len(works))
+        return [Answer(answer.score, answer.map) for answer in answers]
+
+    def observed(self, observer: Observer) -> AbstractContextManager[None]:
+        """See `Strategy`."""
+        return self._line.observed(observer)
+
+
+def choose_strategy(
+    bundle: Bundle, provider: str, threads: int | None, cuda_graph: bool, graph: Graph, batch: int
+) -> Strategy[Any]:
+    """Open what `graph` asks for; the arguments are those of `Inspector.load`.
+
+    Raises:
+        UsageError: there is no such graph, or the batch is not a positive number.
+        EngineError: the provider is not available, or takes one part at a time where more are asked for.
+        BundleError: the bundle has no line graph, or a file of it is not valid.
+    """
+    if graph not in get_args(Graph):
+        raise UsageError(f"graph {graph!r}: choose one of {', '.join(get_args(Graph))}")
+    if batch < 1:
+        raise UsageError(f"batch {batch}: must be at least 1")
+    if graph == "line" or (graph == "auto" and prefers_line_graph(bundle, provider)):
+        return ByLineGraph(bundle, provider, threads, cuda_graph, batch)
+    if batch > 1:
+        raise EngineError(
+            f"batch {batch}: only the line graph takes several parts at a time, and this runs network by "
+            "network: give --graph line"
+        )
+    return ByNetworks(bundle, provider, threads, cuda_graph)

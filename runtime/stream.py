@@ -1,0 +1,167 @@
+"""A stream of parts: each one has an outcome, whatever happens to it, and none ends the others."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from .errors import CmdiadError, OutputError, as_cmdiad_error, naming_scan
+from .heatmap import write_heatmap, write_map
+from .inspector import Inspection, Inspector, ReadyPart
+from .outputs import OutputPaths, output_paths
+from .pipeline import pipelined
+from .timing import StageTimes
+
+Written = Literal["all", "defects", "none"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one part: an inspection with its files, an error, or both where the files cannot be written.
+
+    Attributes:
+        scan: the scan's file.
+        inspection: None where the part could not be inspected.
+        heatmap: the heat map's file; None where none was written.
+        map: the raw map's file, float32 TIFF; None where none was written.
+        error: why the part could not be inspected, or its files not be written.
+    """
+
+    scan: Path
+    inspection: Inspection | None = None
+    heatmap: Path | None = None
+    map: Path | None = None
+    error: CmdiadError | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented object of `infer --json`."""
+        answer: dict[str, Any] = {"scan": str(self.scan)}
+        if self.inspection is not None:
+            answer |= {
+                **self.inspection.as_json(),
+                "heatmap": None if self.heatmap is None else str(self.heatmap),
+                "map": None if self.map is None else str(self.map),
+                "ms": {stage: 1e3 * seconds for stage, seconds in self.inspection.seconds.items()},
+            }
+        if self.error is not None:
+            answer["error"] = {"kind": self.error.kind, "message": str(self.error)}
+        return answer
+
+
+def inspect_stream(
+    inspector: Inspector, scans: Iterable[Path], out: Path | None = None, written: Written = "all"
+) -> Iterator[Outcome]:
+    """Inspect scans as they come; outcomes come in the scans' order, one for each.
+
+    Reading, networks and writing overlap between scans (`pipeline.py`); where the inspector takes batches, scans that
+    wait for it go through the line graph together.
+
+    Args:
+        inspector: a loaded bundle.
+        scans: files, taken a few ahead of their outcomes.
+        out: the folder of the heat maps and maps, see `output_paths`; None: nothing is written.
+        written: whose files are written.
+    """
+    steps = _Steps(inspector, out, written)
+    jobs = (_Job(scan) for scan in scans)
+    yield from pipelined(jobs, steps.read, steps.inspect, steps.write, inspector.batch)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One scan on its way: read, then inspected, or failed."""
+
+    scan: Path
+    ready: ReadyPart | None = None
+    inspection: Inspection | None = None
+    error: CmdiadError | None = None
+
+    def then(self, step: Callable[[], _Job]) -> _Job:
+        """The next step's outcome; an error is an outcome too."""
+        try:
+            return step()
+        except Exception as error:
+            return replace(self, ready=None, error=_named(self.scan, error))
+
+
+class _Steps:
+    """What happens to a job on each of the pipeline's threads."""
+
+    def __init__(self, inspector: Inspector, out: Path | None, written: Written) -> None:
+        self._inspector, self._out, self._written = inspector, out, written
+        self._alone = False  # whether it was said that batches fail
+
+    def read(self, job: _Job) -> _Job:
+        return job.then(lambda: replace(job, ready=self._inspector.read(job.scan)))
+
+    def inspect(self, jobs: list[_Job]) -> list[_Job]:
+        parts = [job.ready for job in jobs if job.ready is not None]
+        if len(parts) == len(jobs) > 1:
+            try:
+                inspections = self._inspector.finish_batch(parts)
+                return [
+                    replace(job, ready=None, inspection=inspection)
+                    for job, inspection in zip(jobs, inspections, strict=True)
+                ]
+            except Exception as error:
+                self._say_alone(len(jobs), error)
+        return [self._inspect_one(job) for job in jobs]
+
+    def _inspect_one(self, job: _Job) -> _Job:
+        ready = job.ready
+        if ready is None:
+            return job
+        return job.then(lambda: replace(job, ready=None, inspection=self._inspector.finish(ready)))
+
+    def _say_alone(self, size: int, error: Exception) -> None:
+        """Parts of a batch that fails go one by one, so that each has an outcome of its own; slower, so it is said."""
+        if not self._alone:
+            self._alone = True
+            reason = as_cmdiad_error(error)
+            warnings.warn(f"a batch of {size} parts failed, and they go one by one: {reason}", stacklevel=2)
+
+    def write(self, job: _Job) -> Outcome:
+        inspection = job.inspection
+        if inspection is None or self._out is None or not self._is_written(inspection):
+            return Outcome(job.scan, inspection, error=job.error)
+        return _written(job.scan, inspection, output_paths(self._out, job.scan))
+
+    def _is_written(self, inspection: Inspection) -> bool:
+        return self._written == "all" or (self._written == "defects" and inspection.is_defect)
+
+
+def _written(scan: Path, inspection: Inspection, paths: OutputPaths) -> Outcome:
+    """Write both files; a verdict whose files cannot be written stands all the same."""
+    times, heatmap, raw, error = StageTimes(), None, None, None
+    with times.stage("write"):
+        try:
+            write_heatmap(
+                paths.heatmap,
+                inspection.map,
+                inspection.valid,
+                inspection.pixel_threshold,
+                inspection.points,
+                inspection.rgb,
+            )
+            heatmap = paths.heatmap
+            write_map(paths.map, inspection.map)
+            raw = paths.map
+        except Exception as cause:
+            error = _named(scan, cause, OutputError)
+    return Outcome(scan, inspection.with_times(times), heatmap, raw, error)
+
+
+def _named(scan: Path, error: Exception, refusal: type[CmdiadError] | None = None) -> CmdiadError:
+    """An error of any kind as the part's own, with its file's name; `refusal` is what the system's refusals become."""
+    known = as_cmdiad_error(error)
+    if refusal is not None and isinstance(error, OSError):
+        known = refusal(str(known))
+    try:
+        with naming_scan(scan):
+            raise known
+    except CmdiadError as named:
+        named.__cause__ = known.__cause__ or named.__cause__
+        return named
