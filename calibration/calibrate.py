@@ -16,18 +16,19 @@ from ..runtime import manifest as manifest_format
 from ..runtime.bank import MemoryBank, build_bank
 from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import Content, rewrite_bundle
-from ..runtime.dataset import data_digest
 from ..runtime.decision import FUSION, MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.engine import OnnxEngine
 from ..runtime.errors import UsageError, naming_scan
-from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures, prepare_part
+from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures
 from ..runtime.fusion import encode_fusion
 from ..runtime.golden import add_golden
-from ..runtime.inspector import read_part
 from ..runtime.line_graph import DATA, LINE, LineGraph
 from ..runtime.manifest import Manifest, Metric, Normalization, Statistics
 from ..runtime.pooling import N_PATCHES
+from ..runtime.preparation.part import prepare_part
 from ..runtime.preprocessing import Preprocessing
+from ..runtime.sensor.dataset import data_digest
+from ..runtime.sensor.part import read_part
 from ..runtime.timing import StageTimes
 from .coreset import select_coreset
 from .fusion import fit_fusion

@@ -79,7 +79,7 @@ def calibrate(
     """Make memory banks, fusion and thresholds from normal scans, with the exported networks (no torch, no RGB)."""
     from ..calibration.calibrate import CalibrationSettings, calibrate_bundle
     from ..runtime.bundle import find_bundle, open_bundle
-    from ..runtime.inspector import find_inputs
+    from ..runtime.sensor.part import find_inputs
 
     source = open_bundle(find_bundle(bundle))
     target = out or source.path

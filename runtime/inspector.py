@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import eyecandies
 from .bundle import Bundle, find_bundle, open_bundle
 from .engine_opening import Observer
 from .errors import BundleError, NotFiniteError, UsageError, naming_scan
-from .features import Part, PreparedPart, modalities, prepare_part
 from .heatmap import draw_heatmap
-from .image import read_rgb
-from .manifest import Manifest
+from .preparation.part import PreparedPart, prepare_part
 from .preprocessing import map_to_input
-from .scan import find_images, find_scans, read_scan
+from .sensor.part import Part, read_part
 from .strategies import Answer, Graph, choose_strategy
 from .timing import Span, StageTimes
 
@@ -255,33 +252,3 @@ def check_finite(answer: Answer) -> None:
             f"{wrong} of {answer.map.size} values of the anomaly map are not numbers, so there is no verdict: look for "
             "absurd coordinates in the scan, and run `cmdiad-rt selftest` to check this machine"
         )
-
-
-def find_inputs(paths: Sequence[str | Path], manifest: Manifest) -> list[Path]:
-    """The files that a bundle inspects and is calibrated on: images where RGB is all it sees, scans elsewhere.
-
-    Raises:
-        ScanError: a folder or glob stands for nothing, or a folder cannot be read.
-    """
-    return find_images(paths) if modalities(manifest) == {"rgb"} else find_scans(paths)
-
-
-def read_part(path: Path, manifest: Manifest) -> Part:
-    """Read what the route needs: the scan, the image, or the scan and the image registered with it.
-
-    Raises:
-        ScanError: a file cannot be read.
-    """
-    needed = modalities(manifest)
-    if needed == {"rgb"}:
-        return Part(None, read_rgb(path))
-    points = read_scan(path, manifest.preprocessing.metres_per_unit).points
-    return Part(points, read_rgb(registered_image(path)) if "rgb" in needed else None)
-
-
-def registered_image(scan: Path) -> Path:
-    """The image registered with a scan: beside it, or in `rgb/` where the scan lies in `xyz/`."""
-    if eyecandies.is_depth_map(scan):
-        return eyecandies.companion(scan, eyecandies.IMAGE)
-    folder = scan.parent.parent / "rgb" if scan.parent.name == "xyz" else scan.parent
-    return folder / f"{scan.stem}.png"

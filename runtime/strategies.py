@@ -18,8 +18,9 @@ from .bundle import Bundle
 from .decision import Decision
 from .engine_opening import Observer
 from .errors import EngineError, UsageError
-from .features import FeatureExtractor, PreparedPart
+from .features import FeatureExtractor
 from .line_graph import Arrays, open_line_graph, prefers_line_graph
+from .preparation.part import PreparedPart
 from .timing import StageTimes
 
 Graph = Literal["auto", "networks", "line"]

@@ -9,7 +9,6 @@ from cmdiad.calibration.calibrate import golden_scans
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.bundle_writing import rewrite_bundle
 from cmdiad.runtime.errors import BundleError
-from cmdiad.runtime.features import Part
 from cmdiad.runtime.golden import (
     INDEX,
     MAX_ELEMENTS,
@@ -20,8 +19,8 @@ from cmdiad.runtime.golden import (
     read_case,
     read_golden,
 )
-from cmdiad.runtime.inspector import read_part
-from cmdiad.runtime.scan import find_scans
+from cmdiad.runtime.sensor.find import find_scans
+from cmdiad.runtime.sensor.part import Part, read_part
 
 
 @pytest.fixture(scope="module")
