@@ -140,8 +140,8 @@ class MemoryBank:
         if not np.isfinite(queries).all():
             wrong = np.count_nonzero(~np.isfinite(queries).all(axis=1))
             raise NotFiniteError(
-                f"the networks answer with features that are not numbers for {wrong} of {len(queries)} patches, so there "
-                "is no verdict: look for absurd coordinates in the scan"
+                f"the networks answer with features that are not numbers for {wrong} of {len(queries)} patches, so "
+                "there is no verdict: look for absurd coordinates in the scan"
             )
         return (directed(queries) if self.metric == "cosine" else queries) - self.mean
 

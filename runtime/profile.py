@@ -37,8 +37,8 @@ class StageCost(msgspec.Struct, frozen=True, kw_only=True):
     """What one stage cost over all scans.
 
     Attributes:
-        runs: how often it ran.
-        median_ms, total_ms: wall-clock time.
+        runs: how many parts ran it.
+        median_ms, total_ms: wall-clock time of a part, and of all.
         peak_mb: the most resident memory that was seen while it ran, in MiB; None where it cannot be read.
     """
 
@@ -92,20 +92,29 @@ def resident_bytes() -> int:
 
 
 def stage_costs(scans: Sequence[ProfiledScan], samples: Sequence[tuple[float, int]]) -> list[StageCost]:
-    """Time and memory by stage, in the order in which stages first began."""
+    """Time and memory by stage, in the order in which stages first began.
+
+    A stage that one part runs in pieces counts once; a batch's span, which each of its parts has, adds up once.
+    """
     by_stage: dict[str, list[Span]] = {}
-    for span in sorted((span for scan in scans for span in scan.spans), key=lambda span: span.begin):
-        by_stage.setdefault(span.stage, []).append(span)
-    return [
-        StageCost(
-            stage=stage,
-            runs=len(spans),
-            median_ms=1e3 * statistics.median(span.seconds for span in spans),
-            total_ms=1e3 * sum(span.seconds for span in spans),
-            peak_mb=_peak_mb(spans, samples),
+    by_part: dict[tuple[str, int], float] = {}
+    for number, scan in enumerate(scans):
+        for span in scan.spans:
+            by_stage.setdefault(span.stage, []).append(span)
+            by_part[span.stage, number] = by_part.get((span.stage, number), 0.0) + span.seconds
+    costs = []
+    for stage, spans in sorted(by_stage.items(), key=lambda entry: min(span.begin for span in entry[1])):
+        parts = [seconds for (name, _), seconds in by_part.items() if name == stage]
+        costs.append(
+            StageCost(
+                stage=stage,
+                runs=len(parts),
+                median_ms=1e3 * statistics.median(parts),
+                total_ms=1e3 * sum(span.seconds for span in set(spans)),
+                peak_mb=_peak_mb(spans, samples),
+            )
         )
-        for stage, spans in by_stage.items()
-    ]
+    return costs
 
 
 def write_profile(out: Path, scans: Sequence[ProfiledScan], samples: Sequence[tuple[float, int]]) -> list[StageCost]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..inspector import Inspector
+from ..stream import inspect_stream
 from .configuration import Configuration
 
 
@@ -25,9 +26,11 @@ class BundleUnderTest:
     def process(self, numbers: Sequence[int]) -> dict[str, float]:
         """See `driver.SystemUnderTest`."""
         seconds: Counter[str] = Counter()
-        ready = [self._inspector.read(self._scans[number]) for number in numbers]
-        for inspection in self._inspector.finish_batch(ready):
-            seconds.update(inspection.seconds)
+        for outcome in inspect_stream(self._inspector, (self._scans[number] for number in numbers)):
+            if outcome.error is not None:
+                raise outcome.error
+            assert outcome.inspection is not None
+            seconds.update(outcome.inspection.seconds)
         return dict(seconds)
 
 

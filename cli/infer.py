@@ -1,0 +1,136 @@
+"""`cmdiad-rt infer`: verdict, heat map and raw map of each scan."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import console
+from .options import GraphName, ThresholdOption, WrittenName
+from .verdicts import VerdictTable
+
+if TYPE_CHECKING:
+    from ..runtime.profile import Profiler, StageCost
+    from ..runtime.stream import Outcome
+
+DEFECT_FOUND = 1
+
+
+def infer(
+    scans: Annotated[list[str], typer.Argument(metavar="SCAN...", help="Scan files, folders or quoted globs.")],
+    bundle: Annotated[
+        Path | None,
+        typer.Option(help="Bundle folder or .cmdiad file.  [default: $CMDIAD_BUNDLE, else ./bundle]"),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for heat maps and raw maps.")] = Path("inspections"),
+    heatmaps: Annotated[
+        WrittenName, typer.Option(help="Of which parts heat maps and raw maps are written.")
+    ] = WrittenName.all,
+    threshold: ThresholdOption = None,
+    allow_any_size: Annotated[
+        bool,
+        typer.Option("--allow-any-size", help="Inspect what is not like the parts that calibration saw, too."),
+    ] = False,
+    provider: Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists them.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the networks.  [default: all]")] = None,
+    cuda_graph: Annotated[bool, typer.Option("--cuda-graph", help="Capture networks as CUDA graphs.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scan on stdout, nothing else.")] = False,
+    graph: Annotated[
+        GraphName, typer.Option(help="networks, the fused line graph, or auto: line except on the CPU.")
+    ] = GraphName.auto,
+    batch: Annotated[int, typer.Option(min=1, help="Scans that go through the line graph together: for GPUs.")] = 1,
+    fail_on_defect: Annotated[
+        bool, typer.Option("--fail-on-defect", help="Exit with 1 if a defect was found.")
+    ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="Write time and memory by stage, and a trace for Perfetto, beside the maps."),
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No rows of good parts.")] = False,
+) -> None:
+    """Inspect scans: verdict, score, heat map and raw map of each.
+
+    Exit codes: 0 done, 1 a defect (with --fail-on-defect), 2 wrong usage, 3 a scan could not be inspected,
+    4 bad bundle, 5 execution provider not available, 74 a result could not be written.
+    """
+    from ..runtime.inspector import Inspector
+    from ..runtime.profile import Profiler
+    from ..runtime.sensor.part import find_inputs
+    from ..runtime.stream import inspect_stream
+
+    inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph.value, batch, allow_any_size)
+    inputs = find_inputs(scans, inspector.bundle.manifest)
+    table = VerdictTable(inputs.files, quiet)
+    profiler = Profiler() if profile else None
+    if not json:
+        table.print_header(inspector)
+    with profiler or nullcontext():
+        outcomes = inspect_stream(inspector, inputs.files, out, heatmaps.value)
+        _report(inputs.problems, outcomes, len(inputs.files), table, profiler, json)
+    if not json:
+        table.print_summary(out)
+    if profiler is not None:
+        _print_costs(profiler.write(out), out, json)
+    if table.exit_code:
+        sys.exit(table.exit_code)
+    if fail_on_defect and table.defective:
+        sys.exit(DEFECT_FOUND)
+
+
+def _report(
+    problems: list[Outcome],
+    outcomes: Iterator[Outcome],
+    n_files: int,
+    table: VerdictTable,
+    profiler: Profiler | None,
+    json: bool,
+) -> None:
+    """Say each outcome as it comes."""
+    done = 0
+    try:
+        for outcome in chain(problems, outcomes):
+            table.count(outcome)
+            if profiler is not None and outcome.inspection is not None:
+                profiler.add(str(outcome.scan), outcome.inspection.spans)
+            if json:
+                console.emit_json(outcome.as_json())
+            else:
+                table.print_row(outcome)
+            _show_bug(outcome)
+            done += 1
+    except BaseException:
+        # Whatever ends the run, what was said and written before it stands.
+        console.complain(f"ended at part {done + 1} of {n_files}; the results before it stand")
+        raise
+
+
+def _show_bug(outcome: Outcome) -> None:
+    """The traceback of a bug of ours, which ended one part and not the run."""
+    from ..runtime.errors import InternalError
+
+    if isinstance(outcome.error, InternalError) and outcome.error.__cause__ is not None:
+        traceback.print_exception(outcome.error.__cause__)
+
+
+def _print_costs(costs: list[StageCost], out: Path, json: bool) -> None:
+    if json:
+        return
+    rows = [
+        [
+            cost.stage,
+            str(cost.runs),
+            f"{cost.median_ms:.1f}",
+            f"{cost.total_ms:.0f}",
+            "-" if cost.peak_mb is None else f"{cost.peak_mb:.0f}",
+        ]
+        for cost in costs
+    ]
+    console.print_titled_table("profile", ["stage", "runs", "median ms", "total ms", "resident MiB"], rows, 1)
+    console.emit(f"profile: {out / 'profile.json'}; trace for Perfetto or chrome://tracing: {out / 'trace.json'}")
