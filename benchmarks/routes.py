@@ -45,7 +45,20 @@ def train(data: Path, options: argparse.Namespace, scratch: Path) -> list[Path]:
     for route, main in TRAINED:
         begin = time.monotonic()
         run = scratch / "runs" / f"{route}_{main}"
-        cmdiad("train", data, "--route", route, "--main", main, "--out", run, *settings, "-q")
+        cmdiad(
+            "train",
+            data,
+            "--route",
+            route,
+            "--main",
+            main,
+            "--out",
+            run,
+            "--cache",
+            run.parent / "feature_cache",
+            *settings,
+            "-q",
+        )
         selection = json.loads((run / "run.json").read_text())["selection"]
         print(f"trained {route} {main} in {time.monotonic() - begin:.0f} s: {json.dumps(selection)}", flush=True)
         runs.append(run)

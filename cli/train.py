@@ -43,6 +43,13 @@ def train(
     out: Annotated[
         Path | None, typer.Option(help="Run folder; one that was begun goes on.  [default: a new one under runs/]")
     ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of extracted features, which runs on the same data may share.  [default: runs/feature_cache; "
+            "in the run folder, where that is not in runs/]"
+        ),
+    ] = None,
     point_extractor: PointExtractorOption = "embedded",
     image_extractor: ImageExtractorOption = "embedded",
     point_checkpoint: CheckpointOption = None,
@@ -96,5 +103,5 @@ def train(
         tensorboard=tensorboard,
     )
     with console.progress_display(quiet) as progress:
-        folder = train_route(data, class_names or [], settings, out, progress)
+        folder = train_route(data, class_names or [], settings, out, progress, cache)
     print(f"run: {folder}")

@@ -26,7 +26,7 @@ from ..training.extractors.opening import open_extractor
 from ..training.published_runs import run_from_checkpoint
 from ..training.routes import load_network
 from ..training.run import CONFIG, Distillation, Run, read_run, weights_file, write_run
-from ..training.train import TrainingSettings, train_route
+from ..training.train import CACHE, TrainingSettings, train_route
 from .bundles import export_bundle
 from .reduced import ExportSettings
 
@@ -156,7 +156,8 @@ class Grid:
         settings = self._training(experiment)
         folder = self._settings.cache / f"{settings.route}-{settings.main}-{self._digest(settings)}"
         if not (folder / CONFIG).is_file():
-            train_route(self._data, [each.resolve().name for each in self._classes], settings, folder, self._progress)
+            names = [class_folder.resolve().name for class_folder in self._classes]
+            train_route(self._data, names, settings, folder, self._progress, self._settings.cache / CACHE)
         return folder
 
     def _published_runs(self, pair: Pair) -> list[tuple[Run, Path]]:

@@ -94,7 +94,7 @@ def trained_run(synth_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
 
     folder = tmp_path_factory.mktemp("runs") / "run"
     settings = TrainingSettings(epochs=3, batch_size=2, seed=1, threads=1)
-    return train_route(synth_data, [], settings, folder, lambda *_: None)
+    return train_route(synth_data, [], settings, folder, lambda *_: None, folder.parent / "feature_cache")
 
 
 @pytest.fixture(scope="session")

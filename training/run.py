@@ -103,8 +103,15 @@ def resolve_run(path: Path) -> Path:
     return path
 
 
+def lies_in_runs(folder: Path) -> bool:
+    """Whether a run lies where runs lie by default: only there they share a feature cache, and one is the latest."""
+    return folder.resolve().parent == RUNS.resolve()
+
+
 def mark_latest(folder: Path) -> None:
-    """Make `latest` beside a run's folder lead to it."""
+    """Make `runs/latest` lead to a run in `runs/`; a run in a place of the user's own has nothing put beside it."""
+    if not lies_in_runs(folder):
+        return
     latest = folder.parent / LATEST
     if latest.is_symlink() or latest.is_file():
         latest.unlink()

@@ -22,7 +22,7 @@ from .extractors.opening import Extractor, open_extractor
 from .fitting import FitSettings, fit, select_epochs, selected_weights
 from .objectives import Loss
 from .paired_features import PairedFeatures, Wanted, cache_paired_features
-from .run import CONFIG, RUNS, Distillation, Run, Selection, mark_latest, weights_file, write_run
+from .run import CONFIG, RUNS, Distillation, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
 from .selection import Judge, find_validation
 from .state import STATE, Epoch, save_weights
 
@@ -78,6 +78,7 @@ def train_route(
     settings: TrainingSettings,
     out: Path | None,
     progress: Progress,
+    cache: Path | None = None,
 ) -> Path:
     """Train on the normal scans of a dataset and write a run folder.
 
@@ -90,6 +91,8 @@ def train_route(
         settings: see `TrainingSettings`.
         out: the run folder; None: `runs/DATE-TIME-ROUTE`, to which `runs/latest` then leads.
         progress: called with (stage, done, all, remark).
+        cache: folder of the extractors' features, which runs on the same data may share; None: `runs/feature_cache`
+            for a run in `runs/`, else one in the run folder.
 
     Returns:
         The run folder.
@@ -114,6 +117,7 @@ def train_route(
     digest = data_digest(file for sample in samples for file in (sample.scan, sample.rgb) if file is not None)
     _claim(folder, settings, [digest, point.digest, image.digest])
     progress("run", 0, 1, str(folder))
+    store = cache or (folder.parent if lies_in_runs(folder) else folder) / CACHE
 
     def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:
         return cache_paired_features(
@@ -121,7 +125,7 @@ def train_route(
             point,
             image,
             settings.preprocessing,
-            folder.parent / CACHE,
+            store,
             lambda done, total: progress(stage, done, total, ""),
             device,
         )

@@ -142,7 +142,14 @@ def test_a_route_runs_from_training_to_inspection(synth_data, trained_run, tmp_p
     from cmdiad.training.train import TrainingSettings, train_route
 
     settings = TrainingSettings(route=route, main=main, epochs=1, batch_size=4, select=False, threads=1)
-    run = train_route(synth_data, [], settings, trained_run.parent / f"{route}_{main}", lambda *_: None)
+    run = train_route(
+        synth_data,
+        [],
+        settings,
+        trained_run.parent / f"{route}_{main}",
+        lambda *_: None,
+        trained_run.parent / "feature_cache",
+    )
     manifest = export_bundle(run, route, main, tmp_path / "bundle")
     assert manifest.training_statistics["rgb"].std > 0
     inputs = find_inputs([synth_data / "gland" / "train" / "good"], manifest)

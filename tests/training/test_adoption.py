@@ -23,12 +23,13 @@ def published(folder, network):
 
 
 @pytest.mark.slow
-def test_an_adopted_checkpoint_exports_with_its_own_weights_and_says_so(tmp_path, synth_data):
+def test_an_adopted_checkpoint_exports_with_its_own_weights_and_says_so(tmp_path, synth_data, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     dims = [open_extractor("embedded", modality).dim for modality in ("pc", "rgb")]
     torch.manual_seed(0)
     network = FeatureToFeature(*dims)
-    run = adopt_checkpoint(Adoption(published(tmp_path, network)), tmp_path / "run")
-    assert read_run(tmp_path / "latest")[1].adopted.startswith("MTFI_FtoF_PCs.pth, SHA-256 ")
+    run = adopt_checkpoint(Adoption(published(tmp_path, network)), tmp_path / "runs" / "adopted")
+    assert read_run(tmp_path / "runs" / "latest")[1].adopted.startswith("MTFI_FtoF_PCs.pth, SHA-256 ")
     with pytest.raises(UsageError, match="--scans"):
         export_bundle(run, "f2f", "pc", tmp_path / "bundle")
     manifest = export_bundle(run, "f2f", "pc", tmp_path / "bundle", settings=ExportSettings(data=synth_data))

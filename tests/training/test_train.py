@@ -13,6 +13,12 @@ from cmdiad.training.train import TrainingSettings, train_route
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, seed=1, threads=1)
 
 
+@pytest.fixture(scope="module")
+def shared_cache(trained_run):
+    """Where the features of the run are, so that further runs on its data need not extract them."""
+    return trained_run.parent / "feature_cache"
+
+
 def silent(*_):
     pass
 
@@ -29,7 +35,9 @@ def test_the_loss_falls_and_the_run_records_it(trained_run):
 
 def test_the_same_seed_gives_the_same_weights(trained_run, synth_data):
     """In another folder beside the first, so that the features are there already."""
-    again = train_route(synth_data, [], SETTINGS, trained_run.parent / "again", silent)
+    again = train_route(
+        synth_data, [], SETTINGS, trained_run.parent / "again", silent, trained_run.parent / "feature_cache"
+    )
     for name in ("f2f.safetensors", "training.csv", "training.png", "run.json"):
         assert (again / name).read_bytes() == (trained_run / name).read_bytes(), name
 
@@ -47,17 +55,19 @@ def test_the_run_says_which_checkpoint_it_ships(trained_run):
 
 def test_selection_can_be_turned_off(trained_run, synth_data):
     settings = dataclasses.replace(SETTINGS, epochs=1, select=False)
-    folder = train_route(synth_data, [], settings, trained_run.parent / "unselected", silent)
+    folder = train_route(
+        synth_data, [], settings, trained_run.parent / "unselected", silent, trained_run.parent / "feature_cache"
+    )
     _, run = read_run(folder)
     assert run.selection.epochs == {} and "turned off" in run.selection.criterion
 
 
-def test_statistics_are_those_of_all_patches(trained_run, synth_data):
+def test_statistics_are_those_of_all_patches(trained_run, synth_data, shared_cache):
     """By the whole 3136 x D grid of every sample, patches without points being zero."""
     from cmdiad.training.paired_features import PairedFeatures
 
     _, run = read_run(trained_run)
-    files = sorted((trained_run.parent / "feature_cache").glob("*.npz"))
+    files = sorted(shared_cache.glob("*.npz"))
     grids = {"pc": [], "rgb": []}
     for pair in PairedFeatures(files).pairs():
         for main, grid in grids.items():
@@ -69,13 +79,21 @@ def test_statistics_are_those_of_all_patches(trained_run, synth_data):
         assert run.training_statistics[main].std == pytest.approx(values.std(), rel=0.05)
 
 
-def test_latest_leads_to_the_newest_run(trained_run, tmp_path):
+def test_latest_leads_to_the_newest_run(trained_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_bytes((trained_run / "run.json").read_bytes())
-        mark_latest(tmp_path / name)
-    folder, _ = read_run(tmp_path / "latest")
-    assert folder.resolve() == (tmp_path / "two").resolve()
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "run.json").write_bytes((trained_run / "run.json").read_bytes())
+        mark_latest(tmp_path / "runs" / name)
+    folder, _ = read_run(tmp_path / "runs" / "latest")
+    assert folder.resolve() == (tmp_path / "runs" / "two").resolve()
+
+
+def test_a_run_in_a_place_of_the_users_own_puts_nothing_beside_it(synth_data, tmp_path):
+    settings = dataclasses.replace(SETTINGS, epochs=1, select=False)
+    train_route(synth_data, [], settings, tmp_path / "mine", silent)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mine"]
+    assert any((tmp_path / "mine" / "feature_cache").iterdir())
 
 
 def test_latest_may_be_a_file_where_there_are_no_links(trained_run, tmp_path):
@@ -170,7 +188,9 @@ def test_cached_features_are_not_computed_again(synth_data, trained_run, monkeyp
 
     monkeypatch.setattr(paired_features, "paired_features", compute)
     settings = dataclasses.replace(SETTINGS, epochs=1, seed=2)
-    train_route(synth_data, [], settings, trained_run.parent / "other seed", silent)
+    train_route(
+        synth_data, [], settings, trained_run.parent / "other seed", silent, trained_run.parent / "feature_cache"
+    )
 
 
 def test_cached_features_are_those_of_both_modalities(synth_data):
