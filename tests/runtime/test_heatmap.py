@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from cmdiad.runtime.errors import UsageError
-from cmdiad.runtime.heatmap import SCALE_END, SCALE_START, color_table, write_heatmap, write_map
+from cmdiad.runtime.heatmap import SCALE_END, SCALE_START, color_table, draw_heatmap, write_heatmap, write_map
 from cmdiad.runtime.scan import read_scan, valid_mask
 from cmdiad.runtime.sensor.find import find_scans
 from PIL import Image
@@ -184,3 +184,20 @@ def test_a_real_scans_relief_is_neither_flat_nor_burnt_out(shared_data: Path, tm
     low, high = np.percentile(seen, [5, 95])
     assert high - low > 20
     assert 40 < np.median(seen) < 210
+
+
+def test_an_image_alone_is_drawn_in_gray_under_the_colors() -> None:
+    rgb = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    valid = np.ones((HEIGHT, WIDTH), bool)
+    valid[:, :20] = False
+    drawn = draw_heatmap(np.zeros((HEIGHT, WIDTH), np.float32), valid, 1.0, rgb_hw3=rgb).astype(int)
+    luma = rgb @ np.array([0.299, 0.587, 0.114])
+    assert is_gray(drawn).all()
+    assert np.abs(drawn[..., 0] - luma)[valid].max() <= 1
+    assert (drawn[..., 0][~valid] <= luma[~valid]).all()
+
+
+def test_an_image_of_another_size_is_refused() -> None:
+    map_hw, valid = np.zeros((HEIGHT, WIDTH), np.float32), np.ones((HEIGHT, WIDTH), bool)
+    with pytest.raises(ValueError, match="same height and width"):
+        draw_heatmap(map_hw, valid, 1.0, rgb_hw3=np.zeros((HEIGHT, WIDTH + 1, 3), np.uint8))
