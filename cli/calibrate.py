@@ -77,7 +77,8 @@ def calibrate(
     quiet: QuietOption = False,
 ) -> None:
     """Make memory banks, fusion and thresholds from normal scans, with the exported networks (no torch, no RGB)."""
-    from ..calibration.calibrate import CalibrationSettings, calibrate_bundle
+    from ..calibration.calibrate import CalibrationSettings
+    from ..calibration.calibrated_bundle import calibrate_bundle
     from ..runtime.bundle import find_bundle, open_bundle
     from ..runtime.inspector import find_inputs
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import eyecandies
-from .bundle import Bundle, find_bundle, open_bundle
+from .bundle import Bundle, find_bundle, open_bundle, require_calibration
 from .decision import Decision
 from .engine_opening import Observer
-from .errors import BundleError, EngineError, naming_scan
+from .errors import EngineError, naming_scan
 from .features import FeatureExtractor, Part, PreparedPart, modalities, prepare_part
 from .image import read_rgb
 from .line_graph import Arrays, LineGraph, open_line_graph, prefers_line_graph
@@ -87,12 +87,10 @@ class Inspector:
         """Open the engines and banks of a verified bundle; the arguments are those of `load`.
 
         Raises:
-            BundleError: the bundle is not calibrated.
+            BundleError: the bundle is not calibrated, or by an earlier version.
             EngineError: the provider is not available, or takes one part at a time where more are asked for.
         """
-        calibration = bundle.manifest.calibration
-        if calibration is None:
-            raise BundleError(f"{bundle.path}: the bundle is not calibrated: run `cmdiad calibrate SCANS`")
+        calibration = require_calibration(bundle)
         self.bundle = bundle
         self.threshold = calibration.threshold.value if threshold is None else threshold
         self.pixel_threshold = calibration.pixel_threshold.value

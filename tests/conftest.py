@@ -110,7 +110,8 @@ def exported_bundle(trained_run: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def calibrated_bundle(exported_bundle: Path, synth_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, calibrated on the normal training scans."""
-    from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+    from cmdiad.calibration.calibrate import CalibrationSettings
+    from cmdiad.calibration.calibrated_bundle import calibrate_bundle
     from cmdiad.runtime.bundle import open_bundle
     from cmdiad.runtime.scan import find_scans
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.calibration.calibrate import CalibrationSettings
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.decision import MAIN, Decision, match_bank

@@ -4,7 +4,8 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.calibration.calibrate import CalibrationSettings
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.calibration.graph_writing import GraphWriter, encode_model
 from cmdiad.calibration.line_graph import line_graph, obstacle
 from cmdiad.calibration.line_graph_check import check_line_graph, reference

@@ -4,7 +4,8 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.calibration.calibrate import CalibrationSettings
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.calibration.parity import TOLERANCES, ParityReport, check_decisions, check_tensor, excess, read_report
 from cmdiad.export import bundles
 from cmdiad.export.bundles import export_bundle, reduce_bundle

@@ -142,7 +142,8 @@ def test_f2i_of_an_image_groups_hallucinated_points_where_the_image_shows_part(p
 @pytest.mark.parametrize(("route", "main"), [("f2i", "rgb"), ("i2f", "pc")])
 def test_a_route_runs_from_training_to_inspection(synth_data, trained_run, tmp_path, route, main):
     """The line of an image route is calibrated on images and inspects images."""
-    from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+    from cmdiad.calibration.calibrate import CalibrationSettings
+    from cmdiad.calibration.calibrated_bundle import calibrate_bundle
     from cmdiad.export.bundles import export_bundle
     from cmdiad.runtime.bundle import open_bundle
     from cmdiad.training.train import TrainingSettings, train_route

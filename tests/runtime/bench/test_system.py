@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.calibration.calibrate import CalibrationSettings
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.calibration.metrics import auroc as exact_auroc
 from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bench.configuration import Configuration
