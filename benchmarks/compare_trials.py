@@ -22,7 +22,7 @@ from cmdiad.runtime.bench.scenarios import Plan, Scenario
 from cmdiad.runtime.bench.system import BundleUnderTest
 from cmdiad.runtime.bench.yardstick import make_yardstick
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.scan import find_scans
+from cmdiad.runtime.sensor.find import find_scans
 
 SLOWDOWN = 0.10
 NO_READINGS = Readings(samples=0, host_memory_mb=None, host_memory_peak_mb=None, cpu_clock_mhz=None, gpu=None)

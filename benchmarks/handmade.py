@@ -20,10 +20,10 @@ import numpy.typing as npt
 from cmdiad.calibration.metrics import auroc
 from cmdiad.calibration.outcomes import measure_defects
 from cmdiad.runtime.bank import build_bank
-from cmdiad.runtime.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.pooling import foreground_patches, image_pooling
 from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, PreparedScan, prepare
 from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
 from measuring import machine
 from patch_features import embedded_features
 

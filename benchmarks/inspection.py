@@ -21,12 +21,12 @@ import tifffile
 import torch
 from cmdiad.runtime.bundle import Bundle, open_bundle
 from cmdiad.runtime.decision import Decision, NormalizedBank
-from cmdiad.runtime.features import Part
 from cmdiad.runtime.grouping import Grouping, farthest_points, group_points
 from cmdiad.runtime.inspector import Inspection, Inspector
 from cmdiad.runtime.pooling import foreground_patches, pooling_matrix
 from cmdiad.runtime.preprocessing import PreparedScan, prepare
 from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.sensor.part import Part
 from measuring import alternated, machine, report, report_error
 from paper_pipeline import (
     PaperBank,

@@ -30,12 +30,14 @@ from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.bundle_writing import write_bundle
 from cmdiad.runtime.decision import Decision, NormalizedBank
 from cmdiad.runtime.engine import OnnxEngine
-from cmdiad.runtime.features import FeatureExtractor, Part, PartFeatures, PreparedPart, prepare_part
+from cmdiad.runtime.features import FeatureExtractor, PartFeatures
 from cmdiad.runtime.fusion import Combination, Fusion
 from cmdiad.runtime.line_graph import LINE, LineGraph
 from cmdiad.runtime.manifest import Manifest
+from cmdiad.runtime.preparation.part import PreparedPart, prepare_part
 from cmdiad.runtime.preprocessing import KINECT
 from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.sensor.part import Part
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.training.extractors.opening import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer

@@ -23,7 +23,7 @@ from cmdiad.runtime.bench.scenarios import Name, Plan, Scenario
 from cmdiad.runtime.bench.system import BundleUnderTest
 from cmdiad.runtime.errors import EngineError
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.scan import find_scans
+from cmdiad.runtime.sensor.find import find_scans
 
 BAR = 0.05
 SCENARIOS: tuple[tuple[Name, str], ...] = (("single-stream", "latency_p50_ms"), ("offline", "parts_a_second"))

@@ -25,9 +25,9 @@ from cmdiad.export.decisions import Judged, check_verdicts, seen_file
 from cmdiad.export.parity import check_reduced, observe, read_parts
 from cmdiad.export.reduced import ExportSettings, Precision, reduce_graph
 from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.engine import OnnxEngine
 from cmdiad.runtime.manifest import Manifest
+from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
 from cmdiad.training.synth.dataset import PART_CLASSES, write_dataset
 from cmdiad.training.train import TrainingSettings, train_route
 from line_graph import full_size_bundle

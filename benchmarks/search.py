@@ -24,9 +24,10 @@ import numpy.typing as npt
 from cmdiad.runtime.bank import MemoryBank
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.decision import SEARCH_THREADS, Decision
-from cmdiad.runtime.features import FeatureExtractor, prepare_part
-from cmdiad.runtime.inspector import read_part
+from cmdiad.runtime.features import FeatureExtractor
+from cmdiad.runtime.preparation.part import prepare_part
 from cmdiad.runtime.search import block_slices, half_sq_norms, nearest_rows
+from cmdiad.runtime.sensor.part import read_part
 from cmdiad.runtime.timing import StageTimes
 from measuring import alternated, machine, report, report_error
 

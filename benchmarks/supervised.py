@@ -27,8 +27,8 @@ import numpy.typing as npt
 import torch
 from cmdiad.calibration.metrics import auroc
 from cmdiad.calibration.outcomes import measure_defects
-from cmdiad.runtime.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
 from cmdiad.training.device import usable_cpus
 from cmdiad.training.synth.dataset import DEFECTS, PART_CLASSES, render_sample, write_dataset
 from cmdiad.training.synth.defects import largest_piece

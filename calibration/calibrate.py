@@ -14,10 +14,11 @@ from ..runtime import manifest as manifest_format
 from ..runtime.bank import build_bank
 from ..runtime.decision import SECOND, BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.errors import EngineError, UsageError, naming_scan
-from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures, prepare_part
-from ..runtime.inspector import read_part
+from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures
 from ..runtime.manifest import Manifest, Metric, Normalization, Statistics
 from ..runtime.pooling import N_PATCHES
+from ..runtime.preparation.part import prepare_part
+from ..runtime.sensor.part import read_part
 from ..runtime.timing import StageTimes
 from .coreset import select_coreset
 from .fusion import fit_fusion

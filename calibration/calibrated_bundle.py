@@ -14,7 +14,6 @@ from ..runtime import manifest as manifest_format
 from ..runtime.bank import MemoryBank
 from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import Content, changed_contents, draft_bundle, write_bundle
-from ..runtime.dataset import GOOD, data_digest
 from ..runtime.decision import FUSION, MAIN, SECOND, Decision
 from ..runtime.engine import OnnxEngine
 from ..runtime.errors import UsageError
@@ -24,6 +23,7 @@ from ..runtime.golden import golden_files, record_golden
 from ..runtime.line_graph import DATA, LINE, LineGraph
 from ..runtime.manifest import Manifest
 from ..runtime.preprocessing import Preprocessing
+from ..runtime.sensor.dataset import GOOD, data_digest
 from .calibrate import Calibrated, CalibrationSettings, Progress, calibrate, extract_features
 from .line_graph import add_line_graph
 from .line_graph_check import COMPARED as LINE_CHECK

@@ -18,15 +18,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.bundle import Bundle
-from ..runtime.dataset import GOOD, Sample, find_classes, find_samples
 from ..runtime.decision import SECOND, BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.errors import ScanError, UsageError, naming_scan
-from ..runtime.features import EXTRACTOR, FeatureExtractor, PartFeatures, PreparedPart, modalities, prepare_part
+from ..runtime.features import EXTRACTOR, FeatureExtractor, PartFeatures
 from ..runtime.image import read_mask
-from ..runtime.inspector import read_part
 from ..runtime.manifest import Manifest, Statistics
 from ..runtime.pooling import SIZE
+from ..runtime.preparation.part import PreparedPart, prepare_part
 from ..runtime.preprocessing import prepare_mask
+from ..runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
+from ..runtime.sensor.part import modalities, read_part
 from ..runtime.timing import StageTimes
 from .calibrate import (
     Calibrated,

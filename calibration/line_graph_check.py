@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from ..runtime.decision import Decision, NormalizedBank
 from ..runtime.errors import naming_scan
-from ..runtime.features import FeaturePath, PreparedPart, prepare_part
-from ..runtime.inspector import read_part
+from ..runtime.features import FeaturePath
 from ..runtime.line_graph import LineGraph
 from ..runtime.manifest import Manifest
+from ..runtime.preparation.part import PreparedPart, prepare_part
+from ..runtime.sensor.part import read_part
 from ..runtime.timing import StageTimes
 from .line_graph import bank_roles
 from .parity import DecisionCheck, ParityReport, TensorCheck, Tolerance, check_decisions, check_tensor, scan_name

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime.dataset import GOOD, Sample
 from ..runtime.manifest import Manifest
+from ..runtime.sensor.dataset import GOOD, Sample
 from ..runtime.threshold import Threshold
 from .metrics import Curve, auroc, partial_area, pixel_auroc, pro_curve, roc_curve
 

@@ -11,7 +11,7 @@ from html import escape
 
 import numpy as np
 
-from ..runtime.dataset import GOOD
+from ..runtime.sensor.dataset import GOOD
 from .outcomes import FPR_LIMIT, Evaluation, Example, Outcome, Row, Verdicts
 from .paper import paper
 from .report_charts import N_COLORS, N_STAGE_COLORS, Series, curve_chart, dash, histogram, stage_bars

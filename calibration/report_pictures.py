@@ -10,12 +10,12 @@ import numpy.typing as npt
 from PIL import Image
 from scipy.ndimage import binary_dilation
 
-from ..runtime.dataset import Sample
 from ..runtime.heatmap import draw_heatmap
 from ..runtime.image import read_mask, read_rgb
 from ..runtime.manifest import Manifest
 from ..runtime.preprocessing import map_to_input
 from ..runtime.scan import read_scan
+from ..runtime.sensor.dataset import Sample
 from ..runtime.timing import StageTimes
 from .evaluate import prepare
 from .outcomes import Example

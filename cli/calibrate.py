@@ -80,7 +80,7 @@ def calibrate(
     from ..calibration.calibrate import CalibrationSettings
     from ..calibration.calibrated_bundle import calibrate_bundle
     from ..runtime.bundle import find_bundle, open_bundle
-    from ..runtime.inspector import find_inputs
+    from ..runtime.sensor.part import find_inputs
 
     source = open_bundle(find_bundle(bundle))
     target = out or source.path

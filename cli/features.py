@@ -48,7 +48,7 @@ def features(
     from ..runtime.bundle import find_bundle, open_bundle
     from ..runtime.errors import UsageError
     from ..runtime.intermediates import bundle_source, write_features
-    from ..runtime.scan import find_images, find_scans
+    from ..runtime.sensor.find import find_images, find_scans
 
     from_checkpoints = point_checkpoint or image_checkpoint or route_checkpoint
     if bundle is not None and from_checkpoints:

@@ -77,8 +77,9 @@ def infer(
 
     from ..runtime.batch import inspect_files
     from ..runtime.errors import ScanError
-    from ..runtime.inspector import Inspector, find_inputs
+    from ..runtime.inspector import Inspector
     from ..runtime.profile import Profiler
+    from ..runtime.sensor.part import find_inputs
 
     inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph.value, batch)
     files = find_inputs(scans, inspector.bundle.manifest)

@@ -181,7 +181,7 @@ def export(
         if bundle is None or precision is not PrecisionName.fp32:
             from ..export.bundles import export_bundle, reduce_bundle
             from ..export.reduced import ExportSettings
-            from ..runtime.scan import find_scans
+            from ..runtime.sensor.find import find_scans
 
             given = find_scans(scans) if scans else ()
             settings = ExportSettings(precision.value, given, calibrator=calibrator.value, accept=accept)

@@ -11,15 +11,16 @@ import numpy.typing as npt
 
 from ..calibration.calibrate import CalibrationSettings, calibrate
 from ..calibration.parity import ParityReport, Tolerance, check_decisions, scan_name
-from ..runtime.dataset import GOOD, Sample, find_classes, find_samples
 from ..runtime.decision import Decision
 from ..runtime.engine import OnnxEngine
 from ..runtime.errors import UsageError, naming_scan
-from ..runtime.features import FeaturePath, PreparedPart, modalities, prepare_part
+from ..runtime.features import FeaturePath
 from ..runtime.image import read_mask
-from ..runtime.inspector import read_part
 from ..runtime.manifest import Manifest
+from ..runtime.preparation.part import PreparedPart, prepare_part
 from ..runtime.preprocessing import prepare_mask
+from ..runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
+from ..runtime.sensor.part import modalities, read_part
 from ..runtime.timing import StageTimes
 
 N_NORMAL = 8

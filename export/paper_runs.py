@@ -19,9 +19,9 @@ from ..calibration.paper_tables import Experiment, Pair, experiments_of, paper_t
 from ..calibration.report_tables import Table
 from ..runtime.atomic import atomic_write_bytes
 from ..runtime.bundle import Bundle, open_bundle
-from ..runtime.dataset import GOOD, find_classes, find_samples
 from ..runtime.errors import EngineError, ParityError, UsageError, WeightsError
 from ..runtime.manifest import Modality
+from ..runtime.sensor.dataset import GOOD, find_classes, find_samples
 from ..training.extractors.opening import open_extractor
 from ..training.published_runs import run_from_checkpoint
 from ..training.routes import load_network

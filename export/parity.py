@@ -16,13 +16,14 @@ from torch import nn
 
 from ..calibration.graph_bisection import describe_producer, first_off, run_with_tensors
 from ..calibration.parity import TOLERANCES, ParityReport, TensorCheck, Tolerance, check_tensor, excess, scan_name
-from ..runtime.dataset import GOOD, find_classes, find_samples
 from ..runtime.engine import Arrays, Engine, OnnxEngine
 from ..runtime.engine_opening import ObservedEngine
 from ..runtime.errors import UsageError, naming_scan
-from ..runtime.features import FeaturePath, PreparedPart, prepare_part
-from ..runtime.inspector import read_part
+from ..runtime.features import FeaturePath
 from ..runtime.manifest import Manifest
+from ..runtime.preparation.part import PreparedPart, prepare_part
+from ..runtime.sensor.dataset import GOOD, find_classes, find_samples
+from ..runtime.sensor.part import read_part
 from ..runtime.timing import StageTimes
 from ..training.torch_engine import CPU, TorchEngine
 from .decisions import seen_file

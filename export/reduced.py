@@ -15,8 +15,8 @@ from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import refuse_to_overwrite, rewrite_bundle
 from ..runtime.engine import OnnxEngine
 from ..runtime.errors import UsageError
-from ..runtime.features import PreparedPart
 from ..runtime.manifest import Manifest, Network
+from ..runtime.preparation.part import PreparedPart
 from .decisions import Judged, check_verdicts
 from .dynamic_int8 import dynamic_int8_from_onnx, float_products
 from .equalization import equalized

@@ -17,30 +17,17 @@ from scipy import sparse
 from .bundle import Bundle
 from .engine import Engine
 from .engine_opening import ObservedEngine, Observer, open_engine
-from .errors import ScanError
 from .grouping import Grouping, group_points
 from .image import network_image
-from .manifest import Manifest, Modality, Route
+from .manifest import Modality, Route
 from .pooling import N_PATCHES, PATCH_GRID, foreground_patches, pooling_matrix
-from .preprocessing import Frame, PreparedScan, prepare, prepare_image, prepare_rgb
+from .preparation.part import PreparedPart
+from .preprocessing import PreparedScan
 from .timing import StageTimes
 
 EXTRACTOR = "extractor"
 SECOND_EXTRACTOR = "second_extractor"
 HALLUCINATOR = "hallucinator"
-
-
-@dataclass(frozen=True)
-class Part:
-    """What the sensors saw of one part; a route needs one of them or both.
-
-    Attributes:
-        points: (H, W, 3) float32, metres, missing points zero; None without a 3D sensor.
-        rgb: (H, W, 3) uint8, registered with the points; None without a camera.
-    """
-
-    points: npt.NDArray[np.float32] | None
-    rgb: npt.NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True)
@@ -56,27 +43,6 @@ class GroupedPoints:
     groups: npt.NDArray[np.float32]
     centers: npt.NDArray[np.float32]
     pooling: sparse.csr_array
-
-
-@dataclass(frozen=True)
-class PreparedPart:
-    """A part brought to the networks' resolution.
-
-    Attributes:
-        scan: the prepared points; None for an image alone.
-        image: (side, side, 3) uint8, background zeroed; None without a camera.
-        valid: (224, 224) bool, pixels that belong to the part.
-        kept: (H, W) bool, the same in the input's own pixels.
-        frame: how the two are related.
-        grouped: the measured points' groups; None until `FeaturePath.group`, or without points.
-    """
-
-    scan: PreparedScan | None
-    image: npt.NDArray[np.uint8] | None
-    valid: npt.NDArray[np.bool_]
-    kept: npt.NDArray[np.bool_]
-    frame: Frame
-    grouped: GroupedPoints | None = None
 
 
 @dataclass(frozen=True)
@@ -104,35 +70,6 @@ class PartFeatures:
         features = np.zeros((N_PATCHES, self.main.shape[1]), np.float32)
         features[self.foreground] = self.main
         return features
-
-
-def prepare_part(part: Part, manifest: Manifest) -> PreparedPart:
-    """Preprocess whatever the route uses of a part.
-
-    Raises:
-        ScanError: the sensor's data that the route needs is not there, or nothing of the part is left.
-    """
-    needed = modalities(manifest)
-    if "pc" in needed and part.points is None:
-        raise ScanError("this bundle inspects 3D scans: give a scan, not an image")
-    if "rgb" in needed and part.rgb is None:
-        raise ScanError("this bundle inspects images: give the registered RGB image too")
-    if part.points is None:
-        assert part.rgb is not None
-        image, valid, kept, frame = prepare_image(part.rgb, manifest.preprocessing)
-        return PreparedPart(None, image, valid, kept, frame)
-    if part.rgb is not None and part.rgb.shape != part.points.shape:
-        raise ScanError(
-            f"the image has {part.rgb.shape[:2]} pixels, the scan {part.points.shape[:2]}: they must be registered"
-        )
-    scan = prepare(part.points, manifest.preprocessing)
-    rgb = prepare_rgb(part.rgb, scan.kept, scan.frame) if part.rgb is not None and "rgb" in needed else None
-    return PreparedPart(scan, rgb, scan.valid, scan.kept, scan.frame)
-
-
-def modalities(manifest: Manifest) -> set[Modality]:
-    """What the route measures at inspection."""
-    return {"pc", "rgb"} if manifest.route == "dual" else {manifest.main}
 
 
 class FeaturePath:

@@ -22,11 +22,11 @@ from .bundle import Bundle
 from .bundle_writing import Content
 from .engine_opening import Recorder
 from .errors import BundleError, EngineError, ScanError, naming_scan
-from .features import Part
 from .image import decode_rgb
-from .inspector import Inspection, Inspector, read_part
+from .inspector import Inspection, Inspector
 from .manifest import Manifest
 from .readers import decode_scan
+from .sensor.part import Part, read_part
 
 FOLDER = "golden"
 INDEX = f"{FOLDER}/golden.json"

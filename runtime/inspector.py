@@ -11,17 +11,15 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from . import eyecandies
 from .bundle import Bundle, find_bundle, open_bundle, require_calibration
 from .decision import Decision
 from .engine_opening import Observer
 from .errors import EngineError, naming_scan
-from .features import FeatureExtractor, Part, PreparedPart, modalities, prepare_part
-from .image import read_rgb
+from .features import FeatureExtractor
 from .line_graph import Arrays, LineGraph, open_line_graph, prefers_line_graph
-from .manifest import Manifest
+from .preparation.part import PreparedPart, prepare_part
 from .preprocessing import map_to_input
-from .scan import find_images, find_scans, read_scan
+from .sensor.part import Part, read_part
 from .timing import Span, StageTimes
 
 Graph = Literal["auto", "networks", "line"]
@@ -226,33 +224,3 @@ class Inspector:
     def observed(self, observer: Observer) -> AbstractContextManager[None]:
         """Show an observer what goes into and comes out of every network, or the line graph, while the block runs."""
         return self._line.observed(observer) if self._line is not None else self._features.observed(observer)
-
-
-def find_inputs(paths: Sequence[str | Path], manifest: Manifest) -> list[Path]:
-    """The files that a bundle inspects and is calibrated on: images where RGB is all it sees, scans elsewhere.
-
-    Raises:
-        ScanError: a folder or glob stands for nothing, or a folder cannot be read.
-    """
-    return find_images(paths) if modalities(manifest) == {"rgb"} else find_scans(paths)
-
-
-def read_part(path: Path, manifest: Manifest) -> Part:
-    """Read what the route needs: the scan, the image, or the scan and the image registered with it.
-
-    Raises:
-        ScanError: a file cannot be read.
-    """
-    needed = modalities(manifest)
-    if needed == {"rgb"}:
-        return Part(None, read_rgb(path))
-    points = read_scan(path, manifest.preprocessing.metres_per_unit).points
-    return Part(points, read_rgb(registered_image(path)) if "rgb" in needed else None)
-
-
-def registered_image(scan: Path) -> Path:
-    """The image registered with a scan: beside it, or in `rgb/` where the scan lies in `xyz/`."""
-    if eyecandies.is_depth_map(scan):
-        return eyecandies.companion(scan, eyecandies.IMAGE)
-    folder = scan.parent.parent / "rgb" if scan.parent.name == "xyz" else scan.parent
-    return folder / f"{scan.stem}.png"

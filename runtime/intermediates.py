@@ -13,20 +13,12 @@ from .atomic import atomic_write
 from .bundle import Bundle
 from .engine_opening import Recorder
 from .errors import UsageError, naming_scan
-from .features import (
-    EXTRACTOR,
-    HALLUCINATOR,
-    SECOND_EXTRACTOR,
-    FeatureExtractor,
-    FeaturePath,
-    PreparedPart,
-    prepare_part,
-    token_of_patch,
-)
+from .features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, FeatureExtractor, FeaturePath, token_of_patch
 from .grouping import Grouping, farthest_points
-from .inspector import read_part
 from .manifest import Modality, Route
 from .pooling import N_PATCHES
+from .preparation.part import PreparedPart, prepare_part
+from .sensor.part import read_part
 from .timing import StageTimes
 
 SUFFIX = ".npz"

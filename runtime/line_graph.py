@@ -16,11 +16,12 @@ from .engine_check import LINE_ROLE, has_engine
 from .engine_opening import ENGINE_PROVIDERS, ObservedEngine, Observer, open_engine
 from .engine_providers import PROVIDERS
 from .errors import BundleError
-from .features import PreparedPart, network_input
+from .features import network_input
 from .grouping import Grouping, group_points
 from .image import network_image
 from .manifest import Manifest, Tensor
 from .pooling import N_PATCHES, SIZE, foreground_patches, pooling_matrix
+from .preparation.part import PreparedPart
 from .preprocessing import PreparedScan
 from .timing import StageTimes
 

@@ -113,7 +113,7 @@ def calibrated_bundle(exported_bundle: Path, synth_data: Path, tmp_path_factory:
     from cmdiad.calibration.calibrate import CalibrationSettings
     from cmdiad.calibration.calibrated_bundle import calibrate_bundle
     from cmdiad.runtime.bundle import open_bundle
-    from cmdiad.runtime.scan import find_scans
+    from cmdiad.runtime.sensor.find import find_scans
 
     path = tmp_path_factory.mktemp("calibrated") / "bundle"
     scans = find_scans([synth_data / CLASS_NAME / "train" / "good"])

@@ -9,11 +9,12 @@ from torch import nn
 
 from ..runtime.engine import Engine
 from ..runtime.errors import WeightsError
-from ..runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, FeaturePath, PreparedPart
+from ..runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, FeaturePath
 from ..runtime.grouping import Grouping
 from ..runtime.image import read_rgb
 from ..runtime.intermediates import FeatureSource
 from ..runtime.manifest import Modality, Route
+from ..runtime.preparation.part import PreparedPart
 from ..runtime.preprocessing import Preprocessing, prepare, prepare_image
 from ..runtime.scan import read_scan
 from .extractors.opening import Extractor, open_extractor

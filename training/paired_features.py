@@ -20,14 +20,15 @@ import numpy.typing as npt
 import torch
 
 from ..runtime.atomic import atomic_write
-from ..runtime.dataset import Sample
 from ..runtime.errors import ScanError, naming_scan
-from ..runtime.features import PartFeatures, PreparedPart, image_tokens, point_features, token_of_patch
+from ..runtime.features import PartFeatures, image_tokens, point_features, token_of_patch
 from ..runtime.image import read_mask, read_rgb, resized_image
 from ..runtime.manifest import Modality, Statistics
 from ..runtime.pooling import N_PATCHES, SIZE, foreground_patches
+from ..runtime.preparation.part import PreparedPart
 from ..runtime.preprocessing import Frame, PreparedScan, Preprocessing, prepare, prepare_mask, prepare_rgb
 from ..runtime.scan import read_scan
+from ..runtime.sensor.dataset import Sample
 from ..runtime.timing import StageTimes
 from .extractors.opening import Extractor
 from .pseudo_defects import with_pseudo_defect

@@ -20,11 +20,11 @@ import tifffile
 from PIL import Image
 
 from ..runtime.atomic import atomic_write, atomic_write_bytes
-from ..runtime.dataset import Sample, Split, find_classes, find_samples, has_split
 from ..runtime.errors import UsageError
 from ..runtime.image import read_mask, read_rgb
 from ..runtime.preprocessing import Frame, PreparedScan, Preprocessing, prepare, prepare_rgb
 from ..runtime.scan import read_scan, valid_mask
+from ..runtime.sensor.dataset import Sample, Split, find_classes, find_samples, has_split
 
 SETTINGS = "preprocessing.json"
 REPORT = "preprocessing.csv"

@@ -21,12 +21,12 @@ from scipy.stats import rankdata
 from torch import nn
 
 from ..runtime.bank import build_bank
-from ..runtime.dataset import GOOD, Sample, find_samples
 from ..runtime.decision import BankMatch, NormalizedBank, match_bank
 from ..runtime.engine import Engine
 from ..runtime.features import HALLUCINATOR, SECOND_EXTRACTOR, FeaturePath
 from ..runtime.manifest import Modality
 from ..runtime.pooling import PATCH_GRID, SIZE
+from ..runtime.sensor.dataset import GOOD, Sample, find_samples
 from ..runtime.timing import StageTimes
 from .extractors.opening import Extractor
 from .paired_features import Pair, PairedFeatures, Wanted

@@ -12,10 +12,10 @@ import msgspec
 import torch
 
 from ..runtime.atomic import atomic_write_bytes
-from ..runtime.dataset import GOOD, data_digest, find_classes, find_samples
 from ..runtime.errors import UsageError
 from ..runtime.manifest import Modality
 from ..runtime.preprocessing import STRUCTURED_LIGHT, Preprocessing
+from ..runtime.sensor.dataset import GOOD, data_digest, find_classes, find_samples
 from .curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
 from .device import open_device
 from .extractors.opening import Extractor, open_extractor

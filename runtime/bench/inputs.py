@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..bundle import Bundle
 from ..errors import UsageError
-from ..scan import find_scans
+from ..sensor.find import find_scans
 
 GOLDEN_SCAN, GOLDEN_IMAGE = "_scan.tiff", "_image.png"
 

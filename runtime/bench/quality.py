@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
-from ..dataset import find_samples
 from ..errors import UsageError
-from ..features import modalities
 from ..inspector import Inspector
+from ..sensor.dataset import find_samples
+from ..sensor.part import modalities
 from .report import Quality
 
 

@@ -13,10 +13,12 @@ import numpy as np
 from ..bundle import Bundle
 from ..engine import Arrays
 from ..engine_check import LINE_ROLE
-from ..features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, prepare_part
-from ..inspector import Inspector, read_part
+from ..features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR
+from ..inspector import Inspector
 from ..line_graph import DATA, LINE
 from ..pooling import foreground_patches
+from ..preparation.part import prepare_part
+from ..sensor.part import read_part
 from .configuration import Configuration
 from .costs import network_bytes, network_flop
 from .devices import find_device

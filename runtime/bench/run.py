@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..atomic import atomic_write_bytes
 from ..bundle import Bundle, find_bundle, open_bundle
-from ..dataset import find_samples
 from ..errors import BundleError
+from ..sensor.dataset import find_samples
 from .configuration import Choices, combinations, labels
 from .html import html_report
 from .inputs import bench_scans

@@ -16,9 +16,9 @@ from typing import BinaryIO
 import msgspec
 
 from ..bundle import Bundle, open_bundle
-from ..dataset import data_digest
 from ..errors import CmdiadError
 from ..inspector import Inspector
+from ..sensor.dataset import data_digest
 from .configuration import Configuration
 from .coreset import write_reduced
 from .driver import Recording, SystemUnderTest, WallClock, drive

@@ -10,9 +10,11 @@ from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.decision import MAIN, Decision, match_bank
 from cmdiad.runtime.errors import ScanError, UsageError
-from cmdiad.runtime.features import FeatureExtractor, prepare_part
-from cmdiad.runtime.inspector import Inspector, read_part
-from cmdiad.runtime.scan import find_scans
+from cmdiad.runtime.features import FeatureExtractor
+from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.preparation.part import prepare_part
+from cmdiad.runtime.sensor.find import find_scans
+from cmdiad.runtime.sensor.part import read_part
 from cmdiad.runtime.timing import StageTimes
 
 SETTINGS = CalibrationSettings(coreset_ratio=0.02, seed=5)

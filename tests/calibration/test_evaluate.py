@@ -13,10 +13,10 @@ from cmdiad.calibration.outcomes import Scored, choose_examples, measure, measur
 from cmdiad.calibration.report_tables import as_json
 from cmdiad.export.bundles import export_bundle
 from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.dataset import Sample, find_samples
 from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.scan import find_scans
+from cmdiad.runtime.sensor.dataset import Sample, find_samples
+from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.threshold import Threshold
 
 FIELDS = {"class", "route", "main", "i_auroc", "p_auroc", "aupro", "aupro_001", "n_test"}

@@ -16,10 +16,12 @@ from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.decision import Decision, NormalizedBank
 from cmdiad.runtime.engine import OnnxEngine
 from cmdiad.runtime.errors import BundleError, EngineError, ParityError, UsageError
-from cmdiad.runtime.features import FeatureExtractor, prepare_part
-from cmdiad.runtime.inspector import Inspector, read_part
+from cmdiad.runtime.features import FeatureExtractor
+from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.line_graph import DATA, LINE, LineGraph, line_inputs
-from cmdiad.runtime.scan import find_scans
+from cmdiad.runtime.preparation.part import prepare_part
+from cmdiad.runtime.sensor.find import find_scans
+from cmdiad.runtime.sensor.part import read_part
 from cmdiad.runtime.timing import StageTimes
 
 

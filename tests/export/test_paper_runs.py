@@ -6,8 +6,8 @@ import msgspec
 import pytest
 from cmdiad.calibration.paper_tables import Experiment, Pair
 from cmdiad.export.paper_runs import Grid, GridSettings, fits, run_paper_table
-from cmdiad.runtime.dataset import find_classes
 from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.sensor.dataset import find_classes
 from cmdiad.training.run import read_run
 from cmdiad.training.train import TrainingSettings
 

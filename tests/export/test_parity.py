@@ -13,7 +13,7 @@ from cmdiad.export.reduced import ExportSettings
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.errors import ParityError, UsageError
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.scan import find_scans
+from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.training.run import read_run, write_run
 from onnx import numpy_helper
 

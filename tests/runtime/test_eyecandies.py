@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 from cmdiad.runtime import eyecandies
-from cmdiad.runtime.dataset import find_classes, find_samples, has_split
 from cmdiad.runtime.errors import ScanError, UsageError
 from cmdiad.runtime.image import read_mask
-from cmdiad.runtime.inspector import registered_image
 from cmdiad.runtime.preprocessing import EYECANDIES, prepare
 from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.sensor.dataset import find_classes, find_samples, has_split
+from cmdiad.runtime.sensor.part import registered_image
 from PIL import Image
 
 DEPTH_STEP_M = (6.0 - 2.0) / 65535 * 0.1

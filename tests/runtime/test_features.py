@@ -4,14 +4,10 @@ import numpy as np
 import pytest
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.errors import ScanError
-from cmdiad.runtime.features import (
-    FeatureExtractor,
-    Part,
-    image_features,
-    prepare_part,
-    token_of_patch,
-)
-from cmdiad.runtime.inspector import Inspector, read_part, registered_image
+from cmdiad.runtime.features import FeatureExtractor, image_features, token_of_patch
+from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.preparation.part import prepare_part
+from cmdiad.runtime.sensor.part import Part, read_part, registered_image
 from cmdiad.runtime.timing import StageTimes
 
 
@@ -36,7 +32,7 @@ def test_image_features_are_the_foreground_patches_tokens():
 
 def test_points_and_torch_give_the_same_features_as_the_exported_path(exported_bundle, scan):
     """Training's features, from torch, equal calibration's and inspection's, from ONNX."""
-    from cmdiad.runtime.dataset import Sample
+    from cmdiad.runtime.sensor.dataset import Sample
     from cmdiad.training.extractors.opening import open_extractor
     from cmdiad.training.paired_features import Wanted, paired_features
 

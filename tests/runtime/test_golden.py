@@ -10,7 +10,6 @@ from cmdiad.runtime import golden as golden_module
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.bundle_writing import draft_bundle, rewrite_bundle
 from cmdiad.runtime.errors import BundleError, EngineError
-from cmdiad.runtime.features import Part
 from cmdiad.runtime.golden import (
     INDEX,
     MAX_ELEMENTS,
@@ -22,8 +21,9 @@ from cmdiad.runtime.golden import (
     read_golden,
     record_golden,
 )
-from cmdiad.runtime.inspector import Inspector, read_part
-from cmdiad.runtime.scan import find_scans
+from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.sensor.find import find_scans
+from cmdiad.runtime.sensor.part import Part, read_part
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import pytest
 import tifffile
 from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.heatmap import SCALE_END, SCALE_START, color_table, write_heatmap, write_map
-from cmdiad.runtime.scan import find_scans, read_scan, valid_mask
+from cmdiad.runtime.scan import read_scan, valid_mask
+from cmdiad.runtime.sensor.find import find_scans
 from PIL import Image
 
 HEIGHT, WIDTH = 40, 60

@@ -3,19 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from cmdiad.runtime.features import (
-    EXTRACTOR,
-    HALLUCINATOR,
-    SECOND_EXTRACTOR,
-    FeaturePath,
-    Part,
-    PreparedPart,
-    prepare_part,
-)
+from cmdiad.runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, FeaturePath
 from cmdiad.runtime.image import read_rgb
-from cmdiad.runtime.inspector import Inspector, find_inputs, read_part
+from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.preparation.part import PreparedPart, prepare_part
 from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, prepare, prepare_rgb
 from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.sensor.part import Part, find_inputs, read_part
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.training.extractors.opening import open_extractor
 from cmdiad.training.routes import new_network, one_direction

@@ -4,11 +4,11 @@ import csv
 
 import numpy as np
 import pytest
-from cmdiad.runtime.dataset import find_classes, find_samples
 from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.image import read_rgb
 from cmdiad.runtime.preprocessing import EYECANDIES, STRUCTURED_LIGHT, prepare
 from cmdiad.runtime.scan import read_scan, valid_mask
+from cmdiad.runtime.sensor.dataset import find_classes, find_samples
 from cmdiad.training.preprocess import REPORT, preprocess_dataset
 
 

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from cmdiad.runtime.dataset import Sample
+from cmdiad.runtime.sensor.dataset import Sample
 from cmdiad.training.extractors.opening import open_extractor
 from cmdiad.training.paired_features import Wanted
 from cmdiad.training.routes import new_network

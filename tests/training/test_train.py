@@ -174,8 +174,8 @@ def test_cached_features_are_not_computed_again(synth_data, trained_run, monkeyp
 
 
 def test_cached_features_are_those_of_both_modalities(synth_data):
-    from cmdiad.runtime.dataset import find_samples
     from cmdiad.runtime.preprocessing import Preprocessing
+    from cmdiad.runtime.sensor.dataset import find_samples
     from cmdiad.training.extractors.opening import open_extractor
     from cmdiad.training.paired_features import Wanted, paired_features
 

@@ -18,7 +18,8 @@ from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.decision import MAIN, load_bank
 from cmdiad.runtime.errors import EngineError, UsageError
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.scan import find_scans, read_scan
+from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.sensor.find import find_scans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

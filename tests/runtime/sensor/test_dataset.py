@@ -1,8 +1,8 @@
 """The MVTec 3D-AD layout is found as it lies, and what is missing is named."""
 
 import pytest
-from cmdiad.runtime.dataset import data_digest, find_classes, find_samples
 from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.sensor.dataset import data_digest, find_classes, find_samples
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from . import eyecandies
-from .errors import UsageError
+from .. import eyecandies
+from ..errors import UsageError
 
 Split = Literal["train", "validation", "test"]
 GOOD = "good"
