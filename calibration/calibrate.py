@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..runtime import manifest as manifest_format
 from ..runtime.bank import build_bank
-from ..runtime.decision import SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.decision import MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.errors import EngineError, UsageError, naming_scan
 from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures
 from ..runtime.manifest import Manifest, Metric, Normalization, Statistics
@@ -145,12 +145,19 @@ def calibrate(
     """Banks, fusion and thresholds from the features of normal scans."""
     patchless_main, patchless_second = patchless_features(manifest, extractor, features[0])
     fixed = fixed_statistics(manifest, settings)
-    main = calibrate_side([each.main for each in features], patchless_main, settings, progress, fixed)
+    main_progress = naming_bank(progress, MAIN)
+    main = calibrate_side([each.main for each in features], patchless_main, settings, main_progress, fixed)
     second = None
     if manifest.route in SECOND:
         rows = [each.second for each in features if each.second is not None]
-        second = calibrate_side(rows, patchless_second, settings, progress, fixed)
+        second_progress = naming_bank(progress, SECOND[manifest.route])
+        second = calibrate_side(rows, patchless_second, settings, second_progress, fixed)
     return combine([each.foreground for each in features], main, second, digest, settings)
+
+
+def naming_bank(progress: Progress, role: str) -> Progress:
+    """Progress whose stages say which bank is at work."""
+    return lambda stage, done, total, remark: progress(f"{stage} of the {role} bank", done, total, remark)
 
 
 def fixed_statistics(manifest: Manifest, settings: CalibrationSettings) -> Statistics | None:

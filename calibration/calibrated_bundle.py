@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -33,6 +34,26 @@ from .parity import read_report
 SENSOR_FOLDERS = ("xyz", "rgb")
 
 
+@dataclass(frozen=True)
+class Completed:
+    """A bundle that was calibrated.
+
+    Attributes:
+        manifest: as written.
+        scans: the normal scans.
+        scores: (n,) float64, theirs, each without its own patches in the banks.
+    """
+
+    manifest: Manifest
+    scans: tuple[Path, ...]
+    scores: npt.NDArray[np.float64]
+
+    def highest(self, count: int) -> list[tuple[Path, float]]:
+        """The normal scans of the highest scores: a defective one that hides among them is here."""
+        order = np.argsort(-self.scores, kind="stable")[:count]
+        return [(self.scans[int(index)], float(self.scores[index])) for index in order]
+
+
 def calibrate_bundle(
     bundle: Bundle,
     scans: Sequence[Path],
@@ -44,7 +65,7 @@ def calibrate_bundle(
     progress: Progress = lambda *_: None,
     defective: Path | None = None,
     with_line_graph: bool | None = None,
-) -> Manifest:
+) -> Completed:
     """Calibrate a bundle on normal scans and write it, with golden scans that `cmdiad-rt selftest` repeats.
 
     Args:
@@ -53,14 +74,14 @@ def calibrate_bundle(
         settings: see `CalibrationSettings`.
         out: where the calibrated bundle goes; may be where it came from.
         provider: the execution provider the line will use.
-        product: a new name for what the bundle inspects; None: unchanged.
+        product: what the bundle inspects; None: the class whose train/good the scans are, else unchanged.
         preprocessing: the parameters of another sensor; None: unchanged.
         progress: called with (stage, done, all, remark).
         defective: a scan with a defect, to be one of the golden scans; None: the normal scan that scored highest.
         with_line_graph: whether to write the fused graph; None: where it is small, see `add_line_graph`.
 
     Returns:
-        The manifest as written.
+        What was written, and what the user should look at.
 
     Raises:
         UsageError: too few scans, or a line graph is wanted that cannot be.
@@ -85,17 +106,22 @@ def calibrate_bundle(
     draft = draft_bundle(bundle.path, manifest, contents)
     contents |= record_golden(draft, golden_scans(scans, calibrated.scores, defective), provider)
     progress("golden scans", 1, 1, "")
-    return write_bundle(out, manifest, contents)
+    return Completed(write_bundle(out, manifest, contents), tuple(scans), calibrated.scores)
 
 
 def product_of(scans: Sequence[Path]) -> str | None:
-    """The class whose normal scans these are, where all lie in CLASS/train/good of one class; None elsewhere."""
-    folders = {scan.resolve().parent for scan in scans}
-    good = {folder.parent if folder.name in SENSOR_FOLDERS else folder for folder in folders}
-    if len(good) != 1:
-        return None
-    (place,) = good
-    return place.parent.parent.name if place.parts[-2:] == ("train", GOOD) else None
+    """The class whose normal scans these are, in the layout of MVTec 3D-AD or Eyecandies; None elsewhere."""
+    classes = {_class_of(scan.resolve()) for scan in scans}
+    return classes.pop() if len(classes) == 1 else None
+
+
+def _class_of(scan: Path) -> str | None:
+    folder = scan.parent.parent if scan.parent.name in SENSOR_FOLDERS else scan.parent
+    # Eyecandies has its normal parts, depth maps and images both as PNG, in CLASS/train/data.
+    is_normal = folder.parts[-2:] == ("train", GOOD) or (
+        scan.suffix == ".png" and folder.parts[-2:] == ("train", "data")
+    )
+    return folder.parent.parent.name or None if is_normal else None
 
 
 def with_banks(manifest: Manifest, calibrated: Calibrated, provider: str) -> tuple[Manifest, dict[str, Content]]:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.bundle import Bundle
-from ..runtime.decision import SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.decision import MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.errors import ScanError, UsageError, naming_scan
 from ..runtime.features import EXTRACTOR, FeatureExtractor, PartFeatures
 from ..runtime.image import read_mask
@@ -37,7 +37,9 @@ from .calibrate import (
     calibrate_side,
     combine,
     fixed_statistics,
+    naming_bank,
     patchless_features,
+    require_usable,
 )
 from .outcomes import Evaluation, Outcome, Scored, measure
 
@@ -219,10 +221,11 @@ class NormalParts:
         manifest, settings = contender.manifest, contender.candidate.settings
         measured = [features for features, _ in self._measure(contender)]
         patchless = patchless_features(manifest, contender.extractor, measured[0])
-        main = self._side(contender, contender.main_key, patchless[0], lambda: [each.main for each in measured])
+        main = self._side(contender, MAIN, contender.main_key, patchless[0], lambda: [each.main for each in measured])
         second = None
         if manifest.route in SECOND:
-            second = self._side(contender, contender.second_key, patchless[1], lambda: self._second(contender))
+            role = SECOND[manifest.route]
+            second = self._side(contender, role, contender.second_key, patchless[1], lambda: self._second(contender))
         return combine([each.foreground for each in measured], main, second, "", settings)
 
     def _measure(self, contender: Contender) -> list[tuple[PartFeatures, PreparedPart]]:
@@ -232,7 +235,9 @@ class NormalParts:
             for number, sample in enumerate(self._samples, 1):
                 with naming_scan(sample.scan):
                     prepared = prepare(sample, contender.manifest, StageTimes())
-                    self._measured[key].append((contender.extractor.measure(prepared, StageTimes()), prepared))
+                    features = contender.extractor.measure(prepared, StageTimes())
+                require_usable(sample.scan, features)
+                self._measured[key].append((features, prepared))
                 self._progress("features", number, len(self._samples), "")
         return self._measured[key]
 
@@ -255,15 +260,23 @@ class NormalParts:
             # The features may have been measured for a route that does not look at both sensors.
             if "rgb" in modalities(contender.manifest) and prepared.image is None:
                 prepared = prepare(sample, contender.manifest, StageTimes())
-            return contender.extractor.complete(features, prepared, StageTimes())
+            completed = contender.extractor.complete(features, prepared, StageTimes())
+        require_usable(sample.scan, completed)
+        return completed
 
     def _side(
-        self, contender: Contender, features_key: object, patchless: Array | None, rows: Callable[[], list[Array]]
+        self,
+        contender: Contender,
+        role: str,
+        features_key: object,
+        patchless: Array | None,
+        rows: Callable[[], list[Array]],
     ) -> Side:
         settings, statistics = contender.candidate.settings, contender.statistics
         key = features_key, settings, statistics
         if key not in self._sides:
-            self._sides[key] = calibrate_side(rows(), patchless, settings, self._progress, statistics)
+            progress = naming_bank(self._progress, role)
+            self._sides[key] = calibrate_side(rows(), patchless, settings, progress, statistics)
         return self._sides[key]
 
 
@@ -302,9 +315,11 @@ def score_part(
     times, extractor = StageTimes(), contender.extractor
     prepared = shared.get(contender.prepared_key, times, lambda own: prepare(sample, contender.manifest, own))
     features = shared.get(contender.main_key, times, lambda own: extractor.measure(prepared, own))
+    require_usable(sample.scan, features)
     banks = [(contender.main_key, decision.main, features.main)]
     if decision.second is not None:
         completed = shared.get(contender.second_key, times, lambda own: extractor.complete(features, prepared, own))
+        require_usable(sample.scan, completed)
         assert completed.second is not None
         banks.append((contender.second_key, decision.second, completed.second))
     matches = tuple(shared.get((key, id(bank)), times, partial(_match, bank, rows)) for key, bank, rows in banks)

@@ -286,6 +286,15 @@ def check_archive(path: Path) -> None:
             raise BundleError(f"{path}: {path.name} was changed, or is not a .cmdiad file: get the bundle again")
 
 
+def read_manifest(path: Path) -> Manifest:
+    """What a bundle says of itself; its other files are not looked at.
+
+    Raises:
+        BundleError: there is no manifest, or it cannot be read.
+    """
+    return _read_manifest(path, _open_store(path))
+
+
 def _open_store(path: Path) -> Store:
     if path.is_dir():
         return FolderStore(path)

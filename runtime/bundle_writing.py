@@ -10,6 +10,7 @@ import tempfile
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,9 +21,9 @@ import numpy.typing as npt
 from . import manifest as manifest_format
 from .atomic import naming_place, sync_folder
 from .atomic_folder import replace_folder
-from .bundle import Bundle, chunks, file_digest
+from .bundle import Bundle, chunks, file_digest, read_manifest
 from .errors import BundleError, UsageError
-from .manifest import Manifest
+from .manifest import Calibration, Manifest
 
 ARCHIVE_SUFFIX = ".cmdiad"
 _ALIGNMENT = 64
@@ -132,6 +133,34 @@ def refuse_to_overwrite(path: Path) -> None:
         raise UsageError(f"{path}: exists and is not a bundle: choose another place or remove it")
     if path.is_dir() == (path.suffix == ARCHIVE_SUFFIX):
         raise UsageError(f"{path}: a folder must not end in {ARCHIVE_SUFFIX} and a file must: choose another name")
+
+
+def protect_calibration(path: Path, advice: str) -> None:
+    """Stop before the work if a calibrated bundle lies at `path`, or one that cannot be read: it may be calibrated.
+
+    Args:
+        path: where a bundle is to be written.
+        advice: how to keep it, and how to replace it.
+
+    Raises:
+        UsageError: says what is there.
+    """
+    refuse_to_overwrite(path)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    try:
+        manifest = read_manifest(path)
+    except BundleError as cause:
+        raise UsageError(f"{cause}; it may be calibrated, so it is not replaced: {advice}") from cause
+    if manifest.calibration is not None:
+        raise UsageError(f"{path}: is calibrated for {_described(path, manifest, manifest.calibration)}: {advice}")
+
+
+def _described(path: Path, manifest: Manifest, calibration: Calibration) -> str:
+    file = path / manifest_format.NAME if path.is_dir() else path
+    day = datetime.fromtimestamp(file.stat().st_mtime).strftime("%Y-%m-%d")
+    threshold = f"threshold {calibration.threshold.value:.4g}"
+    return f"product {manifest.product!r} ({calibration.n_scans} normal scans, {threshold}, written {day})"
 
 
 def _digest(content: Content) -> str:

@@ -1,18 +1,23 @@
 """Calibration holds what it says: normalized banks of the right size, honest thresholds, the same bytes."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from cmdiad.calibration.calibrate import CalibrationSettings
-from cmdiad.calibration.calibrated_bundle import calibrate_bundle
+from cmdiad.calibration import calibrated_bundle as calibrated_bundle_module
+from cmdiad.calibration.calibrate import CalibrationSettings, statistics_of
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle, product_of
 from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.bundle_writing import rewrite_bundle
 from cmdiad.runtime.decision import MAIN, Decision, match_bank
-from cmdiad.runtime.errors import ScanError, UsageError
+from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.preparation.part import prepare_part
+from cmdiad.runtime.selftest import run_selftest
 from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.sensor.part import read_part
 from cmdiad.runtime.timing import StageTimes
@@ -69,8 +74,6 @@ def test_banks_in_half_precision_take_half_the_space_and_decide_alike(
 
 
 def test_in_place_calibration_keeps_the_networks(exported_bundle, scans, tmp_path):
-    import shutil
-
     path = tmp_path / "bundle"
     shutil.copytree(exported_bundle, path)
     calibrate_bundle(open_bundle(path), scans, SETTINGS, path, product="left gland")
@@ -112,3 +115,83 @@ def test_an_unusable_scan_is_named_and_nothing_is_written(exported_bundle, scans
     with pytest.raises(ScanError, match=r"bad\.tiff"):
         calibrate_bundle(open_bundle(exported_bundle), [*scans, bad], SETTINGS, tmp_path / "b")
     assert not (tmp_path / "b").exists()
+
+
+def test_the_highest_scoring_normal_scans_are_returned(exported_bundle, scans, tmp_path):
+    completed = calibrate_bundle(open_bundle(exported_bundle), scans, SETTINGS, tmp_path / "b")
+    assert completed.manifest == open_bundle(tmp_path / "b").manifest
+    (first, score), *_, (last, lowest) = completed.highest(len(scans))
+    assert completed.scans == tuple(scans) and {first, last} < set(scans)
+    assert score == max(completed.scores) and lowest == min(completed.scores)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30], ids=str)
+def test_a_scan_that_the_networks_do_not_compute_is_named_and_nothing_is_written(
+    exported_bundle, scans, tmp_path, monkeypatch, value
+):
+    original, seen = FeatureExtractor.extract, []
+
+    def broken(self, *args):
+        features = original(self, *args)
+        seen.append(1)
+        if len(seen) == 2:
+            features.second[3, 4] = value
+        return features
+
+    monkeypatch.setattr(FeatureExtractor, "extract", broken)
+    with pytest.raises(EngineError, match=rf"{scans[1].name}: 1 of \d+ values"):
+        calibrate_bundle(open_bundle(exported_bundle), scans, SETTINGS, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_networks_that_always_give_the_same_are_refused():
+    with pytest.raises(EngineError, match="the same value, 2"):
+        statistics_of(np.full((10, 4), 2, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("scans", "product"),
+    [
+        (["data/gland/train/good/xyz/0.tiff", "data/gland/train/good/xyz/1.tiff"], "gland"),
+        (["data/gland/train/good/rgb/0.png"], "gland"),
+        (["data/gland/train/good/0.tiff"], "gland"),
+        (["data/gland/test/good/xyz/0.tiff"], None),
+        (["data/gland/train/good/xyz/0.tiff", "data/box/train/good/xyz/0.tiff"], None),
+        (["data/gland/train/good/xyz/0.tiff", "elsewhere/0.tiff"], None),
+        (["Praline/train/data/000_depth.png", "Praline/train/data/001_depth.png"], "Praline"),
+        (["/train/good/0.tiff"], None),
+        (["0.tiff"], None),
+    ],
+    ids=["xyz", "rgb", "bare", "test", "two_classes", "mixed", "eyecandies", "no_class", "loose"],
+)
+def test_the_product_is_the_class_whose_normal_scans_these_are(scans, product):
+    assert product_of([Path(scan) for scan in scans]) == product
+
+
+def test_an_interrupted_calibration_leaves_the_bundle_as_it_was(calibrated_bundle, scans, tmp_path, monkeypatch):
+    """It was written without its golden scans first, and a bundle without them fails its self-test."""
+    path = tmp_path / "bundle"
+    shutil.copytree(calibrated_bundle, path)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(calibrated_bundle_module, "record_golden", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate_bundle(open_bundle(path), scans, replace(SETTINGS, seed=6), path)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_is_calibrated_in_place_from_its_own_mapped_banks(calibrated_bundle, scans, tmp_path):
+    """Twice, in both forms, with the same bytes."""
+    for name in ("bundle", "bundle.cmdiad"):
+        path = tmp_path / name
+        bundle = open_bundle(calibrated_bundle)
+        rewrite_bundle(bundle, path, bundle.manifest, {})
+        mapped = open_bundle(path)
+        Decision.load(mapped)
+        calibrate_bundle(mapped, scans, SETTINGS, path)
+        assert open_bundle(path).manifest == bundle.manifest
+        assert run_selftest(open_bundle(path)).passed

@@ -157,7 +157,7 @@ def test_every_route_has_one(trained_run, synth_data, tmp_path, route, main):
     good = synth_data / "gland" / "train" / "good"
     scans = sorted((good / "rgb").glob("*.png")) if main == "rgb" and route != "dual" else find_scans([good])
     settings = CalibrationSettings(coreset_ratio=0.02)
-    manifest = calibrate_bundle(open_bundle(tmp_path / "bundle"), scans, settings, tmp_path / "bundle")
+    manifest = calibrate_bundle(open_bundle(tmp_path / "bundle"), scans, settings, tmp_path / "bundle").manifest
     assert [each.name for each in manifest.line_graph.inputs] == [each.name for each in line_inputs(manifest)]
     for graph in ("networks", "line"):
         assert Inspector.load(tmp_path / "bundle", graph=graph)(scans[1]).score > 0
