@@ -197,7 +197,7 @@ def _record(
     scan = image = None
     if part.points is not None:
         scan = f"{FOLDER}/{name}_scan.tiff"
-        files[scan] = _encode_points(part.points)
+        files[scan] = encode_points(part.points)
     if part.rgb is not None:
         image = f"{FOLDER}/{name}_image.png"
         files[image] = _encode_rgb(part.rgb)
@@ -212,7 +212,8 @@ def _record(
     )
 
 
-def _encode_points(points: Array) -> bytes:
+def encode_points(points: Array) -> bytes:
+    """(H, W, 3) float32 as a compressed TIFF; equal points give equal bytes."""
     stream = io.BytesIO()
     tifffile.imwrite(
         stream, points, photometric="rgb", compression="zlib", predictor=True, metadata=None, software=False

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from ..bundle import Bundle
 from ..errors import UsageError
+from ..golden import encode_points
+from ..readers import decode_scan
 from ..sensor.find import find_scans
 
 GOLDEN_SCAN, GOLDEN_IMAGE = "_scan.tiff", "_image.png"
@@ -31,7 +35,7 @@ def bench_scans(given: list[str], bundle: Bundle, scratch: Path) -> list[Path]:
 def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
     """Write the golden scans as files, NAME.tiff with the registered NAME.png beside it; [] if there are none.
 
-    A bundle keeps them as golden/NAME_scan.tiff and golden/NAME_image.png.
+    A bundle keeps them as golden/NAME_scan.tiff, in metres, and golden/NAME_image.png.
     """
     main_suffix = ".png" if bundle.manifest.main == "rgb" and bundle.manifest.route != "dual" else ".tiff"
     found = []
@@ -40,6 +44,14 @@ def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
             if file.startswith("golden/") and file.endswith(ending):
                 path = folder / (Path(file).name.removesuffix(ending) + suffix)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(bundle.read(file))
+                path.write_bytes(in_sensor_units(bundle, file) if ending == GOLDEN_SCAN else bundle.read(file))
                 found.append(path)
     return [path for path in found if path.suffix == main_suffix]
+
+
+def in_sensor_units(bundle: Bundle, file: str) -> bytes:
+    """A golden scan's TIFF as the sensor would have written it: recorded are metres, and files are in its unit."""
+    unit, content = bundle.manifest.preprocessing.metres_per_unit, bundle.read(file)
+    if unit is None or unit == 1:
+        return content
+    return encode_points((decode_scan(content) / unit).astype(np.float32))
