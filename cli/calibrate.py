@@ -79,7 +79,7 @@ def calibrate(
     """Make memory banks, fusion and thresholds from normal scans, with the exported networks (no torch, no RGB)."""
     from ..calibration.calibrate import CalibrationSettings, calibrate_bundle
     from ..runtime.bundle import find_bundle, open_bundle
-    from ..runtime.sensor.part import find_inputs
+    from ..runtime.sensor.part import find_normal_parts, modalities
 
     source = open_bundle(find_bundle(bundle))
     target = out or source.path
@@ -97,7 +97,7 @@ def calibrate(
         seed=seed,
     )
     with console.progress_display(quiet) as progress:
-        inputs = find_inputs(scans, source.manifest)
+        inputs = find_normal_parts(scans, modalities(source.manifest))
         manifest = calibrate_bundle(
             source, inputs, settings, target, provider, product, preprocessing, progress, defective, line_graph
         )

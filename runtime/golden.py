@@ -24,7 +24,7 @@ from .image import decode_rgb
 from .inspector import Inspection, Inspector
 from .manifest import Manifest
 from .readers import decode_scan
-from .sensor.part import Part, read_part
+from .sensor.part import Part, modalities, read_part
 
 FOLDER = "golden"
 INDEX = f"{FOLDER}/golden.json"
@@ -89,7 +89,7 @@ def add_golden(bundle_path: Path, scans: Mapping[str, Path], provider: str) -> M
     cases = []
     for name, scan in scans.items():
         with naming_scan(scan):
-            part = bounded(read_part(scan, bundle.manifest))
+            part = bounded(read_part(scan, modalities(bundle.manifest), bundle.manifest.preprocessing))
             cases.append(_record(name, part, inspector, files))
     files[INDEX] = msgspec.json.format(msgspec.json.encode(Golden(provider=provider, cases=cases)), indent=2) + b"\n"
     before = [name for name in bundle.manifest.files if name.startswith(f"{FOLDER}/")]

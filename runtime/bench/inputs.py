@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..bundle import Bundle
 from ..errors import UsageError
-from ..sensor.find import find_scans
+from ..sensor.part import find_inputs, modalities
 
 GOLDEN_SCAN, GOLDEN_IMAGE = "_scan.tiff", "_image.png"
 
@@ -15,11 +15,11 @@ def bench_scans(given: list[str], bundle: Bundle, scratch: Path) -> list[Path]:
     """The files to inspect: those given, else copies of the bundle's golden scans in `scratch`.
 
     Raises:
-        ScanError: what was given stands for no scan.
+        ScanError: what was given stands for nothing that this bundle inspects.
         UsageError: nothing was given and the bundle has no golden scans.
     """
     if given:
-        return find_scans(given)
+        return find_inputs(given, modalities(bundle.manifest)).require()
     scans = copy_golden_scans(bundle, scratch)
     if not scans:
         raise UsageError(
@@ -33,7 +33,7 @@ def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
 
     A bundle keeps them as golden/NAME_scan.tiff and golden/NAME_image.png.
     """
-    main_suffix = ".png" if bundle.manifest.main == "rgb" and bundle.manifest.route != "dual" else ".tiff"
+    main_suffix = ".png" if modalities(bundle.manifest) == {"rgb"} else ".tiff"
     found = []
     for file in sorted(bundle.manifest.files):
         for ending, suffix in ((GOLDEN_SCAN, ".tiff"), (GOLDEN_IMAGE, ".png")):

@@ -11,9 +11,9 @@ from cmdiad.runtime.decision import MAIN, Decision, match_bank
 from cmdiad.runtime.errors import ScanError, UsageError
 from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.preparation.part import prepare_part
+from cmdiad.runtime.preparation.part import prepare_file
 from cmdiad.runtime.sensor.find import find_scans
-from cmdiad.runtime.sensor.part import read_part
+from cmdiad.runtime.sensor.part import modalities
 from cmdiad.runtime.timing import StageTimes
 
 SETTINGS = CalibrationSettings(coreset_ratio=0.02, seed=5)
@@ -26,7 +26,9 @@ def scans(synth_data):
 
 def features_of(bundle, scan):
     extractor = FeatureExtractor(bundle)
-    return extractor, extractor.extract(prepare_part(read_part(scan, bundle.manifest), bundle.manifest), StageTimes())
+    return extractor, extractor.extract(
+        prepare_file(scan, modalities(bundle.manifest), bundle.manifest.preprocessing), StageTimes()
+    )
 
 
 def test_banks_have_the_asked_size_and_the_patchless_row(calibrated_bundle, scans):
