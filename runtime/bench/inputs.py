@@ -16,10 +16,12 @@ def bench_scans(given: list[str], bundle: Bundle, scratch: Path) -> list[Path]:
 
     Raises:
         ScanError: what was given stands for nothing that this bundle inspects.
-        UsageError: nothing was given and the bundle has no golden scans.
+        UsageError: nothing was given and the bundle has no golden scans, or a file's name is not UTF-8.
     """
     if given:
-        return find_inputs(given, modalities(bundle.manifest)).require()
+        scans = find_inputs(given, modalities(bundle.manifest)).require()
+        _refuse_names_that_are_not_text(scans)
+        return scans
     scans = copy_golden_scans(bundle, scratch)
     if not scans:
         raise UsageError(
@@ -43,3 +45,11 @@ def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
                 path.write_bytes(bundle.read(file))
                 found.append(path)
     return [path for path in found if path.suffix == main_suffix]
+
+
+def _refuse_names_that_are_not_text(scans: list[Path]) -> None:
+    """The process that measures is told the names as JSON, and so is the report's reader."""
+    for scan in scans:
+        shown = str(scan).encode(errors="backslashreplace").decode()
+        if shown != str(scan):
+            raise UsageError(f"{shown}: is not a name in UTF-8, which a report needs: rename the file")

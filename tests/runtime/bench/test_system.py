@@ -1,5 +1,7 @@
 """The bundle under test: its inputs, its smaller banks, its quality; and LoadGen on the same system."""
 
+import os
+
 import numpy as np
 import pytest
 from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
@@ -15,7 +17,7 @@ from cmdiad.runtime.bench.scenarios import Plan, Scenario
 from cmdiad.runtime.bench.system import BundleUnderTest, open_inspector, timing_conditions
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.decision import MAIN, load_bank
-from cmdiad.runtime.errors import EngineError, UsageError
+from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.scan import read_scan
 from cmdiad.runtime.sensor.find import find_scans
@@ -33,6 +35,26 @@ def test_golden_scans_are_the_input_unless_others_are_given(bundle, synth_data, 
     assert golden and all(read_scan(scan).points.any() for scan in golden)
     given_scans = bench_scans([str(synth_data / "gland" / "test")], bundle, tmp_path)
     assert len(given_scans) == 7
+
+
+def test_scans_given_are_what_the_route_looks_at(bundle, synth_data, tmp_path):
+    from types import SimpleNamespace
+
+    import msgspec
+
+    folder = synth_data / "gland" / "test" / "good"
+    for route, main, kind in (("single", "rgb", "rgb"), ("dual", "rgb", "xyz"), ("single", "pc", "xyz")):
+        manifest = msgspec.structs.replace(bundle.manifest, route=route, main=main)
+        found = bench_scans([str(folder)], SimpleNamespace(manifest=manifest), tmp_path)
+        assert [file.parent.name for file in found] == [kind, kind]
+    with pytest.raises(ScanError, match="no file matches"):
+        bench_scans([str(folder), str(folder / "*.nothing")], bundle, tmp_path)
+
+
+def test_a_name_that_no_report_can_hold_is_refused_before_anything_is_measured(bundle, tmp_path):
+    scan = tmp_path / os.fsdecode(b"teil_\xfc.tiff")
+    with pytest.raises(UsageError, match=r"teil_\\udcfc.tiff: is not a name in UTF-8"):
+        bench_scans([str(scan)], bundle, tmp_path)
 
 
 def test_without_any_scan_there_is_nothing_to_measure(exported_bundle, tmp_path):
