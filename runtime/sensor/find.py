@@ -85,13 +85,8 @@ def find_scans(paths: Sequence[str | Path]) -> list[Path]:
     return find_files(paths, SCANS).require()
 
 
-def is_pattern(path: str | Path) -> bool:
-    """Whether a path is a pattern of names: a file may be called like one."""
-    return not os.path.lexists(path) and any(character in str(path) for character in _GLOB_CHARACTERS)
-
-
 def _files_of(path: str, kind: Kind, problems: list[Problem]) -> Iterator[Path]:
-    for match in _matches(path, problems) if is_pattern(path) else [path]:
+    for match in _matches(path, problems) if _is_pattern(path) else [path]:
         if not is_folder(Path(match)):
             # A named file that is missing is an error of that scan alone, met when it is read.
             yield Path(match)
@@ -144,3 +139,8 @@ def _nothing_found(path: Path, kind: Kind) -> str:
         suffixes, folder = ", ".join(kind.suffixes), kind.folder
         return f"there is no {kind.name} ({suffixes}) in this folder, in its {folder}/ or in any {folder}/ below it"
     return "no file matches this pattern"
+
+
+def _is_pattern(path: str | Path) -> bool:
+    """Whether a path is a pattern of names: a file may be called like one."""
+    return not os.path.lexists(path) and any(character in str(path) for character in _GLOB_CHARACTERS)
