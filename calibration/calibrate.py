@@ -17,8 +17,8 @@ from ..runtime.errors import EngineError, UsageError, naming_scan
 from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures
 from ..runtime.manifest import Manifest, Metric, Normalization, Statistics
 from ..runtime.pooling import N_PATCHES
-from ..runtime.preparation.part import prepare_part
-from ..runtime.sensor.part import read_part
+from ..runtime.preparation.part import prepare_file
+from ..runtime.sensor.part import modalities
 from ..runtime.timing import StageTimes
 from .coreset import select_coreset
 from .fusion import fit_fusion
@@ -111,7 +111,8 @@ def extract_features(
     features = []
     for number, scan in enumerate(scans, 1):
         with naming_scan(scan):
-            features.append(extractor.extract(prepare_part(read_part(scan, manifest), manifest), StageTimes()))
+            prepared = prepare_file(scan, modalities(manifest), manifest.preprocessing)
+            features.append(extractor.extract(prepared, StageTimes()))
         require_usable(scan, features[-1])
         progress("features", number, len(scans), "")
     return features

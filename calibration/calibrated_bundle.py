@@ -24,14 +24,12 @@ from ..runtime.golden import golden_files, record_golden
 from ..runtime.line_graph import DATA, LINE, LineGraph
 from ..runtime.manifest import Manifest
 from ..runtime.preprocessing import Preprocessing
-from ..runtime.sensor.dataset import GOOD, data_digest
+from ..runtime.sensor.dataset import data_digest, place_of
 from .calibrate import Calibrated, CalibrationSettings, Progress, calibrate, extract_features
 from .line_graph import add_line_graph
 from .line_graph_check import COMPARED as LINE_CHECK
 from .line_graph_check import check_line_graph
 from .parity import read_report
-
-SENSOR_FOLDERS = ("xyz", "rgb")
 
 
 @dataclass(frozen=True)
@@ -110,18 +108,14 @@ def calibrate_bundle(
 
 
 def product_of(scans: Sequence[Path]) -> str | None:
-    """The class whose normal scans these are, in the layout of MVTec 3D-AD or Eyecandies; None elsewhere."""
-    classes = {_class_of(scan.resolve()) for scan in scans}
+    """The class of a dataset whose parts these are, if all are of one; None elsewhere.
+
+    Raises:
+        ScanError: a mask of Eyecandies, which tell its defects, cannot be read.
+    """
+    places = [place_of(scan) for scan in scans]
+    classes = {None if place is None else place.class_folder.resolve().name for place in places}
     return classes.pop() if len(classes) == 1 else None
-
-
-def _class_of(scan: Path) -> str | None:
-    folder = scan.parent.parent if scan.parent.name in SENSOR_FOLDERS else scan.parent
-    # Eyecandies has its normal parts, depth maps and images both as PNG, in CLASS/train/data.
-    is_normal = folder.parts[-2:] == ("train", GOOD) or (
-        scan.suffix == ".png" and folder.parts[-2:] == ("train", "data")
-    )
-    return folder.parent.parent.name or None if is_normal else None
 
 
 def with_banks(manifest: Manifest, calibrated: Calibrated, provider: str) -> tuple[Manifest, dict[str, Content]]:

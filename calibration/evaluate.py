@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ..runtime.bundle import Bundle
 from ..runtime.decision import MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
-from ..runtime.errors import ScanError, UsageError, naming_scan
+from ..runtime.errors import UsageError, naming_scan
 from ..runtime.features import EXTRACTOR, FeatureExtractor, PartFeatures
 from ..runtime.image import read_mask
 from ..runtime.manifest import Manifest, Statistics
@@ -27,7 +27,7 @@ from ..runtime.pooling import SIZE
 from ..runtime.preparation.part import PreparedPart, prepare_part
 from ..runtime.preprocessing import prepare_mask
 from ..runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
-from ..runtime.sensor.part import modalities, read_part
+from ..runtime.sensor.part import modalities, read_sample
 from ..runtime.timing import StageTimes
 from .calibrate import (
     Calibrated,
@@ -334,10 +334,11 @@ def prepare(sample: Sample, manifest: Manifest, times: StageTimes) -> PreparedPa
     Raises:
         ScanError: a file cannot be read or used.
     """
+    measured = modalities(manifest)
     with times.stage("read"):
-        part = read_part(_main_file(sample, manifest), manifest)
+        part = read_sample(sample, measured, manifest.preprocessing)
     with times.stage("preprocess"):
-        return prepare_part(part, manifest)
+        return prepare_part(part, measured, manifest.preprocessing)
 
 
 def bank_bytes(decision: Decision) -> int:
@@ -349,11 +350,3 @@ def bank_bytes(decision: Decision) -> int:
 def _match(bank: NormalizedBank, rows: Array, times: StageTimes) -> BankMatch:
     with times.stage("search"):
         return match_bank(bank, rows)
-
-
-def _main_file(sample: Sample, manifest: Manifest) -> Path:
-    if modalities(manifest) != {"rgb"}:
-        return sample.scan
-    if sample.rgb is None:
-        raise ScanError(f"{sample.scan}: there is no registered image rgb/{sample.scan.stem}.png beside it")
-    return sample.rgb

@@ -98,7 +98,7 @@ def calibrate(
     from ..calibration.calibrated_bundle import calibrate_bundle, product_of
     from ..runtime.bundle import find_bundle, open_bundle
     from ..runtime.bundle_writing import protect_calibration
-    from ..runtime.sensor.part import find_inputs
+    from ..runtime.sensor.part import find_normal_parts, modalities
 
     settings = CalibrationSettings(
         false_reject_rate=false_reject_rate,
@@ -114,7 +114,7 @@ def calibrate(
     )
     require_unit(metres_per_unit)
     source = open_bundle(find_bundle(bundle))
-    inputs = find_inputs(scans, source.manifest)
+    inputs = find_normal_parts(scans, modalities(source.manifest))
     product = product or product_of(inputs) or source.manifest.product
     target = out or source.path
     if not force:

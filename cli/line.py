@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,18 +76,19 @@ def infer(
     """
     import msgspec
 
-    from ..runtime.batch import inspect_files
+    from ..runtime.batch import Result, inspect_files
     from ..runtime.errors import ScanError
     from ..runtime.inspector import Inspector
     from ..runtime.profile import Profiler
-    from ..runtime.sensor.part import find_inputs
+    from ..runtime.sensor.part import find_inputs, modalities
 
     inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph.value, batch)
-    files = find_inputs(scans, inspector.bundle.manifest)
+    found = find_inputs(scans, modalities(inspector.bundle.manifest))
+    missed = [Result(problem.path, None, None, None, problem.error) for problem in found.problems]
     report = _Report()
     profiler = Profiler() if profile else None
     with console.progress_display(quiet or json) as progress, profiler or nullcontext():
-        for number, result in enumerate(inspect_files(inspector, files, out), 1):
+        for number, result in enumerate(chain(missed, inspect_files(inspector, found.files, out)), 1):
             report.add(result)
             if profiler is not None and result.inspection is not None:
                 profiler.add(str(result.scan), result.inspection.spans)
@@ -95,7 +97,7 @@ def infer(
                 sys.stdout.buffer.flush()
             elif result.error is not None:
                 console.complain(str(result.error))
-            progress("inspect", number, len(files), "")
+            progress("inspect", number, len(missed) + len(found.files), "")
     if not json:
         report.print(out)
     if profiler is not None:

@@ -186,9 +186,13 @@ def export(
         if bundle is None or precision is not PrecisionName.fp32:
             from ..export.bundles import export_bundle, reduce_bundle
             from ..export.reduced import ExportSettings
-            from ..runtime.sensor.find import find_scans
+            from ..runtime.bundle import open_bundle
+            from ..runtime.sensor.part import find_normal_parts, measured_by, modalities
 
-            given = find_scans(scans) if scans else ()
+            measured = (
+                measured_by(route.value, main.value) if bundle is None else modalities(open_bundle(bundle).manifest)
+            )
+            given = find_normal_parts(scans, measured) if scans else ()
             settings = ExportSettings(precision.value, given, calibrator=calibrator.value, accept=accept)
             if bundle is None:
                 export_bundle(run, route.value, main.value, target, product, report, settings)

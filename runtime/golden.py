@@ -26,7 +26,7 @@ from .image import decode_rgb
 from .inspector import Inspection, Inspector
 from .manifest import Manifest
 from .readers import decode_scan
-from .sensor.part import Part, read_part
+from .sensor.part import Part, modalities, read_part
 
 FOLDER = "golden"
 INDEX = f"{FOLDER}/golden.json"
@@ -105,7 +105,8 @@ def record_golden(bundle: Bundle, scans: Mapping[str, Path], provider: str) -> d
     cases = []
     for name, scan in scans.items():
         with naming_scan(scan):
-            part = bounded(read_part(scan, bundle.manifest))
+            manifest = bundle.manifest
+            part = bounded(read_part(scan, modalities(manifest), manifest.preprocessing))
             inspection, tensors = replay(inspector, part)
         _require_finite(scan, {**tensors, "score": np.float32(inspection.score)})
         cases.append(_record(name, part, inspection, tensors, files))

@@ -19,7 +19,7 @@ from .features import FeatureExtractor
 from .line_graph import Arrays, LineGraph, open_line_graph, prefers_line_graph
 from .preparation.part import PreparedPart, prepare_part
 from .preprocessing import map_to_input
-from .sensor.part import Part, read_part
+from .sensor.part import Part, modalities, read_part
 from .timing import Span, StageTimes
 
 Graph = Literal["auto", "networks", "line"]
@@ -90,6 +90,7 @@ class Inspector:
         """
         calibration = require_calibration(bundle)
         self.bundle = bundle
+        self._measured = modalities(bundle.manifest)
         self.threshold = calibration.threshold.value if threshold is None else threshold
         self.pixel_threshold = calibration.pixel_threshold.value
         self.batch = batch
@@ -154,7 +155,7 @@ class Inspector:
         times = StageTimes()
         with naming_scan(Path(path)):
             with times.stage("read"):
-                part = read_part(Path(path), self.bundle.manifest)
+                part = read_part(Path(path), self._measured, self.bundle.manifest.preprocessing)
             return self._ready(part, times)
 
     def inspect(self, part: Part) -> Inspection:
@@ -167,7 +168,7 @@ class Inspector:
 
     def _ready(self, part: Part, times: StageTimes) -> ReadyPart:
         with times.stage("preprocess"):
-            prepared = prepare_part(part, self.bundle.manifest)
+            prepared = prepare_part(part, self._measured, self.bundle.manifest.preprocessing)
         if self._line is None:
             return ReadyPart(part, self._features.group(prepared, times), times)
         with times.stage("group"):

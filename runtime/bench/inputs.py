@@ -10,7 +10,7 @@ from ..bundle import Bundle
 from ..errors import UsageError
 from ..golden import encode_points
 from ..readers import decode_scan
-from ..sensor.find import find_scans
+from ..sensor.part import find_inputs, modalities
 
 GOLDEN_SCAN, GOLDEN_IMAGE = "_scan.tiff", "_image.png"
 
@@ -19,11 +19,13 @@ def bench_scans(given: list[str], bundle: Bundle, scratch: Path) -> list[Path]:
     """The files to inspect: those given, else copies of the bundle's golden scans in `scratch`.
 
     Raises:
-        ScanError: what was given stands for no scan.
-        UsageError: nothing was given and the bundle has no golden scans.
+        ScanError: what was given stands for nothing that this bundle inspects.
+        UsageError: nothing was given and the bundle has no golden scans, or a file's name is not UTF-8.
     """
     if given:
-        return find_scans(given)
+        scans = find_inputs(given, modalities(bundle.manifest)).require()
+        _refuse_names_that_are_not_text(scans)
+        return scans
     scans = copy_golden_scans(bundle, scratch)
     if not scans:
         raise UsageError(
@@ -37,7 +39,7 @@ def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
 
     A bundle keeps them as golden/NAME_scan.tiff, in metres, and golden/NAME_image.png.
     """
-    main_suffix = ".png" if bundle.manifest.main == "rgb" and bundle.manifest.route != "dual" else ".tiff"
+    main_suffix = ".png" if modalities(bundle.manifest) == {"rgb"} else ".tiff"
     found = []
     for file in sorted(bundle.manifest.files):
         for ending, suffix in ((GOLDEN_SCAN, ".tiff"), (GOLDEN_IMAGE, ".png")):
@@ -55,3 +57,11 @@ def in_sensor_units(bundle: Bundle, file: str) -> bytes:
     if unit is None or unit == 1:
         return content
     return encode_points((decode_scan(content) / unit).astype(np.float32))
+
+
+def _refuse_names_that_are_not_text(scans: list[Path]) -> None:
+    """The process that measures is told the names as JSON, and so is the report's reader."""
+    for scan in scans:
+        shown = str(scan).encode(errors="backslashreplace").decode()
+        if shown != str(scan):
+            raise UsageError(f"{shown}: is not a name in UTF-8, which a report needs: rename the file")

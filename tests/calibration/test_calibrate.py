@@ -2,7 +2,6 @@
 
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +15,10 @@ from cmdiad.runtime.decision import MAIN, Decision, match_bank
 from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.preparation.part import prepare_part
+from cmdiad.runtime.preparation.part import prepare_file
 from cmdiad.runtime.selftest import run_selftest
 from cmdiad.runtime.sensor.find import find_scans
-from cmdiad.runtime.sensor.part import read_part
+from cmdiad.runtime.sensor.part import modalities
 from cmdiad.runtime.timing import StageTimes
 
 SETTINGS = CalibrationSettings(coreset_ratio=0.02, seed=5)
@@ -32,7 +31,9 @@ def scans(synth_data):
 
 def features_of(bundle, scan):
     extractor = FeatureExtractor(bundle)
-    return extractor, extractor.extract(prepare_part(read_part(scan, bundle.manifest), bundle.manifest), StageTimes())
+    return extractor, extractor.extract(
+        prepare_file(scan, modalities(bundle.manifest), bundle.manifest.preprocessing), StageTimes()
+    )
 
 
 def test_banks_have_the_asked_size_and_the_patchless_row(calibrated_bundle, scans):
@@ -149,23 +150,20 @@ def test_networks_that_always_give_the_same_are_refused():
         statistics_of(np.full((10, 4), 2, np.float32))
 
 
-@pytest.mark.parametrize(
-    ("scans", "product"),
-    [
-        (["data/gland/train/good/xyz/0.tiff", "data/gland/train/good/xyz/1.tiff"], "gland"),
-        (["data/gland/train/good/rgb/0.png"], "gland"),
-        (["data/gland/train/good/0.tiff"], "gland"),
-        (["data/gland/test/good/xyz/0.tiff"], None),
-        (["data/gland/train/good/xyz/0.tiff", "data/box/train/good/xyz/0.tiff"], None),
-        (["data/gland/train/good/xyz/0.tiff", "elsewhere/0.tiff"], None),
-        (["Praline/train/data/000_depth.png", "Praline/train/data/001_depth.png"], "Praline"),
-        (["/train/good/0.tiff"], None),
-        (["0.tiff"], None),
-    ],
-    ids=["xyz", "rgb", "bare", "test", "two_classes", "mixed", "eyecandies", "no_class", "loose"],
-)
-def test_the_product_is_the_class_whose_normal_scans_these_are(scans, product):
-    assert product_of([Path(scan) for scan in scans]) == product
+def test_the_product_is_the_class_whose_parts_these_are(synth_data, scans, eyecandies_data, tmp_path):
+    assert product_of(scans) == product_of([scan.parents[1] / "rgb" / f"{scan.stem}.png" for scan in scans]) == "gland"
+    assert product_of([eyecandies_data / "Praline" / "train" / "data" / "000_depth.png"]) == "Praline"
+
+
+def test_scans_of_no_class_or_of_several_have_no_product(scans, tmp_path):
+    other = tmp_path / "box" / "train" / "good" / "xyz" / "000.tiff"
+    other.parent.mkdir(parents=True)
+    shutil.copy(scans[0], other)
+    shutil.copy(scans[0], tmp_path / "000.tiff")
+    assert product_of([other]) == "box"
+    assert product_of([scans[0], other]) is None
+    assert product_of([scans[0], tmp_path / "000.tiff"]) is None
+    assert product_of([tmp_path / "000.tiff"]) is None
 
 
 def test_an_interrupted_calibration_leaves_the_bundle_as_it_was(calibrated_bundle, scans, tmp_path, monkeypatch):

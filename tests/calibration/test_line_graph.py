@@ -19,9 +19,9 @@ from cmdiad.runtime.errors import BundleError, EngineError, ParityError, UsageEr
 from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.line_graph import DATA, LINE, LineGraph, line_inputs
-from cmdiad.runtime.preparation.part import prepare_part
+from cmdiad.runtime.preparation.part import prepare_file
 from cmdiad.runtime.sensor.find import find_scans
-from cmdiad.runtime.sensor.part import read_part
+from cmdiad.runtime.sensor.part import modalities
 from cmdiad.runtime.timing import StageTimes
 
 
@@ -46,7 +46,7 @@ def scans(synth_data):
 
 
 def prepared(bundle, scan):
-    return prepare_part(read_part(scan, bundle.manifest), bundle.manifest)
+    return prepare_file(scan, modalities(bundle.manifest), bundle.manifest.preprocessing)
 
 
 def compared(manifest, decision, model, extractor, part):

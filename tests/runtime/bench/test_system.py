@@ -1,5 +1,7 @@
 """The bundle under test: its inputs, its smaller banks, its quality; and LoadGen on the same system."""
 
+import os
+
 import msgspec
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from cmdiad.runtime.bench.system import BundleUnderTest, open_inspector, timing_
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.bundle_writing import rewrite_bundle
 from cmdiad.runtime.decision import MAIN, load_bank
-from cmdiad.runtime.errors import EngineError, UsageError
+from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.runtime.golden import read_case, read_golden
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.scan import read_scan
@@ -52,8 +54,26 @@ def test_golden_scans_are_measured_in_metres_whatever_the_sensor_s_unit(bundle, 
     ):
         assert scan.stem == case.name
         recorded = read_case(bundle, case).points
-        np.testing.assert_allclose(read_part(scan, manifest).points, recorded, rtol=3e-7)
+        np.testing.assert_allclose(read_part(scan, {"pc"}, preprocessing).points, recorded, rtol=3e-7)
         assert Inspector(in_millimetres)(scan).score == pytest.approx(case.score, rel=1e-3)
+
+
+def test_scans_given_are_what_the_route_looks_at(bundle, synth_data, tmp_path):
+    from types import SimpleNamespace
+
+    folder = synth_data / "gland" / "test" / "good"
+    for route, main, kind in (("single", "rgb", "rgb"), ("dual", "rgb", "xyz"), ("single", "pc", "xyz")):
+        manifest = msgspec.structs.replace(bundle.manifest, route=route, main=main)
+        found = bench_scans([str(folder)], SimpleNamespace(manifest=manifest), tmp_path)
+        assert [file.parent.name for file in found] == [kind, kind]
+    with pytest.raises(ScanError, match="no file matches"):
+        bench_scans([str(folder), str(folder / "*.nothing")], bundle, tmp_path)
+
+
+def test_a_name_that_no_report_can_hold_is_refused_before_anything_is_measured(bundle, tmp_path):
+    scan = tmp_path / os.fsdecode(b"teil_\xfc.tiff")
+    with pytest.raises(UsageError, match=r"teil_\\udcfc.tiff: is not a name in UTF-8"):
+        bench_scans([str(scan)], bundle, tmp_path)
 
 
 def test_without_any_scan_there_is_nothing_to_measure(exported_bundle, tmp_path):
