@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from .errors import ScanError
 
+SIZE = 224  # side of the maps the networks see, pixels
+
 _Mask = npt.NDArray[np.bool_]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
