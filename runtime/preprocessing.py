@@ -166,14 +166,14 @@ def _supporting_plane(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Prepr
     if preprocessing.plane == "never":
         return None
     evidence = plane_evidence(planes_3hw, valid_hw, preprocessing)
-    if preprocessing.plane == "always":
-        if not evidence.supports:
-            raise ScanError(_no_plane(evidence))
-        return evidence
-    verdict = evidence.verdict(preprocessing.border_valid_share)
+    verdict = "raw" if preprocessing.plane == "always" else evidence.verdict(preprocessing.border_valid_share)
+    if verdict == "preprocessed":
+        return None
+    if not evidence.supports:
+        raise ScanError(_no_plane(evidence))
     if verdict == "unclear":
         raise ScanError(f"{evidence.doubt()}: say --plane always if scans are raw, --plane never if they are not")
-    return evidence if verdict == "raw" else None
+    return evidence
 
 
 def _no_plane(evidence: PlaneEvidence) -> str:
@@ -193,8 +193,9 @@ def _before(
     standing: _Mask = (heights > preprocessing.plane_distance_m) & valid_hw
     if not standing.any():
         raise ScanError(
-            f"no measured point is more than {preprocessing.plane_distance_m * 1e3:g} mm above the supporting plane: no "
-            "part is in view, or it is flatter than this kind of sensor can tell (see --sensor)"
+            f"no measured point is more than {preprocessing.plane_distance_m * 1e3:g} mm above the supporting plane: "
+            "no part is in view, or scans were preprocessed before (say --plane never), or the part is flatter than "
+            "this kind of sensor tells (see --sensor)"
         )
     return standing, heights
 

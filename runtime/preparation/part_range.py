@@ -162,16 +162,16 @@ def _place(view: PartView, part_range: PartRange) -> list[str]:
     cut = part_range.touches_border.greatest
     if not view.touches_border <= cut + MORE_CUT:
         reasons.append(
-            f"{view.touches_border:.0%} of the part's outline is cut off by the edge of the measured field: calibration "
-            f"saw at most {cut:.0%}, and {cut + MORE_CUT:.0%} is allowed"
+            f"{view.touches_border:.0%} of the part's outline is cut off by the edge of the measured field: "
+            f"calibration saw at most {cut:.0%}, and {cut + MORE_CUT:.0%} is allowed"
         )
     clearance = part_range.clearance_m
     if part_range.on_plane and view.on_plane is False and view.clearance_m is not None and clearance is not None:
         allowed = clearance.greatest + MORE_CLEARANCE * (view.diameter_m or 0.0)
         if not view.clearance_m <= allowed:
             reasons.append(
-                f"what was taken as the part begins {view.clearance_m * 1e3:.1f} mm above the plane: calibration saw at "
-                f"most {clearance.greatest * 1e3:.1f} mm, and {allowed * 1e3:.1f} mm is allowed"
+                f"what was taken as the part begins {view.clearance_m * 1e3:.1f} mm above the plane: calibration saw "
+                f"at most {clearance.greatest * 1e3:.1f} mm, and {allowed * 1e3:.1f} mm is allowed"
             )
     return reasons
 

@@ -80,7 +80,7 @@ class PartView:
 
 
 def diameter(points_dn: npt.NDArray[np.floating]) -> float:
-    """The largest distance between two of (D, N) points, to a percent: between those extreme in any of 48 directions."""
+    """The largest distance between two of (D, N) points that are extreme in any of 48 directions: to a percent."""
     dimension, n_points = points_dn.shape
     if not n_points:
         return 0.0

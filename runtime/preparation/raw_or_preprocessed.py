@@ -97,15 +97,17 @@ def decide_plane(
     warnings = _unclear(evidence, names, unclear)
     if raw and not any(evidence[number].carries for number in raw):
         flat = (
-            f"a plane is measured up to the image's border in {_some(names, raw)}, but nothing stands on it: if it is "
+            f"{_some(names, raw)} show a plane up to the image's border with nothing on it, and count as flat parts: "
         )
-        return PlaneDecision("never", _reason(evidence, raw), (*warnings, flat + "a table, say --plane always"))
+        return PlaneDecision(
+            "never", _reason(evidence, raw), (*warnings, flat + "if it is a table, say --plane always")
+        )
     if not raw:
         return PlaneDecision("never", _reason(evidence, raw), warnings)
     if min(len(raw), len(cleared)) > _MOST_EXCEPTIONS * (len(raw) + len(cleared)):
         raise UsageError(
-            f"{_some(names, raw)} show the plane that parts stand on, {_some(names, cleared)} do not: give scans of one "
-            "kind, or say --plane always if all are raw, --plane never if all were preprocessed before"
+            f"{_some(names, raw)} show the plane that parts stand on, {_some(names, cleared)} do not: give scans of "
+            "one kind, or say --plane always if all are raw, --plane never if all were preprocessed before"
         )
     plane: Literal["always", "never"] = "always" if len(raw) > len(cleared) else "never"
     exceptions = cleared if plane == "always" else raw
@@ -145,10 +147,8 @@ def _told(
     names: Sequence[str],
     border_valid_share: float,
 ) -> PlaneDecision:
-    verdicts = [one.verdict(border_valid_share) for one in evidence]
-    against = [
-        number for number, verdict in enumerate(verdicts) if verdict == ("raw", "preprocessed")[plane == "always"]
-    ]
+    opposite = "preprocessed" if plane == "always" else "raw"
+    against = [number for number, one in enumerate(evidence) if one.verdict(border_valid_share) == opposite]
     reason = f"--plane {plane} was told"
     if not against:
         return PlaneDecision(plane, reason)

@@ -111,8 +111,8 @@ class PlaneEvidence:
         if not self.supports:
             return f"{self.border_share:.0%} of the image's border was measured, but {self.objection()}"
         return (
-            f"a plane with {self.plane_share:.0%} of the points carries the others, but it ends within the image: it may "
-            "be a table or the part's own plate"
+            f"a plane with {self.plane_share:.0%} of the points carries the others, but it ends within the image: it "
+            "may be a table or the part's own plate"
         )
 
 
@@ -220,7 +220,7 @@ def _stands_on_grid_side(heights_n: npt.NDArray[np.floating], origin_m: float, p
         before = np.count_nonzero((heights_n > preprocessing.plane_distance_m) & (heights_n < reach))
         behind = np.count_nonzero((heights_n < -preprocessing.plane_distance_m) & (heights_n > -reach))
         if max(before, behind) > max(_CLEARLY_MORE * min(before, behind), _LEAST_STANDING * len(heights_n)):
-            return before > behind
+            return bool(before > behind)
     far_away = origin_known and abs(origin_m) > np.ptp(heights_n)
     return not far_away
 
