@@ -98,7 +98,7 @@ def without_plane(points_hw3: npt.NDArray[np.float32], preprocessing: Preprocess
     """
     planes, valid = _planar(points_hw3)
     evidence = plane_evidence(planes, valid, preprocessing)
-    if not evidence.supports:
+    if not evidence.is_surface:
         raise ScanError(_no_plane(evidence))
     return _before(evidence, planes, valid, preprocessing)[0]
 
@@ -169,7 +169,7 @@ def _supporting_plane(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Prepr
     verdict = "raw" if preprocessing.plane == "always" else evidence.verdict(preprocessing.border_valid_share)
     if verdict == "preprocessed":
         return None
-    if not evidence.supports:
+    if not (evidence.is_surface if preprocessing.plane == "always" else evidence.supports):
         raise ScanError(_no_plane(evidence))
     if verdict == "unclear":
         raise ScanError(f"{evidence.doubt()}: say --plane always if scans are raw, --plane never if they are not")

@@ -15,6 +15,8 @@ from .supporting import PlaneEvidence, Side
 # More scans than this that are of the other kind are no exceptions.
 _MOST_EXCEPTIONS = 0.25
 _NAMED = 3
+# So many fields that end at the same pixels, but for noise, are a sensor's; parts lie a little differently each time.
+_LEAST_ALIKE, _SAME_PLACE = 3, 2
 _SIDES: tuple[Side, ...] = ("origin", "grid", "mirrored")
 
 
@@ -90,18 +92,17 @@ def decide_plane(
     Raises:
         UsageError: more than a quarter of the scans is of the other kind.
     """
-    verdicts = [one.verdict(border_valid_share) for one in evidence]
-    raw = [number for number, verdict in enumerate(verdicts) if verdict == "raw"]
-    unclear = [number for number, verdict in enumerate(verdicts) if verdict == "unclear"]
-    cleared = [number for number, verdict in enumerate(verdicts) if verdict == "preprocessed"]
+    raw, cleared, unclear = (
+        [number for number, one in enumerate(evidence) if one.verdict(border_valid_share) == verdict]
+        for verdict in ("raw", "preprocessed", "unclear")
+    )
     warnings = _unclear(evidence, names, unclear)
+    if _one_field(evidence, unclear):
+        raw = sorted(raw + unclear)
     if raw and not any(evidence[number].carries for number in raw):
-        flat = (
-            f"{_some(names, raw)} show a plane up to the image's border with nothing on it, and count as flat parts: "
-        )
-        return PlaneDecision(
-            "never", _reason(evidence, raw), (*warnings, flat + "if it is a table, say --plane always")
-        )
+        flat = f"{_some(names, raw)} show a plane up to the image's border with nothing on it, and count as flat parts"
+        told = f"{flat}: if it is a table, say --plane always"
+        return PlaneDecision("never", _reason(evidence, raw), (*warnings, told))
     if not raw:
         return PlaneDecision("never", _reason(evidence, raw), warnings)
     if min(len(raw), len(cleared)) > _MOST_EXCEPTIONS * (len(raw) + len(cleared)):
@@ -172,6 +173,15 @@ def _unclear(evidence: Sequence[PlaneEvidence], names: Sequence[str], unclear: S
     first = evidence[unclear[0]].doubt()
     told = f"{_some(names, unclear)} cannot be told to be raw or preprocessed ({names[unclear[0]]}: {first})"
     return (f"{told}: say --plane always or --plane never",)
+
+
+def _one_field(evidence: Sequence[PlaneEvidence], numbers: Sequence[int]) -> bool:
+    """Whether scans with a plane that ends within the image all end at the same place: the sensor's field does."""
+    boxes = [evidence[number].box for number in numbers if evidence[number].supports]
+    if len(boxes) < max(_LEAST_ALIKE, len(numbers)):
+        return False
+    spreads = [max(side) - min(side) for side in zip(*boxes, strict=True)]
+    return max(spreads) <= _SAME_PLACE
 
 
 def _some(names: Sequence[str], numbers: Sequence[int]) -> str:

@@ -18,13 +18,11 @@ _JUDGED_POINTS = 10_000  # fix every share to half a percent
 # A plane is a peak of the heights: so much denser than just beside it. Raw scans with the sensor's preset have 65 and
 # more, with another sensor's 23; round parts that were cut out, whose rim happens to lie near a plane, at most 4.
 _LEAST_PEAK = 5.0
-# Nothing lies close behind what carries everything: at most 1.5 % of its points in raw scans, with another sensor's
-# preset 2.5 %. Beside a box's own face lie its other faces: 4 to 18 %.
-_MOST_BEHIND = 0.05
-_NOISE_BEHIND = 0.01
-# So much of its bounding box's border a sensor's field fills; plates that were cut out mostly fill less.
-_FIELD_SHARE = 0.5
-# Between nothing and these, nobody can tell a table from a part with a plate.
+# Nothing lies close behind what carries everything: at most 0.15 % of its points in raw scans, even with another
+# sensor's preset. Beside a box's own face lie its other faces: 1.9 % and more.
+_MOST_BEHIND = 0.01
+# A plane that ends within the image is the part's own, but where it reaches the image's border here and there, or fills
+# its bounding box's border, it may be a table as well: one scan does not tell.
 _SOME_BORDER, _SOME_FIELD = 0.02, 0.4
 # An image whose border is measured to this share shows what lies around a part.
 _FILLED_BORDER = 0.5
@@ -46,11 +44,12 @@ class PlaneEvidence:
         border_points: how many points it was looked for in.
         border_share: how much of the image's border was measured.
         field_share: the same of the measured points' bounding box.
+        box: of the measured points: first row, row after the last, first column, column after the last.
         empty_margin: pixels of nothing around that box, on the side with the least.
         plane_share: points within `ransac_threshold_m` of the plane.
         peak: how much denser they lie than the points just beside it.
         standing_share: points more than `plane_distance_m` before the plane, where parts stand.
-        behind_share: points behind it, so near that they belong to the same thing.
+        behind_share: points behind it, beyond its noise but so near that they belong to the same thing.
         origin_m: how far before the plane, on its grid's viewer's side, the origin of the coordinates is; metres.
         grid_side: whether parts stand on the side of the viewer of a grid that is not mirrored.
     """
@@ -60,6 +59,7 @@ class PlaneEvidence:
     border_points: int
     border_share: float
     field_share: float
+    box: tuple[int, int, int, int]
     empty_margin: int
     plane_share: float = 0.0
     peak: float = 0.0
@@ -69,10 +69,14 @@ class PlaneEvidence:
     grid_side: bool = True
 
     @property
+    def is_surface(self) -> bool:
+        """Whether there is a plane, and not merely a band of points near one."""
+        return self.plane is not None and self.peak >= _LEAST_PEAK
+
+    @property
     def supports(self) -> bool:
         """Whether the plane is a surface, and whatever adjoins it stands on it."""
-        allowed = max(_NOISE_BEHIND * self.plane_share, min(self.standing_share, _MOST_BEHIND * self.plane_share))
-        return self.plane is not None and self.peak >= _LEAST_PEAK and bool(self.behind_share <= allowed)
+        return self.is_surface and self.behind_share <= _MOST_BEHIND * self.plane_share
 
     @property
     def carries(self) -> bool:
@@ -90,9 +94,8 @@ class PlaneEvidence:
             return "unclear" if self.fills_border else "preprocessed"
         if not self.carries:
             return "raw" if self.fills_border else "preprocessed"
-        if self.border_share >= border_valid_share or self.field_share >= _FIELD_SHARE:
+        if self.border_share >= border_valid_share:
             return "raw"
-        # A plane that ends within the image is the part's own, unless something of it reaches the edge.
         return "unclear" if self.border_share >= _SOME_BORDER or self.field_share >= _SOME_FIELD else "preprocessed"
 
     def objection(self) -> str:
@@ -133,7 +136,7 @@ def plane_evidence(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preproce
         evidence = _judged(planes_3hw, valid_hw, np.flatnonzero(border), border_share, preprocessing)
         if evidence.supports:
             return evidence
-        if best is None or best.plane is None:
+        if best is None or not best.is_surface:
             best = evidence
     assert best is not None
     return best
@@ -146,26 +149,27 @@ def _judged(
     border_share: float,
     preprocessing: Preprocessing,
 ) -> PlaneEvidence:
-    field_share, margin = _field(valid_hw, preprocessing.border_pixels)
+    field_share, box, margin = _field(valid_hw, preprocessing.border_pixels)
     plane = _fitted(planes_3hw, valid_hw, border, preprocessing)
     if plane is None:
-        return PlaneEvidence(None, 0.0, len(border), border_share, field_share, margin)
+        return PlaneEvidence(None, 0.0, len(border), border_share, field_share, box, margin)
     step = max(1, int(np.sqrt(valid_hw.size / _JUDGED_POINTS)))
     some_planes, some_valid = np.ascontiguousarray(planes_3hw[:, ::step, ::step]), valid_hw[::step, ::step]
-    points = some_planes[:, some_valid].T
-    plane = _towards_viewer(plane, some_planes, some_valid)
-    heights, origin_m = plane.distances(points), plane.offset
-    on_grid_side = _stands_on_grid_side(heights, origin_m, preprocessing)
+    plane, points_3n = _towards_viewer(plane, some_planes, some_valid), some_planes[:, some_valid]
+    heights, origin_m = plane.distances(points_3n.T), plane.offset
+    extent_m = float(np.linalg.norm(np.ptp(points_3n, axis=1)))
+    on_grid_side = _stands_on_grid_side(heights, origin_m, extent_m, border_share, preprocessing)
     if not on_grid_side:
         plane, heights = Plane(-plane.normal, -plane.offset), -heights
     near = np.abs(heights) <= preprocessing.ransac_threshold_m
-    behind = (heights < 0) & ~near & (heights > -3 * preprocessing.ransac_threshold_m)
+    behind = (heights < -2 * preprocessing.ransac_threshold_m) & (heights > -4 * preprocessing.ransac_threshold_m)
     return PlaneEvidence(
         plane=plane,
         rms_m=float(np.sqrt(np.mean(np.square(heights[near], dtype=np.float64)))) if near.any() else 0.0,
         border_points=len(border),
         border_share=border_share,
         field_share=field_share,
+        box=box,
         empty_margin=margin,
         plane_share=_share(near),
         peak=_peak(heights, preprocessing.ransac_threshold_m),
@@ -206,23 +210,34 @@ def _peak(heights_n: npt.NDArray[np.floating], threshold_m: float) -> float:
     return core / (beside + 1 / threshold_m)
 
 
-def _stands_on_grid_side(heights_n: npt.NDArray[np.floating], origin_m: float, preprocessing: Preprocessing) -> bool:
-    """Whether parts stand where heights are positive, towards the viewer of a grid that is not mirrored."""
+def _stands_on_grid_side(
+    heights_n: npt.NDArray[np.floating],
+    origin_m: float,
+    extent_m: float,
+    border_share: float,
+    preprocessing: Preprocessing,
+) -> bool:
+    """Whether parts stand where heights are positive, towards the viewer of a grid that is not mirrored.
+
+    In a camera's frame both its origin and its grid say so. In a frame of the world the origin lies anywhere, and
+    grids of height maps are often mirrored: then what adjoins the table decides, for behind it nothing near can be
+    seen. Where no table is measured up to the border, that would be the other faces of a preprocessed part.
+    """
     if preprocessing.side == "origin":
         return origin_m > 0
     if preprocessing.side != "auto":
         return preprocessing.side == "grid"
-    origin_known = abs(origin_m) > preprocessing.plane_distance_m
-    if origin_known and origin_m > 0:
+    if origin_m > preprocessing.plane_distance_m:
         return True
-    # The two signs do not agree: what adjoins the plane stands on it, behind it nothing near can be seen.
+    if border_share < preprocessing.border_valid_share:
+        # Only a camera is as far away as what it sees is wide.
+        return origin_m > -extent_m
     for reach in (3 * preprocessing.ransac_threshold_m, np.inf):
         before = np.count_nonzero((heights_n > preprocessing.plane_distance_m) & (heights_n < reach))
         behind = np.count_nonzero((heights_n < -preprocessing.plane_distance_m) & (heights_n > -reach))
         if max(before, behind) > max(_CLEARLY_MORE * min(before, behind), _LEAST_STANDING * len(heights_n)):
             return bool(before > behind)
-    far_away = origin_known and abs(origin_m) > np.ptp(heights_n)
-    return not far_away
+    return True
 
 
 def _towards_viewer(plane: Plane, planes_3hw: _Planes, valid_hw: _Mask) -> Plane:
@@ -266,12 +281,12 @@ def _outermost(valid_hw: _Mask, pixels: int) -> _Mask:
     return outermost & valid_hw
 
 
-def _field(valid_hw: _Mask, pixels: int) -> tuple[float, int]:
-    """How much of the border of the measured pixels' bounding box was measured, and the narrowest margin around it."""
+def _field(valid_hw: _Mask, pixels: int) -> tuple[float, tuple[int, int, int, int], int]:
+    """How much of the border of the measured pixels' bounding box was measured, the box, and the least margin."""
     rows, columns = np.flatnonzero(valid_hw.any(axis=1)), np.flatnonzero(valid_hw.any(axis=0))
-    box = valid_hw[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    margin = min(rows[0], columns[0], valid_hw.shape[0] - 1 - rows[-1], valid_hw.shape[1] - 1 - columns[-1])
-    return _ring_share(box, pixels), int(margin)
+    top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    margin = min(top, left, valid_hw.shape[0] - bottom, valid_hw.shape[1] - right)
+    return _ring_share(valid_hw[top:bottom, left:right], pixels), (top, bottom, left, right), margin
 
 
 def _share(mask: _Mask) -> float:
