@@ -131,7 +131,7 @@ def _places(frame: Frame) -> npt.NDArray[np.float64]:
     """
     source = np.arange(frame.size) * frame.side // frame.size
     pixels, first, count = np.unique(source, return_index=True, return_counts=True)
-    return np.interp(np.arange(frame.side), pixels, first + (count - 1) / 2)
+    return np.interp(np.arange(frame.side), pixels, first + (count - 1) / 2).astype(np.float64, copy=False)
 
 
 def _centers(frame: Frame) -> npt.NDArray[np.float64]:
