@@ -124,23 +124,23 @@ def map_to_input(map_nn: npt.NDArray[np.float32], frame: Frame, of_image: bool =
     return step
 
 
-def _places(frame: Frame) -> npt.NDArray[np.float64]:
+def _places(frame: Frame) -> npt.NDArray[np.floating]:
     """Where every pixel of the padded square lies among the samples of points, (side,).
 
     Of several samples of one pixel the middle one counts.
     """
     source = np.arange(frame.size) * frame.side // frame.size
     pixels, first, count = np.unique(source, return_index=True, return_counts=True)
-    return np.interp(np.arange(frame.side), pixels, first + (count - 1) / 2).astype(np.float64, copy=False)
+    return np.interp(np.arange(frame.side), pixels, first + (count - 1) / 2)
 
 
-def _centers(frame: Frame) -> npt.NDArray[np.float64]:
+def _centers(frame: Frame) -> npt.NDArray[np.floating]:
     """Where every pixel of the padded square lies among an image's samples: by the pixels' centers, (side,)."""
-    return (np.arange(frame.side) + 0.5) * (frame.size / frame.side) - 0.5
+    return np.arange(0.5, frame.side, dtype=np.float64) * (frame.size / frame.side) - 0.5
 
 
 def _bilinear(
-    position: npt.NDArray[np.float64], size: int
+    position: npt.NDArray[np.floating], size: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]:
     """Lower and upper source index and the upper one's weight, for each position among `size` samples."""
     position = position.clip(0, size - 1)

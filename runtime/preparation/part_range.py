@@ -15,7 +15,7 @@ from .part_view import PartView
 DIAMETER = (0.55, 1.5)
 AREA = (0.4, 2.0)
 # Of the least share of the silhouette measured, and of what stands in view being the part.
-LEAST_MEASURED = 0.6
+LEAST_MEASURED = 0.5
 LEAST_INSPECTED = 0.6
 # Of the outline, more than at calibration.
 MORE_CUT = 0.03
