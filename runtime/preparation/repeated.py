@@ -32,15 +32,17 @@ def refuse_repeated(planes_3hw: npt.NDArray[np.float32], valid_hw: _Mask) -> Non
     if not _suspicious(_keys(planes_3hw[:, ::step, ::step], valid_hw[::step, ::step])):
         return
     keys = _keys(planes_3hw, valid_hw)
+    if len(keys) <= _FEW:
+        return
     _, first, counts = np.unique(keys, return_index=True, return_counts=True)
     most = int(counts.argmax())
-    if len(keys) > _FEW and counts[most] > _MOST_ALIKE * len(keys):
+    if counts[most] > _MOST_ALIKE * len(keys):
         x, y, z = planes_3hw[:, valid_hw][:, first[most]]
         raise ScanError(
             f"{counts[most]} of {len(keys)} measured points are the same point ({x:g}, {y:g}, {z:g}) m: the sensor "
             "repeats one measurement, or marks missing points with it: restart it, or have it write zero or NaN there"
         )
-    if len(keys) > _FEW and len(counts) < _LEAST_DISTINCT * len(keys):
+    if len(counts) < _LEAST_DISTINCT * len(keys):
         raise ScanError(
             f"{len(keys)} points were measured, of which only {len(counts)} are distinct: the sensor repeats its "
             "measurements, or writes coordinates in steps far coarser than its pixels: check its driver and export"
