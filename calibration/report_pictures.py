@@ -44,7 +44,7 @@ def example_picture(example: Example, manifest: Manifest, pixel_threshold: float
     sample = example.sample
     prepared = prepare(sample, manifest, StageTimes())
     part = read_sample(sample, POINTS if sample.rgb is None else BOTH, manifest.preprocessing)
-    map_hw = map_to_input(example.map_224, prepared.frame)
+    map_hw = map_to_input(example.map_224, prepared.frame, of_image=prepared.scan is None)
     heat = draw_heatmap(map_hw, prepared.kept, pixel_threshold, part.points)
     surface = draw_heatmap(np.zeros_like(map_hw), prepared.kept, pixel_threshold, part.points)
     seen = _with_truth(surface if part.rgb is None else part.rgb, sample)

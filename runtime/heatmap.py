@@ -84,7 +84,7 @@ def draw_heatmap(
     """
     if valid_hw.shape != map_hw.shape or (points_hw3 is not None and points_hw3.shape[:2] != map_hw.shape):
         raise ValueError("the map, the mask and the points must have the same height and width")
-    gray = _flat(valid_hw) if points_hw3 is None else _surface(points_hw3, valid_hw)
+    gray = _flat(valid_hw) if points_hw3 is None else shaded_surface(points_hw3, valid_hw)
     return _overlaid(gray, map_hw, threshold)
 
 
@@ -123,7 +123,7 @@ def _flat(valid_hw: Mask) -> Float32Array:
     return np.where(valid_hw, np.float32(_FLAT_GRAY), np.float32(_MISSING_GRAY))
 
 
-def _surface(points_hw3: Float32Array, valid_hw: Mask) -> Float32Array:
+def shaded_surface(points_hw3: Float32Array, valid_hw: Mask) -> Float32Array:
     """The scan under a side light, (H, W) gray: dark where nothing was measured, dimmed beside the part."""
     measured = valid_mask(points_hw3)
     gray = np.float32(_DARKEST) + np.float32(_BRIGHTEST - _DARKEST) * _shading(points_hw3, measured)

@@ -209,7 +209,7 @@ class Inspector:
     def _inspection(self, ready: ReadyPart, score: float, map_224: npt.NDArray[np.float32]) -> Inspection:
         part, prepared, times = ready.part, ready.prepared, ready.times
         with times.stage("score"):
-            map_hw = map_to_input(map_224, prepared.frame)
+            map_hw = map_to_input(map_224, prepared.frame, of_image=prepared.scan is None)
         return Inspection(
             score=score,
             threshold=self.threshold,

@@ -218,6 +218,7 @@ def decode(raw: bytes, where: str) -> Manifest:
     if hashlib.sha256(blank).hexdigest() != head.digest:
         raise BundleError(f"{where}: {NAME} was changed after it was written: get the bundle again")
     try:
+        msgspec.json.decode(raw, type=_Sized)
         return msgspec.json.decode(raw, type=Manifest)
     except (msgspec.MsgspecError, RecursionError) as cause:
         raise BundleError(f"{where}: {NAME} says what this cmdiad does not read ({cause}): export it again") from cause
@@ -237,3 +238,13 @@ def _require_readable(version: int, where: str) -> None:
 class _Head(msgspec.Struct):
     format_version: int
     digest: str
+
+
+class _Size(msgspec.Struct):
+    """Preprocessing had a size once, of which only one ever worked."""
+
+    size: Literal[224] = 224
+
+
+class _Sized(msgspec.Struct):
+    preprocessing: _Size
