@@ -17,11 +17,12 @@ from ..runtime.errors import EngineError, UsageError, naming_scan
 from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures
 from ..runtime.manifest import Manifest, Metric, Normalization, Statistics
 from ..runtime.pooling import N_PATCHES
-from ..runtime.preparation.part import prepare_file
-from ..runtime.sensor.part import modalities
+from ..runtime.preparation.part import prepare_part
+from ..runtime.sensor.part import modalities, read_part
 from ..runtime.timing import StageTimes
 from .coreset import select_coreset
 from .fusion import fit_fusion
+from .survey import Survey
 from .threshold import threshold_from_good
 
 MIN_SCANS = 3
@@ -102,16 +103,26 @@ class Calibrated:
     scores: npt.NDArray[np.float64]
 
 
-def extract_features(
-    manifest: Manifest, extractor: FeatureExtractor, scans: Sequence[Path], progress: Progress
-) -> list[PartFeatures]:
-    """Features of every scan; a scan that cannot be used stops the calibration with its name."""
+def require_enough(scans: Sequence[Path]) -> None:
+    """Stop before the work where there are too few scans to learn from.
+
+    Raises:
+        UsageError: fewer than `MIN_SCANS`.
+    """
     if len(scans) < MIN_SCANS:
         raise UsageError(f"calibration needs at least {MIN_SCANS} normal scans, got {len(scans)}")
+
+
+def extract_features(
+    manifest: Manifest, extractor: FeatureExtractor, scans: Sequence[Path], survey: Survey, progress: Progress
+) -> list[PartFeatures]:
+    """Features of every scan, shown to the survey too; one that cannot be used stops the calibration with its name."""
     features = []
     for number, scan in enumerate(scans, 1):
         with naming_scan(scan):
-            prepared = prepare_file(scan, modalities(manifest), manifest.preprocessing)
+            part = read_part(scan, modalities(manifest), manifest.preprocessing)
+            prepared = prepare_part(part, modalities(manifest), manifest.preprocessing)
+            survey.add(part, prepared)
             features.append(extractor.extract(prepared, StageTimes()))
         require_usable(scan, features[-1])
         progress("features", number, len(scans), "")

@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from ..runtime import manifest as manifest_format
+from ..runtime.atomic import atomic_write
 from ..runtime.bank import MemoryBank
 from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import Content, changed_contents, draft_bundle, write_bundle
@@ -23,13 +25,15 @@ from ..runtime.fusion import encode_fusion
 from ..runtime.golden import golden_files, record_golden
 from ..runtime.line_graph import DATA, LINE, LineGraph
 from ..runtime.manifest import Manifest
+from ..runtime.preparation.part_range import PartRange
 from ..runtime.preprocessing import Preprocessing
 from ..runtime.sensor.dataset import data_digest, place_of
-from .calibrate import Calibrated, CalibrationSettings, Progress, calibrate, extract_features
+from .calibrate import Calibrated, CalibrationSettings, Progress, calibrate, extract_features, require_enough
 from .line_graph import add_line_graph
 from .line_graph_check import COMPARED as LINE_CHECK
 from .line_graph_check import check_line_graph
 from .parity import read_report
+from .survey import Survey, settled_preprocessing
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,28 @@ class Completed:
         manifest: as written.
         scans: the normal scans.
         scores: (n,) float64, theirs, each without its own patches in the banks.
+        decision: why they count as raw or as preprocessed, one sentence; empty for images.
+        warnings: what should be looked at before these scans are called normal, a sentence each.
+        sheet: (H, W, 3) uint8, up to 64 of them, with what was taken as the part in each.
     """
 
     manifest: Manifest
     scans: tuple[Path, ...]
     scores: npt.NDArray[np.float64]
+    decision: str
+    warnings: tuple[str, ...]
+    sheet: npt.NDArray[np.uint8]
+
+    def write_sheet(self, bundle: Path) -> Path:
+        """Write the sheet as NAME_parts.png beside a bundle.
+
+        Raises:
+            CmdiadError: it cannot be written.
+        """
+        path = bundle.with_name(f"{bundle.resolve().stem}_parts.png")
+        with atomic_write(path) as stream:
+            Image.fromarray(self.sheet).save(stream, "PNG")
+        return path
 
     def highest(self, count: int) -> list[tuple[Path, float]]:
         """The normal scans of the highest scores: a defective one that hides among them is here."""
@@ -86,16 +107,19 @@ def calibrate_bundle(
         ParityError: the line graph does not compute what the runtime does.
         ScanError: a scan cannot be read or used.
     """
+    require_enough(scans)
+    asked = preprocessing or bundle.manifest.preprocessing
+    settled = settled_preprocessing(bundle.manifest, asked, scans, progress)
     manifest = msgspec.structs.replace(
         bundle.manifest,
         format_version=manifest_format.FORMAT_VERSION,
         product=product or product_of(scans) or bundle.manifest.product,
-        preprocessing=preprocessing or bundle.manifest.preprocessing,
+        preprocessing=settled.preprocessing,
     )
-    extractor = FeatureExtractor(bundle, provider)
-    features = extract_features(manifest, extractor, scans, progress)
+    extractor, survey = FeatureExtractor(bundle, provider), Survey(scans)
+    features = extract_features(manifest, extractor, scans, survey, progress)
     calibrated = calibrate(manifest, extractor, features, data_digest(scans), settings, progress)
-    manifest, contents = with_banks(manifest, calibrated, provider)
+    manifest, contents = with_banks(manifest, calibrated, survey.part_range(), provider)
     wanted = line_graph_wanted(manifest, provider, with_line_graph)
     manifest, line = with_line(bundle, manifest, calibrated, extractor, scans, wanted, progress)
     old = [LINE, DATA, *bundle.manifest.bank_files(), *golden_files(bundle.manifest)]
@@ -104,7 +128,9 @@ def calibrate_bundle(
     draft = draft_bundle(bundle.path, manifest, contents)
     contents |= record_golden(draft, golden_scans(scans, calibrated.scores, defective), provider)
     progress("golden scans", 1, 1, "")
-    return Completed(write_bundle(out, manifest, contents), tuple(scans), calibrated.scores)
+    written = write_bundle(out, manifest, contents)
+    warnings = (*settled.warnings, *survey.warnings())
+    return Completed(written, tuple(scans), calibrated.scores, settled.reason, warnings, survey.sheet())
 
 
 def product_of(scans: Sequence[Path]) -> str | None:
@@ -118,14 +144,16 @@ def product_of(scans: Sequence[Path]) -> str | None:
     return classes.pop() if len(classes) == 1 else None
 
 
-def with_banks(manifest: Manifest, calibrated: Calibrated, provider: str) -> tuple[Manifest, dict[str, Content]]:
+def with_banks(
+    manifest: Manifest, calibrated: Calibrated, part: PartRange, provider: str
+) -> tuple[Manifest, dict[str, Content]]:
     """The manifest with the banks and the calibration, and the banks' files."""
     banks, contents = encode_banks(calibrated.decision, manifest)
     versions = {f"version_{name}": version(name) for name in ("numpy", "scipy", "scikit-learn")}
     manifest = msgspec.structs.replace(
         manifest,
         banks=banks,
-        calibration=calibrated.calibration,
+        calibration=msgspec.structs.replace(calibrated.calibration, part=part),
         provenance={**manifest.provenance, "calibration_provider": provider, **versions},
     )
     return manifest, contents

@@ -8,10 +8,11 @@ while a class is calibrated, as calibration does, and after that the memory bank
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from warnings import warn
 
 import msgspec
 import numpy as np
@@ -25,6 +26,8 @@ from ..runtime.image import read_mask
 from ..runtime.manifest import Manifest, Statistics
 from ..runtime.pooling import SIZE
 from ..runtime.preparation.part import PreparedPart, prepare_part
+from ..runtime.preparation.part_range import PartRange, range_of
+from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preprocessing import prepare_mask
 from ..runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
 from ..runtime.sensor.part import modalities, read_sample
@@ -42,6 +45,7 @@ from .calibrate import (
     require_usable,
 )
 from .outcomes import Evaluation, Outcome, Scored, measure
+from .survey import settled_preprocessing
 
 Array = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -64,10 +68,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Contender:
-    """A candidate with its networks open, and keys: candidates with an equal key share the work of it."""
+    """A candidate with its networks open, and keys: candidates with an equal key share the work of it.
+
+    Attributes:
+        candidate: what is evaluated.
+        extractor: its networks.
+        expected: what its calibration saw of the class's parts; None before that.
+    """
 
     candidate: Candidate
     extractor: FeatureExtractor
+    expected: PartRange | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -146,8 +157,11 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
     """
     samples = find_samples(folder, "test")
     with_masks = has_masks(samples)
-    normal = NormalParts(find_samples(folder, "train", GOOD), progress)
+    good = find_samples(folder, "train", GOOD)
+    contenders = settled_contenders(contenders, good, progress)
+    normal = NormalParts(good, progress)
     calibrated = [normal.calibrate(each) for each in contenders]
+    contenders = [replace(each, expected=normal.part_range(each)) for each in contenders]
     del normal  # its features are the largest thing here
     tallies = [Tally(len(samples)) for _ in contenders]
     for number, sample in enumerate(samples):
@@ -183,6 +197,32 @@ def has_masks(samples: Sequence[Sample]) -> bool:
             "have: add the masks, or remove all for image metrics alone"
         )
     return not missing
+
+
+def settled_contenders(
+    contenders: Sequence[Contender], samples: Sequence[Sample], progress: Progress
+) -> list[Contender]:
+    """The contenders with raw or preprocessed decided once, from the class's own normal scans, as calibration does.
+
+    Raises:
+        UsageError: scans are of both kinds.
+        ScanError: a scan cannot be read.
+    """
+    settled: dict[bytes, Settled] = {}
+    changed = []
+    for contender in contenders:
+        bundle = contender.candidate.bundle
+        asked = msgspec.structs.replace(bundle.manifest.preprocessing, plane="auto", side="auto")
+        key = msgspec.json.encode([sorted(modalities(bundle.manifest)), asked])
+        if key not in settled:
+            scans = [sample.scan for sample in samples]
+            settled[key] = settled_preprocessing(bundle.manifest, asked, scans, progress)
+            for warning in settled[key].warnings:
+                warn(warning, stacklevel=2)
+        manifest = msgspec.structs.replace(bundle.manifest, preprocessing=settled[key].preprocessing)
+        candidate = replace(contender.candidate, bundle=replace(bundle, manifest=manifest))
+        changed.append(replace(contender, candidate=candidate))
+    return changed
 
 
 class SharedWork:
@@ -227,6 +267,10 @@ class NormalParts:
             role = SECOND[manifest.route]
             second = self._side(contender, role, contender.second_key, patchless[1], lambda: self._second(contender))
         return combine([each.foreground for each in measured], main, second, "", settings)
+
+    def part_range(self, contender: Contender) -> PartRange:
+        """What the normal parts show of themselves, after the contender was calibrated."""
+        return range_of([prepared.view for _, prepared in self._measure(contender)])
 
     def _measure(self, contender: Contender) -> list[tuple[PartFeatures, PreparedPart]]:
         key = contender.main_key
@@ -313,7 +357,9 @@ def score_part(
         ScanError: the part cannot be read or used.
     """
     times, extractor = StageTimes(), contender.extractor
-    prepared = shared.get(contender.prepared_key, times, lambda own: prepare(sample, contender.manifest, own))
+    prepared = shared.get(
+        contender.prepared_key, times, lambda own: prepare(sample, contender.manifest, own, contender.expected)
+    )
     features = shared.get(contender.main_key, times, lambda own: extractor.measure(prepared, own))
     require_usable(sample.scan, features)
     banks = [(contender.main_key, decision.main, features.main)]
@@ -328,8 +374,8 @@ def score_part(
     return prepared, score, map_224, times
 
 
-def prepare(sample: Sample, manifest: Manifest, times: StageTimes) -> PreparedPart:
-    """Read what the route looks at, and prepare it.
+def prepare(sample: Sample, manifest: Manifest, times: StageTimes, expected: PartRange | None = None) -> PreparedPart:
+    """Read what the route looks at, and prepare it; of several things in view the part is what is most as expected.
 
     Raises:
         ScanError: a file cannot be read or used.
@@ -338,7 +384,7 @@ def prepare(sample: Sample, manifest: Manifest, times: StageTimes) -> PreparedPa
     with times.stage("read"):
         part = read_sample(sample, measured, manifest.preprocessing)
     with times.stage("preprocess"):
-        return prepare_part(part, measured, manifest.preprocessing)
+        return prepare_part(part, measured, manifest.preprocessing, expected)
 
 
 def bank_bytes(decision: Decision) -> int:

@@ -132,6 +132,8 @@ def _print(completed: Completed, target: Path) -> None:
     assert manifest.calibration is not None
     threshold = manifest.calibration.threshold
     print(f"product: {manifest.product}")
+    if completed.decision:
+        print(f"plane: {manifest.preprocessing.plane} ({completed.decision})")
     for role, bank in manifest.banks.items():
         print(f"bank {role}: {bank.n_rows} x {bank.dim}")
     print("highest scores of the normal scans, each without its own patches in the banks; look at them:")
@@ -139,6 +141,9 @@ def _print(completed: Completed, target: Path) -> None:
         share = f", {score / threshold.value:.0%} of the threshold" if threshold.value > 0 else ""
         print(f"  {score:.4g}{share}: {scan}")
     print(threshold.describe())
+    for warning in completed.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    print(f"what was taken as the part: {completed.write_sheet(target)}")
     print(f"bundle: {target}")
 
 
@@ -156,4 +161,4 @@ def _adapted(
 
     unit = trained.metres_per_unit if metres_per_unit is None else metres_per_unit
     base = trained if sensor is None else sensor_preprocessing(sensor, unit)
-    return msgspec.structs.replace(base, metres_per_unit=unit, plane=plane.value)
+    return msgspec.structs.replace(base, metres_per_unit=unit, plane=plane.value, side="auto")

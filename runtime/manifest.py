@@ -11,6 +11,7 @@ from .bounds import require_finite, require_positive, require_share
 from .engine_flavor import FlavorName
 from .errors import BundleError
 from .grouping import Grouping
+from .preparation.part_range import PartRange
 from .preprocessing import Preprocessing
 from .threshold import Threshold
 
@@ -132,6 +133,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         n_neighbors: next neighbors in the re-weighting of the image score.
         nu: of the one-class SVMs.
         svm_iterations: passes of their descent.
+        part: how large the part was in these scans, and how much of it was seen; None before format version 2.
     """
 
     n_scans: int
@@ -145,6 +147,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     svm_iterations: int = 1000
     threshold: Threshold
     pixel_threshold: Threshold
+    part: PartRange | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that no calibration has; see `bounds`."""

@@ -1,6 +1,7 @@
 """A dataset preprocessed once, into a new folder: what the line does on every scan, written down.
 
-Scans that were preprocessed before pass through unchanged. A killed run goes on where it stopped.
+Whether scans are raw is decided once, from all of them; preprocessed ones pass through unchanged. A killed run goes on
+where it stopped.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from warnings import warn
 
 import msgspec
 import numpy as np
@@ -22,6 +24,7 @@ from PIL import Image
 from ..runtime.atomic import atomic_write, atomic_write_bytes
 from ..runtime.errors import UsageError, naming_scan
 from ..runtime.image import read_mask
+from ..runtime.preparation.settling import settle_scans
 from ..runtime.preprocessing import Frame, PreparedScan, Preprocessing, prepare, prepare_rgb
 from ..runtime.scan import read_scan, valid_mask
 from ..runtime.sensor.dataset import SPLITS, Sample, find_classes, find_samples, has_split
@@ -72,9 +75,12 @@ def preprocess_dataset(
         if has_split(folder, split)
         for sample in find_samples(folder, split)
     ]
+    settled = settle_scans(preprocessing, [sample.scan for sample, _ in jobs])
+    for warning in settled.warnings:
+        warn(warning, stacklevel=2)
     removals = []
     with ProcessPoolExecutor(workers) as pool:
-        for removal in pool.map(partial(_preprocess_sample, preprocessing=preprocessing), jobs):
+        for removal in pool.map(partial(_preprocess_sample, preprocessing=settled.preprocessing), jobs):
             removals.append(removal)
             progress(len(removals), len(jobs))
     atomic_write_bytes(out / REPORT, _encode_report(removals))

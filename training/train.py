@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from warnings import warn
 
 import msgspec
 import torch
@@ -14,6 +15,7 @@ import torch
 from ..runtime.atomic import atomic_write_bytes
 from ..runtime.errors import UsageError
 from ..runtime.manifest import Modality
+from ..runtime.preparation.settling import settle_scans
 from ..runtime.preprocessing import STRUCTURED_LIGHT, Preprocessing
 from ..runtime.sensor.dataset import GOOD, data_digest, find_classes, find_samples
 from .curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
@@ -114,6 +116,14 @@ def train_route(
     digest = data_digest(file for sample in samples for file in (sample.scan, sample.rgb) if file is not None)
     _claim(folder, settings, [digest, point.digest, image.digest])
     progress("run", 0, 1, str(folder))
+    settled = settle_scans(
+        settings.preprocessing,
+        [sample.scan for sample in samples],
+        lambda done, total: progress("raw or preprocessed", done, total, ""),
+    )
+    for warning in settled.warnings:
+        warn(warning, stacklevel=2)
+    settings = replace(settings, preprocessing=settled.preprocessing)
 
     def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:
         return cache_paired_features(

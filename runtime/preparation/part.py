@@ -14,6 +14,9 @@ from ..errors import ScanError, naming_scan
 from ..manifest import Modality
 from ..preprocessing import Frame, PreparedScan, Preprocessing, prepare, prepare_image, prepare_rgb
 from ..sensor.part import Part, read_part
+from .image_view import view_image
+from .part_range import PartRange
+from .part_view import PartView
 
 if TYPE_CHECKING:
     from ..features import GroupedPoints
@@ -39,9 +42,26 @@ class PreparedPart:
     frame: Frame
     grouped: GroupedPoints | None = None
 
+    @property
+    def view(self) -> PartView:
+        """What the sensor shows of the part."""
+        seen = None if self.scan is None else self.scan.view
+        return view_image(self.kept) if seen is None else seen
 
-def prepare_part(part: Part, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> PreparedPart:
+
+def prepare_part(
+    part: Part,
+    measured: AbstractSet[Modality],
+    preprocessing: Preprocessing,
+    expected: PartRange | None = None,
+) -> PreparedPart:
     """Preprocess whatever the route measures of a part.
+
+    Args:
+        part: as read.
+        measured: what the route measures.
+        preprocessing: the sensor's parameters.
+        expected: what calibration saw; of several things in view, the one most like that is the part.
 
     Raises:
         ScanError: the sensor's data that the route needs is not there, or nothing of the part is left.
@@ -54,7 +74,7 @@ def prepare_part(part: Part, measured: AbstractSet[Modality], preprocessing: Pre
         assert part.rgb is not None
         image, valid, kept, frame = prepare_image(part.rgb, preprocessing)
         return PreparedPart(None, image, valid, kept, frame)
-    scan = prepare(part.points, preprocessing)
+    scan = prepare(part.points, preprocessing, expected)
     rgb = prepare_rgb(part.rgb, scan.kept, scan.frame) if part.rgb is not None and "rgb" in measured else None
     return PreparedPart(scan, rgb, scan.valid, scan.kept, scan.frame)
 

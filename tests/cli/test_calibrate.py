@@ -5,8 +5,11 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import tifffile
 from cmdiad.runtime.bundle import open_bundle
+from PIL import Image
 
 
 def cmdiad(*arguments, cwd):
@@ -57,6 +60,21 @@ def test_force_replaces_it(here, good):
     assert answer.returncode == 0, answer.stderr
     manifest = open_bundle(here / "bundle").manifest
     assert manifest.calibration.coreset_ratio == 0.01 and manifest.preprocessing.plane == "always"
+    assert manifest.calibration.part.n_parts == 5 and "plane: always (" in answer.stdout
+    assert "bundle_parts.png" in answer.stdout
+    with Image.open(here / "bundle_parts.png") as sheet:
+        assert sheet.mode == "RGB" and sheet.width > 160
+
+
+def test_normal_scans_that_do_not_agree_are_warned_of_by_name(here, good):
+    """A part of another size among them, which learning would call normal."""
+    scans = shutil.copytree(good / "xyz", here / "scans")
+    points = tifffile.imread(scans / "004.tiff")
+    tifffile.imwrite(scans / "004.tiff", points * np.float32(2), photometric="rgb")
+    answer = cmdiad("calibrate", scans, "--out", "b", "--coreset-ratio", "0.01", "-q", cwd=here)
+    assert answer.returncode == 0, answer.stderr
+    warned = [line for line in answer.stderr.splitlines() if line.startswith("warning: ")]
+    assert any("scans/004.tiff" in line and "not like most" in line for line in warned)
 
 
 @pytest.mark.parametrize("unit", ["0", "-1", "nan", "inf"])
