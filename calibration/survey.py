@@ -35,6 +35,19 @@ def settled_preprocessing(
     return settle_scans(asked, scans, lambda done, total: progress("raw or preprocessed", done, total, ""))
 
 
+def decided_preprocessing(manifest: Manifest, scans: Sequence[Path]) -> Preprocessing:
+    """A bundle's preprocessing, what nobody has decided yet decided from these scans.
+
+    Raises:
+        ScanError: a scan cannot be read.
+        UsageError: scans are of both kinds.
+    """
+    known = manifest.preprocessing
+    if not scans or known.plane == "never" or "auto" not in (known.plane, known.side):
+        return known
+    return settled_preprocessing(manifest, known, scans, lambda *_: None).preprocessing
+
+
 class Survey:
     """Fed with every scan in order."""
 

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ..calibration.calibrate import CalibrationSettings, calibrate
 from ..calibration.parity import ParityReport, Tolerance, check_decisions, scan_name
+from ..calibration.survey import decided_preprocessing
 from ..runtime.decision import Decision
 from ..runtime.engine import OnnxEngine
 from ..runtime.errors import UsageError
@@ -80,6 +82,8 @@ def check_verdicts(
         judged: see there.
         tolerance: what may change.
     """
+    decided = decided_preprocessing(manifest, [*judged.normal, *judged.scans])
+    manifest = msgspec.structs.replace(manifest, preprocessing=decided)
     path = _path(manifest, references)
     decision, threshold = judged.decision, judged.threshold
     if decision is None:

@@ -16,6 +16,7 @@ from torch import nn
 
 from ..calibration.graph_bisection import describe_producer, first_off, run_with_tensors
 from ..calibration.parity import TOLERANCES, ParityReport, TensorCheck, Tolerance, check_tensor, excess, scan_name
+from ..calibration.survey import decided_preprocessing
 from ..runtime.engine import Arrays, Engine, OnnxEngine
 from ..runtime.engine_opening import ObservedEngine
 from ..runtime.errors import UsageError
@@ -77,10 +78,8 @@ def read_parts(manifest: Manifest, scans: Sequence[Path]) -> dict[str, PreparedP
     Raises:
         ScanError: a scan cannot be read or used.
     """
-    parts = {}
-    for scan in scans:
-        parts[scan_name(scan)] = prepare_file(scan, modalities(manifest), manifest.preprocessing)
-    return parts
+    measured, preprocessing = modalities(manifest), decided_preprocessing(manifest, scans)
+    return {scan_name(scan): prepare_file(scan, measured, preprocessing) for scan in scans}
 
 
 def observe(

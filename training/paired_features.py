@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 
 from ..runtime.atomic import atomic_write
-from ..runtime.errors import naming_scan
+from ..runtime.errors import WeightsError, naming_scan
 from ..runtime.features import PartFeatures, image_tokens, point_features, token_of_patch
 from ..runtime.image import read_mask, resized_image
 from ..runtime.manifest import Modality, Statistics
@@ -124,7 +124,10 @@ class PairedFeatures:
 
 def _statistics(sums: npt.NDArray[np.float64], count: int) -> Statistics:
     mean, mean_square = sums / count
-    return Statistics(mean=float(mean), std=float(np.sqrt(mean_square - mean**2)))
+    variance = mean_square - mean**2
+    if not variance > 0:
+        raise WeightsError("an extractor gives the same value for every patch of every part: check its weights")
+    return Statistics(mean=float(mean), std=float(np.sqrt(variance)))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from warnings import warn
@@ -123,14 +123,13 @@ def train_route(
     )
     for warning in settled.warnings:
         warn(warning, stacklevel=2)
-    settings = replace(settings, preprocessing=settled.preprocessing)
 
     def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:
         return cache_paired_features(
             wanted,
             point,
             image,
-            settings.preprocessing,
+            settled.preprocessing,
             folder.parent / CACHE,
             lambda done, total: progress(stage, done, total, ""),
             device,
