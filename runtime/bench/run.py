@@ -9,8 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..atomic import atomic_write_bytes
-from ..bundle import Bundle, find_bundle, open_bundle
-from ..errors import BundleError, UsageError
+from ..bundle import Bundle, find_bundle, open_bundle, require_calibration
+from ..errors import UsageError
 from ..sensor.dataset import find_samples
 from ..sensor.part import modalities
 from .configuration import Choices, combinations, labels
@@ -105,8 +105,7 @@ def write_report(report: Report, out: Path) -> None:
 
 def _check_calibrated(bundles: Sequence[Bundle]) -> None:
     for bundle in bundles:
-        if bundle.manifest.calibration is None:
-            raise BundleError(f"{bundle.path}: the bundle is not calibrated: run `cmdiad calibrate SCANS`")
+        require_calibration(bundle)
 
 
 def _check_sensors(bundles: Sequence[Bundle]) -> None:
