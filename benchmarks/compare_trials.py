@@ -22,7 +22,7 @@ from cmdiad.runtime.bench.scenarios import Plan, Scenario
 from cmdiad.runtime.bench.system import BundleUnderTest
 from cmdiad.runtime.bench.yardstick import make_yardstick
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.sensor.find import find_scans
+from cmdiad.runtime.sensor.part import find_inputs, modalities
 
 SLOWDOWN = 0.10
 NO_READINGS = Readings(samples=0, host_memory_mb=None, host_memory_peak_mb=None, cpu_clock_mhz=None, gpu=None)
@@ -81,7 +81,9 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--seconds", type=float, default=20.0)
     options = parser.parse_args()
-    system = BundleUnderTest(Inspector.load(options.bundle), find_scans(options.scans))
+    inspector = Inspector.load(options.bundle)
+    scans = find_inputs(options.scans, modalities(inspector.bundle.manifest)).require()
+    system = BundleUnderTest(inspector, scans)
     plan = Plan(seconds=options.seconds, samples=1)
     system.process(list(range(system.n_scans)))
     alarms = found = 0

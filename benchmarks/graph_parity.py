@@ -30,6 +30,8 @@ from cmdiad.runtime.engine import Arrays, Engine, OnnxEngine
 from cmdiad.runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR
 from cmdiad.runtime.manifest import Manifest, Modality, Route
 from cmdiad.runtime.preprocessing import KINECT
+from cmdiad.runtime.sensor.dataset import GOOD, find_samples
+from cmdiad.runtime.sensor.part import input_file, modalities
 from cmdiad.training.extractors.opening import Extractor, open_extractor
 from cmdiad.training.routes import new_network, one_direction
 from cmdiad.training.torch_engine import TorchEngine
@@ -146,10 +148,10 @@ def main() -> None:
             grouping=point.grouping,
             networks={},
         )
-        folder = "rgb" if modality == "rgb" and route != "dual" else "xyz"
-        test = sorted(options.data.glob(f"test/*/{folder}/*"))
+        test = find_samples(options.data, "test")
         judged = [test[i] for i in np.linspace(0, len(test) - 1, options.scans).astype(int)]
-        scans = [min(options.data.glob(f"train/good/{folder}/*")), *judged]
+        samples = [find_samples(options.data, "train", GOOD)[0], *judged]
+        scans = [input_file(each, modalities(manifest)) for each in samples]
         row = compare(manifest, route_pairs(route, modality, extractors), scans)
         cells = [f"{row[name]:.1e}" if name in row else "" for name in COLUMNS]
         print(f"| {route} | {modality} | {' | '.join(cells)} |", flush=True)

@@ -34,10 +34,10 @@ from cmdiad.runtime.features import FeatureExtractor, PartFeatures
 from cmdiad.runtime.fusion import Combination, Fusion
 from cmdiad.runtime.line_graph import LINE, LineGraph
 from cmdiad.runtime.manifest import Manifest
-from cmdiad.runtime.preparation.part import PreparedPart, prepare_part
+from cmdiad.runtime.preparation.part import PreparedPart, prepare_file, prepare_part
 from cmdiad.runtime.preprocessing import KINECT
-from cmdiad.runtime.scan import read_scan
-from cmdiad.runtime.sensor.part import Part
+from cmdiad.runtime.sensor.dataset import GOOD, Sample, find_samples
+from cmdiad.runtime.sensor.part import POINTS, Part, read_sample
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.training.extractors.opening import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
@@ -60,9 +60,9 @@ def main() -> None:
         out = options.out or Path(scratch)
         size = write_line_graph(out, manifest, networks, decision)
         line = LineGraph(manifest, OnnxEngine(out / LINE))
-    test = sorted(options.data.glob("test/*/xyz/*.tiff"))
+    test = find_samples(options.data, "test")
     chosen = [test[i] for i in np.linspace(0, len(test) - 1, options.scans).astype(int)]
-    parts = [prepared(scan, manifest) for scan in chosen]
+    parts = [prepare_file(each.scan, POINTS, manifest.preprocessing) for each in chosen]
     print(json.dumps({**compare(line, extractor, decision, parts), "line_mb": round(size / 1e6, 1)}))
 
 
@@ -100,8 +100,8 @@ def full_size_bundle(path: Path) -> tuple[Manifest, dict[str, bytes]]:
 def drawn_banks(manifest: Manifest, extractor: FeatureExtractor, data: Path, rows: int) -> Decision:
     """Both banks, of patches drawn at random, and fusion weights of about the usual size."""
     parts: list[PartFeatures] = []
-    for scan in sorted(data.glob("train/good/xyz/*.tiff")):
-        parts += [extractor.extract(part, StageTimes()) for part in turned(scan, manifest)]
+    for sample in find_samples(data, "train", GOOD):
+        parts += [extractor.extract(part, StageTimes()) for part in turned(sample, manifest)]
         if sum(len(part.main) for part in parts) > rows:
             break
     banks = []
@@ -114,17 +114,14 @@ def drawn_banks(manifest: Manifest, extractor: FeatureExtractor, data: Path, row
     return Decision(banks[0], banks[1], Fusion(score=combination, map=combination))
 
 
-def turned(scan: Path, manifest: Manifest) -> Iterator[PreparedPart]:
+def turned(sample: Sample, manifest: Manifest) -> Iterator[PreparedPart]:
     """A scan, and the same mirrored and turned by quarters: eight parts that a sensor could have seen."""
-    points = read_scan(scan, manifest.preprocessing.metres_per_unit).points
+    points = read_sample(sample, POINTS, manifest.preprocessing).points
+    assert points is not None
     for flipped in (points, points[:, ::-1]):
         for quarter in range(4):
-            yield prepare_part(Part(np.ascontiguousarray(np.rot90(flipped, quarter)), None), manifest)
-
-
-def prepared(scan: Path, manifest: Manifest) -> PreparedPart:
-    """A scan as the networks see it."""
-    return prepare_part(Part(read_scan(scan, manifest.preprocessing.metres_per_unit).points, None), manifest)
+            part = Part(np.ascontiguousarray(np.rot90(flipped, quarter)), None)
+            yield prepare_part(part, POINTS, manifest.preprocessing)
 
 
 def compare(

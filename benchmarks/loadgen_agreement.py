@@ -23,7 +23,7 @@ from cmdiad.runtime.bench.scenarios import Name, Plan, Scenario
 from cmdiad.runtime.bench.system import BundleUnderTest
 from cmdiad.runtime.errors import EngineError
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.sensor.find import find_scans
+from cmdiad.runtime.sensor.part import find_inputs, modalities
 
 BAR = 0.05
 SCENARIOS: tuple[tuple[Name, str], ...] = (("single-stream", "latency_p50_ms"), ("offline", "parts_a_second"))
@@ -53,7 +53,9 @@ def main() -> None:
         import_loadgen()
     except EngineError as error:
         sys.exit(f"error: {error}")
-    system = BundleUnderTest(Inspector.load(options.bundle), find_scans(options.scans))
+    inspector = Inspector.load(options.bundle)
+    scans = find_inputs(options.scans, modalities(inspector.bundle.manifest)).require()
+    system = BundleUnderTest(inspector, scans)
     system.process(list(range(system.n_scans)))
     plan = Plan(seconds=0.0, samples=options.samples)
     for name, measure in SCENARIOS:

@@ -21,13 +21,14 @@ from pathlib import Path
 
 from cmdiad.calibration.parity import TOLERANCES, DecisionCheck
 from cmdiad.export.bundles import export_bundle
-from cmdiad.export.decisions import Judged, check_verdicts, seen_file
+from cmdiad.export.decisions import Judged, check_verdicts
 from cmdiad.export.parity import check_reduced, observe, read_parts
 from cmdiad.export.reduced import ExportSettings, Precision, reduce_graph
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.engine import OnnxEngine
 from cmdiad.runtime.manifest import Manifest
 from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
+from cmdiad.runtime.sensor.part import input_file, modalities
 from cmdiad.training.synth.dataset import PART_CLASSES, write_dataset
 from cmdiad.training.train import TrainingSettings, train_route
 from line_graph import full_size_bundle
@@ -76,9 +77,9 @@ def measure(
     """One class in every precision."""
     manifest, references = networks
     train = find_samples(folder, "train", GOOD)
-    normal = [seen_file(each, manifest) for each in train[:n_normal]]
+    normal = [input_file(each, modalities(manifest)) for each in train[:n_normal]]
     test = [*find_samples(folder, "test"), *train[n_normal:]]
-    judged = Judged(normal, [seen_file(each, manifest) for each in test], test)
+    judged = Judged(normal, [input_file(each, modalities(manifest)) for each in test], test)
     engines = {role: OnnxEngine(model) for role, model in references.items()}
     observed = observe(manifest, engines, read_parts(manifest, normal[:3]))
     for precision in precisions:

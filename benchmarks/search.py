@@ -25,9 +25,9 @@ from cmdiad.runtime.bank import MemoryBank
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.decision import SEARCH_THREADS, Decision
 from cmdiad.runtime.features import FeatureExtractor
-from cmdiad.runtime.preparation.part import prepare_part
+from cmdiad.runtime.preparation.part import prepare_file
 from cmdiad.runtime.search import block_slices, half_sq_norms, nearest_rows
-from cmdiad.runtime.sensor.part import read_part
+from cmdiad.runtime.sensor.part import modalities
 from cmdiad.runtime.timing import StageTimes
 from measuring import alternated, machine, report, report_error
 
@@ -52,7 +52,7 @@ def main(folder: Path) -> None:
     assert decision.second is not None
     found = []
     for path in sorted((folder / "scans").glob("*.tiff"))[:QUERY_SCANS]:
-        prepared = prepare_part(read_part(path, bundle.manifest), bundle.manifest)
+        prepared = prepare_file(path, modalities(bundle.manifest), bundle.manifest.preprocessing)
         found.append(extractor.extract(prepared, StageTimes()))
     main_queries = decision.main.normalize(np.concatenate([each.main for each in found]))
     second_queries = decision.second.normalize(

@@ -23,7 +23,8 @@ import msgspec
 import numpy as np
 import tifffile
 import torch
-from cmdiad.calibration.calibrate import BankPrecision, CalibrationSettings, calibrate_bundle
+from cmdiad.calibration.calibrate import BankPrecision, CalibrationSettings
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.export.bundles import exported, extractor_spec, hallucinator_spec
 from cmdiad.export.graphs import describe_network
 from cmdiad.export.reduced import cpu_int8, described

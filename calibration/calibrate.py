@@ -4,41 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ..runtime import manifest as manifest_format
-from ..runtime.bank import MemoryBank, build_bank
-from ..runtime.bundle import Bundle
-from ..runtime.bundle_writing import Content, rewrite_bundle
-from ..runtime.decision import FUSION, MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
-from ..runtime.engine import OnnxEngine
-from ..runtime.errors import UsageError, naming_scan
+from ..runtime.bank import build_bank
+from ..runtime.decision import MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.errors import EngineError, UsageError, naming_scan
 from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures
-from ..runtime.fusion import encode_fusion
-from ..runtime.golden import add_golden
-from ..runtime.line_graph import DATA, LINE, LineGraph
 from ..runtime.manifest import Manifest, Metric, Normalization, Statistics
 from ..runtime.pooling import N_PATCHES
 from ..runtime.preparation.part import prepare_part
-from ..runtime.preprocessing import Preprocessing
-from ..runtime.sensor.dataset import data_digest
-from ..runtime.sensor.part import read_part
+from ..runtime.sensor.part import modalities, read_part
 from ..runtime.timing import StageTimes
 from .coreset import select_coreset
 from .fusion import fit_fusion
-from .line_graph import add_line_graph
-from .line_graph_check import COMPARED as LINE_CHECK
-from .line_graph_check import check_line_graph
-from .parity import read_report
+from .survey import Survey
 from .threshold import threshold_from_good
 
 MIN_SCANS = 3
+# Squares of larger features overflow float32 when a thousand of them are summed.
+LARGEST_FEATURE = 1e16
 PATCHLESS_GROUP = -1
 
 Array = npt.NDArray[np.float32]
@@ -87,8 +76,14 @@ class CalibrationSettings:
             value = getattr(self, name)
             if not low < value <= high:
                 raise UsageError(f"{name} is {value}: must be above {low} and at most {high}")
-        if not 0 < self.projection_eps < 1:
-            raise UsageError(f"projection_eps is {self.projection_eps}: must lie between 0 and 1")
+        for name in ("projection_eps", "false_reject_rate"):
+            if not 0 < getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}: must lie between 0 and 1")
+        if not 0 <= self.seed < 1 << 32:
+            raise UsageError(f"seed is {self.seed}: must be 0 or a whole number below 2^32")
+        for name, known in (("metric", Metric), ("bank_precision", BankPrecision), ("normalization", Normalization)):
+            if getattr(self, name) not in get_args(known):
+                raise UsageError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(get_args(known))}")
 
 
 @dataclass(frozen=True)
@@ -108,109 +103,47 @@ class Calibrated:
     scores: npt.NDArray[np.float64]
 
 
-def calibrate_bundle(
-    bundle: Bundle,
-    scans: Sequence[Path],
-    settings: CalibrationSettings,
-    out: Path,
-    provider: str = "cpu",
-    product: str | None = None,
-    preprocessing: Preprocessing | None = None,
-    progress: Progress = lambda *_: None,
-    defective: Path | None = None,
-    with_line_graph: bool | None = None,
-) -> Manifest:
-    """Calibrate a bundle on normal scans and write it, with golden scans that `cmdiad-rt selftest` repeats.
-
-    Args:
-        bundle: an exported bundle, calibrated before or not.
-        scans: normal scans of the product (images where the main modality is RGB).
-        settings: see `CalibrationSettings`.
-        out: where the calibrated bundle goes; may be where it came from.
-        provider: the execution provider the line will use.
-        product: a new name for what the bundle inspects; None: unchanged.
-        preprocessing: the parameters of another sensor; None: unchanged.
-        progress: called with (stage, done, all, remark).
-        defective: a scan with a defect, to be one of the golden scans; None: the normal scan that scored highest.
-        with_line_graph: whether to write the fused graph; None: where it is small, see `add_line_graph`.
-
-    Returns:
-        The manifest as written.
+def require_enough(scans: Sequence[Path]) -> None:
+    """Stop before the work where there are too few scans to learn from.
 
     Raises:
-        UsageError: too few scans, or a line graph is wanted that cannot be.
-        ParityError: the line graph does not compute what the runtime does.
-        ScanError: a scan cannot be read or used.
+        UsageError: fewer than `MIN_SCANS`.
     """
-    manifest = msgspec.structs.replace(
-        bundle.manifest,
-        product=product or bundle.manifest.product,
-        preprocessing=preprocessing or bundle.manifest.preprocessing,
-    )
-    extractor = FeatureExtractor(bundle, provider)
-    features = extract_features(manifest, extractor, scans, progress)
-    calibrated = calibrate(manifest, extractor, features, data_digest(scans), settings, progress)
-    banks, contents = encode_banks(calibrated.decision, manifest)
-    manifest = msgspec.structs.replace(
-        manifest,
-        banks=banks,
-        calibration=calibrated.calibration,
-        provenance={
-            **bundle.manifest.provenance,
-            "calibration_provider": provider,
-            **{f"version_{name}": version(name) for name in ("numpy", "scipy", "scikit-learn")},
-        },
-    )
-    networks = {role: bundle.read(network.file) for role, network in manifest.networks.items()}
-    wanted = line_graph_wanted(manifest, provider, with_line_graph)
-    manifest, line = add_line_graph(manifest, networks, calibrated.decision, wanted)
-    report = read_report(bundle).without(LINE_CHECK)
-    if line:
-        progress("line graph", 0, 1, "")
-        graph = LineGraph(manifest, OnnxEngine(line[LINE], external={k: v for k, v in line.items() if k != LINE}))
-        threshold = calibrated.calibration.threshold.value
-        found = check_line_graph(graph, manifest, extractor, calibrated.decision, threshold, scans)
-        report = report.and_also(found.require())
-    contents |= {**line, **report.files()}
-    rewrite_bundle(bundle, out, manifest, contents, dropped=[LINE, DATA, *bundle.manifest.bank_files()])
-    return add_golden(out, golden_scans(scans, calibrated.scores, defective), provider)
-
-
-def line_graph_wanted(manifest: Manifest, provider: str, wanted: bool | None) -> bool | None:
-    """Never where the banks hold features of the CPU's own networks: the line graph is made of the others.
-
-    Raises:
-        UsageError: it was asked for.
-    """
-    if manifest.run_networks(provider) == manifest.networks:
-        return wanted
-    if wanted:
-        raise UsageError(
-            "there can be no line graph: these banks hold features of the int8 networks of the CPU provider: "
-            "use --no-line-graph, or calibrate with the provider that will run it"
-        )
-    return False
-
-
-def golden_scans(scans: Sequence[Path], scores: npt.NDArray[np.float64], defective: Path | None) -> dict[str, Path]:
-    """The scans to record in the bundle: the normal one of median score, and the defective or highest-scoring one."""
-    order = np.argsort(scores, kind="stable")
-    normal, highest = scans[int(order[len(order) // 2])], scans[int(order[-1])]
-    return {"normal": normal, **({"highest": highest} if defective is None else {"defective": defective})}
+    if len(scans) < MIN_SCANS:
+        raise UsageError(f"calibration needs at least {MIN_SCANS} normal scans, got {len(scans)}")
 
 
 def extract_features(
-    manifest: Manifest, extractor: FeatureExtractor, scans: Sequence[Path], progress: Progress
+    manifest: Manifest, extractor: FeatureExtractor, scans: Sequence[Path], survey: Survey, progress: Progress
 ) -> list[PartFeatures]:
-    """Features of every scan; a scan that cannot be used stops the calibration with its name."""
-    if len(scans) < MIN_SCANS:
-        raise UsageError(f"calibration needs at least {MIN_SCANS} normal scans, got {len(scans)}")
+    """Features of every scan, shown to the survey too; one that cannot be used stops the calibration with its name."""
     features = []
     for number, scan in enumerate(scans, 1):
         with naming_scan(scan):
-            features.append(extractor.extract(prepare_part(read_part(scan, manifest), manifest), StageTimes()))
+            part = read_part(scan, modalities(manifest), manifest.preprocessing)
+            prepared = prepare_part(part, modalities(manifest), manifest.preprocessing)
+            survey.add(part, prepared)
+            features.append(extractor.extract(prepared, StageTimes()))
+        require_usable(scan, features[-1])
         progress("features", number, len(scans), "")
     return features
+
+
+def require_usable(scan: Path, features: PartFeatures) -> None:
+    """Stop at features that would make every distance, and so every verdict, of this bundle not a number.
+
+    Raises:
+        EngineError: names the scan.
+    """
+    for rows in (features.main, features.second):
+        if rows is None:
+            continue
+        wrong = int(np.sum(~(np.abs(rows) < LARGEST_FEATURE)))
+        if wrong:
+            raise EngineError(
+                f"{scan}: {wrong} of {rows.size} values that the networks give for this scan are not finite or too "
+                "large for float32: this precision or provider does not compute it; choose another"
+            )
 
 
 def calibrate(
@@ -224,12 +157,19 @@ def calibrate(
     """Banks, fusion and thresholds from the features of normal scans."""
     patchless_main, patchless_second = patchless_features(manifest, extractor, features[0])
     fixed = fixed_statistics(manifest, settings)
-    main = calibrate_side([each.main for each in features], patchless_main, settings, progress, fixed)
+    main_progress = naming_bank(progress, MAIN)
+    main = calibrate_side([each.main for each in features], patchless_main, settings, main_progress, fixed)
     second = None
     if manifest.route in SECOND:
         rows = [each.second for each in features if each.second is not None]
-        second = calibrate_side(rows, patchless_second, settings, progress, fixed)
+        second_progress = naming_bank(progress, SECOND[manifest.route])
+        second = calibrate_side(rows, patchless_second, settings, second_progress, fixed)
     return combine([each.foreground for each in features], main, second, digest, settings)
+
+
+def naming_bank(progress: Progress, role: str) -> Progress:
+    """Progress whose stages say which bank is at work."""
+    return lambda stage, done, total, remark: progress(f"{stage} of the {role} bank", done, total, remark)
 
 
 def fixed_statistics(manifest: Manifest, settings: CalibrationSettings) -> Statistics | None:
@@ -326,6 +266,21 @@ def patchless_features(
     return empty, extractor.hallucinate(empty) if manifest.route == "f2f" else None
 
 
+def statistics_of(features: Array) -> Statistics:
+    """Mean and standard deviation over all values.
+
+    Raises:
+        EngineError: all are the same, as no working network gives them.
+    """
+    mean, std = float(features.mean(dtype=np.float64)), float(features.std(dtype=np.float64))
+    if not std > 0:
+        raise EngineError(
+            f"the networks give the same value, {mean:g}, for all of these scans: export the bundle again, or choose "
+            "another precision or provider"
+        )
+    return Statistics(mean=mean, std=std)
+
+
 def build_normalized_bank(
     features: Sequence[Array],
     patchless: Array | None,
@@ -343,7 +298,7 @@ def build_normalized_bank(
     pool = np.concatenate(features)
     groups = np.repeat(np.arange(len(features), dtype=np.int32), [len(each) for each in features])
     if statistics is None:
-        statistics = Statistics(mean=float(pool.mean(dtype=np.float64)), std=float(pool.std(dtype=np.float64)))
+        statistics = statistics_of(pool)
     mean, std = statistics.mean, statistics.std
     if patchless is not None:
         pool = np.concatenate([patchless, pool])
@@ -361,29 +316,3 @@ def build_normalized_bank(
     dtype = _BANK_DTYPES[settings.bank_precision]
     bank = build_bank(pool[chosen], settings.metric, settings.n_neighbors, groups[chosen], dtype)
     return NormalizedBank(bank, mean, std)
-
-
-def encode_banks(decision: Decision, manifest: Manifest) -> tuple[dict[str, manifest_format.Bank], dict[str, Content]]:
-    """The banks' manifest entries, and the files that they and the fusion become."""
-    held = {MAIN: decision.main}
-    if decision.second is not None:
-        held[SECOND[manifest.route]] = decision.second
-    entries: dict[str, manifest_format.Bank] = {}
-    contents: dict[str, Content] = {}
-    for role, normalized in held.items():
-        stem = f"bank_{role}"
-        arrays = normalized.bank.arrays()
-        files = {name: f"{stem}.npy" if name == "rows" else f"{stem}_{name}.npy" for name in arrays}
-        contents.update({files[name]: array for name, array in arrays.items()})
-        bank: MemoryBank = normalized.bank
-        entries[role] = manifest_format.Bank(
-            files=files,
-            n_rows=bank.rows.shape[0],
-            dim=bank.rows.shape[1],
-            metric=bank.metric,
-            feature_mean=normalized.feature_mean,
-            feature_std=normalized.feature_std,
-        )
-    if decision.fusion is not None:
-        contents[FUSION] = encode_fusion(decision.fusion)
-    return entries, contents

@@ -8,26 +8,29 @@ while a class is calibrated, as calibration does, and after that the memory bank
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from warnings import warn
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ..runtime.bundle import Bundle
-from ..runtime.decision import SECOND, BankMatch, Decision, NormalizedBank, match_bank
-from ..runtime.errors import ScanError, UsageError, naming_scan
+from ..runtime.decision import MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.errors import UsageError, naming_scan
 from ..runtime.features import EXTRACTOR, FeatureExtractor, PartFeatures
 from ..runtime.image import read_mask
 from ..runtime.manifest import Manifest, Statistics
 from ..runtime.pooling import SIZE
 from ..runtime.preparation.part import PreparedPart, prepare_part
+from ..runtime.preparation.part_range import PartRange, range_of
+from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preprocessing import prepare_mask
 from ..runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
-from ..runtime.sensor.part import modalities, read_part
+from ..runtime.sensor.part import modalities, read_sample
 from ..runtime.timing import StageTimes
 from .calibrate import (
     Calibrated,
@@ -37,9 +40,12 @@ from .calibrate import (
     calibrate_side,
     combine,
     fixed_statistics,
+    naming_bank,
     patchless_features,
+    require_usable,
 )
 from .outcomes import Evaluation, Outcome, Scored, measure
+from .survey import settled_preprocessing
 
 Array = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -62,10 +68,17 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Contender:
-    """A candidate with its networks open, and keys: candidates with an equal key share the work of it."""
+    """A candidate with its networks open, and keys: candidates with an equal key share the work of it.
+
+    Attributes:
+        candidate: what is evaluated.
+        extractor: its networks.
+        expected: what its calibration saw of the class's parts; None before that.
+    """
 
     candidate: Candidate
     extractor: FeatureExtractor
+    expected: PartRange | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -144,8 +157,11 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
     """
     samples = find_samples(folder, "test")
     with_masks = has_masks(samples)
-    normal = NormalParts(find_samples(folder, "train", GOOD), progress)
+    good = find_samples(folder, "train", GOOD)
+    contenders = settled_contenders(contenders, good, progress)
+    normal = NormalParts(good, progress)
     calibrated = [normal.calibrate(each) for each in contenders]
+    contenders = [replace(each, expected=normal.part_range(each)) for each in contenders]
     del normal  # its features are the largest thing here
     tallies = [Tally(len(samples)) for _ in contenders]
     for number, sample in enumerate(samples):
@@ -181,6 +197,32 @@ def has_masks(samples: Sequence[Sample]) -> bool:
             "have: add the masks, or remove all for image metrics alone"
         )
     return not missing
+
+
+def settled_contenders(
+    contenders: Sequence[Contender], samples: Sequence[Sample], progress: Progress
+) -> list[Contender]:
+    """The contenders with raw or preprocessed decided once, from the class's own normal scans, as calibration does.
+
+    Raises:
+        UsageError: scans are of both kinds.
+        ScanError: a scan cannot be read.
+    """
+    settled: dict[bytes, Settled] = {}
+    changed = []
+    for contender in contenders:
+        bundle = contender.candidate.bundle
+        asked = msgspec.structs.replace(bundle.manifest.preprocessing, plane="auto", side="auto")
+        key = msgspec.json.encode([sorted(modalities(bundle.manifest)), asked])
+        if key not in settled:
+            scans = [sample.scan for sample in samples]
+            settled[key] = settled_preprocessing(bundle.manifest, asked, scans, progress)
+            for warning in settled[key].warnings:
+                warn(warning, stacklevel=2)
+        manifest = msgspec.structs.replace(bundle.manifest, preprocessing=settled[key].preprocessing)
+        candidate = replace(contender.candidate, bundle=replace(bundle, manifest=manifest))
+        changed.append(replace(contender, candidate=candidate))
+    return changed
 
 
 class SharedWork:
@@ -219,11 +261,16 @@ class NormalParts:
         manifest, settings = contender.manifest, contender.candidate.settings
         measured = [features for features, _ in self._measure(contender)]
         patchless = patchless_features(manifest, contender.extractor, measured[0])
-        main = self._side(contender, contender.main_key, patchless[0], lambda: [each.main for each in measured])
+        main = self._side(contender, MAIN, contender.main_key, patchless[0], lambda: [each.main for each in measured])
         second = None
         if manifest.route in SECOND:
-            second = self._side(contender, contender.second_key, patchless[1], lambda: self._second(contender))
+            role = SECOND[manifest.route]
+            second = self._side(contender, role, contender.second_key, patchless[1], lambda: self._second(contender))
         return combine([each.foreground for each in measured], main, second, "", settings)
+
+    def part_range(self, contender: Contender) -> PartRange:
+        """What the normal parts show of themselves, after the contender was calibrated."""
+        return range_of([prepared.view for _, prepared in self._measure(contender)])
 
     def _measure(self, contender: Contender) -> list[tuple[PartFeatures, PreparedPart]]:
         key = contender.main_key
@@ -232,7 +279,9 @@ class NormalParts:
             for number, sample in enumerate(self._samples, 1):
                 with naming_scan(sample.scan):
                     prepared = prepare(sample, contender.manifest, StageTimes())
-                    self._measured[key].append((contender.extractor.measure(prepared, StageTimes()), prepared))
+                    features = contender.extractor.measure(prepared, StageTimes())
+                require_usable(sample.scan, features)
+                self._measured[key].append((features, prepared))
                 self._progress("features", number, len(self._samples), "")
         return self._measured[key]
 
@@ -255,15 +304,23 @@ class NormalParts:
             # The features may have been measured for a route that does not look at both sensors.
             if "rgb" in modalities(contender.manifest) and prepared.image is None:
                 prepared = prepare(sample, contender.manifest, StageTimes())
-            return contender.extractor.complete(features, prepared, StageTimes())
+            completed = contender.extractor.complete(features, prepared, StageTimes())
+        require_usable(sample.scan, completed)
+        return completed
 
     def _side(
-        self, contender: Contender, features_key: object, patchless: Array | None, rows: Callable[[], list[Array]]
+        self,
+        contender: Contender,
+        role: str,
+        features_key: object,
+        patchless: Array | None,
+        rows: Callable[[], list[Array]],
     ) -> Side:
         settings, statistics = contender.candidate.settings, contender.statistics
         key = features_key, settings, statistics
         if key not in self._sides:
-            self._sides[key] = calibrate_side(rows(), patchless, settings, self._progress, statistics)
+            progress = naming_bank(self._progress, role)
+            self._sides[key] = calibrate_side(rows(), patchless, settings, progress, statistics)
         return self._sides[key]
 
 
@@ -300,11 +357,15 @@ def score_part(
         ScanError: the part cannot be read or used.
     """
     times, extractor = StageTimes(), contender.extractor
-    prepared = shared.get(contender.prepared_key, times, lambda own: prepare(sample, contender.manifest, own))
+    prepared = shared.get(
+        contender.prepared_key, times, lambda own: prepare(sample, contender.manifest, own, contender.expected)
+    )
     features = shared.get(contender.main_key, times, lambda own: extractor.measure(prepared, own))
+    require_usable(sample.scan, features)
     banks = [(contender.main_key, decision.main, features.main)]
     if decision.second is not None:
         completed = shared.get(contender.second_key, times, lambda own: extractor.complete(features, prepared, own))
+        require_usable(sample.scan, completed)
         assert completed.second is not None
         banks.append((contender.second_key, decision.second, completed.second))
     matches = tuple(shared.get((key, id(bank)), times, partial(_match, bank, rows)) for key, bank, rows in banks)
@@ -313,16 +374,17 @@ def score_part(
     return prepared, score, map_224, times
 
 
-def prepare(sample: Sample, manifest: Manifest, times: StageTimes) -> PreparedPart:
-    """Read what the route looks at, and prepare it.
+def prepare(sample: Sample, manifest: Manifest, times: StageTimes, expected: PartRange | None = None) -> PreparedPart:
+    """Read what the route looks at, and prepare it; of several things in view the part is what is most as expected.
 
     Raises:
         ScanError: a file cannot be read or used.
     """
+    measured = modalities(manifest)
     with times.stage("read"):
-        part = read_part(_main_file(sample, manifest), manifest)
+        part = read_sample(sample, measured, manifest.preprocessing)
     with times.stage("preprocess"):
-        return prepare_part(part, manifest)
+        return prepare_part(part, measured, manifest.preprocessing, expected)
 
 
 def bank_bytes(decision: Decision) -> int:
@@ -334,11 +396,3 @@ def bank_bytes(decision: Decision) -> int:
 def _match(bank: NormalizedBank, rows: Array, times: StageTimes) -> BankMatch:
     with times.stage("search"):
         return match_bank(bank, rows)
-
-
-def _main_file(sample: Sample, manifest: Manifest) -> Path:
-    if modalities(manifest) != {"rgb"}:
-        return sample.scan
-    if sample.rgb is None:
-        raise ScanError(f"{sample.scan}: there is no registered image rgb/{sample.scan.stem}.png beside it")
-    return sample.rgb

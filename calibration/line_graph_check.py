@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.decision import Decision, NormalizedBank
-from ..runtime.errors import naming_scan
 from ..runtime.features import FeaturePath
 from ..runtime.line_graph import LineGraph
 from ..runtime.manifest import Manifest
-from ..runtime.preparation.part import PreparedPart, prepare_part
-from ..runtime.sensor.part import read_part
+from ..runtime.preparation.part import PreparedPart, prepare_file
+from ..runtime.sensor.part import modalities
 from ..runtime.timing import StageTimes
 from .line_graph import bank_roles
 from .parity import DecisionCheck, ParityReport, TensorCheck, Tolerance, check_decisions, check_tensor, scan_name
@@ -78,8 +77,7 @@ def check_line_graph(
     expected: dict[str, Reference] = {}
     actual: dict[str, Tensors] = {}
     for scan in chosen:
-        with naming_scan(scan):
-            prepared = prepare_part(read_part(scan, manifest), manifest)
+        prepared = prepare_file(scan, modalities(manifest), manifest.preprocessing)
         expected[scan_name(scan)] = reference(manifest, path, decision, prepared)
         actual[scan_name(scan)] = line.run(prepared, StageTimes()).outputs
     precisions = {network.precision for network in manifest.networks.values()}

@@ -11,11 +11,11 @@ from PIL import Image
 from scipy.ndimage import binary_dilation
 
 from ..runtime.heatmap import draw_heatmap
-from ..runtime.image import read_mask, read_rgb
+from ..runtime.image import read_mask
 from ..runtime.manifest import Manifest
 from ..runtime.preprocessing import map_to_input
-from ..runtime.scan import read_scan
 from ..runtime.sensor.dataset import Sample
+from ..runtime.sensor.part import BOTH, POINTS, read_sample
 from ..runtime.timing import StageTimes
 from .evaluate import prepare
 from .outcomes import Example
@@ -43,11 +43,11 @@ def example_picture(example: Example, manifest: Manifest, pixel_threshold: float
     """
     sample = example.sample
     prepared = prepare(sample, manifest, StageTimes())
-    points = read_scan(sample.scan, manifest.preprocessing.metres_per_unit).points
-    map_hw = map_to_input(example.map_224, prepared.frame)
-    heat = draw_heatmap(map_hw, prepared.kept, pixel_threshold, points)
-    surface = draw_heatmap(np.zeros_like(map_hw), prepared.kept, pixel_threshold, points)
-    seen = _with_truth(surface if sample.rgb is None else read_rgb(sample.rgb), sample)
+    part = read_sample(sample, POINTS if sample.rgb is None else BOTH, manifest.preprocessing)
+    map_hw = map_to_input(example.map_224, prepared.frame, of_image=prepared.scan is None)
+    heat = draw_heatmap(map_hw, prepared.kept, pixel_threshold, part.points)
+    surface = draw_heatmap(np.zeros_like(map_hw), prepared.kept, pixel_threshold, part.points)
+    seen = _with_truth(surface if part.rgb is None else part.rgb, sample)
     window = crop_window(prepared.kept)
     panels = [panel(each[window]) for each in (seen, heat)]
     gap = np.full((PANEL, _GAP, 3), 128, np.uint8)

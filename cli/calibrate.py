@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ from .options import (
     BankPrecisionName,
     CoresetOption,
     EpsOption,
+    ForceOption,
     IterationsOption,
     MetricName,
     MetricOption,
@@ -19,16 +21,21 @@ from .options import (
     NormalizationName,
     NormalizationOption,
     NuOption,
+    PlaneName,
     ProviderOption,
     QuietOption,
     RateOption,
     SeedOption,
     Sensor,
+    require_unit,
     sensor_preprocessing,
 )
 
 if TYPE_CHECKING:
+    from ..calibration.calibrated_bundle import Completed
     from ..runtime.preprocessing import Preprocessing
+
+N_HIGHEST = 3
 
 
 def calibrate(
@@ -54,13 +61,22 @@ def calibrate(
     n_neighbors: NeighborsOption = 2,
     nu: NuOption = 0.5,
     svm_iterations: IterationsOption = 1000,
-    product: Annotated[str | None, typer.Option(help="What the bundle inspects.  [default: unchanged]")] = None,
+    product: Annotated[
+        str | None, typer.Option(help="What the bundle inspects.  [default: the scans' class folder, else unchanged]")
+    ] = None,
     sensor: Annotated[
         Sensor | None, typer.Option(help="Preset of the preprocessing parameters.  [default: as trained]")
     ] = None,
     metres_per_unit: Annotated[
         float | None, typer.Option(help="Metres in one unit of the scans.  [default: as trained]")
     ] = None,
+    plane: Annotated[
+        PlaneName,
+        typer.Option(
+            help="always: scans are raw, the plane that parts stand on is removed. never: they were preprocessed "
+            "before. auto: decided once, from all of these scans."
+        ),
+    ] = PlaneName.auto,
     defective: Annotated[
         Path | None,
         typer.Option(help="A scan with a defect, for `cmdiad-rt selftest`.  [default: the highest-scoring normal one]"),
@@ -72,18 +88,18 @@ def calibrate(
             help="Write line.onnx, the fused graph for GPUs, or do not.  [default: where it is below 256 MiB]",
         ),
     ] = None,
+    force: ForceOption = False,
     provider: ProviderOption = "cpu",
     seed: SeedOption = 0,
     quiet: QuietOption = False,
 ) -> None:
     """Make memory banks, fusion and thresholds from normal scans, with the exported networks (no torch, no RGB)."""
-    from ..calibration.calibrate import CalibrationSettings, calibrate_bundle
+    from ..calibration.calibrate import CalibrationSettings
+    from ..calibration.calibrated_bundle import calibrate_bundle, product_of
     from ..runtime.bundle import find_bundle, open_bundle
-    from ..runtime.sensor.part import find_inputs
+    from ..runtime.bundle_writing import protect_calibration
+    from ..runtime.sensor.part import find_normal_parts, modalities
 
-    source = open_bundle(find_bundle(bundle))
-    target = out or source.path
-    preprocessing = _adapted(source.manifest.preprocessing, sensor, metres_per_unit)
     settings = CalibrationSettings(
         false_reject_rate=false_reject_rate,
         coreset_ratio=coreset_ratio,
@@ -96,21 +112,53 @@ def calibrate(
         svm_iterations=svm_iterations,
         seed=seed,
     )
+    require_unit(metres_per_unit)
+    source = open_bundle(find_bundle(bundle))
+    inputs = find_normal_parts(scans, modalities(source.manifest))
+    product = product or product_of(inputs) or source.manifest.product
+    target = out or source.path
+    if not force:
+        protect_calibration(target, _advice(product))
+    preprocessing = _adapted(source.manifest.preprocessing, sensor, metres_per_unit, plane)
     with console.progress_display(quiet) as progress:
-        inputs = find_inputs(scans, source.manifest)
-        manifest = calibrate_bundle(
+        completed = calibrate_bundle(
             source, inputs, settings, target, provider, product, preprocessing, progress, defective, line_graph
         )
+    _print(completed, target)
+
+
+def _print(completed: Completed, target: Path) -> None:
+    manifest = completed.manifest
     assert manifest.calibration is not None
+    threshold = manifest.calibration.threshold
+    print(f"product: {manifest.product}")
+    if completed.decision:
+        print(f"plane: {manifest.preprocessing.plane} ({completed.decision})")
     for role, bank in manifest.banks.items():
         print(f"bank {role}: {bank.n_rows} x {bank.dim}")
-    print(manifest.calibration.threshold.describe())
+    print("highest scores of the normal scans, each without its own patches in the banks; look at them:")
+    for scan, score in completed.highest(N_HIGHEST):
+        share = f", {score / threshold.value:.0%} of the threshold" if threshold.value > 0 else ""
+        print(f"  {score:.4g}{share}: {scan}")
+    print(threshold.describe())
+    for warning in completed.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    print(f"what was taken as the part: {completed.write_sheet(target)}")
     print(f"bundle: {target}")
 
 
-def _adapted(trained: Preprocessing, sensor: Sensor | None, metres_per_unit: float | None) -> Preprocessing:
+def _advice(product: str) -> str:
+    """How to keep a calibration that is there, and how to replace it."""
+    name = Path(re.sub(r"[^\w.-]+", "_", product) + ".cmdiad")
+    return f"--out {'NAME.cmdiad' if name.exists() else name} keeps it, --force replaces it"
+
+
+def _adapted(
+    trained: Preprocessing, sensor: Sensor | None, metres_per_unit: float | None, plane: PlaneName
+) -> Preprocessing:
+    """What the bundle was trained with, but for what is asked for."""
     import msgspec
 
-    if sensor is not None:
-        return sensor_preprocessing(sensor, metres_per_unit or trained.metres_per_unit)
-    return msgspec.structs.replace(trained, metres_per_unit=metres_per_unit or trained.metres_per_unit)
+    unit = trained.metres_per_unit if metres_per_unit is None else metres_per_unit
+    base = trained if sensor is None else sensor_preprocessing(sensor, unit)
+    return msgspec.structs.replace(base, metres_per_unit=unit, plane=plane.value, side="auto")

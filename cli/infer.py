@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
@@ -62,18 +62,19 @@ def infer(
     """
     from ..runtime.inspector import Inspector
     from ..runtime.profile import Profiler
-    from ..runtime.sensor.part import find_inputs
-    from ..runtime.stream import inspect_stream
+    from ..runtime.sensor.part import find_inputs, modalities
+    from ..runtime.stream import Outcome, inspect_stream
 
     inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph.value, batch, allow_any_size)
-    inputs = find_inputs(scans, inspector.bundle.manifest)
+    inputs = find_inputs(scans, modalities(inspector.bundle.manifest))
+    missed = [Outcome(problem.path, error=problem.error) for problem in inputs.problems]
     table = VerdictTable(inputs.files, quiet)
     profiler = Profiler() if profile else None
     if not json:
         table.print_header(inspector)
     with profiler or nullcontext():
         outcomes = inspect_stream(inspector, inputs.files, out, heatmaps.value)
-        _report(inputs.problems, outcomes, len(inputs.files), table, profiler, json)
+        _report(chain(missed, outcomes), len(missed) + len(inputs.files), table, profiler, json)
     if not json:
         table.print_summary(out)
     if profiler is not None:
@@ -85,17 +86,12 @@ def infer(
 
 
 def _report(
-    problems: list[Outcome],
-    outcomes: Iterator[Outcome],
-    n_files: int,
-    table: VerdictTable,
-    profiler: Profiler | None,
-    json: bool,
+    outcomes: Iterable[Outcome], n_parts: int, table: VerdictTable, profiler: Profiler | None, json: bool
 ) -> None:
     """Say each outcome as it comes."""
     done = 0
     try:
-        for outcome in chain(problems, outcomes):
+        for outcome in outcomes:
             table.count(outcome)
             if profiler is not None and outcome.inspection is not None:
                 profiler.add(str(outcome.scan), outcome.inspection.spans)
@@ -107,7 +103,7 @@ def _report(
             done += 1
     except BaseException:
         # Whatever ends the run, what was said and written before it stands.
-        console.complain(f"ended at part {done + 1} of {n_files}; the results before it stand")
+        console.complain(f"ended at part {done + 1} of {n_parts}; the results before it stand")
         raise
 
 

@@ -76,6 +76,14 @@ class PrecisionName(str, Enum):
     int8 = "int8"
 
 
+class PlaneName(str, Enum):
+    """Whether scans are raw: with the plane that the parts stand on."""
+
+    auto = "auto"
+    always = "always"
+    never = "never"
+
+
 class CalibratorName(str, Enum):
     """How the ranges of int8 are chosen."""
 
@@ -128,11 +136,33 @@ ProviderOption = Annotated[str, typer.Option(help="What runs the networks; `cmdi
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 
 
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace a bundle that is calibrated.")]
+
+
+def require_unit(metres_per_unit: float | None) -> None:
+    """Refuse a unit that no scan can have; None is that of the reader or of the training.
+
+    Raises:
+        UsageError: says what to give.
+    """
+    from ..runtime.errors import UsageError
+
+    if metres_per_unit is not None and not 0 < metres_per_unit < float("inf"):
+        raise UsageError(
+            f"--metres-per-unit {metres_per_unit:g}: must be above 0 and finite, such as 0.001 for scans in millimetres"
+        )
+
+
 def sensor_preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Preprocessing:
-    """The preset of a kind of sensor, in the given unit."""
+    """The preset of a kind of sensor, in the given unit.
+
+    Raises:
+        UsageError: no scan can have that unit.
+    """
     import msgspec
 
     from ..runtime.preprocessing import EYECANDIES, KINECT, STRUCTURED_LIGHT
 
+    require_unit(metres_per_unit)
     presets = {Sensor.structured_light: STRUCTURED_LIGHT, Sensor.kinect: KINECT, Sensor.eyecandies: EYECANDIES}
     return msgspec.structs.replace(presets[sensor], metres_per_unit=metres_per_unit)

@@ -29,6 +29,7 @@ from .options import (
     CalibratorName,
     CalibratorOption,
     ClassOption,
+    ForceOption,
     GateScansOption,
     MainModality,
     MainOption,
@@ -159,6 +160,7 @@ def export(
     tf32: Tf32Option = False,
     strip_weights: StripOption = False,
     timing_cache: TimingCacheOption = None,
+    force: ForceOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Export a trained route's networks to ONNX, checked against torch, as a bundle to calibrate; build engines.
@@ -167,11 +169,14 @@ def export(
 
     Exit codes: 0 done, 2 wrong usage, 4 bad bundle, 5 an engine cannot be built, 6 a graph does not compute the same.
     """
+    from ..runtime.bundle_writing import protect_calibration
     from ..runtime.errors import UsageError
 
     if engine is None and ((bundle is not None and precision is PrecisionName.fp32) or targets):
         raise UsageError("--bundle needs --precision or --engine, --target needs --engine: say what to make")
     target = out or bundle or Path("bundle")
+    if not force and (bundle is None or target.resolve() != bundle.resolve()):
+        protect_calibration(target, "--out NAME.cmdiad keeps it, --force replaces it")
     with console.progress_display(quiet) as progress:
 
         def report(stage: str) -> None:
@@ -181,9 +186,13 @@ def export(
         if bundle is None or precision is not PrecisionName.fp32:
             from ..export.bundles import export_bundle, reduce_bundle
             from ..export.reduced import ExportSettings
-            from ..runtime.sensor.find import find_scans
+            from ..runtime.bundle import open_bundle
+            from ..runtime.sensor.part import find_normal_parts, measured_by, modalities
 
-            given = find_scans(scans) if scans else ()
+            measured = (
+                measured_by(route.value, main.value) if bundle is None else modalities(open_bundle(bundle).manifest)
+            )
+            given = find_normal_parts(scans, measured) if scans else ()
             settings = ExportSettings(precision.value, given, calibrator=calibrator.value, accept=accept)
             if bundle is None:
                 export_bundle(run, route.value, main.value, target, product, report, settings)

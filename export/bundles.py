@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..runtime import features
-from ..runtime.bundle import open_bundle
+from ..runtime.bundle import Bundle, open_bundle, require_calibration
 from ..runtime.bundle_writing import refuse_to_overwrite, write_bundle
 from ..runtime.decision import Decision
 from ..runtime.errors import UsageError
@@ -132,24 +132,56 @@ def reduce_bundle(
     Args:
         path: the bundle, with float32 networks.
         out: where to; may be `path`.
-        run_path: the run whose data the gate's scans are of, where `settings` gives none.
+        run_path: the run that the bundle was exported from, whose data the gate's scans are of, where `settings`
+            gives none.
         settings: precision and scans.
         progress: called with the name of each stage.
 
     Raises:
-        UsageError: its networks are not float32, or there are no scans for the gate.
-        BundleError: it cannot be read.
+        UsageError: its networks are not float32, or there are no scans of its product for the gate.
+        BundleError: it cannot be read, or was calibrated by an earlier version.
         ParityError: the precision costs too much; nothing was written.
     """
     bundle = open_bundle(path)
     manifest = bundle.manifest
-    data = None if settings.scans else gate_data(read_run(run_path)[1], settings)
+    data = None if settings.scans else product_data(bundle, run_path, settings)
     parts = read_parts(manifest, gate_scans(data, manifest, settings.scans))
     judged = judged_scans(data, manifest, settings)
     if manifest.calibration is not None:
-        threshold = manifest.calibration.threshold.value
+        threshold = require_calibration(bundle).threshold.value
         judged = replace(judged, decision=Decision.load(bundle), threshold=threshold)
     return add_precision(bundle, out, parts, judged, settings, progress)
+
+
+def product_data(bundle: Bundle, run_path: Path, settings: ExportSettings) -> Dataset:
+    """The dataset of what a bundle inspects; of no other product, on which its gate would mean nothing.
+
+    Raises:
+        UsageError: says why there is none, and what to give.
+    """
+    if settings.data is not None:
+        return Dataset(settings.data)
+    try:
+        run = read_run(run_path)[1]
+    except UsageError as cause:
+        raise _needs_scans(bundle, f"there is no run in {run_path}") from cause
+    manifest, classes = bundle.manifest, ", ".join(run.classes)
+    if manifest.provenance.get("training_data_digest") != run.data_digest:
+        raise _needs_scans(bundle, f"{run_path} is not the run it was exported from: its scans are of {classes}")
+    if manifest.calibration is not None and manifest.product not in run.classes:
+        raise _needs_scans(
+            bundle, f"it is calibrated for {manifest.product!r}, and those of {run_path} are of {classes}"
+        )
+    if not run.data or not Path(run.data).is_dir():
+        raise _needs_scans(bundle, f"the training data of {run_path} is not where it was")
+    return Dataset(Path(run.data), [manifest.product] if manifest.product in run.classes else run.classes)
+
+
+def _needs_scans(bundle: Bundle, reason: str) -> UsageError:
+    return UsageError(
+        f"{bundle.path}: the parity gate needs real scans of what it inspects, and {reason}: give them with --scans, "
+        "or the bundle's own run with --run"
+    )
 
 
 def gate_data(run: Run, settings: ExportSettings) -> Dataset | None:

@@ -6,21 +6,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ..calibration.calibrate import CalibrationSettings, calibrate
 from ..calibration.parity import ParityReport, Tolerance, check_decisions, scan_name
+from ..calibration.survey import decided_preprocessing
 from ..runtime.decision import Decision
 from ..runtime.engine import OnnxEngine
-from ..runtime.errors import UsageError, naming_scan
+from ..runtime.errors import UsageError
 from ..runtime.features import FeaturePath
 from ..runtime.image import read_mask
 from ..runtime.manifest import Manifest
-from ..runtime.preparation.part import PreparedPart, prepare_part
+from ..runtime.preparation.part import PreparedPart, prepare_file
 from ..runtime.preprocessing import prepare_mask
 from ..runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
-from ..runtime.sensor.part import modalities, read_part
+from ..runtime.sensor.part import input_file, modalities
 from ..runtime.timing import StageTimes
 
 N_NORMAL = 8
@@ -56,15 +58,10 @@ def judged_of_data(root: Path, classes: Sequence[str], manifest: Manifest) -> Ju
         test = normal[N_NORMAL:]
     chosen = [test[i] for i in np.unique(np.linspace(0, len(test) - 1, N_JUDGED).astype(int))] if test else []
     return Judged(
-        [seen_file(each, manifest) for each in normal[:N_NORMAL]],
-        [seen_file(each, manifest) for each in chosen],
+        [input_file(each, modalities(manifest)) for each in normal[:N_NORMAL]],
+        [input_file(each, modalities(manifest)) for each in chosen],
         chosen,
     )
-
-
-def seen_file(sample: Sample, manifest: Manifest) -> Path:
-    """The file that the route reads of a sample."""
-    return sample.rgb if modalities(manifest) == {"rgb"} and sample.rgb else sample.scan
 
 
 def check_verdicts(
@@ -85,6 +82,8 @@ def check_verdicts(
         judged: see there.
         tolerance: what may change.
     """
+    decided = decided_preprocessing(manifest, [*judged.normal, *judged.scans])
+    manifest = msgspec.structs.replace(manifest, preprocessing=decided)
     path = _path(manifest, references)
     decision, threshold = judged.decision, judged.threshold
     if decision is None:
@@ -117,8 +116,7 @@ def _path(manifest: Manifest, models: Mapping[str, bytes]) -> FeaturePath:
 
 
 def _prepared(scan: Path, manifest: Manifest) -> PreparedPart:
-    with naming_scan(scan):
-        return prepare_part(read_part(scan, manifest), manifest)
+    return prepare_file(scan, modalities(manifest), manifest.preprocessing)
 
 
 def _decide(path: FeaturePath, decision: Decision, part: PreparedPart) -> tuple[float, npt.NDArray[np.float32]]:

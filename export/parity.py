@@ -16,17 +16,17 @@ from torch import nn
 
 from ..calibration.graph_bisection import describe_producer, first_off, run_with_tensors
 from ..calibration.parity import TOLERANCES, ParityReport, TensorCheck, Tolerance, check_tensor, excess, scan_name
+from ..calibration.survey import decided_preprocessing
 from ..runtime.engine import Arrays, Engine, OnnxEngine
 from ..runtime.engine_opening import ObservedEngine
-from ..runtime.errors import UsageError, naming_scan
+from ..runtime.errors import UsageError
 from ..runtime.features import FeaturePath
 from ..runtime.manifest import Manifest
-from ..runtime.preparation.part import PreparedPart, prepare_part
+from ..runtime.preparation.part import PreparedPart, prepare_file
 from ..runtime.sensor.dataset import GOOD, find_classes, find_samples
-from ..runtime.sensor.part import read_part
+from ..runtime.sensor.part import input_file, modalities
 from ..runtime.timing import StageTimes
 from ..training.torch_engine import CPU, TorchEngine
-from .decisions import seen_file
 from .graphs import GraphSpec, exported_program
 
 N_SCANS = 3
@@ -69,7 +69,7 @@ def gate_scans(data: Dataset | None, manifest: Manifest, given: Sequence[Path]) 
         )
     by_class = [find_samples(each, "train", GOOD) for each in find_classes(data.root, data.classes)]
     turns = [samples[turn] for turn in range(N_SCANS) for samples in by_class if turn < len(samples)]
-    return [seen_file(each, manifest) for each in turns[:N_SCANS]]
+    return [input_file(each, modalities(manifest)) for each in turns[:N_SCANS]]
 
 
 def read_parts(manifest: Manifest, scans: Sequence[Path]) -> dict[str, PreparedPart]:
@@ -78,11 +78,8 @@ def read_parts(manifest: Manifest, scans: Sequence[Path]) -> dict[str, PreparedP
     Raises:
         ScanError: a scan cannot be read or used.
     """
-    parts = {}
-    for scan in scans:
-        with naming_scan(scan):
-            parts[scan_name(scan)] = prepare_part(read_part(scan, manifest), manifest)
-    return parts
+    measured, preprocessing = modalities(manifest), decided_preprocessing(manifest, scans)
+    return {scan_name(scan): prepare_file(scan, measured, preprocessing) for scan in scans}
 
 
 def observe(

@@ -17,6 +17,7 @@ from typing import Literal
 
 import msgspec
 
+from ..runtime.child_python import child_environment
 from ..runtime.devices import Machine
 from ..runtime.engine_flavor import Flavor, FlavorName, flavor_of
 from ..runtime.errors import EngineError, UsageError
@@ -92,7 +93,14 @@ def _run_child(folder: Path, name: str, limit: float) -> None:
     try:
         with said.open("wb") as output:
             code = subprocess.run(
-                command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=limit, check=False
+                command,
+                cwd=folder,
+                env=child_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=limit,
+                check=False,
             ).returncode
     except subprocess.TimeoutExpired as cause:
         raise EngineError(

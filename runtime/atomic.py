@@ -34,7 +34,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         if error.filename is not None and str(error.filename) not in map(str, (part, path, *path.parents)):
             # Not ours: the block met it elsewhere.
@@ -69,8 +69,8 @@ def atomic_write_bytes(path: str | Path, data: bytes) -> None:
         stream.write(data)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the new name survive a power cut, where the system can open folders."""
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder survive a power cut, where the system can open folders."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

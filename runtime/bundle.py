@@ -10,6 +10,7 @@ import hashlib
 import io
 import math
 import os
+import shlex
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +22,14 @@ import numpy as np
 import numpy.typing as npt
 
 from . import manifest as manifest_format
+from .atomic_folder import interrupted_replacement
 from .errors import BundleError
-from .manifest import Manifest
+from .manifest import Calibration, Manifest
 
 DEFAULT_BUNDLE = "bundle"
 BUNDLE_VARIABLE = "CMDIAD_BUNDLE"
+# The format version since which a calibration tells what is raw, and how large the part is.
+RANGES_SINCE = 2
 MAX_FILE_BYTES = 16 << 30
 _CHUNK = 1 << 20
 
@@ -41,8 +45,8 @@ class Store(Protocol):
         """A file's size in bytes; KeyError if there is none."""
         ...
 
-    def locate(self, name: str) -> tuple[Path, int]:
-        """The file on disk and the offset at which the content begins, for memory mapping."""
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """A .npy file, read-only and mapped where it lies on disk; ValueError where it is not a plain array."""
         ...
 
 
@@ -60,8 +64,12 @@ class FolderStore:
         """See `Store`."""
         return self.locate(name)[0].stat().st_size
 
-    def locate(self, name: str) -> tuple[Path, int]:
+    def array(self, name: str) -> npt.NDArray[Any]:
         """See `Store`."""
+        return map_array(*self.locate(name), self.size(name))
+
+    def locate(self, name: str) -> tuple[Path, int]:
+        """The file on disk and the offset at which the content begins."""
         path = self._root / name
         if not path.is_file():
             raise KeyError(name)
@@ -97,8 +105,12 @@ class ZipStore:
         """See `Store`."""
         return self._members[name].file_size
 
-    def locate(self, name: str) -> tuple[Path, int]:
+    def array(self, name: str) -> npt.NDArray[Any]:
         """See `Store`."""
+        return map_array(*self.locate(name), self.size(name))
+
+    def locate(self, name: str) -> tuple[Path, int]:
+        """The archive and the offset at which the content begins."""
         item = self._members[name]
         with self._path.open("rb") as stream:
             stream.seek(item.header_offset)
@@ -127,29 +139,16 @@ class Bundle:
             return stream.read(size)
 
     def array(self, name: str) -> npt.NDArray[Any]:
-        """A .npy file, memory-mapped and read-only.
+        """A .npy file, read-only; memory-mapped where the bundle is on disk.
 
         Raises:
             BundleError: it is not a plain array.
         """
-        with self.opened(name) as (stream, size):
-            begin = stream.tell()
-            try:
-                version = np.lib.format.read_magic(stream)
-                reader = np.lib.format.read_array_header_1_0
-                if version != (1, 0):
-                    raise ValueError(f"npy version {version}")
-                shape, fortran, dtype = reader(stream)
-            except ValueError as cause:
-                raise BundleError(f"{self.path}: {name} is not an array ({cause})") from cause
-            offset = stream.tell()
-            length = math.prod(shape) * dtype.itemsize
-            if dtype.hasobject or fortran or min(shape, default=0) < 0 or begin + size != offset + length:
-                raise BundleError(f"{self.path}: {name} is not a plain array of its own size")
-        if length == 0:
-            return np.zeros(shape, dtype)
-        file, _ = self.store.locate(name)
-        return np.memmap(file, dtype, "r", offset, shape)
+        self._require(name)
+        try:
+            return self.store.array(name)
+        except ValueError as cause:
+            raise BundleError(f"{self.path}: {name} is not an array ({cause})") from cause
 
     @contextmanager
     def opened(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
@@ -158,10 +157,32 @@ class Bundle:
         Raises:
             BundleError: the manifest does not name it.
         """
-        if name not in self.manifest.files:
-            raise BundleError(f"{self.path}: the manifest names no file {name!r}: export the bundle again")
+        self._require(name)
         with self.store.open(name) as stream:
             yield stream, self.store.size(name)
+
+    def _require(self, name: str) -> None:
+        if name not in self.manifest.files:
+            raise BundleError(f"{self.path}: the manifest names no file {name!r}: export the bundle again")
+
+
+def map_array(path: Path, begin: int, size: int) -> npt.NDArray[Any]:
+    """Map the .npy file that the `size` bytes from `begin` of a file are.
+
+    Raises:
+        ValueError: they are not a plain array of just that size.
+    """
+    with path.open("rb") as stream:
+        stream.seek(begin)
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"npy version {version}")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        offset = stream.tell()
+    length = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or fortran or min(shape, default=0) < 0 or begin + size != offset + length:
+        raise ValueError("not a plain array of its own size")
+    return np.memmap(path, dtype, "r", offset, shape) if length else np.zeros(shape, dtype)
 
 
 def find_bundle(given: str | Path | None) -> Path:
@@ -172,11 +193,26 @@ def find_bundle(given: str | Path | None) -> Path:
     """
     path = Path(given or os.environ.get(BUNDLE_VARIABLE) or DEFAULT_BUNDLE)
     if not path.exists():
+        _refuse_interrupted(path)
         raise BundleError(
             f"{path}: there is no bundle here: give --bundle PATH, set ${BUNDLE_VARIABLE}, "
             "or write one with `cmdiad export` and `cmdiad calibrate`"
         )
     return path
+
+
+def _refuse_interrupted(path: Path) -> None:
+    """Say where the bundle is that a killed process had moved aside to replace it.
+
+    Raises:
+        BundleError: there is one.
+    """
+    aside = interrupted_replacement(path)
+    if aside is not None:
+        raise BundleError(
+            f"{path}: writing it was interrupted at its last step; the bundle before lies in {aside}: move it back "
+            f"with: mv {shlex.quote(str(aside))} {shlex.quote(str(path))}"
+        )
 
 
 def open_bundle(path: str | Path) -> Bundle:
@@ -187,6 +223,7 @@ def open_bundle(path: str | Path) -> Bundle:
     """
     path = Path(path)
     if not path.exists():
+        _refuse_interrupted(path)
         raise BundleError(f"{path}: no such bundle")
     store = _open_store(path)
     manifest = _read_manifest(path, store)
@@ -194,6 +231,26 @@ def open_bundle(path: str | Path) -> Bundle:
         _check_name(path, name)
         _check_file(path, store, name, digest)
     return Bundle(path, manifest, store)
+
+
+def require_calibration(bundle: Bundle) -> Calibration:
+    """What a bundle was calibrated with, for all who inspect with it.
+
+    Raises:
+        BundleError: it is not calibrated, or by a version whose calibration is not safe to inspect with.
+    """
+    manifest = bundle.manifest
+    if manifest.calibration is None:
+        raise BundleError(
+            f"{bundle.path}: the bundle is not calibrated: run `cmdiad calibrate SCANS --bundle {bundle.path}`"
+        )
+    if manifest.format_version < RANGES_SINCE:
+        raise BundleError(
+            f"{bundle.path}: was calibrated by an earlier version, which guessed for every scan whether it was raw and "
+            "did not record how large the part is: calibrate it again with `cmdiad calibrate SCANS --bundle "
+            f"{bundle.path} --force`"
+        )
+    return manifest.calibration
 
 
 def file_digest(stream: BinaryIO, size: int) -> str:
@@ -227,6 +284,15 @@ def check_archive(path: Path) -> None:
         stream.seek(0)
         if size < 64 or file_digest(stream, size - 64).encode() != stated:
             raise BundleError(f"{path}: {path.name} was changed, or is not a .cmdiad file: get the bundle again")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """What a bundle says of itself; its other files are not looked at.
+
+    Raises:
+        BundleError: there is no manifest, or it cannot be read.
+    """
+    return _read_manifest(path, _open_store(path))
 
 
 def _open_store(path: Path) -> Store:

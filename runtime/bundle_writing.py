@@ -10,17 +10,20 @@ import tempfile
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from . import manifest as manifest_format
-from .atomic import naming_place
-from .bundle import Bundle, chunks, file_digest
+from .atomic import naming_place, sync_folder
+from .atomic_folder import replace_folder
+from .bundle import Bundle, chunks, file_digest, read_manifest
 from .errors import BundleError, UsageError
-from .manifest import Manifest
+from .manifest import Calibration, Manifest
 
 ARCHIVE_SUFFIX = ".cmdiad"
 _ALIGNMENT = 64
@@ -40,13 +43,46 @@ class StoredFile:
 Content = bytes | npt.NDArray[np.generic] | StoredFile
 
 
+class MemoryStore:
+    """The files of a bundle that is not written yet, as `write_bundle` takes them; see `Store`."""
+
+    def __init__(self, contents: Mapping[str, Content]) -> None:
+        self._contents = contents
+
+    def open(self, name: str) -> BinaryIO:
+        """See `Store`."""
+        content = self._contents[name]
+        if isinstance(content, StoredFile):
+            return content.bundle.store.open(content.name)
+        return io.BytesIO(b"".join(_pieces(content)))
+
+    def size(self, name: str) -> int:
+        """See `Store`."""
+        return _size(self._contents[name])
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """See `Store`; what is in memory already is not copied."""
+        content = self._contents[name]
+        if isinstance(content, StoredFile):
+            return content.bundle.store.array(content.name)
+        if isinstance(content, bytes):
+            return _read_only(np.load(io.BytesIO(content), allow_pickle=False))
+        return _read_only(content)
+
+
+def draft_bundle(path: Path, manifest: Manifest, contents: Mapping[str, Content]) -> Bundle:
+    """The bundle that `write_bundle` would write, opened without being written; arguments as there."""
+    digests = {name: _digest(content) for name, content in sorted(contents.items())}
+    return Bundle(path, msgspec.structs.replace(manifest, files=digests), MemoryStore(contents))
+
+
 def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, Content]) -> Manifest:
     """Write a bundle as a folder, or as one file where `path` ends in .cmdiad.
 
-    An existing bundle at `path` is replaced at the last moment; anything else there is left alone.
+    An existing bundle at `path` is replaced at the last moment, in one step; anything else there is left alone.
 
     Args:
-        path: where to.
+        path: where to; what a link points at is replaced, not the link.
         manifest: its `files` are filled in here.
         contents: every file but the manifest; an array becomes a .npy file. None is held in memory a second time.
 
@@ -57,16 +93,16 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, Content]
         UsageError: something that is not a bundle lies at `path`, or it cannot be written.
     """
     refuse_to_overwrite(path)
-    digests = {name: _digest(content) for name, content in sorted(contents.items())}
-    manifest = msgspec.structs.replace(manifest, files=digests)
+    manifest = draft_bundle(path, manifest, contents).manifest
     encoded = manifest_format.encode(manifest)
-    files: dict[str, Content] = {manifest_format.NAME: encoded, **{name: contents[name] for name in digests}}
+    files: dict[str, Content] = {manifest_format.NAME: encoded, **{name: contents[name] for name in manifest.files}}
     with naming_place(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        place = path.resolve()
+        place.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ARCHIVE_SUFFIX:
-            _write_archive(path, files)
+            _write_archive(place, files)
         else:
-            _write_folder(path, files)
+            _write_folder(place, files)
     return manifest_format.decode(encoded, str(path))
 
 
@@ -74,8 +110,13 @@ def rewrite_bundle(
     bundle: Bundle, target: Path, manifest: Manifest, added: Mapping[str, Content], dropped: Collection[str] = ()
 ) -> Manifest:
     """Write a bundle's files with some added, replaced or left out, in place or to another path."""
+    return write_bundle(target, manifest, changed_contents(bundle, added, dropped))
+
+
+def changed_contents(bundle: Bundle, added: Mapping[str, Content], dropped: Collection[str] = ()) -> dict[str, Content]:
+    """The contents of a bundle with some files added, replaced or left out; the others stay where they are."""
     kept = {name: StoredFile(bundle, name) for name in bundle.manifest.files if name not in {*added, *dropped}}
-    return write_bundle(target, manifest, {**kept, **added})
+    return {**kept, **added}
 
 
 def refuse_to_overwrite(path: Path) -> None:
@@ -94,6 +135,34 @@ def refuse_to_overwrite(path: Path) -> None:
         raise UsageError(f"{path}: a folder must not end in {ARCHIVE_SUFFIX} and a file must: choose another name")
 
 
+def protect_calibration(path: Path, advice: str) -> None:
+    """Stop before the work if a calibrated bundle lies at `path`, or one that cannot be read: it may be calibrated.
+
+    Args:
+        path: where a bundle is to be written.
+        advice: how to keep it, and how to replace it.
+
+    Raises:
+        UsageError: says what is there.
+    """
+    refuse_to_overwrite(path)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    try:
+        manifest = read_manifest(path)
+    except BundleError as cause:
+        raise UsageError(f"{cause}; it may be calibrated, so it is not replaced: {advice}") from cause
+    if manifest.calibration is not None:
+        raise UsageError(f"{path}: is calibrated for {_described(path, manifest, manifest.calibration)}: {advice}")
+
+
+def _described(path: Path, manifest: Manifest, calibration: Calibration) -> str:
+    file = path / manifest_format.NAME if path.is_dir() else path
+    day = datetime.fromtimestamp(file.stat().st_mtime).strftime("%Y-%m-%d")
+    threshold = f"threshold {calibration.threshold.value:.4g}"
+    return f"product {manifest.product!r} ({calibration.n_scans} normal scans, {threshold}, written {day})"
+
+
 def _digest(content: Content) -> str:
     if isinstance(content, StoredFile):
         return content.bundle.manifest.files[content.name]
@@ -106,25 +175,46 @@ def _digest(content: Content) -> str:
 def _pieces(content: Content) -> Iterator[bytes | memoryview]:
     """A file's bytes, at most a mebibyte at a time."""
     if isinstance(content, StoredFile):
-        with content.bundle.opened(content.name) as (stream, size):
-            yield from chunks(stream, size)
+        yield from _stored_pieces(content)
         return
     if isinstance(content, bytes):
         raw = memoryview(content)
     else:
         array = np.ascontiguousarray(content)
-        header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-        yield header.getvalue()
+        yield _npy_header(array)
         raw = array.reshape(-1).view(np.uint8).data
     for begin in range(0, len(raw), _CHUNK_BYTES):
         yield raw[begin : begin + _CHUNK_BYTES]
 
 
+def _stored_pieces(content: StoredFile) -> Iterator[bytes]:
+    """Those of an opened bundle's file; its digest was checked when the bundle was opened, which may be long ago."""
+    digest = hashlib.sha256()
+    with content.bundle.opened(content.name) as (stream, size):
+        for piece in chunks(stream, size):
+            digest.update(piece)
+            yield piece
+    if digest.hexdigest() != _digest(content):
+        raise BundleError(f"{content.bundle.path}: {content.name} was changed since the bundle was opened: start again")
+
+
 def _size(content: Content) -> int:
     if isinstance(content, StoredFile):
         return content.bundle.store.size(content.name)
-    return len(content) if isinstance(content, bytes) else content.nbytes
+    return len(content) if isinstance(content, bytes) else len(_npy_header(content)) + content.nbytes
+
+
+def _npy_header(array: npt.NDArray[np.generic]) -> bytes:
+    header = io.BytesIO()
+    described = np.lib.format.header_data_from_array_1_0(np.ascontiguousarray(array))
+    np.lib.format.write_array_header_1_0(header, described)
+    return header.getvalue()
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def _write_folder(path: Path, files: Mapping[str, Content]) -> None:
@@ -139,13 +229,9 @@ def _write_folder(path: Path, files: Mapping[str, Content]) -> None:
                     stream.write(piece)
                 stream.flush()
                 os.fsync(stream.fileno())
-        if path.exists():
-            retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
-            path.rename(retired / path.name)
-            staging.rename(path)
-            shutil.rmtree(retired)
-        else:
-            staging.rename(path)
+        for folder in {(staging / name).parent for name in files}:
+            sync_folder(folder)
+        replace_folder(staging, path)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -170,6 +256,7 @@ def _write_archive(path: Path, files: Mapping[str, Content]) -> None:
             os.fsync(stream.fileno())
         staging.chmod(0o644)
         staging.replace(path)
+        sync_folder(path.parent)
     except zipfile.LargeZipFile as cause:
         raise BundleError(f"{path}: the bundle is too large for one file ({cause}): write a folder") from cause
     finally:

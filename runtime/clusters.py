@@ -1,4 +1,4 @@
-"""The largest cluster of an organized point cloud, by single linkage on the pixel grid.
+"""The clusters of an organized point cloud, by single linkage on the pixel grid.
 
 The paper clusters the bare points with DBSCAN (eps 0.006 m, 30 points). On a grid the neighbors are known:
 pixels side by side belong together when their points are within eps, and so do the two ends of a gap in a row
@@ -19,35 +19,80 @@ _Indices = npt.NDArray[np.int32]
 _Pairs = tuple[_Indices, _Indices]
 
 
-def largest_cluster(planes_3hw: npt.NDArray[np.float32], mask_hw: _Mask, distance_m: float, min_points: int) -> _Mask:
-    """Which pixels belong to the largest cluster; applied to its own result it changes nothing.
+@dataclass(frozen=True)
+class Clusters:
+    """The clusters of an organized point cloud, the largest first.
 
-    Pieces of fewer than `min_points` pixels belong to a cluster they are within `distance_m` of, but join no
-    two clusters and make none of their own, like DBSCAN's border points.
+    Attributes:
+        labels: (H, W) int32: 1 for the largest cluster, 2 for the next; 0 where there is none.
+        sizes: (K,) int64, pixels of each, without what belongs to it as a crumb.
+    """
+
+    labels: npt.NDArray[np.int32]
+    sizes: npt.NDArray[np.int64]
+
+    def mask(self, number: int) -> _Mask:
+        """Which pixels are of the cluster `number`, from 1: (H, W) bool."""
+        of_cluster: _Mask = self.labels == number
+        return of_cluster
+
+
+def find_clusters(planes_3hw: npt.NDArray[np.float32], mask_hw: _Mask, distance_m: float, min_points: int) -> Clusters:
+    """All clusters of at least `min_points` pixels.
+
+    Pieces of fewer than `min_points` pixels belong to a cluster they are within `distance_m` of (the largest such),
+    but join no two clusters and make none of their own, like DBSCAN's border points.
 
     Args:
         planes_3hw: (3, H, W) float32: x, y and z in metres.
         mask_hw: (H, W) bool, the pixels to cluster.
         distance_m: eps, metres.
         min_points: the smallest piece that is more than noise.
-
-    Returns:
-        (H, W) bool; all false where no piece has `min_points` pixels.
     """
     pieces = _grid_pieces(planes_3hw, mask_hw, distance_m)
     solid = pieces.sizes >= min_points
     if not solid.any():
-        return np.zeros_like(mask_hw)
+        return Clusters(np.zeros(mask_hw.shape, np.int32), np.zeros(0, np.int64))
+    label_of_piece, sizes = _labels_by_size(pieces, solid)
+    _join_crumbs(label_of_piece, solid, pieces.bridges)
+    labels = label_of_piece[pieces.piece_of_run][pieces.run_of_pixel]
+    labels[~mask_hw] = 0
+    return Clusters(labels, sizes)
+
+
+def largest_cluster(planes_3hw: npt.NDArray[np.float32], mask_hw: _Mask, distance_m: float, min_points: int) -> _Mask:
+    """Which pixels belong to the largest cluster; applied to its own result it changes nothing.
+
+    Args:
+        planes_3hw, mask_hw, distance_m, min_points: as `find_clusters` takes them.
+
+    Returns:
+        (H, W) bool; all false where no piece has `min_points` pixels.
+    """
+    return find_clusters(planes_3hw, mask_hw, distance_m, min_points).mask(1)
+
+
+def _labels_by_size(pieces: _Pieces, solid: _Mask) -> tuple[_Indices, npt.NDArray[np.int64]]:
+    """The clusters' numbers, from 1, of every solid piece (0 for crumbs), and the clusters' sizes, descending."""
     first, second = pieces.bridges
     joining = solid[first] & solid[second]
     cluster_of_piece = _components(len(solid), (first[joining], second[joining]))
-    largest = np.bincount(cluster_of_piece, weights=pieces.sizes * solid).argmax()
-    chosen = solid & (cluster_of_piece == largest)
-    belongs = chosen.copy()
-    belongs[first[chosen[second] & ~solid[first]]] = True
-    belongs[second[chosen[first] & ~solid[second]]] = True
-    cluster_hw: _Mask = belongs[pieces.piece_of_run][pieces.run_of_pixel] & mask_hw
-    return cluster_hw
+    sizes = np.bincount(cluster_of_piece, weights=pieces.sizes * solid).astype(np.int64)
+    order = np.argsort(-sizes, kind="stable")
+    label_of_cluster = np.empty(len(sizes), np.int32)
+    label_of_cluster[order] = np.arange(1, len(sizes) + 1)
+    labels: _Indices = np.where(solid, label_of_cluster[cluster_of_piece], 0).astype(np.int32)
+    return labels, sizes[order][: np.count_nonzero(sizes)]
+
+
+def _join_crumbs(label_of_piece: _Indices, solid: _Mask, bridges: _Pairs) -> None:
+    """Give crumbs the label of the largest cluster they are near, in place."""
+    first, second = (np.concatenate(ends) for ends in (bridges, bridges[::-1]))
+    near = ~solid[first] & solid[second]
+    crumbs, labels = first[near], label_of_piece[second[near]]
+    # The largest cluster has the smallest label, and is written last.
+    order = np.argsort(-labels, kind="stable")
+    label_of_piece[crumbs[order]] = labels[order]
 
 
 @dataclass(frozen=True)

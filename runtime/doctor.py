@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from ..version import __version__
-from .bundle import Bundle
+from .bundle import Bundle, require_calibration
 from .devices import Machine, this_machine
 from .engine import OnnxEngine
 from .engine_check import check_engine, require_gpu
 from .engine_flavor import FLAVORS, import_flavor
 from .engine_opening import ENGINE_PROVIDERS
 from .engine_providers import PROVIDERS
-from .errors import CmdiadError, EngineError
+from .errors import BundleError, CmdiadError, EngineError
 from .manifest import TensorRTEngine
 
 LINE_PACKAGES = ("numpy", "scipy", "tifffile", "imagecodecs", "pillow", "msgspec")
@@ -163,9 +163,11 @@ def _bundle(bundle: Bundle, machine: Machine) -> Iterator[Finding]:
     yield Finding(
         "bundle", str(bundle.path), True, f"{manifest.product}, {manifest.route}, {manifest.precision}, verified"
     )
-    calibrated = manifest.calibration is not None
-    todo = "run `cmdiad calibrate SCANS`"
-    yield Finding("bundle", "calibration", calibrated, "calibrated" if calibrated else f"not calibrated: {todo}")
+    try:
+        require_calibration(bundle)
+        yield Finding("bundle", "calibration", True, "calibrated")
+    except BundleError as error:
+        yield Finding("bundle", "calibration", False, str(error).removeprefix(f"{bundle.path}: "))
     for engine in manifest.engines:
         problem = _refusal(bundle, engine, machine)
         yield Finding("engine", engine.file, problem is None, problem or "belongs to this bundle and machine")

@@ -53,11 +53,6 @@ def part_name(depth: Path) -> str:
     return depth.name.removesuffix(_DEPTH)
 
 
-def depth_maps(class_folder: Path, split: str) -> list[Path]:
-    """The depth maps of a split, by number; none where the folder is no class of Eyecandies."""
-    return sorted((class_folder / SPLIT_FOLDERS[split] / "data").glob(f"*{_DEPTH}"))
-
-
 def defect_of(depth: Path, good: str) -> str:
     """What is wrong with a part, told by its masks: one of `KINDS`, `combined`, or `good`.
 

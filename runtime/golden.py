@@ -7,6 +7,7 @@ large tensors a fixed random choice of elements is kept, so that the record stay
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,15 +17,16 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image
 
-from .bundle import Bundle, open_bundle
-from .bundle_writing import Content, rewrite_bundle
+from .bounds import require_finite
+from .bundle import Bundle
+from .bundle_writing import Content
 from .engine_opening import Recorder
-from .errors import BundleError, ScanError, naming_scan
+from .errors import BundleError, EngineError, ScanError, naming_scan
 from .image import decode_rgb
 from .inspector import Inspection, Inspector
 from .manifest import Manifest
 from .readers import decode_scan
-from .sensor.part import Part, read_part
+from .sensor.part import Part, modalities, read_part
 
 FOLDER = "golden"
 INDEX = f"{FOLDER}/golden.json"
@@ -50,6 +52,11 @@ class GoldenTensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     scale: float
     file: str
 
+    def __post_init__(self) -> None:
+        """Refuse a scale that nothing can be compared by."""
+        if not 0 <= self.scale < math.inf:
+            raise ValueError(f"scale is {self.scale}: must be finite and not below 0")
+
 
 class GoldenCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One recorded inspection; `scan` and `image` are files of the bundle, where the route needs them."""
@@ -61,6 +68,10 @@ class GoldenCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     is_defect: bool
     tensors: list[GoldenTensor]
 
+    def __post_init__(self) -> None:
+        """Refuse a score that nothing can be compared with; see `bounds`."""
+        require_finite(self, "score")
+
 
 class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The content of golden/golden.json; `provider` is what the networks ran on when it was recorded."""
@@ -68,32 +79,44 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     provider: str
     cases: list[GoldenCase]
 
+    def __post_init__(self) -> None:
+        """Refuse a record that every machine would pass."""
+        if not self.cases:
+            raise ValueError("cases: there is none")
 
-def add_golden(bundle_path: Path, scans: Mapping[str, Path], provider: str) -> Manifest:
-    """Inspect scans with a calibrated bundle and record them in it, in place of what it held before.
+
+def record_golden(bundle: Bundle, scans: Mapping[str, Path], provider: str) -> dict[str, Content]:
+    """Inspect scans with a calibrated bundle, which may not be written yet.
 
     Args:
-        bundle_path: the bundle, rewritten in place.
+        bundle: calibrated.
         scans: scan files by the name of the case.
         provider: what runs the networks.
 
     Returns:
-        The manifest as written.
+        The files of the record.
 
     Raises:
         ScanError: a scan cannot be read or inspected.
+        EngineError: a network gives values that are not finite for a scan.
     """
-    bundle = open_bundle(bundle_path)
     inspector = Inspector(bundle, provider, graph="networks")
     files: dict[str, Content] = {}
     cases = []
     for name, scan in scans.items():
         with naming_scan(scan):
-            part = bounded(read_part(scan, bundle.manifest))
-            cases.append(_record(name, part, inspector, files))
+            manifest = bundle.manifest
+            part = bounded(read_part(scan, modalities(manifest), manifest.preprocessing))
+            inspection, tensors = replay(inspector, part)
+        _require_finite(scan, {**tensors, "score": np.float32(inspection.score)})
+        cases.append(_record(name, part, inspection, tensors, files))
     files[INDEX] = msgspec.json.format(msgspec.json.encode(Golden(provider=provider, cases=cases)), indent=2) + b"\n"
-    before = [name for name in bundle.manifest.files if name.startswith(f"{FOLDER}/")]
-    return rewrite_bundle(bundle, bundle_path, bundle.manifest, files, dropped=before)
+    return files
+
+
+def golden_files(manifest: Manifest) -> list[str]:
+    """The files of a bundle's record."""
+    return [name for name in manifest.files if name.startswith(f"{FOLDER}/")]
 
 
 def read_golden(bundle: Bundle) -> Golden:
@@ -158,13 +181,24 @@ def bounded(part: Part) -> Part:
     )
 
 
-def _record(name: str, part: Part, inspector: Inspector, files: dict[str, Content]) -> GoldenCase:
-    """Inspect one part, put its files into `files`, and describe it."""
-    inspection, tensors = replay(inspector, part)
+def _require_finite(scan: Path, tensors: Mapping[str, npt.NDArray[np.float32] | np.float32]) -> None:
+    for name, tensor in tensors.items():
+        wrong = int(np.sum(~np.isfinite(tensor)))
+        if wrong:
+            raise EngineError(
+                f"{scan}: {wrong} of {np.size(tensor)} values of {name} are not finite: this precision or provider "
+                "does not compute this scan; choose another"
+            )
+
+
+def _record(
+    name: str, part: Part, inspection: Inspection, tensors: Mapping[str, Array], files: dict[str, Content]
+) -> GoldenCase:
+    """Put one inspection's files into `files`, and describe it."""
     scan = image = None
     if part.points is not None:
         scan = f"{FOLDER}/{name}_scan.tiff"
-        files[scan] = _encode_points(part.points)
+        files[scan] = encode_points(part.points)
     if part.rgb is not None:
         image = f"{FOLDER}/{name}_image.png"
         files[image] = _encode_rgb(part.rgb)
@@ -179,7 +213,8 @@ def _record(name: str, part: Part, inspector: Inspector, files: dict[str, Conten
     )
 
 
-def _encode_points(points: Array) -> bytes:
+def encode_points(points: Array) -> bytes:
+    """(H, W, 3) float32 as a compressed TIFF; equal points give equal bytes."""
     stream = io.BytesIO()
     tifffile.imwrite(
         stream, points, photometric="rgb", compression="zlib", predictor=True, metadata=None, software=False

@@ -18,8 +18,10 @@ from .errors import ScanError
 
 # Threads of a tree's queries, which do not depend on each other; more would wait for their start.
 QUERY_THREADS = 2
-# How many more neighbors are looked at where the last place is shared.
+# How many more neighbors are looked at where the last place is shared, and then ever more.
 FURTHER = 8
+# A lattice's ties are over after so many more.
+MANY = 48
 
 
 class Grouping(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,14 +115,33 @@ def nearest_points(
     further, found = _query(tree, places, reach)
     distances, members = further[:, :count].copy(), found[:, :count].copy()
     shared = np.flatnonzero(further[:, count - 1] == further[:, -1])
+    kept, step = None, FURTHER
     while len(shared):
-        reach = min(reach + FURTHER, n_points)
+        if kept is None and reach > count + MANY:
+            # No lattice: points at the very same place, of which no more than `count` can be among the nearest.
+            kept = _without_surplus(points_n3, count)
+            tree, n_points = cKDTree(points_n3[kept]), len(kept)
+        reach = min(reach + step, n_points)
+        step *= 2
         further, found = _query(tree, places[shared], reach)
+        if kept is not None:
+            found = kept[found]
         first = np.lexsort((found, further))[:, :count]
         distances[shared] = np.take_along_axis(further, first, axis=1)
         members[shared] = np.take_along_axis(found, first, axis=1)
         shared = shared[(further[:, count - 1] == further[:, -1]) & (reach < n_points)]
     return distances, members
+
+
+def _without_surplus(points_n3: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
+    """Ascending indices of the points, of those at the very same place only the first `count`."""
+    # Adding zero makes -0 and 0 one place.
+    order = np.lexsort((points_n3 + np.float32(0)).T)
+    ordered = points_n3[order]
+    begins = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
+    lengths = np.diff(np.append(begins, len(order)))
+    rank = np.arange(len(order)) - np.repeat(begins, lengths)
+    return np.sort(order[rank < count])
 
 
 def _query(

@@ -92,7 +92,7 @@ def draw_heatmap(
     if valid_hw.shape != map_hw.shape or any(array.shape[:2] != map_hw.shape for array in under):
         raise ValueError("the map, the mask, the points and the image must have the same height and width")
     if points_hw3 is not None:
-        gray = _surface(points_hw3, valid_hw)
+        gray = shaded_surface(points_hw3, valid_hw)
     else:
         gray = _flat(valid_hw) if rgb_hw3 is None else _photograph(rgb_hw3, valid_hw)
     return _overlaid(gray, map_hw, threshold)
@@ -140,7 +140,7 @@ def _photograph(rgb_hw3: npt.NDArray[np.uint8], valid_hw: Mask) -> Float32Array:
     return gray
 
 
-def _surface(points_hw3: Float32Array, valid_hw: Mask) -> Float32Array:
+def shaded_surface(points_hw3: Float32Array, valid_hw: Mask) -> Float32Array:
     """The scan under a side light, (H, W) gray: dark where nothing was measured, dimmed beside the part."""
     measured = valid_mask(points_hw3)
     gray = np.float32(_DARKEST) + np.float32(_BRIGHTEST - _DARKEST) * _shading(points_hw3, measured)

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .bundle import Bundle, find_bundle, open_bundle
+from .bundle import Bundle, find_bundle, open_bundle, require_calibration
 from .engine_opening import Observer
-from .errors import BundleError, NotFiniteError, UsageError, naming_scan
+from .errors import NotFiniteError, ScanError, UsageError, naming_scan
 from .heatmap import draw_heatmap
 from .preparation.part import PreparedPart, prepare_part
+from .preparation.part_range import PartRange, outside
+from .preparation.part_view import PartView
 from .preprocessing import map_to_input
-from .sensor.part import Part, read_part
+from .sensor.part import Part, modalities, read_part
 from .strategies import Answer, Graph, choose_strategy
 from .timing import Span, StageTimes
 
@@ -37,6 +39,7 @@ class Inspection:
         points: (H, W, 3) float32, metres, the scan as read; None for an image alone.
         rgb: (H, W, 3) uint8, the image as read; None without a camera.
         valid: (H, W) bool, the pixels that were inspected as part.
+        view: how large the part is, where it lies, and how much of it was seen.
         seconds: time by stage.
         spans: each run of a stage, for a profile.
     """
@@ -50,6 +53,7 @@ class Inspection:
     points: npt.NDArray[np.float32] | None
     rgb: npt.NDArray[np.uint8] | None
     valid: npt.NDArray[np.bool_]
+    view: PartView
     seconds: dict[str, float]
     spans: tuple[Span, ...] = ()
 
@@ -64,6 +68,7 @@ class Inspection:
             "score": self.score,
             "threshold": self.threshold,
             "is_defect": self.is_defect,
+            **view_as_json(self.view),
         }
 
     def with_times(self, times: StageTimes) -> Inspection:
@@ -100,20 +105,21 @@ class Inspector:
         cuda_graph: bool = False,
         graph: Graph = "auto",
         batch: int = 1,
+        allow_any_size: bool = False,
     ) -> None:
         """Open the networks and banks of a verified bundle; the arguments are those of `load`.
 
         Raises:
-            BundleError: the bundle is not calibrated.
+            BundleError: the bundle is not calibrated, or by an earlier version.
             EngineError: the provider is not available, or takes one part at a time where more are asked for.
             UsageError: the threshold is not a finite number, or an argument makes no sense.
         """
-        calibration = bundle.manifest.calibration
-        if calibration is None:
-            raise BundleError(f"{bundle.path}: the bundle is not calibrated: run `cmdiad calibrate SCANS`")
+        calibration = require_calibration(bundle)
         if threshold is not None and not math.isfinite(threshold):
             raise UsageError(f"threshold {threshold}: give a finite number: no part is above it, or all are")
         self.bundle = bundle
+        self._measured = modalities(bundle.manifest)
+        self._expected, self._allow_any_size = calibration.part, allow_any_size
         self.threshold = calibration.threshold.value if threshold is None else threshold
         self.pixel_threshold = calibration.pixel_threshold.value
         self._strategy = choose_strategy(bundle, provider, threads, cuda_graph, graph, batch)
@@ -128,6 +134,7 @@ class Inspector:
         cuda_graph: bool = False,
         graph: Graph = "auto",
         batch: int = 1,
+        allow_any_size: bool = False,
     ) -> Inspector:
         """Open and verify a bundle.
 
@@ -141,6 +148,8 @@ class Inspector:
             graph: networks: each network by itself, the bank search in NumPy. line: the fused line graph. auto: the
                 line graph where there is one, except on the CPU, where the search in NumPy is faster.
             batch: how many parts go through the line graph together where as many wait; a GPU may gain from it.
+            allow_any_size: inspect what is not such a part as calibration saw, too: of another size, cut off by the
+                image's border, barely measured, or with other objects beside it.
 
         Raises:
             BundleError: there is no bundle, or it is changed, incomplete or not calibrated.
@@ -152,7 +161,8 @@ class Inspector:
             >>> inspector("scan.tiff").is_defect  # doctest: +SKIP
             False
         """
-        return cls(open_bundle(find_bundle(path)), provider, threads, threshold, cuda_graph, graph, batch)
+        bundle = open_bundle(find_bundle(path))
+        return cls(bundle, provider, threads, threshold, cuda_graph, graph, batch, allow_any_size)
 
     @property
     def batch(self) -> int:
@@ -179,7 +189,7 @@ class Inspector:
         times = StageTimes()
         with naming_scan(Path(path)):
             with times.stage("read"):
-                part = read_part(Path(path), self.bundle.manifest)
+                part = read_part(Path(path), self._measured, self.bundle.manifest.preprocessing)
             return self._ready(part, times)
 
     def inspect(self, part: Part) -> Inspection:
@@ -193,7 +203,9 @@ class Inspector:
 
     def _ready(self, part: Part, times: StageTimes) -> ReadyPart:
         with times.stage("preprocess"):
-            prepared = prepare_part(part, self.bundle.manifest)
+            prepared = prepare_part(part, self._measured, self.bundle.manifest.preprocessing, self._expected)
+            if self._expected is not None and not self._allow_any_size:
+                check_likeness(prepared.view, self._expected)
         return ReadyPart(part, prepared, times, self._strategy.ready(prepared, times))
 
     def finish(self, ready: ReadyPart) -> Inspection:
@@ -215,7 +227,7 @@ class Inspector:
         check_finite(answer)
         part, prepared, times = ready.part, ready.prepared, ready.times
         with times.stage("score"):
-            map_hw = map_to_input(answer.map, prepared.frame)
+            map_hw = map_to_input(answer.map, prepared.frame, of_image=prepared.scan is None)
         return Inspection(
             product=self.bundle.manifest.product,
             score=answer.score,
@@ -226,6 +238,7 @@ class Inspector:
             points=part.points,
             rgb=part.rgb,
             valid=prepared.kept,
+            view=prepared.view,
             seconds=times.seconds,
             spans=tuple(times.spans),
         )
@@ -252,3 +265,32 @@ def check_finite(answer: Answer) -> None:
             f"{wrong} of {answer.map.size} values of the anomaly map are not numbers, so there is no verdict: look for "
             "absurd coordinates in the scan, and run `cmdiad-rt selftest` to check this machine"
         )
+
+
+def check_likeness(view: PartView, expected: PartRange) -> None:
+    """Refuse what is not such a part as calibration saw, or was not seen: its verdict would mean nothing.
+
+    Raises:
+        ScanError: says in what it differs, with what calibration saw and what is allowed.
+    """
+    if reasons := outside(view, expected):
+        raise ScanError(
+            f"is not such a part as the bundle was calibrated for: {'; '.join(reasons)}: check the view and the "
+            "product, or give --allow-any-size"
+        )
+
+
+def view_as_json(view: PartView) -> dict[str, Any]:
+    """What was inspected, as `infer --json` has it; lengths are null for an image alone."""
+    return {
+        "part_pixels": view.part_pixels,
+        "part_diameter_m": view.diameter_m,
+        "part_center_m": view.center_m,
+        "on_plane": view.on_plane,
+        "inspected_share": view.inspected_share,
+        "measured_share": view.measured_share,
+        "other_objects": [
+            {"pixels": other.pixels, "diameter_m": other.diameter_m, "row": other.row, "column": other.column}
+            for other in view.other_objects
+        ],
+    }

@@ -17,8 +17,8 @@ from .features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, FeatureExtracto
 from .grouping import Grouping, farthest_points
 from .manifest import Modality, Route
 from .pooling import N_PATCHES
-from .preparation.part import PreparedPart, prepare_part
-from .sensor.part import read_part
+from .preparation.part import PreparedPart, prepare_file
+from .sensor.part import modalities
 from .timing import StageTimes
 
 SUFFIX = ".npz"
@@ -59,7 +59,7 @@ def bundle_source(bundle: Bundle, provider: str = "cpu") -> FeatureSource:
         manifest.main,
         manifest.grouping,
         path,
-        lambda file: prepare_part(read_part(file, manifest), manifest),
+        lambda file: prepare_file(file, modalities(manifest), manifest.preprocessing),
     )
 
 

@@ -7,13 +7,17 @@ from typing import Literal
 
 import msgspec
 
+from .bounds import require_finite, require_positive, require_share
 from .engine_flavor import FlavorName
 from .errors import BundleError
 from .grouping import Grouping
+from .preparation.part_range import PartRange
 from .preprocessing import Preprocessing
 from .threshold import Threshold
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Since 2 it is decided at calibration, from all scans, whether scans are raw, and recorded how large the part is."""
+OLDEST_READ = 1
 NAME = "manifest.json"
 _ZERO_DIGEST = "0" * 64
 MAX_BYTES = 4 << 20
@@ -98,6 +102,11 @@ class Bank(msgspec.Struct, frozen=True, kw_only=True):
     feature_mean: float
     feature_std: float
 
+    def __post_init__(self) -> None:
+        """Refuse numbers that no bank has; see `bounds`."""
+        require_finite(self, "feature_mean")
+        require_positive(self, "n_rows", "dim", "feature_std")
+
 
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Mean and standard deviation over all values of one modality's real features on the training scans.
@@ -107,6 +116,11 @@ class Statistics(msgspec.Struct, frozen=True, kw_only=True):
 
     mean: float
     std: float
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot normalize; see `bounds`."""
+        require_finite(self, "mean")
+        require_positive(self, "std")
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +133,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         n_neighbors: next neighbors in the re-weighting of the image score.
         nu: of the one-class SVMs.
         svm_iterations: passes of their descent.
+        part: how large the part was in these scans, and how much of it was seen; None before format version 2.
     """
 
     n_scans: int
@@ -132,6 +147,12 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     svm_iterations: int = 1000
     threshold: Threshold
     pixel_threshold: Threshold
+    part: PartRange | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no calibration has; see `bounds`."""
+        require_positive(self, "n_scans", "n_neighbors", "svm_iterations")
+        require_share(self, "coreset_ratio", "projection_eps", "nu")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,22 +216,38 @@ def decode(raw: bytes, where: str) -> Manifest:
         head = msgspec.json.decode(raw, type=_Head)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise BundleError(f"{where}: {NAME} is not a manifest ({cause}): get the bundle again") from cause
-    version = head.format_version
-    if version != FORMAT_VERSION:
-        age = "newer" if version > FORMAT_VERSION else "older"
-        todo = "update cmdiad on this machine" if version > FORMAT_VERSION else "export and calibrate it again"
-        raise BundleError(
-            f"{where}: {NAME} has format version {version}, {age} than {FORMAT_VERSION} read here: {todo}"
-        )
+    _require_readable(head.format_version, where)
     blank = raw.replace(head.digest.encode(), _ZERO_DIGEST.encode(), 1)
     if hashlib.sha256(blank).hexdigest() != head.digest:
         raise BundleError(f"{where}: {NAME} was changed after it was written: get the bundle again")
     try:
+        msgspec.json.decode(raw, type=_Sized)
         return msgspec.json.decode(raw, type=Manifest)
     except (msgspec.MsgspecError, RecursionError) as cause:
         raise BundleError(f"{where}: {NAME} says what this cmdiad does not read ({cause}): export it again") from cause
 
 
+def _require_readable(version: int, where: str) -> None:
+    if version > FORMAT_VERSION:
+        age, todo = "newer", "update cmdiad on this machine"
+    elif version < OLDEST_READ:
+        age, todo = "older", "export and calibrate it again"
+    else:
+        return
+    read = f"{OLDEST_READ} to {FORMAT_VERSION}"
+    raise BundleError(f"{where}: {NAME} has format version {version}, {age} than those read here ({read}): {todo}")
+
+
 class _Head(msgspec.Struct):
     format_version: int
     digest: str
+
+
+class _Size(msgspec.Struct):
+    """Preprocessing had a size once, of which only one ever worked."""
+
+    size: Literal[224] = 224
+
+
+class _Sized(msgspec.Struct):
+    preprocessing: _Size

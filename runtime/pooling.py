@@ -15,8 +15,8 @@ from scipy import sparse
 
 from .blas import single_threaded_blas
 from .grouping import nearest_points
+from .resizing import SIZE as SIZE
 
-SIZE = 224
 PATCH_GRID = 56
 N_PATCHES = PATCH_GRID * PATCH_GRID
 N_INTERPOLATED = 3

@@ -6,25 +6,30 @@ Training, calibration and inspection all come through here; the parameters trave
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import binary_propagation
 
-from .clusters import largest_cluster
+from .clusters import Clusters, find_clusters
 from .errors import ScanError
-from .plane import Plane, find_plane, refine_plane, thinned
-from .resizing import Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
+from .preparation.parameters import EYECANDIES, KINECT, STRUCTURED_LIGHT, Preprocessing
+from .preparation.part_choice import Standing, choose_part, objects_among, view_of
+from .preparation.part_range import PartRange
+from .preparation.part_view import PartView
+from .preparation.repeated import refuse_repeated
+from .preparation.supporting import PlaneEvidence, plane_evidence
+from .resizing import SIZE, Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
 
 __all__ = [
     "EYECANDIES",
     "KINECT",
     "STRUCTURED_LIGHT",
     "Frame",
+    "PartView",
     "PreparedScan",
     "Preprocessing",
+    "evidence_of",
     "map_to_input",
     "prepare",
     "prepare_image",
@@ -34,72 +39,7 @@ __all__ = [
 ]
 
 _Mask = npt.NDArray[np.bool_]
-
-
-class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
-    """How one sensor's scans are prepared, lengths in metres; the paper's defaults but for `ransac_sample`.
-
-    Attributes:
-        size: side of the map the networks see, pixels.
-        metres_per_unit: the scan files' unit; None where the reader is to tell.
-        plane: "always": scans are raw, remove the supporting plane and clean up. "never": they were
-            preprocessed before, remove nothing. "auto": a scan is raw where at least `border_valid_share` of
-            its border was measured.
-        border_pixels: width of the image border the plane is found on.
-        border_valid_share: see `plane`; preprocessed scans have next to nothing there, raw ones the table.
-            A preprocessed part that fills more of the border than this needs "never".
-        ransac_threshold_m: a point this near a plane supports it.
-        ransac_iterations: how many planes are tried.
-        ransac_sample: points a plane is tried from. The paper takes 50, of which some always miss the plane
-            where a part fills a good piece of the border; of three they often do not.
-        refine_on: where the plane is refined: "border" suits a border measured all around, "scan" one that is
-            mostly missing, whose few points on one side say too little about the far end of the table.
-        plane_distance_m: points this near the plane are removed.
-        cluster_distance_m: neighbors this near belong together.
-        cluster_min_points: the smallest piece that is more than noise.
-        pad_multiple: the padded square's side is a multiple of this, pixels.
-        seed: of RANSAC.
-    """
-
-    size: int = 224
-    metres_per_unit: float | None = None
-    plane: Literal["auto", "always", "never"] = "auto"
-    border_pixels: int = 10
-    border_valid_share: float = 0.15
-    ransac_threshold_m: float = 0.004
-    ransac_iterations: int = 1000
-    ransac_sample: int = 3
-    refine_on: Literal["border", "scan"] = "border"
-    plane_distance_m: float = 0.005
-    cluster_distance_m: float = 0.006
-    cluster_min_points: int = 30
-    pad_multiple: int = 100
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse values that no sensor can mean; while decoding, msgspec reports this with its place.
-
-        Raises:
-            ValueError: names the parameter.
-        """
-        least = {"size": 1, "border_pixels": 1, "ransac_iterations": 1, "ransac_sample": 3, "pad_multiple": 1}
-        for name, minimum in least.items():
-            if getattr(self, name) < minimum:
-                raise ValueError(f"{name} is {getattr(self, name)}, must be at least {minimum}")
-        for name in ("ransac_threshold_m", "plane_distance_m", "cluster_distance_m"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(f"{name} is {getattr(self, name)}, must be positive")
-
-
-STRUCTURED_LIGHT = Preprocessing()
-"""The paper's, for sensors with noise far below a millimetre and a measured image border."""
-
-KINECT = Preprocessing(ransac_threshold_m=0.008, refine_on="scan", plane_distance_m=0.008, cluster_distance_m=0.02)
-"""For consumer RGB-D cameras (millimetres of noise, 2 mm a pixel): see benchmarks/plane_removal.py."""
-
-EYECANDIES = Preprocessing(ransac_threshold_m=0.002, plane_distance_m=0.002)
-"""For the rendered scans of Eyecandies, which have no noise and flat sweets: removed up to 2 mm above the belt, as the
-published preprocessing does."""
+_Planes = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -107,47 +47,74 @@ class PreparedScan:
     """A scan at the networks' resolution.
 
     Attributes:
-        points: (size, size, 3) float32, metres, (0, 0, 0) where there is no part.
-        valid: (size, size) bool, where there is.
+        points: (224, 224, 3) float32, metres, (0, 0, 0) where there is no part.
+        valid: (224, 224) bool, where there is.
         kept: (H, W) bool, the part in the input scan's own pixels.
         frame: how the two are related.
+        view: what the scan shows of the part; None where it was not looked at.
     """
 
     points: npt.NDArray[np.float32]
     valid: _Mask
     kept: _Mask
     frame: Frame
+    view: PartView | None = None
 
 
-def prepare(points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing) -> PreparedScan:
-    """Remove the supporting plane, keep the largest cluster, pad and resize.
+def prepare(
+    points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing, expected: PartRange | None = None
+) -> PreparedScan:
+    """Remove the supporting plane and what lies behind it, keep the part, pad and resize.
 
     Args:
         points_hw3: (H, W, 3) float32, metres; missing points are zero or not finite.
         preprocessing: the sensor's parameters.
+        expected: what calibration saw; of several things in view, the one most like that is the part. Whether it is
+            like that is not judged here: see `preparation.part_range.outside`.
 
     Raises:
-        ScanError: nothing was measured, no supporting plane can be found, or nothing stands on it.
+        ScanError: nothing was measured, or one thing again and again; no supporting plane can be found, nothing
+            stands on it, or (with plane "auto") this scan alone does not tell whether it is raw.
     """
     planes, valid = _planar(points_hw3)
-    kept = valid
-    if _is_raw(valid, preprocessing):
-        kept = _without_plane(planes, valid, preprocessing)
-        kept = _without_strays(planes, kept, preprocessing)
-    frame = Frame.of(kept.shape[0], kept.shape[1], preprocessing.pad_multiple, preprocessing.size)
+    refuse_repeated(planes, valid)
+    evidence = _supporting_plane(planes, valid, preprocessing)
+    standing = _whole(planes, valid, preprocessing) if evidence is None else _on(evidence, planes, valid, preprocessing)
+    part = choose_part(standing, expected)
+    kept = valid if evidence is None else standing.clusters.mask(part)
+    rms_m, margin = (None, 0) if evidence is None else (evidence.rms_m, evidence.empty_margin)
+    frame = Frame.of(kept.shape[0], kept.shape[1], preprocessing.pad_multiple, SIZE)
     sampled = sample_nearest(kept, frame)
     points = sample_nearest(points_hw3, frame).astype(np.float32, copy=False)
     points[~sampled] = 0
-    return PreparedScan(points=points, valid=sampled, kept=kept, frame=frame)
+    return PreparedScan(points, sampled, kept, frame, view_of(standing, part, rms_m, margin))
 
 
 def without_plane(points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing) -> _Mask:
-    """The first step alone: which points are measured and not of the supporting plane, (H, W) bool.
+    """The first step alone: which points stand on the supporting plane's side of parts, (H, W) bool.
 
     Raises:
-        ScanError: nothing was measured, no supporting plane can be found, or nothing is beside it.
+        ScanError: nothing was measured, no supporting plane can be found, or nothing is before it.
     """
-    return _without_plane(*_planar(points_hw3), preprocessing)
+    planes, valid = _planar(points_hw3)
+    evidence = plane_evidence(planes, valid, preprocessing)
+    if not evidence.is_surface:
+        raise ScanError(_no_plane(evidence))
+    return _before(evidence, planes, valid, preprocessing)[0]
+
+
+def evidence_of(points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing) -> PlaneEvidence:
+    """What one scan says about being raw: what `preparation.raw_or_preprocessed.settle` decides from.
+
+    Args:
+        points_hw3, preprocessing: as `prepare` takes them.
+
+    Raises:
+        ScanError: nothing was measured, or one thing again and again.
+    """
+    planes, valid = _planar(points_hw3)
+    refuse_repeated(planes, valid)
+    return plane_evidence(planes, valid, preprocessing)
 
 
 def prepare_image(
@@ -159,8 +126,8 @@ def prepare_image(
     preprocessing leaves of the background; a camera's image without such black is all part.
 
     Returns:
-        The padded image (side, side, 3) uint8, where there is part (size, size) bool and in the input's own
-        pixels (H, W) bool, and the frame.
+        The padded image (side, side, 3) uint8, where there is part (224, 224) bool and in the input's own
+        pixels (H, W) bool, and the frame. What is seen of the part: `view_image(kept)`.
 
     Raises:
         ScanError: the image is black.
@@ -171,11 +138,11 @@ def prepare_image(
     edge = np.ones_like(black)
     edge[1:-1, 1:-1] = False
     kept = ~binary_propagation(black & edge, mask=black)
-    frame = Frame.of(black.shape[0], black.shape[1], preprocessing.pad_multiple, preprocessing.size)
+    frame = Frame.of(black.shape[0], black.shape[1], preprocessing.pad_multiple, SIZE)
     return prepare_rgb(rgb_hw3, kept, frame), sample_nearest(kept, frame), kept, frame
 
 
-def _planar(points_hw3: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32], _Mask]:
+def _planar(points_hw3: npt.NDArray[np.float32]) -> tuple[_Planes, _Mask]:
     """The points as x, y and z planes (3, H, W), missing ones zero, and where they are not missing (H, W)."""
     if points_hw3.ndim != 3 or points_hw3.shape[2] != 3:
         raise ScanError(f"a scan has shape (height, width, 3), not {points_hw3.shape}")
@@ -194,65 +161,75 @@ def _planar(points_hw3: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.float32
     return planes, valid
 
 
-def _border(shape_hw: tuple[int, int], pixels: int) -> _Mask:
-    ring = np.ones(shape_hw, dtype=bool)
-    ring[pixels:-pixels, pixels:-pixels] = False
-    return ring
+def _supporting_plane(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> PlaneEvidence | None:
+    """The plane to remove; None where the scan was preprocessed."""
+    if preprocessing.plane == "never":
+        return None
+    evidence = plane_evidence(planes_3hw, valid_hw, preprocessing)
+    verdict = "raw" if preprocessing.plane == "always" else evidence.verdict(preprocessing.border_valid_share)
+    if verdict == "preprocessed":
+        return None
+    if not (evidence.is_surface if preprocessing.plane == "always" else evidence.supports):
+        raise ScanError(_no_plane(evidence))
+    if verdict == "unclear":
+        raise ScanError(f"{evidence.doubt()}: say --plane always if scans are raw, --plane never if they are not")
+    return evidence
 
 
-def _is_raw(valid_hw: _Mask, preprocessing: Preprocessing) -> bool:
-    if preprocessing.plane != "auto":
-        return preprocessing.plane == "always"
-    ring = _border(valid_hw.shape, preprocessing.border_pixels)
-    return bool(np.mean(valid_hw[ring]) >= preprocessing.border_valid_share)
-
-
-def _without_plane(planes_3hw: npt.NDArray[np.float32], valid_hw: _Mask, preprocessing: Preprocessing) -> _Mask:
-    plane = _supporting_plane(planes_3hw, valid_hw, preprocessing)
-    distances = plane.distances(planes_3hw.reshape(3, -1).T).reshape(valid_hw.shape)
-    kept: _Mask = (np.abs(distances) > preprocessing.plane_distance_m) & valid_hw
-    if not kept.any():
-        raise ScanError(
-            f"every measured point lies within {preprocessing.plane_distance_m} m of the supporting plane: "
-            "no part is in view, or plane_distance_m is too large for it"
-        )
-    return kept
-
-
-def _supporting_plane(planes_3hw: npt.NDArray[np.float32], valid_hw: _Mask, preprocessing: Preprocessing) -> Plane:
-    points_3n = planes_3hw.reshape(3, -1)
-    on_border = np.flatnonzero(_border(valid_hw.shape, preprocessing.border_pixels) & valid_hw)
-    plane = find_plane(
-        points_3n[:, on_border].T,
-        preprocessing.ransac_threshold_m,
-        preprocessing.ransac_iterations,
-        preprocessing.ransac_sample,
-        preprocessing.seed,
+def _no_plane(evidence: PlaneEvidence) -> str:
+    return (
+        f"no supporting plane: {evidence.border_points} points were measured along the scan's border, and "
+        f"{evidence.objection()}; say --plane never if scans were preprocessed before, --sensor for another kind of "
+        "sensor, or --metres-per-unit if they are not in metres"
     )
-    if plane is not None and preprocessing.refine_on == "scan":
-        plane = refine_plane(points_3n[:, thinned(np.flatnonzero(valid_hw))].T, plane, preprocessing.ransac_threshold_m)
-    if plane is None:
+
+
+def _before(
+    evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing
+) -> tuple[_Mask, npt.NDArray[np.float32]]:
+    """What stands on the plane, (H, W) bool, and all heights above it, (H, W), metres."""
+    assert evidence.plane is not None
+    heights = evidence.plane.distances(planes_3hw.reshape(3, -1).T).reshape(valid_hw.shape)
+    standing: _Mask = (heights > preprocessing.plane_distance_m) & valid_hw
+    if not standing.any():
         raise ScanError(
-            f"no supporting plane: {len(on_border)} points were measured on the image border, "
-            f"{preprocessing.border_pixels} pixels wide, and most of them lie on no common plane; widen "
-            "border_pixels or ransac_threshold_m, or set plane to never if scans were preprocessed before"
+            f"no measured point is more than {preprocessing.plane_distance_m * 1e3:g} mm above the supporting plane: "
+            "no part is in view, or scans were preprocessed before (say --plane never), or the part is flatter than "
+            "this kind of sensor tells (see --sensor)"
         )
-    return plane
+    return standing, heights
 
 
-def _without_strays(planes_3hw: npt.NDArray[np.float32], kept_hw: _Mask, preprocessing: Preprocessing) -> _Mask:
-    rows, columns = np.flatnonzero(kept_hw.any(axis=1)), np.flatnonzero(kept_hw.any(axis=0))
+def _on(evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> Standing:
+    """What stands on the plane, in clusters."""
+    mask, heights = _before(evidence, planes_3hw, valid_hw, preprocessing)
+    clusters = _clusters(planes_3hw, mask, preprocessing)
+    if not len(clusters.sizes):
+        raise ScanError(
+            f"above the supporting plane no {preprocessing.cluster_min_points} points hang together: no part is in "
+            "view, or this is another kind of sensor (see --sensor)"
+        )
+    within_m = preprocessing.plane_distance_m + preprocessing.cluster_distance_m
+    return Standing(planes_3hw, valid_hw, mask, clusters, heights, within_m)
+
+
+def _whole(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> Standing:
+    """A preprocessed scan, of which everything is part; strays do not count for its size."""
+    clusters = _clusters(planes_3hw, valid_hw, preprocessing)
+    body = (clusters.labels > 0) & (clusters.labels <= objects_among(clusters)) if len(clusters.sizes) else valid_hw
+    whole = Clusters(body.astype(np.int32), np.array([np.count_nonzero(body)]))
+    return Standing(planes_3hw, valid_hw, valid_hw, whole, None, 0.0)
+
+
+def _clusters(planes_3hw: _Planes, mask_hw: _Mask, preprocessing: Preprocessing) -> Clusters:
+    rows, columns = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))
     high, wide = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    cluster = np.zeros_like(kept_hw)
-    cluster[high, wide] = largest_cluster(
+    clusters = find_clusters(
         planes_3hw[:, high, wide],
-        kept_hw[high, wide],
+        mask_hw[high, wide],
         preprocessing.cluster_distance_m,
         preprocessing.cluster_min_points,
     )
-    if not cluster.any():
-        raise ScanError(
-            f"beside the supporting plane no {preprocessing.cluster_min_points} points hang together: "
-            "no part is in view, or cluster_distance_m is too small for it"
-        )
-    return cluster
+    labels = np.zeros(mask_hw.shape, np.int32)
+    labels[high, wide] = clusters.labels
+    return Clusters(labels, clusters.sizes)

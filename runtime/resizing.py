@@ -2,7 +2,9 @@
 
 A scan is padded, centered, to a square whose side is a multiple of 100 (paper, preprocessing), and sampled to
 size x size by nearest neighbor with source index floor(i * side / size). Points and masks are never copied
-into the padded square: only their samples are looked up.
+into the padded square: only their samples are looked up. The way back is by the same rule: the value of sample i
+belongs to the middle of pixel floor(i * side / size). An image is resampled by its pixels' centers instead (bicubic,
+see image.py), and so are the maps of what saw nothing else.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import ScanError
+
+SIZE = 224  # side of the maps the networks see, pixels
 
 _Mask = npt.NDArray[np.bool_]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
@@ -97,15 +101,21 @@ def prepare_rgb(rgb_hw3: npt.NDArray[np.uint8], kept_hw: _Mask, frame: Frame) ->
     return padded
 
 
-def map_to_input(map_nn: npt.NDArray[np.float32], frame: Frame) -> npt.NDArray[np.float32]:
+def map_to_input(map_nn: npt.NDArray[np.float32], frame: Frame, of_image: bool = False) -> npt.NDArray[np.float32]:
     """A (size, size) map, bilinearly, in the input's own pixels: (height, width) float32.
 
-    Pixel centers are at half-integers on both sides, as in every image library; beyond the outermost centers
-    the border value holds.
+    Sample i lies in the middle of the pixel it was taken from, so that a value comes back to where it came from.
+    Beyond the outermost samples the border value holds.
+
+    Args:
+        map_nn: (size, size) float32.
+        frame: the part's.
+        of_image: whether the map was made of an image alone, which is resampled by its pixels' centers.
     """
-    low, high, weight = _bilinear(frame.top, frame.height, frame)
+    where = _centers if of_image else _places
+    low, high, weight = _bilinear(where(frame)[frame.top : frame.top + frame.height], frame.size)
     rows = map_nn[low] + (map_nn[high] - map_nn[low]) * weight[:, None]
-    low, high, weight = _bilinear(frame.left, frame.width, frame)
+    low, high, weight = _bilinear(where(frame)[frame.left : frame.left + frame.width], frame.size)
     start = rows[:, low]
     step = rows[:, high]
     step -= start
@@ -114,11 +124,25 @@ def map_to_input(map_nn: npt.NDArray[np.float32], frame: Frame) -> npt.NDArray[n
     return step
 
 
+def _places(frame: Frame) -> npt.NDArray[np.floating]:
+    """Where every pixel of the padded square lies among the samples of points, (side,).
+
+    Of several samples of one pixel the middle one counts.
+    """
+    source = np.arange(frame.size) * frame.side // frame.size
+    pixels, first, count = np.unique(source, return_index=True, return_counts=True)
+    return np.interp(np.arange(frame.side), pixels, first + (count - 1) / 2)
+
+
+def _centers(frame: Frame) -> npt.NDArray[np.floating]:
+    """Where every pixel of the padded square lies among an image's samples: by the pixels' centers, (side,)."""
+    return np.arange(0.5, frame.side, dtype=np.float64) * (frame.size / frame.side) - 0.5
+
+
 def _bilinear(
-    offset: int, length: int, frame: Frame
+    position: npt.NDArray[np.floating], size: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.float32]]:
-    """Lower and upper source index and the upper one's weight, for each input pixel along one axis."""
-    position = (np.arange(offset, offset + length) + 0.5) * (frame.size / frame.side) - 0.5
-    position = position.clip(0, frame.size - 1)
+    """Lower and upper source index and the upper one's weight, for each position among `size` samples."""
+    position = position.clip(0, size - 1)
     low = np.floor(position).astype(np.intp)
-    return low, np.minimum(low + 1, frame.size - 1), (position - low).astype(np.float32)
+    return low, np.minimum(low + 1, size - 1), (position - low).astype(np.float32)

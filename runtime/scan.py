@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,20 +47,39 @@ def read_scan(path: str | Path, metres_per_unit: float | None = None) -> Scan:
             not one measured point.
         UsageError: metres_per_unit is not positive.
     """
-    if metres_per_unit is not None and not 0 < metres_per_unit < math.inf:
-        raise UsageError(f"metres per unit is {metres_per_unit}: give a positive number, such as 0.001")
     path = Path(path)
     if eyecandies.is_depth_map(path):
         unit = eyecandies.METRES_PER_UNIT if metres_per_unit is None else metres_per_unit
-        return Scan(_in_metres(eyecandies.read_points(path), unit), path)
+        return replace(scan_from_array(eyecandies.read_points(path), unit), path=path)
     data = read_bounded(path)
     try:
-        points = _in_metres(decode_scan(data), metres_per_unit)
+        return replace(scan_from_bytes(data, metres_per_unit), path=path)
     except ScanError as error:
         raise ScanError(f"{path}: {error}") from error
+
+
+def scan_from_bytes(data: bytes, metres_per_unit: float | None = None) -> Scan:
+    """What `read_scan` makes of a file, of its content; errors are about the content alone."""
+    try:
+        return scan_from_array(decode_scan(data), metres_per_unit)
     except MemoryError as error:
-        raise ScanError(f"{path}: is too large for this machine's memory") from error
-    return Scan(points, path)
+        raise ScanError("is too large for this machine's memory") from error
+
+
+def scan_from_array(points_hw3: npt.NDArray[Any], metres_per_unit: float | None = None) -> Scan:
+    """A scan of an array of any numeric type, which is treated as the same numbers in a file.
+
+    Raises:
+        ScanError: the array has another shape or no numbers, holds integers whose unit is not known, or not one
+            measured point.
+        UsageError: metres_per_unit is not positive.
+    """
+    if metres_per_unit is not None and not 0 < metres_per_unit < math.inf:
+        raise UsageError(f"metres per unit is {metres_per_unit}: give a positive number, such as 0.001")
+    check_shape(points_hw3.shape)
+    if points_hw3.dtype.kind not in "fiu":
+        raise ScanError(f"holds {points_hw3.dtype}, not numbers: give floats or integers")
+    return Scan(_in_metres(points_hw3, metres_per_unit))
 
 
 def valid_mask(points_hw3: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:

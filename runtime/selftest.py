@@ -172,7 +172,11 @@ def compare_tensor(
         return Comparison(case, entry.name, None, allowed, False, "no network gives it: calibrate the bundle again")
     if actual.shape != entry.shape:
         return Comparison(case, entry.name, None, allowed, False, f"shape {actual.shape}, recorded {entry.shape}")
-    difference = np.abs(choose_elements(actual).astype(np.float64) - recorded)
+    elements = choose_elements(actual).astype(np.float64)
+    if recorded.shape != elements.shape:
+        remark = f"{recorded.shape} elements were recorded, {elements.shape} are wanted: calibrate the bundle again"
+        return Comparison(case, entry.name, None, allowed, False, remark)
+    difference = np.abs(elements - recorded)
     if not np.isfinite(difference).all():
         return Comparison(case, entry.name, None, allowed, False, "not a finite number")
     share = float(difference.max(initial=0)) / max(entry.scale, np.finfo(np.float32).tiny)

@@ -6,6 +6,8 @@ from typing import Literal
 
 import msgspec
 
+from .bounds import require_finite, require_positive, require_share
+
 
 class Threshold(msgspec.Struct, frozen=True, kw_only=True):
     """A score above `value` rejects the part.
@@ -27,6 +29,14 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
     rate_low: float
     rate_high: float
     scans_needed: int
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no threshold has, which would let every part pass; see `bounds`."""
+        require_finite(self, "value")
+        require_positive(self, "n_scans", "scans_needed")
+        require_share(self, "false_reject_rate")
+        if not 0 <= self.rate_low <= self.rate_high <= 1:
+            raise ValueError(f"rate_low is {self.rate_low}, rate_high {self.rate_high}: must be in order, 0 to 1")
 
     def describe(self) -> str:
         """One sentence for those who run the line."""

@@ -6,8 +6,27 @@ from pathlib import Path
 
 import pytest
 
+LONGEST_NAME = 200
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 CLASS_NAME = "gland"
+
+
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Bytes, paths and long texts are called by their parameter: a test has the same plain name wherever it runs.
+
+    Archives hold the time of day, and `pytest -n` refuses to start where its workers name tests differently.
+    """
+    is_plain = not isinstance(val, str) or (
+        len(val) <= 80 and val.isascii() and val.isprintable() and "\\" not in val and not val.startswith("/")
+    )
+    return argname if isinstance(val, bytes | Path) or not is_plain else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse names that the rule above does not reach."""
+    for item in items:
+        if len(item.nodeid) > LONGEST_NAME or "\\" in item.nodeid or not item.nodeid.isprintable():
+            raise pytest.UsageError(f"{item.nodeid!r}: give this test a plain name: pytest.param(..., id=...)")
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +129,8 @@ def exported_bundle(trained_run: Path, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="session")
 def calibrated_bundle(exported_bundle: Path, synth_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, calibrated on the normal training scans."""
-    from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+    from cmdiad.calibration.calibrate import CalibrationSettings
+    from cmdiad.calibration.calibrated_bundle import calibrate_bundle
     from cmdiad.runtime.bundle import open_bundle
     from cmdiad.runtime.sensor.find import find_scans
 

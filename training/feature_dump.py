@@ -11,12 +11,10 @@ from ..runtime.engine import Engine
 from ..runtime.errors import WeightsError
 from ..runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, FeaturePath
 from ..runtime.grouping import Grouping
-from ..runtime.image import read_rgb
 from ..runtime.intermediates import FeatureSource
 from ..runtime.manifest import Modality, Route
-from ..runtime.preparation.part import PreparedPart
-from ..runtime.preprocessing import Preprocessing, prepare, prepare_image
-from ..runtime.scan import read_scan
+from ..runtime.preparation.part import prepare_file
+from ..runtime.preprocessing import Preprocessing
 from .extractors.opening import Extractor, open_extractor
 from .route_checkpoints import open_route_checkpoint
 from .routes import one_direction
@@ -79,14 +77,9 @@ def torch_source(choice: CheckpointChoice, preprocessing: Preprocessing) -> Feat
         grouping = grouping or second.grouping
     grouping = grouping or Grouping()
     path = FeaturePath(route, choice.main, grouping, engines)
-    return FeatureSource(route, choice.main, grouping, path, lambda file: _prepared(file, choice.main, preprocessing))
-
-
-def _prepared(file: Path, main: Modality, preprocessing: Preprocessing) -> PreparedPart:
-    if main == "rgb":
-        return PreparedPart(None, *prepare_image(read_rgb(file), preprocessing))
-    scan = prepare(read_scan(file, preprocessing.metres_per_unit).points, preprocessing)
-    return PreparedPart(scan, None, scan.valid, scan.kept, scan.frame)
+    return FeatureSource(
+        route, choice.main, grouping, path, lambda file: prepare_file(file, {choice.main}, preprocessing)
+    )
 
 
 def check_width(choice: CheckpointChoice, extractor: Extractor, network: nn.Module) -> None:

@@ -20,15 +20,16 @@ import numpy.typing as npt
 import torch
 
 from ..runtime.atomic import atomic_write
-from ..runtime.errors import ScanError, naming_scan
+from ..runtime.errors import WeightsError, naming_scan
 from ..runtime.features import PartFeatures, image_tokens, point_features, token_of_patch
-from ..runtime.image import read_mask, read_rgb, resized_image
+from ..runtime.image import read_mask, resized_image
 from ..runtime.manifest import Modality, Statistics
 from ..runtime.pooling import N_PATCHES, SIZE, foreground_patches
-from ..runtime.preparation.part import PreparedPart
-from ..runtime.preprocessing import Frame, PreparedScan, Preprocessing, prepare, prepare_mask, prepare_rgb
-from ..runtime.scan import read_scan
+from ..runtime.preparation.part import PreparedPart, prepare_part
+from ..runtime.preprocessing import Frame, PreparedScan, Preprocessing, prepare_mask
+from ..runtime.readers.limits import read_bounded
 from ..runtime.sensor.dataset import Sample
+from ..runtime.sensor.part import BOTH, IMAGE, input_file, read_sample
 from ..runtime.timing import StageTimes
 from .extractors.opening import Extractor
 from .pseudo_defects import with_pseudo_defect
@@ -123,7 +124,10 @@ class PairedFeatures:
 
 def _statistics(sums: npt.NDArray[np.float64], count: int) -> Statistics:
     mean, mean_square = sums / count
-    return Statistics(mean=float(mean), std=float(np.sqrt(mean_square - mean**2)))
+    variance = mean_square - mean**2
+    if not variance > 0:
+        raise WeightsError("an extractor gives the same value for every patch of every part: check its weights")
+    return Statistics(mean=float(mean), std=float(np.sqrt(variance)))
 
 
 @dataclass(frozen=True)
@@ -190,10 +194,12 @@ def paired_features(
 ) -> Pair:
     """Prepare a part and extract both modalities' features."""
     sample = wanted.sample
-    rgb = read_rgb(_registered_image(sample))
     with naming_scan(sample.scan):
-        scan = prepare(read_scan(sample.scan, preprocessing.metres_per_unit).points, preprocessing)
-        small = resized_image(prepare_rgb(rgb, scan.kept, scan.frame))
+        prepared = prepare_part(read_sample(sample, BOTH, preprocessing), BOTH, preprocessing)
+        scan, rgb = prepared.scan, prepared.image
+        assert scan is not None
+        assert rgb is not None
+        small = resized_image(rgb)
         mask = np.zeros_like(scan.valid)
         if sample.mask is not None:
             mask = prepare_mask(read_mask(sample.mask), scan.frame) & scan.valid
@@ -228,17 +234,11 @@ def pair_of(
     )
 
 
-def _registered_image(sample: Sample) -> Path:
-    if sample.rgb is None:
-        raise ScanError(f"{sample.scan}: there is no registered image rgb/{sample.scan.stem}.png beside it")
-    return sample.rgb
-
-
 def _digest(wanted: Wanted, settings: bytes, *networks: str) -> str:
     digest = hashlib.sha256(LAYOUT + settings)
     for text in (*networks, str(wanted.pseudo_defect)):
         digest.update(text.encode())
     sample = wanted.sample
-    for file in (sample.scan, _registered_image(sample), sample.mask):
-        digest.update(hashlib.sha256(file.read_bytes() if file is not None else b"").digest())
+    for file in (sample.scan, input_file(sample, IMAGE), sample.mask):
+        digest.update(hashlib.sha256(read_bounded(file) if file is not None else b"").digest())
     return digest.hexdigest()[:32]

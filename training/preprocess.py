@@ -1,6 +1,7 @@
 """A dataset preprocessed once, into a new folder: what the line does on every scan, written down.
 
-Scans that were preprocessed before pass through unchanged. A killed run goes on where it stopped.
+Whether scans are raw is decided once, from all of them; preprocessed ones pass through unchanged. A killed run goes on
+where it stopped.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from warnings import warn
 
 import msgspec
 import numpy as np
@@ -20,15 +22,16 @@ import tifffile
 from PIL import Image
 
 from ..runtime.atomic import atomic_write, atomic_write_bytes
-from ..runtime.errors import UsageError
-from ..runtime.image import read_mask, read_rgb
+from ..runtime.errors import UsageError, naming_scan
+from ..runtime.image import read_mask
+from ..runtime.preparation.settling import settle_scans
 from ..runtime.preprocessing import Frame, PreparedScan, Preprocessing, prepare, prepare_rgb
 from ..runtime.scan import read_scan, valid_mask
-from ..runtime.sensor.dataset import Sample, Split, find_classes, find_samples, has_split
+from ..runtime.sensor.dataset import SPLITS, Sample, find_classes, find_samples, has_split
+from ..runtime.sensor.part import BOTH, POINTS, Part, read_sample
 
 SETTINGS = "preprocessing.json"
 REPORT = "preprocessing.csv"
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -72,9 +75,12 @@ def preprocess_dataset(
         if has_split(folder, split)
         for sample in find_samples(folder, split)
     ]
+    settled = settle_scans(preprocessing, [sample.scan for sample, _ in jobs])
+    for warning in settled.warnings:
+        warn(warning, stacklevel=2)
     removals = []
     with ProcessPoolExecutor(workers) as pool:
-        for removal in pool.map(partial(_preprocess_sample, preprocessing=preprocessing), jobs):
+        for removal in pool.map(partial(_preprocess_sample, preprocessing=settled.preprocessing), jobs):
             removals.append(removal)
             progress(len(removals), len(jobs))
     atomic_write_bytes(out / REPORT, _encode_report(removals))
@@ -91,27 +97,28 @@ def _claim(out: Path, preprocessing: Preprocessing) -> None:
 
 def _preprocess_sample(job: tuple[Sample, Path], preprocessing: Preprocessing) -> Removal:
     sample, folder = job
-    points = read_scan(sample.scan, preprocessing.metres_per_unit).points
+    part = read_sample(sample, POINTS if sample.rgb is None else BOTH, preprocessing)
+    assert part.points is not None
     name = f"{folder.parent.parent.name}/{folder.parent.name}/{folder.name}/{sample.name}"
     target = folder / "xyz" / f"{sample.name}.tiff"
     # The points are the last of a part's files.
     if target.exists():
         kept = valid_mask(read_scan(target).points)
     else:
-        kept = _write_part(sample, folder, points, prepare(points, preprocessing))
-    return Removal(name, int(valid_mask(points).sum()), int(kept.sum()))
+        with naming_scan(sample.scan):
+            kept = _write_part(sample, folder, part, prepare(part.points, preprocessing))
+    return Removal(name, int(valid_mask(part.points).sum()), int(kept.sum()))
 
 
-def _write_part(
-    sample: Sample, folder: Path, points: npt.NDArray[np.float32], scan: PreparedScan
-) -> npt.NDArray[np.bool_]:
+def _write_part(sample: Sample, folder: Path, part: Part, scan: PreparedScan) -> npt.NDArray[np.bool_]:
     """Write the files of a part; returns which pixels of the scan are kept, (H, W) bool."""
-    if sample.rgb is not None:
-        _write_png(folder / "rgb" / f"{sample.name}.png", prepare_rgb(read_rgb(sample.rgb), scan.kept, scan.frame))
+    assert part.points is not None
+    if part.rgb is not None:
+        _write_png(folder / "rgb" / f"{sample.name}.png", prepare_rgb(part.rgb, scan.kept, scan.frame))
     if sample.mask is not None:
         mask = read_mask(sample.mask).astype(np.uint8) * np.uint8(255)
         _write_png(folder / "gt" / f"{sample.name}.png", _padded(mask, scan.frame))
-    kept_points = np.where(scan.kept[..., None], points, np.float32(0))
+    kept_points = np.where(scan.kept[..., None], part.points, np.float32(0))
     with atomic_write(folder / "xyz" / f"{sample.name}.tiff") as stream:
         tifffile.imwrite(stream, _padded(kept_points, scan.frame), photometric="rgb", compression="zlib", metadata=None)
     return scan.kept

@@ -26,7 +26,7 @@ from ..runtime.engine import Engine
 from ..runtime.features import HALLUCINATOR, SECOND_EXTRACTOR, FeaturePath
 from ..runtime.manifest import Modality
 from ..runtime.pooling import PATCH_GRID, SIZE
-from ..runtime.sensor.dataset import GOOD, Sample, find_samples
+from ..runtime.sensor.dataset import GOOD, Sample, find_samples, list_samples
 from ..runtime.timing import StageTimes
 from .extractors.opening import Extractor
 from .paired_features import Pair, PairedFeatures, Wanted
@@ -62,10 +62,10 @@ class ValidationParts:
 
 def find_validation(class_folder: Path) -> ValidationParts | None:
     """The parts to judge on; None where the class has no normal validation parts."""
-    if not any((class_folder / "validation" / GOOD / "xyz").glob("*.tiff")):
+    found = list_samples(class_folder, "validation")
+    if all(sample.is_defect for sample in found):
         return None
     bank = _spread(find_samples(class_folder, "train", GOOD), BANK_PARTS)
-    found = find_samples(class_folder, "validation")
     good = _spread([sample for sample in found if not sample.is_defect], VALIDATION_PARTS)
     real = _spread([sample for sample in found if sample.is_defect], VALIDATION_PARTS)
     defective = [Wanted(sample) for sample in real] or [Wanted(sample, seed) for seed, sample in enumerate(good)]

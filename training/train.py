@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from warnings import warn
 
 import msgspec
 import torch
@@ -14,6 +15,7 @@ import torch
 from ..runtime.atomic import atomic_write_bytes
 from ..runtime.errors import UsageError
 from ..runtime.manifest import Modality
+from ..runtime.preparation.settling import settle_scans
 from ..runtime.preprocessing import STRUCTURED_LIGHT, Preprocessing
 from ..runtime.sensor.dataset import GOOD, data_digest, find_classes, find_samples
 from .curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
@@ -118,13 +120,20 @@ def train_route(
     _claim(folder, settings, [digest, point.digest, image.digest])
     progress("run", 0, 1, str(folder))
     store = cache or (folder.parent if lies_in_runs(folder) else folder) / CACHE
+    settled = settle_scans(
+        settings.preprocessing,
+        [sample.scan for sample in samples],
+        lambda done, total: progress("raw or preprocessed", done, total, ""),
+    )
+    for warning in settled.warnings:
+        warn(warning, stacklevel=2)
 
     def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:
         return cache_paired_features(
             wanted,
             point,
             image,
-            settings.preprocessing,
+            settled.preprocessing,
             store,
             lambda done, total: progress(stage, done, total, ""),
             device,

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from ..bank import MemoryBank, build_bank
-from ..bundle import Bundle
+from ..bundle import Bundle, require_calibration
 from ..bundle_writing import Content, rewrite_bundle
 from ..decision import load_bank
 from ..errors import UsageError
@@ -25,8 +25,9 @@ def write_reduced(bundle: Bundle, ratio: float, target: Path) -> None:
     Raises:
         UsageError: the bundle's banks hold fewer.
     """
-    calibration = bundle.manifest.calibration
-    assert calibration is not None
+    calibration = require_calibration(bundle)
+    if not ratio > 0:
+        raise UsageError(f"a coreset ratio of {ratio} is none: give a number above 0")
     if ratio > calibration.coreset_ratio:
         raise UsageError(
             f"the bundle's banks hold {calibration.coreset_ratio:g} of the patches: "

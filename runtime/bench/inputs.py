@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from ..bundle import Bundle
 from ..errors import UsageError
-from ..sensor.find import find_scans
+from ..golden import encode_points
+from ..readers import decode_scan
+from ..sensor.part import find_inputs, modalities
 
 GOLDEN_SCAN, GOLDEN_IMAGE = "_scan.tiff", "_image.png"
 
@@ -15,11 +19,13 @@ def bench_scans(given: list[str], bundle: Bundle, scratch: Path) -> list[Path]:
     """The files to inspect: those given, else copies of the bundle's golden scans in `scratch`.
 
     Raises:
-        ScanError: what was given stands for no scan.
-        UsageError: nothing was given and the bundle has no golden scans.
+        ScanError: what was given stands for nothing that this bundle inspects.
+        UsageError: nothing was given and the bundle has no golden scans, or a file's name is not UTF-8.
     """
     if given:
-        return find_scans(given)
+        scans = find_inputs(given, modalities(bundle.manifest)).require()
+        _refuse_names_that_are_not_text(scans)
+        return scans
     scans = copy_golden_scans(bundle, scratch)
     if not scans:
         raise UsageError(
@@ -31,15 +37,31 @@ def bench_scans(given: list[str], bundle: Bundle, scratch: Path) -> list[Path]:
 def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
     """Write the golden scans as files, NAME.tiff with the registered NAME.png beside it; [] if there are none.
 
-    A bundle keeps them as golden/NAME_scan.tiff and golden/NAME_image.png.
+    A bundle keeps them as golden/NAME_scan.tiff, in metres, and golden/NAME_image.png.
     """
-    main_suffix = ".png" if bundle.manifest.main == "rgb" and bundle.manifest.route != "dual" else ".tiff"
+    main_suffix = ".png" if modalities(bundle.manifest) == {"rgb"} else ".tiff"
     found = []
     for file in sorted(bundle.manifest.files):
         for ending, suffix in ((GOLDEN_SCAN, ".tiff"), (GOLDEN_IMAGE, ".png")):
             if file.startswith("golden/") and file.endswith(ending):
                 path = folder / (Path(file).name.removesuffix(ending) + suffix)
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(bundle.read(file))
+                path.write_bytes(in_sensor_units(bundle, file) if ending == GOLDEN_SCAN else bundle.read(file))
                 found.append(path)
     return [path for path in found if path.suffix == main_suffix]
+
+
+def in_sensor_units(bundle: Bundle, file: str) -> bytes:
+    """A golden scan's TIFF as the sensor would have written it: recorded are metres, and files are in its unit."""
+    unit, content = bundle.manifest.preprocessing.metres_per_unit, bundle.read(file)
+    if unit is None or unit == 1:
+        return content
+    return encode_points((decode_scan(content) / unit).astype(np.float32))
+
+
+def _refuse_names_that_are_not_text(scans: list[Path]) -> None:
+    """The process that measures is told the names as JSON, and so is the report's reader."""
+    for scan in scans:
+        shown = str(scan).encode(errors="backslashreplace").decode()
+        if shown != str(scan):
+            raise UsageError(f"{shown}: is not a name in UTF-8, which a report needs: rename the file")

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from .. import errors
+from ..child_python import child_environment
 from ..errors import CmdiadError
 from .configuration import Configuration, Skipped
 from .report import Outcome
@@ -89,6 +90,7 @@ def run_fresh(
     # A process group of its own: Ctrl-C reaches us alone, and we end the measurement in good order.
     process = subprocess.Popen(
         [sys.executable, "-m", __package__ + ".worker"],
+        env=child_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,

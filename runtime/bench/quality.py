@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from ..errors import UsageError
 from ..inspector import Inspector
 from ..sensor.dataset import find_samples
-from ..sensor.part import modalities
+from ..sensor.part import input_file, modalities
 from .report import Quality
 
 
@@ -23,10 +23,10 @@ def measure_quality(inspector: Inspector, folder: Path, report: Callable[[str, i
         ScanError: a scan cannot be inspected.
     """
     samples = find_samples(folder, "test")
-    image_alone = "pc" not in modalities(inspector.bundle.manifest)
+    measured = modalities(inspector.bundle.manifest)
     scores = []
     for number, sample in enumerate(samples, 1):
-        scores.append(inspector(sample.rgb if image_alone and sample.rgb else sample.scan).score)
+        scores.append(inspector(input_file(sample, measured)).score)
         report("quality", number, len(samples))
     defective = [sample.is_defect for sample in samples]
     if all(defective) or not any(defective):

@@ -17,8 +17,8 @@ from ..features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR
 from ..inspector import Inspector
 from ..line_graph import DATA, LINE
 from ..pooling import foreground_patches
-from ..preparation.part import prepare_part
-from ..sensor.part import read_part
+from ..preparation.part import prepare_file
+from ..sensor.part import modalities
 from .configuration import Configuration
 from .costs import network_bytes, network_flop
 from .devices import find_device
@@ -62,7 +62,7 @@ def measure_work(inspector: Inspector, scan: Path, stage_s: Mapping[str, float])
 
 def _add_search(bundle: Bundle, scan: Path, flop: dict[str, float], moved: dict[str, float]) -> None:
     """The search of every bank; the line graph has it inside."""
-    prepared = prepare_part(read_part(scan, bundle.manifest), bundle.manifest)
+    prepared = prepare_file(scan, modalities(bundle.manifest), bundle.manifest.preprocessing)
     queries = int(foreground_patches(prepared.valid).sum())
     for bank in bundle.manifest.banks.values():
         flop[SEARCH] += search_flop(queries, bank.n_rows, bank.dim)

@@ -9,9 +9,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ..atomic import atomic_write_bytes
-from ..bundle import Bundle, find_bundle, open_bundle
-from ..errors import BundleError
+from ..bundle import Bundle, find_bundle, open_bundle, require_calibration
+from ..errors import UsageError
 from ..sensor.dataset import find_samples
+from ..sensor.part import modalities
 from .configuration import Choices, combinations, labels
 from .html import html_report
 from .inputs import bench_scans
@@ -63,6 +64,7 @@ def run_bench(request: Request, progress: Progress) -> tuple[Report, bool]:
         import_loadgen()
     opened = [open_bundle(find_bundle(path)) for path in (request.bundles or (None,))]
     _check_calibrated(opened)
+    _check_sensors(opened)
     if request.test is not None:
         find_samples(request.test, "test")
     configurations, skipped = combinations(
@@ -103,5 +105,14 @@ def write_report(report: Report, out: Path) -> None:
 
 def _check_calibrated(bundles: Sequence[Bundle]) -> None:
     for bundle in bundles:
-        if bundle.manifest.calibration is None:
-            raise BundleError(f"{bundle.path}: the bundle is not calibrated: run `cmdiad calibrate SCANS`")
+        require_calibration(bundle)
+
+
+def _check_sensors(bundles: Sequence[Bundle]) -> None:
+    """The same scans go through all bundles."""
+    first = bundles[0]
+    for bundle in bundles[1:]:
+        if modalities(bundle.manifest) != modalities(first.manifest):
+            raise UsageError(
+                f"{bundle.path}: is given other files than {first.path} (scans, images or both): measure them apart"
+            )

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ScanError
-from ..manifest import Manifest
-from ..preprocessing import Frame, PreparedScan, prepare, prepare_image, prepare_rgb
-from ..sensor.part import Part, modalities
+from ..errors import ScanError, naming_scan
+from ..manifest import Modality
+from ..preprocessing import Frame, PreparedScan, Preprocessing, prepare, prepare_image, prepare_rgb
+from ..sensor.part import Part, read_part
+from .image_view import view_image
+from .part_range import PartRange
+from .part_view import PartView
 
 if TYPE_CHECKING:
     from ..features import GroupedPoints
@@ -37,26 +42,48 @@ class PreparedPart:
     frame: Frame
     grouped: GroupedPoints | None = None
 
+    @property
+    def view(self) -> PartView:
+        """What the sensor shows of the part."""
+        seen = None if self.scan is None else self.scan.view
+        return view_image(self.kept) if seen is None else seen
 
-def prepare_part(part: Part, manifest: Manifest) -> PreparedPart:
-    """Preprocess whatever the route uses of a part.
+
+def prepare_part(
+    part: Part,
+    measured: AbstractSet[Modality],
+    preprocessing: Preprocessing,
+    expected: PartRange | None = None,
+) -> PreparedPart:
+    """Preprocess whatever the route measures of a part.
+
+    Args:
+        part: as read.
+        measured: what the route measures.
+        preprocessing: the sensor's parameters.
+        expected: what calibration saw; of several things in view, the one most like that is the part.
 
     Raises:
         ScanError: the sensor's data that the route needs is not there, or nothing of the part is left.
     """
-    needed = modalities(manifest)
-    if "pc" in needed and part.points is None:
+    if "pc" in measured and part.points is None:
         raise ScanError("this bundle inspects 3D scans: give a scan, not an image")
-    if "rgb" in needed and part.rgb is None:
+    if "rgb" in measured and part.rgb is None:
         raise ScanError("this bundle inspects images: give the registered RGB image too")
     if part.points is None:
         assert part.rgb is not None
-        image, valid, kept, frame = prepare_image(part.rgb, manifest.preprocessing)
+        image, valid, kept, frame = prepare_image(part.rgb, preprocessing)
         return PreparedPart(None, image, valid, kept, frame)
-    if part.rgb is not None and part.rgb.shape != part.points.shape:
-        raise ScanError(
-            f"the image has {part.rgb.shape[:2]} pixels, the scan {part.points.shape[:2]}: they must be registered"
-        )
-    scan = prepare(part.points, manifest.preprocessing)
-    rgb = prepare_rgb(part.rgb, scan.kept, scan.frame) if part.rgb is not None and "rgb" in needed else None
+    scan = prepare(part.points, preprocessing, expected)
+    rgb = prepare_rgb(part.rgb, scan.kept, scan.frame) if part.rgb is not None and "rgb" in measured else None
     return PreparedPart(scan, rgb, scan.valid, scan.kept, scan.frame)
+
+
+def prepare_file(path: Path, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> PreparedPart:
+    """Read and preprocess a part; arguments as of `read_part`.
+
+    Raises:
+        ScanError: a file cannot be read, or nothing of the part is left. The message names the file.
+    """
+    with naming_scan(path):
+        return prepare_part(read_part(path, measured, preprocessing), measured, preprocessing)

@@ -10,13 +10,17 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from .. import eyecandies
 from ..errors import UsageError
+from ..readers.limits import read_bounded
+from .listing import IMAGES, MASKS, SCANS, by_stem, depth_maps_in, files_in, is_folder, visible, whole
 
 Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 GOOD = "good"
+_EYECANDIES_FOLDER = "data"
 
 
 @dataclass(frozen=True)
@@ -46,17 +50,23 @@ class Sample:
         return eyecandies.part_name(self.scan) if eyecandies.is_depth_map(self.scan) else self.scan.stem
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a file lies in a dataset: its class folder, the split's folder, and the defect that it is labeled with."""
+
+    class_folder: Path
+    split: str
+    defect: str
+
+
 def find_classes(root: Path, wanted: Iterable[str] = ()) -> list[Path]:
     """The class folders of a dataset root, by name; a single class folder counts as a root of one.
 
     Raises:
         UsageError: the root has no class, or not the ones wanted.
+        ScanError: a folder cannot be read.
     """
-    if _is_class(root):
-        found = {root.resolve().name: root}
-    else:
-        entries = sorted(root.iterdir()) if root.is_dir() else []
-        found = {entry.name: entry for entry in entries if _is_class(entry)}
+    found = list_classes(root)
     if not found:
         raise UsageError(
             f"{root}: no class in the MVTec 3D-AD layout (CLASS/train/good/xyz/*.tiff) or that of Eyecandies "
@@ -69,41 +79,90 @@ def find_classes(root: Path, wanted: Iterable[str] = ()) -> list[Path]:
     return [found[name] for name in names]
 
 
+def list_classes(root: Path) -> dict[str, Path]:
+    """The class folders of a dataset root by their names; none where it is no such root.
+
+    Raises:
+        ScanError: a folder cannot be read.
+    """
+    if _is_class(root):
+        return {root.resolve().name: root}
+    return {entry.name: entry for entry in visible(root)[0] if _is_class(entry)}
+
+
 def find_samples(class_folder: Path, split: Split, defect: str | None = None) -> list[Sample]:
     """The samples of a split, normal ones and every defect, sorted by defect and number.
 
     Raises:
         UsageError: the split is not there or empty.
-        ScanError: a mask of Eyecandies, which tell its defects, cannot be read.
+        ScanError: a folder cannot be read, two files belong to the same part, or a mask of Eyecandies, which tell its
+            defects, cannot be read.
     """
-    folder = class_folder / split
-    if depth_maps := eyecandies.depth_maps(class_folder, split):
-        found = [_eyecandies_sample(depth) for depth in depth_maps]
-        samples = sorted((each for each in found if defect in (None, each.defect)), key=lambda each: each.defect)
-    else:
-        defects = [defect] if defect else sorted(entry.name for entry in folder.glob("*") if entry.is_dir())
-        samples = [_sample(scan, name) for name in defects for scan in sorted((folder / name / "xyz").glob("*.tiff"))]
+    samples = list_samples(class_folder, split, defect)
     if not samples:
-        raise UsageError(f"{folder}: there are no scans ({defect or 'DEFECT'}/xyz/*.tiff) here")
+        where = f"{class_folder / split}: there are no scans in {defect or 'DEFECT'}/xyz/ here"
+        raise UsageError(f"{where}: files that end in {', '.join(SCANS.suffixes)}")
     return samples
+
+
+def list_samples(class_folder: Path, split: Split, defect: str | None = None) -> list[Sample]:
+    """As `find_samples`; none where the split is not there or empty."""
+    if depth_maps := _depth_maps(class_folder, split):
+        found = [_eyecandies_sample(depth) for depth in depth_maps]
+        return sorted((each for each in found if defect in (None, each.defect)), key=lambda each: each.defect)
+    folder = class_folder / split
+    defects = [folder / defect] if defect else visible(folder)[0]
+    return [sample for each in defects for sample in _samples_of(each)]
 
 
 def has_split(class_folder: Path, split: Split) -> bool:
     """Whether a class has a split, empty or not."""
-    return (class_folder / split).is_dir() or bool(eyecandies.depth_maps(class_folder, split))
+    return is_folder(class_folder / split) or bool(_depth_maps(class_folder, split))
+
+
+def normal_folder(class_folder: Path) -> Path:
+    """Where the normal training parts of a class lie."""
+    folder = class_folder / "train" / GOOD
+    return folder if is_folder(folder) else class_folder / "train" / _EYECANDIES_FOLDER
+
+
+def place_of(file: Path) -> Place | None:
+    """Where a scan or image lies in a dataset, of which it may be the only part at hand; None elsewhere.
+
+    Raises:
+        ScanError: a mask of Eyecandies, which tell its defects, cannot be read.
+    """
+    file = whole(file)
+    folder = file.parent
+    depth = file.with_name(f"{file.name.removesuffix(f'_{eyecandies.IMAGE}')}_depth.png")
+    depth = file if eyecandies.is_depth_map(file) else depth
+    if folder.name == _EYECANDIES_FOLDER and eyecandies.is_depth_map(depth):
+        return Place(folder.parents[1], folder.parent.name, eyecandies.defect_of(depth, GOOD))
+    if folder.name not in (SCANS.folder, IMAGES.folder) or len(folder.parents) < 4:
+        return None
+    split = folder.parents[1]
+    in_dataset = split.name in SPLITS and (is_folder(split / GOOD) or _is_class(split.parent))
+    return Place(split.parent, split.name, folder.parent.name) if in_dataset else None
 
 
 def data_digest(files: Iterable[Path]) -> str:
-    """SHA-256 over the contents of files, in order: the same data has the same digest wherever it lies."""
+    """SHA-256 over the contents of files, in order: the same data has the same digest wherever it lies.
+
+    Raises:
+        ScanError: a file cannot be read.
+    """
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as stream:
-            digest.update(hashlib.sha256(stream.read()).digest())
+        digest.update(hashlib.sha256(read_bounded(file)).digest())
     return digest.hexdigest()
 
 
 def _is_class(folder: Path) -> bool:
-    return (folder / "train" / GOOD / "xyz").is_dir() or bool(eyecandies.depth_maps(folder, "train"))
+    return is_folder(folder / "train" / GOOD / SCANS.folder) or bool(_depth_maps(folder, "train"))
+
+
+def _depth_maps(class_folder: Path, split: Split) -> list[Path]:
+    return depth_maps_in(class_folder / eyecandies.SPLIT_FOLDERS[split] / _EYECANDIES_FOLDER)
 
 
 def _eyecandies_sample(depth: Path) -> Sample:
@@ -112,9 +171,12 @@ def _eyecandies_sample(depth: Path) -> Sample:
     return Sample(depth, rgb if rgb.is_file() else None, mask if defect != GOOD else None, defect)
 
 
-def _sample(scan: Path, defect: str) -> Sample:
-    folder = scan.parent.parent
-    rgb = folder / "rgb" / f"{scan.stem}.png"
-    mask = folder / "gt" / f"{scan.stem}.png"
-    has_mask = defect != GOOD and mask.is_file()
-    return Sample(scan, rgb if rgb.is_file() else None, mask if has_mask else None, defect)
+def _samples_of(folder: Path) -> list[Sample]:
+    """The parts of one DEFECT folder; a file of `rgb/` or `gt/` belongs to the scan with its name."""
+    images, masks = (by_stem(files_in(folder / kind.folder, kind)) for kind in (IMAGES, MASKS))
+    if folder.name == GOOD:
+        masks = {}
+    return [
+        Sample(scan, images.get(scan.stem), masks.get(scan.stem), folder.name)
+        for scan in files_in(folder / SCANS.folder, SCANS)
+    ]

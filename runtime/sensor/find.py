@@ -1,108 +1,146 @@
-"""Where scans and images are found: what files, folders and globs stand for."""
+"""What files, folders and patterns stand for."""
 
 from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..errors import ScanError
-from ..readers import SUFFIXES
+from .listing import SCANS, Kind, cannot_be_searched, depth_maps_in, files_in, folders_below, is_folder, natural_order
 
-SCAN_SUFFIXES = SUFFIXES
-# TIFF images are read where they are named; in a folder such a file may as well be a scan.
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 _GLOB_CHARACTERS = "*?["
-
-
-def find_scans(paths: Sequence[str | Path]) -> list[Path]:
-    """The scan files that files, folders and globs stand for, sorted, each once.
-
-    A folder stands for the scans in it; where there are none, for those in its `xyz/`; where there is none,
-    for those in every `xyz/` below. A named file counts whatever it is called,
-    even if it is missing, and so does one that a glob matches.
-
-    Raises:
-        ScanError: a folder or glob stands for nothing, or a folder cannot be read.
-    """
-    return _find(paths, _Kind("scan", SCAN_SUFFIXES, "xyz"))
-
-
-def find_images(paths: Sequence[str | Path]) -> list[Path]:
-    """As `find_scans`, the image files, which lie in `rgb/`.
-
-    Raises:
-        ScanError: a folder or glob stands for nothing, or a folder cannot be read.
-    """
-    return _find(paths, _Kind("image", IMAGE_SUFFIXES, "rgb"))
+_ANY_DEPTH = re.compile(r"(?:^|(?<=[/\\]))\*\*(?:[/\\]|$)")
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """What is searched for: its name, suffixes, and the folder it has in the MVTec 3D-AD layout."""
+class Problem:
+    """What could not be searched or stands for nothing, and why; the error names the path."""
 
-    name: str
-    suffixes: tuple[str, ...]
-    folder: str
+    path: Path
+    error: ScanError
 
 
-def _find(paths: Sequence[str | Path], kind: _Kind) -> list[Path]:
-    found: dict[str, Path] = {}
+@dataclass(frozen=True)
+class Found:
+    """What paths stand for.
+
+    Attributes:
+        files: in natural order, each once.
+        problems: the paths, and the folders below them, that gave nothing.
+    """
+
+    files: list[Path]
+    problems: list[Problem]
+
+    def require(self) -> list[Path]:
+        """The files, where all of them are needed.
+
+        Raises:
+            ScanError: there is a problem; the first.
+        """
+        if self.problems:
+            raise self.problems[0].error
+        return self.files
+
+
+def find_files(paths: Sequence[str | Path], kind: Kind) -> Found:
+    """The files of a kind that files, folders and patterns stand for.
+
+    A folder stands for the files in it; where there are none, for those in its `xyz/` (or `rgb/`); where there is
+    none, for those in every such folder below, and in Eyecandies' folders. A named file counts whatever it is called,
+    even if it is missing, and so does one that a pattern matches. A path that stands for nothing stops no other.
+
+    Raises:
+        ScanError: no path was given.
+    """
+    if not paths:
+        raise ScanError(f"no {kind.name} was named: give files, folders or globs")
+    files: dict[str, Path] = {}
+    problems: list[Problem] = []
     for path in paths:
+        known = len(problems)
         try:
-            matches = {os.path.realpath(match): match for match in _matches(str(path), kind)}
+            matches = {os.path.realpath(file): file for file in _files_of(str(path), kind, problems)}
         except (OSError, ValueError) as error:
             # ValueError: a null byte in the name.
-            raise ScanError(f"{path}: cannot be searched: {error}") from error
-        if not matches:
-            raise ScanError(f"{path}: {_nothing_found(Path(path), kind)}")
-        found = matches | found
-    if not found:
-        raise ScanError(f"no {kind.name} was named: give files, folders or globs")
-    return sorted(found.values())
+            problems.append(Problem(Path(path), cannot_be_searched(path, error)))
+            continue
+        if not matches and len(problems) == known:
+            problems.append(Problem(Path(path), ScanError(f"{path}: {_nothing_found(Path(path), kind)}")))
+        files = matches | files
+    return Found(natural_order(files.values()), problems)
 
 
-def _matches(path: str, kind: _Kind) -> Iterator[Path]:
-    if os.path.lexists(path) or not _is_pattern(Path(path)):
-        yield from _expanded(Path(path), kind)
+def find_scans(paths: Sequence[str | Path]) -> list[Path]:
+    """The scan files that files, folders and patterns stand for, in natural order, each once; see `find_files`.
+
+    Raises:
+        ScanError: a path stands for nothing, or a folder cannot be read.
+    """
+    return find_files(paths, SCANS).require()
+
+
+def _files_of(path: str, kind: Kind, problems: list[Problem]) -> Iterator[Path]:
+    for match in _matches(path, problems) if _is_pattern(path) else [path]:
+        if not is_folder(Path(match)):
+            # A named file that is missing is an error of that scan alone, met when it is read.
+            yield Path(match)
+            continue
+        try:
+            yield from _files_of_folder(Path(match), kind, problems)
+        except ScanError as error:
+            _note(problems, Path(match), error)
+
+
+def _matches(pattern: str, problems: list[Problem]) -> Iterator[str]:
+    """As `glob.iglob`, whose `**` follows links in circles and passes over folders that it cannot read."""
+    any_depth = _ANY_DEPTH.search(pattern)
+    if any_depth is None:
+        # Path.glob takes no absolute pattern.
+        yield from glob.iglob(pattern)  # noqa: PTH207
         return
-    # Path.glob takes no absolute pattern.
-    for match in glob.iglob(path, recursive=True):  # noqa: PTH207
-        yield from _expanded(Path(match), kind)
+    before, after = pattern[: any_depth.start()], pattern[any_depth.end() :] or "*"
+    for top in glob.iglob(before) if before else [""]:  # noqa: PTH207
+        for folder in folders_below(Path(top), partial(_note, problems)):
+            yield from _matches(os.path.join(glob.escape(str(folder)), after), problems)  # noqa: PTH118
 
 
-def _expanded(path: Path, kind: _Kind) -> Iterator[Path]:
-    if path.is_dir():
-        yield from _files_in(path, kind) or _files_in(path / kind.folder, kind) or _files_below(path, kind)
-    elif not _is_pattern(path):
-        # A named file that is missing is an error of that scan alone, met when it is read.
-        yield path
+def _files_of_folder(folder: Path, kind: Kind, problems: list[Problem]) -> list[Path]:
+    return files_in(folder, kind) or files_in(folder / kind.folder, kind) or _files_below(folder, kind, problems)
 
 
-def _files_in(folder: Path, kind: _Kind) -> list[Path]:
-    if not folder.is_dir():
+def _files_below(folder: Path, kind: Kind, problems: list[Problem]) -> list[Path]:
+    below = folders_below(folder, partial(_note, problems))
+    return [file for place in below for file in _own_files(place, kind, problems)]
+
+
+def _own_files(folder: Path, kind: Kind, problems: list[Problem]) -> list[Path]:
+    """The files of a folder that a dataset keeps this kind in; none of any other folder."""
+    try:
+        return files_in(folder, kind) if folder.name == kind.folder or depth_maps_in(folder) else []
+    except ScanError as error:
+        _note(problems, folder, error)
         return []
-    return sorted(
-        entry
-        for entry in folder.iterdir()
-        if entry.suffix.lower() in kind.suffixes and not entry.name.startswith(".") and entry.is_file()
-    )
 
 
-def _files_below(folder: Path, kind: _Kind) -> list[Path]:
-    folders = [Path(root) for root, _, _ in os.walk(folder) if Path(root).name == kind.folder]
-    return [file for below in folders for file in _files_in(below, kind)]
+def _note(problems: list[Problem], path: Path, error: ScanError) -> None:
+    """Keep one problem a path."""
+    if all(problem.path != path for problem in problems):
+        problems.append(Problem(path, error))
 
 
-def _nothing_found(path: Path, kind: _Kind) -> str:
-    suffixes = ", ".join(kind.suffixes)
-    if path.is_dir():
-        folder = kind.folder
+def _nothing_found(path: Path, kind: Kind) -> str:
+    if is_folder(path):
+        suffixes, folder = ", ".join(kind.suffixes), kind.folder
         return f"there is no {kind.name} ({suffixes}) in this folder, in its {folder}/ or in any {folder}/ below it"
     return "no file matches this pattern"
 
 
-def _is_pattern(path: Path) -> bool:
+def _is_pattern(path: str | Path) -> bool:
+    """Whether a path is a pattern of names: a file may be called like one."""
     return not os.path.lexists(path) and any(character in str(path) for character in _GLOB_CHARACTERS)

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .. import eyecandies
-from ..image import read_rgb
-from ..manifest import Manifest, Modality
-from ..scan import read_scan
-from .find import find_images, find_scans
+from ..errors import ScanError, UsageError, naming_scan
+from ..image import decode_rgb, read_rgb
+from ..manifest import Manifest, Modality, Route
+from ..preprocessing import Preprocessing
+from ..scan import Scan, read_scan, scan_from_array, scan_from_bytes
+from .dataset import GOOD, Sample, find_samples, list_classes, normal_folder, place_of
+from .find import Found, find_files
+from .listing import IMAGES, SCANS, Kind, files_in, is_folder, natural_order
+
+POINTS: frozenset[Modality] = frozenset({"pc"})
+IMAGE: frozenset[Modality] = frozenset({"rgb"})
+BOTH = POINTS | IMAGE
 
 
 @dataclass(frozen=True)
 class Part:
-    """What the sensors saw of one part; a route needs one of them or both.
+    """What the sensors saw of one part; a route needs one of them or both. `part_from_arrays` makes one of any arrays.
 
     Attributes:
         points: (H, W, 3) float32, metres, missing points zero; None without a 3D sensor.
@@ -28,37 +39,232 @@ class Part:
     points: npt.NDArray[np.float32] | None
     rgb: npt.NDArray[np.uint8] | None
 
+    def __post_init__(self) -> None:
+        """Check what is cheap to check.
 
-def modalities(manifest: Manifest) -> set[Modality]:
+        Raises:
+            ScanError: there is neither points nor an image, one is of another type or shape, or their sizes differ.
+        """
+        if self.points is None and self.rgb is None:
+            raise ScanError("there are neither points nor an image: give one of them or both")
+        if self.points is not None:
+            Scan(self.points)
+        if self.rgb is None:
+            return
+        if self.rgb.dtype != np.uint8 or self.rgb.ndim != 3 or self.rgb.shape[2] != 3:
+            shape = " x ".join(map(str, self.rgb.shape))
+            raise ScanError(f"the image is {shape} {self.rgb.dtype}: give H x W x 3 uint8, red, green and blue")
+        if self.points is not None and self.rgb.shape != self.points.shape:
+            raise ScanError(
+                f"the image has {self.rgb.shape[:2]} pixels, the scan {self.points.shape[:2]}: they must be registered"
+            )
+
+
+def modalities(manifest: Manifest) -> frozenset[Modality]:
     """What the route measures at inspection."""
-    return {"pc", "rgb"} if manifest.route == "dual" else {manifest.main}
+    return measured_by(manifest.route, manifest.main)
 
 
-def find_inputs(paths: Sequence[str | Path], manifest: Manifest) -> list[Path]:
-    """The files that a bundle inspects and is calibrated on: images where RGB is all it sees, scans elsewhere.
-
-    Raises:
-        ScanError: a folder or glob stands for nothing, or a folder cannot be read.
-    """
-    return find_images(paths) if modalities(manifest) == {"rgb"} else find_scans(paths)
+def measured_by(route: Route, main: Modality) -> frozenset[Modality]:
+    """What a route measures at inspection."""
+    return BOTH if route == "dual" else frozenset({main})
 
 
-def read_part(path: Path, manifest: Manifest) -> Part:
-    """Read what the route needs: the scan, the image, or the scan and the image registered with it.
+def find_inputs(paths: Sequence[str | Path], measured: AbstractSet[Modality]) -> Found:
+    """The files that a route inspects: images where an image is all it sees, scans (or depth maps) elsewhere.
+
+    A folder stands for what lies in it or, in a dataset, for every part below it; see `find_files`.
 
     Raises:
-        ScanError: a file cannot be read.
+        ScanError: no path was given.
     """
-    needed = modalities(manifest)
-    if needed == {"rgb"}:
-        return Part(None, read_rgb(path))
-    points = read_scan(path, manifest.preprocessing.metres_per_unit).points
-    return Part(points, read_rgb(registered_image(path)) if "rgb" in needed else None)
+    return find_files(paths, _kind(measured))
+
+
+def find_normal_parts(paths: Sequence[str | Path], measured: AbstractSet[Modality]) -> list[Path]:
+    """The files of normal parts, to learn from: as `find_inputs`, but never what a dataset calls defective.
+
+    A dataset root of one class, or a class folder, stands for the normal parts it has for training.
+
+    Raises:
+        ScanError: no path was given, one stands for nothing, a named file is missing, or a folder cannot be read.
+        UsageError: a folder holds several classes or splits, or a file is labeled with a defect.
+    """
+    if not paths:
+        find_files(paths, _kind(measured))
+    files: dict[str, Path] = {}
+    for path in paths:
+        for file in _normal_parts(Path(path), measured):
+            files.setdefault(os.path.realpath(file), file)
+    return natural_order(files.values())
+
+
+def input_file(sample: Sample, measured: AbstractSet[Modality]) -> Path:
+    """The file of a sample that a route is given.
+
+    Raises:
+        ScanError: it is the registered image, and there is none.
+    """
+    return _image_of(sample) if measured == IMAGE else sample.scan
 
 
 def registered_image(scan: Path) -> Path:
-    """The image registered with a scan: beside it, or in `rgb/` where the scan lies in `xyz/`."""
+    """The image registered with a scan: in `rgb/` where the scan lies in `xyz/`, beside it elsewhere.
+
+    Raises:
+        ScanError: there is none, or there are several.
+    """
     if eyecandies.is_depth_map(scan):
-        return eyecandies.companion(scan, eyecandies.IMAGE)
-    folder = scan.parent.parent / "rgb" if scan.parent.name == "xyz" else scan.parent
-    return folder / f"{scan.stem}.png"
+        found = [image for image in [eyecandies.companion(scan, eyecandies.IMAGE)] if image.is_file()]
+    else:
+        found = [image for image in files_in(_image_folder(scan), IMAGES) if image.stem == scan.stem]
+    if not found:
+        raise _no_image(scan)
+    if len(found) > 1:
+        raise ScanError(f"{scan}: {' and '.join(map(str, found))} may both be its registered image: remove one")
+    return found[0]
+
+
+def read_part(path: Path, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> Part:
+    """Read what a route measures: the scan, the image, or the scan and the image registered with it.
+
+    Args:
+        path: the image's file where an image is all that is measured, else the scan's.
+        measured: what the route measures.
+        preprocessing: its unit is the scan file's.
+
+    Raises:
+        ScanError: a file cannot be read, there is no registered image, or its size is not the scan's.
+    """
+    if measured == IMAGE:
+        return Part(None, read_rgb(path))
+    return _read(path, registered_image(path) if "rgb" in measured else None, preprocessing)
+
+
+def read_sample(sample: Sample, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> Part:
+    """Read what a route measures of a dataset's part; arguments and errors as of `read_part`."""
+    if measured == IMAGE:
+        return Part(None, read_rgb(_image_of(sample)))
+    return _read(sample.scan, _image_of(sample) if "rgb" in measured else None, preprocessing)
+
+
+def part_from_bytes(
+    data: bytes, measured: AbstractSet[Modality], preprocessing: Preprocessing, image: bytes | None = None
+) -> Part:
+    """What `read_part` makes of files, of their contents.
+
+    Args:
+        data: the image's file where an image is all that is measured, else the scan's.
+        measured: what the route measures.
+        preprocessing: its unit is the scan file's.
+        image: the registered image's file, where a route measures both.
+
+    Raises:
+        ScanError: about the content alone: a file cannot be read, or the image is missing or of another size.
+    """
+    if measured == IMAGE:
+        return Part(None, decode_rgb(data))
+    if "rgb" in measured and image is None:
+        raise ScanError("there is no registered image: this route measures points and image")
+    rgb = decode_rgb(image) if "rgb" in measured and image is not None else None
+    return Part(scan_from_bytes(data, preprocessing.metres_per_unit).points, rgb)
+
+
+def part_from_arrays(
+    points: npt.NDArray[Any] | None = None,
+    rgb: npt.NDArray[np.uint8] | None = None,
+    metres_per_unit: float | None = None,
+) -> Part:
+    """A part of arrays, which are treated as the same numbers in a file would be.
+
+    Args:
+        points: (H, W, 3) of any numeric type; (0, 0, 0) or not finite where nothing was measured.
+        rgb: (H, W, 3) uint8, registered with the points.
+        metres_per_unit: the points' unit; integers need it, floats without it are metres.
+
+    Raises:
+        ScanError: shapes or types are others, the sizes differ, no point was measured, or the unit is not known.
+        UsageError: metres_per_unit is not positive.
+
+    Example:
+        >>> part = part_from_arrays(np.full((240, 320, 3), 500, np.uint16), metres_per_unit=0.001)
+        >>> part.points.dtype, float(part.points[0, 0, 2])
+        (dtype('float32'), 0.5)
+    """
+    scan = None if points is None else scan_from_array(np.asarray(points), metres_per_unit).points
+    return Part(scan, None if rgb is None else np.ascontiguousarray(rgb))
+
+
+def _kind(measured: AbstractSet[Modality]) -> Kind:
+    return IMAGES if measured == IMAGE else SCANS
+
+
+def _read(scan: Path, image: Path | None, preprocessing: Preprocessing) -> Part:
+    points = read_scan(scan, preprocessing.metres_per_unit).points
+    rgb = None if image is None else read_rgb(image)
+    with naming_scan(scan):
+        return Part(points, rgb)
+
+
+def _normal_parts(path: Path, measured: AbstractSet[Modality]) -> list[Path]:
+    """What one path stands for."""
+    if classes := list_classes(path) if is_folder(path) else {}:
+        if len(classes) > 1:
+            raise _several(path, "classes", list(classes), next(iter(classes.values())))
+        samples = find_samples(next(iter(classes.values())), "train", GOOD)
+        return [input_file(sample, measured) for sample in samples]
+    files = find_inputs([path], measured).require()
+    _refuse_what_is_not_normal(path, files)
+    return files
+
+
+def _refuse_what_is_not_normal(path: Path, files: Sequence[Path]) -> None:
+    places = {}
+    for file in files:
+        _require_file(file)
+        place = place_of(file)
+        if place is not None and place.defect != GOOD:
+            normal = normal_folder(place.class_folder)
+            raise UsageError(
+                f"{file}: is labeled {place.defect}, and only normal parts are learned from: give {normal}"
+            )
+        if place is not None:
+            places[f"{place.class_folder.name}/{place.split}"] = place
+    if is_folder(path) and len(places) > 1:
+        raise _several(path, "splits", list(places), next(iter(places.values())).class_folder)
+
+
+def _require_file(file: Path) -> None:
+    try:
+        file.stat()
+    except FileNotFoundError as error:
+        raise ScanError(f"{file}: there is no such file") from error
+    except OSError as error:
+        raise ScanError(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def _several(path: Path, what: str, names: Sequence[str], class_folder: Path) -> UsageError:
+    return UsageError(
+        f"{path}: holds several {what} ({', '.join(names)}): give the normal parts of one product, such as "
+        f"{normal_folder(class_folder)}"
+    )
+
+
+def _image_of(sample: Sample) -> Path:
+    if sample.rgb is None:
+        raise _no_image(sample.scan)
+    return sample.rgb
+
+
+def _no_image(scan: Path) -> ScanError:
+    if eyecandies.is_depth_map(scan):
+        return ScanError(f"{scan}: its registered image {eyecandies.companion(scan, eyecandies.IMAGE)} is missing")
+    folder = _image_folder(scan)
+    suffixes = IMAGES.suffixes_in_folder if folder.name == IMAGES.folder else IMAGES.suffixes
+    names = ", ".join(f"{scan.stem}{suffix}" for suffix in suffixes)
+    return ScanError(f"{scan}: there is no registered image for it in {folder}: it would be called one of {names}")
+
+
+def _image_folder(scan: Path) -> Path:
+    scan = scan if scan.parent.name else scan.absolute()
+    return scan.parent.with_name(IMAGES.folder) if scan.parent.name == SCANS.folder else scan.parent

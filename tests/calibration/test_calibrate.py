@@ -1,19 +1,24 @@
 """Calibration holds what it says: normalized banks of the right size, honest thresholds, the same bytes."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.calibration import calibrated_bundle as calibrated_bundle_module
+from cmdiad.calibration.calibrate import CalibrationSettings, statistics_of
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle, product_of
 from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.bundle_writing import rewrite_bundle
 from cmdiad.runtime.decision import MAIN, Decision, match_bank
-from cmdiad.runtime.errors import ScanError, UsageError
+from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.preparation.part import prepare_part
+from cmdiad.runtime.preparation.part import prepare_file
+from cmdiad.runtime.selftest import run_selftest
 from cmdiad.runtime.sensor.find import find_scans
-from cmdiad.runtime.sensor.part import read_part
+from cmdiad.runtime.sensor.part import modalities
 from cmdiad.runtime.timing import StageTimes
 
 SETTINGS = CalibrationSettings(coreset_ratio=0.02, seed=5)
@@ -26,7 +31,9 @@ def scans(synth_data):
 
 def features_of(bundle, scan):
     extractor = FeatureExtractor(bundle)
-    return extractor, extractor.extract(prepare_part(read_part(scan, bundle.manifest), bundle.manifest), StageTimes())
+    return extractor, extractor.extract(
+        prepare_file(scan, modalities(bundle.manifest), bundle.manifest.preprocessing), StageTimes()
+    )
 
 
 def test_banks_have_the_asked_size_and_the_patchless_row(calibrated_bundle, scans):
@@ -68,8 +75,6 @@ def test_banks_in_half_precision_take_half_the_space_and_decide_alike(
 
 
 def test_in_place_calibration_keeps_the_networks(exported_bundle, scans, tmp_path):
-    import shutil
-
     path = tmp_path / "bundle"
     shutil.copytree(exported_bundle, path)
     calibrate_bundle(open_bundle(path), scans, SETTINGS, path, product="left gland")
@@ -111,3 +116,80 @@ def test_an_unusable_scan_is_named_and_nothing_is_written(exported_bundle, scans
     with pytest.raises(ScanError, match=r"bad\.tiff"):
         calibrate_bundle(open_bundle(exported_bundle), [*scans, bad], SETTINGS, tmp_path / "b")
     assert not (tmp_path / "b").exists()
+
+
+def test_the_highest_scoring_normal_scans_are_returned(exported_bundle, scans, tmp_path):
+    completed = calibrate_bundle(open_bundle(exported_bundle), scans, SETTINGS, tmp_path / "b")
+    assert completed.manifest == open_bundle(tmp_path / "b").manifest
+    (first, score), *_, (last, lowest) = completed.highest(len(scans))
+    assert completed.scans == tuple(scans) and {first, last} < set(scans)
+    assert score == max(completed.scores) and lowest == min(completed.scores)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e30], ids=str)
+def test_a_scan_that_the_networks_do_not_compute_is_named_and_nothing_is_written(
+    exported_bundle, scans, tmp_path, monkeypatch, value
+):
+    original, seen = FeatureExtractor.extract, []
+
+    def broken(self, *args):
+        features = original(self, *args)
+        seen.append(1)
+        if len(seen) == 2:
+            features.second[3, 4] = value
+        return features
+
+    monkeypatch.setattr(FeatureExtractor, "extract", broken)
+    with pytest.raises(EngineError, match=rf"{scans[1].name}: 1 of \d+ values"):
+        calibrate_bundle(open_bundle(exported_bundle), scans, SETTINGS, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
+
+
+def test_networks_that_always_give_the_same_are_refused():
+    with pytest.raises(EngineError, match="the same value, 2"):
+        statistics_of(np.full((10, 4), 2, np.float32))
+
+
+def test_the_product_is_the_class_whose_parts_these_are(synth_data, scans, eyecandies_data, tmp_path):
+    assert product_of(scans) == product_of([scan.parents[1] / "rgb" / f"{scan.stem}.png" for scan in scans]) == "gland"
+    assert product_of([eyecandies_data / "Praline" / "train" / "data" / "000_depth.png"]) == "Praline"
+
+
+def test_scans_of_no_class_or_of_several_have_no_product(scans, tmp_path):
+    other = tmp_path / "box" / "train" / "good" / "xyz" / "000.tiff"
+    other.parent.mkdir(parents=True)
+    shutil.copy(scans[0], other)
+    shutil.copy(scans[0], tmp_path / "000.tiff")
+    assert product_of([other]) == "box"
+    assert product_of([scans[0], other]) is None
+    assert product_of([scans[0], tmp_path / "000.tiff"]) is None
+    assert product_of([tmp_path / "000.tiff"]) is None
+
+
+def test_an_interrupted_calibration_leaves_the_bundle_as_it_was(calibrated_bundle, scans, tmp_path, monkeypatch):
+    """It was written without its golden scans first, and a bundle without them fails its self-test."""
+    path = tmp_path / "bundle"
+    shutil.copytree(calibrated_bundle, path)
+    before = {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(calibrated_bundle_module, "record_golden", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        calibrate_bundle(open_bundle(path), scans, replace(SETTINGS, seed=6), path)
+    assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bundle"]
+
+
+def test_a_bundle_is_calibrated_in_place_from_its_own_mapped_banks(calibrated_bundle, scans, tmp_path):
+    """Twice, in both forms, with the same bytes."""
+    for name in ("bundle", "bundle.cmdiad"):
+        path = tmp_path / name
+        bundle = open_bundle(calibrated_bundle)
+        rewrite_bundle(bundle, path, bundle.manifest, {})
+        mapped = open_bundle(path)
+        Decision.load(mapped)
+        calibrate_bundle(mapped, scans, SETTINGS, path)
+        assert open_bundle(path).manifest == bundle.manifest
+        assert run_selftest(open_bundle(path)).passed

@@ -120,6 +120,18 @@ def test_the_manifest_says_how_it_was_calibrated_and_the_svm_is_as_asked(feature
         {"n_neighbors": 0},
         {"svm_iterations": 0},
         {"projection_eps": 1.0},
+        {"false_reject_rate": 0.0},
+        {"false_reject_rate": 1.0},
+        {"seed": -1},
+        {"metric": "l3"},
+        {"bank_precision": "fp12"},
+        {"normalization": "none"},
+        *(
+            {name: value}
+            for name in ("false_reject_rate", "coreset_ratio", "projection_eps", "nu", "n_neighbors", "svm_iterations")
+            for value in (float("nan"), float("inf"), float("-inf"))
+        ),
+        {"seed": float("nan")},
     ],
     ids=str,
 )

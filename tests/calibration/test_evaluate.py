@@ -6,7 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
-from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.calibration.calibrate import CalibrationSettings
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.calibration.evaluate import Candidate, evaluate_dataset, has_masks
 from cmdiad.calibration.outcomes import Scored, choose_examples, measure, measure_defects
 from cmdiad.calibration.report_tables import as_json

@@ -4,7 +4,8 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.calibration.calibrate import CalibrationSettings
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.calibration.graph_writing import GraphWriter, encode_model
 from cmdiad.calibration.line_graph import line_graph, obstacle
 from cmdiad.calibration.line_graph_check import check_line_graph, reference
@@ -18,9 +19,9 @@ from cmdiad.runtime.errors import BundleError, EngineError, ParityError, UsageEr
 from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.line_graph import DATA, LINE, LineGraph, line_inputs
-from cmdiad.runtime.preparation.part import prepare_part
+from cmdiad.runtime.preparation.part import prepare_file
 from cmdiad.runtime.sensor.find import find_scans
-from cmdiad.runtime.sensor.part import read_part
+from cmdiad.runtime.sensor.part import modalities
 from cmdiad.runtime.timing import StageTimes
 
 
@@ -45,7 +46,7 @@ def scans(synth_data):
 
 
 def prepared(bundle, scan):
-    return prepare_part(read_part(scan, bundle.manifest), bundle.manifest)
+    return prepare_file(scan, modalities(bundle.manifest), bundle.manifest.preprocessing)
 
 
 def compared(manifest, decision, model, extractor, part):
@@ -156,7 +157,7 @@ def test_every_route_has_one(trained_run, synth_data, tmp_path, route, main):
     good = synth_data / "gland" / "train" / "good"
     scans = sorted((good / "rgb").glob("*.png")) if main == "rgb" and route != "dual" else find_scans([good])
     settings = CalibrationSettings(coreset_ratio=0.02)
-    manifest = calibrate_bundle(open_bundle(tmp_path / "bundle"), scans, settings, tmp_path / "bundle")
+    manifest = calibrate_bundle(open_bundle(tmp_path / "bundle"), scans, settings, tmp_path / "bundle").manifest
     assert [each.name for each in manifest.line_graph.inputs] == [each.name for each in line_inputs(manifest)]
     for graph in ("networks", "line"):
         assert Inspector.load(tmp_path / "bundle", graph=graph)(scans[1]).score > 0

@@ -4,7 +4,8 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.calibration.calibrate import CalibrationSettings
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.calibration.parity import TOLERANCES, ParityReport, check_decisions, check_tensor, excess, read_report
 from cmdiad.export import bundles
 from cmdiad.export.bundles import export_bundle, reduce_bundle
@@ -165,7 +166,7 @@ def test_the_cpu_inspects_and_calibrates_with_its_own_int8_networks(
     settings = CalibrationSettings(coreset_ratio=0.01)
     with pytest.raises(UsageError, match="--no-line-graph"):
         calibrate_bundle(int8_bundle, scans, settings, tmp_path / "line", with_line_graph=True)
-    manifest = calibrate_bundle(int8_bundle, scans, settings, tmp_path / "bundle")
+    manifest = calibrate_bundle(int8_bundle, scans, settings, tmp_path / "bundle").manifest
     assert manifest.line_graph is None and manifest.cpu_networks == int8_bundle.manifest.cpu_networks
 
 

@@ -4,7 +4,10 @@ Stand-ins for the vendor's library end in the ways that a library can; none of t
 """
 
 import importlib.util
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from cmdiad.export import tensorrt_process
@@ -71,3 +74,34 @@ def test_the_user_s_folder_is_not_searched_for_modules(library, tmp_path, monkey
     monkeypatch.chdir(home)
     with pytest.raises(EngineError, match="the stand-in was found"):
         build()
+
+
+def test_the_child_finds_what_is_on_the_path_alone(tmp_path):
+    """cmdiad is not installed here: it lies on PYTHONPATH, by a name that is relative to the caller's folder."""
+    package = tmp_path / "lib" / "cmdiad"
+    package.parent.mkdir()
+    package.symlink_to(Path(tensorrt_process.__file__).parent.parent)
+    (tmp_path / "lib" / "tensorrt.py").write_text("raise ImportError('the stand-in was found')")
+    site = next(path for path in sys.path if (Path(path) / "msgspec").is_dir())
+    code = (
+        "import cmdiad, pathlib\n"
+        "from cmdiad.export import tensorrt_process as process\n"
+        "from cmdiad.export.tensorrt_builder import EngineSettings, Graph\n"
+        "from cmdiad.runtime.devices import Machine\n"
+        "from cmdiad.runtime.engine_flavor import FLAVORS\n"
+        "from cmdiad.runtime.manifest import Network, Tensor\n"
+        "tensor = Tensor(name='x', shape=[5], dtype='float32')\n"
+        "graph = Graph(Network(file='n', architecture='a', parameters=0, inputs=[tensor], outputs=[tensor]), b'g')\n"
+        "machine = Machine((), 13000, '580', 'linux-x86_64')\n"
+        "process.build_apart(graph, 'x', FLAVORS['tensorrt'], EngineSettings(), machine)\n"
+    )
+    # -S: no site-packages, and so no editable installation of this checkout that would be found in its place.
+    answer = subprocess.run(
+        [sys.executable, "-S", "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(["lib", site])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "the stand-in was found" in answer.stderr, answer.stderr

@@ -135,7 +135,7 @@ def test_a_name_that_leads_outside_is_refused(tmp_path, name):
         open_bundle(path)
 
 
-@pytest.mark.parametrize(("version", "word"), [(0, "older"), (2, "newer")])
+@pytest.mark.parametrize(("version", "word"), [(0, "older"), (3, "newer")])
 def test_another_format_version_is_refused_in_plain_words(tmp_path, version, word):
     path = tmp_path / "bundle"
     path.mkdir()
@@ -301,3 +301,19 @@ def test_a_folder_store_knows_no_folders(tmp_path):
     (tmp_path / "sub").mkdir()
     with pytest.raises(KeyError):
         FolderStore(tmp_path).open("sub")
+
+
+@pytest.mark.parametrize("size, readable", [(224, True), (256, False), ("224", False)])
+def test_the_size_that_preprocessing_had_once_is_read_where_it_worked(size, readable):
+    from cmdiad.runtime import manifest as manifest_format
+
+    fields = msgspec.to_builtins(make_manifest())
+    fields["preprocessing"]["size"] = size
+    fields["digest"] = "0" * 64
+    text = msgspec.json.encode(fields)
+    raw = text.replace(b"0" * 64, hashlib.sha256(text).hexdigest().encode(), 1)
+    if readable:
+        assert manifest_format.decode(raw, "bundle").preprocessing == Preprocessing()
+    else:
+        with pytest.raises(BundleError, match=r"preprocessing.size.*export it again"):
+            manifest_format.decode(raw, "bundle")

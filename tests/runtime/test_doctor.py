@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
+import msgspec
 import pytest
 from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.doctor import LINE_PACKAGES, examine
+from cmdiad.runtime.doctor import LINE_PACKAGES, _bundle, examine
 from cmdiad.runtime.engine_opening import ENGINE_PROVIDERS
 from cmdiad.runtime.engine_providers import PROVIDERS
 from cmdiad.runtime.errors import EngineError
@@ -43,6 +45,16 @@ def test_a_bundle_is_looked_at(diagnosis, exported_bundle):
     assert finding(diagnosis, "bundle", str(exported_bundle)).ok
     calibration = finding(diagnosis, "bundle", "calibration")
     assert calibration.ok is False and "cmdiad calibrate" in calibration.detail
+
+
+def test_a_calibration_of_an_earlier_version_is_not_well(diagnosis, calibrated_bundle):
+    bundle = open_bundle(calibrated_bundle)
+    before = replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, format_version=1))
+    for inspected, ok, words in ((bundle, True, "calibrated"), (before, False, "earlier version")):
+        found = finding(
+            replace(diagnosis, findings=list(_bundle(inspected, diagnosis.machine))), "bundle", "calibration"
+        )
+        assert found.ok is ok and words in found.detail
 
 
 def doctor(module, *arguments, cwd):

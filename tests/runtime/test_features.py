@@ -6,8 +6,8 @@ from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.errors import ScanError
 from cmdiad.runtime.features import FeatureExtractor, image_features, token_of_patch
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.preparation.part import prepare_part
-from cmdiad.runtime.sensor.part import Part, read_part, registered_image
+from cmdiad.runtime.preparation.part import prepare_file, prepare_part
+from cmdiad.runtime.sensor.part import Part, modalities, registered_image
 from cmdiad.runtime.timing import StageTimes
 
 
@@ -37,7 +37,7 @@ def test_points_and_torch_give_the_same_features_as_the_exported_path(exported_b
     from cmdiad.training.paired_features import Wanted, paired_features
 
     bundle = open_bundle(exported_bundle)
-    prepared = prepare_part(read_part(scan, bundle.manifest), bundle.manifest)
+    prepared = prepare_file(scan, modalities(bundle.manifest), bundle.manifest.preprocessing)
     features = FeatureExtractor(bundle).extract(prepared, StageTimes())
     sample = Sample(scan, registered_image(scan), None, "crack")
     extractors = open_extractor("embedded", "pc"), open_extractor("embedded", "rgb")
@@ -49,7 +49,7 @@ def test_points_and_torch_give_the_same_features_as_the_exported_path(exported_b
 def test_a_missing_sensor_is_said_plainly(exported_bundle):
     manifest = open_bundle(exported_bundle).manifest
     with pytest.raises(ScanError, match="3D scans"):
-        prepare_part(Part(None, np.zeros((4, 4, 3), np.uint8)), manifest)
+        prepare_part(Part(None, np.zeros((4, 4, 3), np.uint8)), modalities(manifest), manifest.preprocessing)
 
 
 def test_the_same_scan_gives_the_same_inspection_whatever_came_before(calibrated_bundle, scan, synth_data):
@@ -74,8 +74,3 @@ def test_an_inspection_is_complete(calibrated_bundle, scan):
 def test_threads_do_not_change_the_score_beyond_rounding(calibrated_bundle, scan):
     scores = [Inspector.load(calibrated_bundle, threads=n)(scan).score for n in (1, 2)]
     assert scores[0] == pytest.approx(scores[1], rel=1e-4)
-
-
-def test_the_registered_image_lies_beside_or_in_rgb(tmp_path):
-    assert registered_image(tmp_path / "xyz" / "003.tiff") == tmp_path / "rgb" / "003.png"
-    assert registered_image(tmp_path / "003.tiff") == tmp_path / "003.png"

@@ -5,20 +5,23 @@ import io
 import numpy as np
 import pytest
 import tifffile
-from cmdiad.calibration.calibrate import golden_scans
+from cmdiad.calibration.calibrated_bundle import golden_scans
+from cmdiad.runtime import golden as golden_module
 from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.bundle_writing import rewrite_bundle
-from cmdiad.runtime.errors import BundleError
+from cmdiad.runtime.bundle_writing import draft_bundle, rewrite_bundle
+from cmdiad.runtime.errors import BundleError, EngineError
 from cmdiad.runtime.golden import (
     INDEX,
     MAX_ELEMENTS,
     MAX_PIXELS,
-    add_golden,
     bounded,
     choose_elements,
+    golden_files,
     read_case,
     read_golden,
+    record_golden,
 )
+from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.sensor.part import Part, read_part
 
@@ -43,7 +46,9 @@ def test_the_recorded_scan_is_the_sensor_s_own(bundle, synth_data):
     """One of the training scans, bit by bit."""
     recorded = read_case(bundle, read_golden(bundle).cases[0]).points
     scans = find_scans([synth_data / "gland" / "train" / "good"])
-    assert any(np.array_equal(recorded, read_part(scan, bundle.manifest).points) for scan in scans)
+    assert any(
+        np.array_equal(recorded, read_part(scan, {"pc"}, bundle.manifest.preprocessing).points) for scan in scans
+    )
     raw = bundle.read("golden/normal_scan.tiff")
     np.testing.assert_array_equal(tifffile.imread(io.BytesIO(raw)), recorded)
     assert len(raw) < recorded.nbytes
@@ -80,12 +85,32 @@ def test_a_large_scan_is_thinned_with_its_image(shape):
 
 
 def test_recording_again_replaces_what_was_there(bundle, synth_data, tmp_path):
-    copy = tmp_path / "bundle"
-    rewrite_bundle(bundle, copy, bundle.manifest, {})
     dent = synth_data / "gland" / "test" / "dent" / "xyz" / "000.tiff"
-    manifest = add_golden(copy, {"defective": dent}, "cpu")
-    names = {name for name in manifest.files if name.startswith("golden/")}
+    files = record_golden(bundle, {"defective": dent}, "cpu")
+    manifest = rewrite_bundle(bundle, tmp_path / "b", bundle.manifest, files, dropped=golden_files(bundle.manifest))
+    names = set(golden_files(manifest))
     assert INDEX in names and all("defective" in name for name in names - {INDEX})
+
+
+def test_a_bundle_that_is_not_written_yet_is_recorded_as_the_written_one(bundle, synth_data):
+    scan = synth_data / "gland" / "train" / "good" / "xyz" / "000.tiff"
+    contents = {name: bundle.read(name) for name in bundle.manifest.files if not name.startswith("bank_")}
+    contents |= {name: np.array(bundle.array(name)) for name in bundle.manifest.bank_files()}
+    draft = draft_bundle(bundle.path, bundle.manifest, contents)
+    ours, theirs = (record_golden(each, {"normal": scan}, "cpu") for each in (draft, bundle))
+    assert ours.keys() == theirs.keys()
+    for name, content in ours.items():
+        assert bytes(np.asarray(content).data) == bytes(np.asarray(theirs[name]).data), name
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_is_never_recorded(bundle, synth_data, monkeypatch, value):
+    scan = synth_data / "gland" / "train" / "good" / "xyz" / "000.tiff"
+    tensors = {"extractor.tokens": np.array([1, value, 2], np.float32)}
+    inspection = Inspector(bundle)(scan)
+    monkeypatch.setattr(golden_module, "replay", lambda *_: (inspection, tensors))
+    with pytest.raises(EngineError, match=r"000\.tiff: 1 of 3 values of extractor\.tokens are not finite"):
+        record_golden(bundle, {"normal": scan}, "cpu")
 
 
 def test_a_bundle_without_them_says_how_to_get_them(exported_bundle):
@@ -93,7 +118,19 @@ def test_a_bundle_without_them_says_how_to_get_them(exported_bundle):
         read_golden(open_bundle(exported_bundle))
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b'{"provider": "cpu"}', b'{"provider": "cpu", "cases": [], "x": 1}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b'{"provider": "cpu"}',
+        b'{"provider": "cpu", "cases": []}',
+        b'{"provider": "cpu", "cases": [{"name": "a", "scan": null, "image": null, "score": 1e999, "is_defect": true, '
+        b'"tensors": []}]}',
+        b'{"provider": "cpu", "cases": [], "x": 1}',
+    ],
+    ids=["empty", "list", "cases_missing", "no_case", "infinite_score", "unknown_key"],
+)
 def test_a_damaged_record_is_refused(bundle, tmp_path, content):
     rewrite_bundle(bundle, tmp_path / "b", bundle.manifest, {INDEX: content})
     with pytest.raises(BundleError, match=r"golden\.json"):

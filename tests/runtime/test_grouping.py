@@ -63,3 +63,27 @@ def test_fewer_points_than_groups_repeat_the_first_center():
 def test_too_few_points_for_a_group_are_refused():
     with pytest.raises(ScanError, match=r"only 5 valid points.*needs 8"):
         group_points(np.zeros((5, 3), np.float32), Grouping(n_groups=2, group_size=8))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 30), st.integers(50, 300), st.integers(1, 130), st.integers(0, 2**32 - 1))
+def test_points_repeated_at_one_place_are_taken_in_order_too(n_places, times, count, seed):
+    rng = np.random.default_rng(seed)
+    points = np.repeat(rng.integers(0, 3, (n_places, 3)), times, axis=0).astype(np.float32)
+    points = points[rng.permutation(len(points))]
+    count = min(count, len(points))
+    distances, members = nearest_points(points, points[:5], count)
+    squared = ((points[:5, None].astype(np.float64) - points) ** 2).sum(-1)
+    expected = np.argsort(squared, axis=1, kind="stable")[:, :count]
+    assert np.array_equal(np.sort(members, axis=1), np.sort(expected, axis=1))
+    assert np.allclose(distances**2, np.take_along_axis(squared, members, axis=1))
+
+
+def test_ten_thousand_equal_points_are_searched_a_few_times_only(monkeypatch):
+    from cmdiad.runtime import grouping
+
+    queries = []
+    query = grouping._query
+    monkeypatch.setattr(grouping, "_query", lambda *given: queries.append(given[2]) or query(*given))
+    groups = group_points(np.full((10_000, 3), 0.4, np.float32), Grouping())
+    assert not groups.groups.any() and len(queries) < 10 and max(queries) <= 1024

@@ -72,7 +72,46 @@ def test_a_constant_map_stays_constant(shape: tuple[int, int]) -> None:
 
 
 @shapes
-def test_a_ramp_in_the_padded_square_comes_back_as_itself(shape: tuple[int, int]) -> None:
+def test_what_was_sampled_from_a_pixel_comes_back_to_that_pixel(shape: tuple[int, int]) -> None:
+    frame = frame_of(shape)
+    scan = np.random.default_rng(4).random(shape).astype(np.float32)
+    rows, columns = (np.unique(np.arange(224) * frame.side // 224 - offset) for offset in (frame.top, frame.left))
+    sampled = np.ix_(rows[(rows >= 0) & (rows < shape[0])], columns[(columns >= 0) & (columns < shape[1])])
+    back = map_to_input(sample_nearest(scan, frame), frame)
+    np.testing.assert_allclose(back[sampled], scan[sampled], rtol=1e-6)
+
+
+@shapes
+def test_a_ramp_over_the_scan_comes_back_as_itself(shape: tuple[int, int]) -> None:
+    frame = frame_of(shape)
+    taken = (np.arange(224) * frame.side // 224).astype(np.float32)
+    rows, columns = np.mgrid[: frame.height, : frame.width]
+    for ramp, truth in [
+        (np.repeat(taken[:, None], 224, 1), rows + frame.top),
+        (np.repeat(taken[None], 224, 0), columns + frame.left),
+    ]:
+        np.testing.assert_allclose(map_to_input(ramp, frame), truth.clip(0, taken[-1]), atol=1e-3)
+
+
+@pytest.mark.parametrize("side", [100, 200, 300, 400, 800, 1500])
+def test_turning_the_scan_by_180_degrees_turns_the_map(side: int) -> None:
+    # Turned, other pixels are sampled, and none beyond the last of them: what is left of that is a scan's curvature
+    # between two samples, and the edge.
+    frame = frame_of((side, side))
+    angle = np.arange(side) * (2 * np.pi / side)
+    scan = (np.sin(2 * angle)[:, None] * np.cos(3 * angle)).astype(np.float32)
+    straight = map_to_input(sample_nearest(scan, frame), frame)
+    turned = map_to_input(sample_nearest(scan[::-1, ::-1].copy(), frame), frame)[::-1, ::-1]
+    edge = -(-side // 224)
+    inside = slice(edge, side - edge)
+    curvature = (4**2 + 6**2) * np.pi**2 / side**2
+    np.testing.assert_allclose(straight[inside, inside], turned[inside, inside], atol=edge**2 / 8 * curvature + 1e-6)
+    # Half a network pixel's shift would be far outside.
+    assert np.abs(np.gradient(scan, axis=1)).max() * side / 224 > 4 * (edge**2 / 8 * curvature + 1e-6)
+
+
+@shapes
+def test_a_map_of_an_image_comes_back_by_its_centers(shape: tuple[int, int]) -> None:
     frame = frame_of(shape)
     centers = ((np.arange(224) + 0.5) * frame.side / 224).astype(np.float32)
     rows, columns = np.mgrid[: frame.height, : frame.width] + 0.5
@@ -82,7 +121,7 @@ def test_a_ramp_in_the_padded_square_comes_back_as_itself(shape: tuple[int, int]
         (np.repeat(centers[None], 224, 0), columns + frame.left),
     ]:
         expected = truth.clip(half_pixel, frame.side - half_pixel)
-        np.testing.assert_allclose(map_to_input(ramp, frame), expected, atol=1e-3)
+        np.testing.assert_allclose(map_to_input(ramp, frame, of_image=True), expected, atol=1e-3)
 
 
 @given(height=sides, width=sides, row=st.floats(0.05, 0.95), column=st.floats(0.05, 0.95))

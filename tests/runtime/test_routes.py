@@ -9,7 +9,7 @@ from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.preparation.part import PreparedPart, prepare_part
 from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, prepare, prepare_rgb
 from cmdiad.runtime.scan import read_scan
-from cmdiad.runtime.sensor.part import Part, find_inputs, read_part
+from cmdiad.runtime.sensor.part import Part, find_inputs, modalities, read_part
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.training.extractors.opening import open_extractor
 from cmdiad.training.routes import new_network, one_direction
@@ -136,7 +136,8 @@ def test_f2i_of_an_image_groups_hallucinated_points_where_the_image_shows_part(p
 @pytest.mark.parametrize(("route", "main"), [("f2i", "rgb"), ("i2f", "pc")])
 def test_a_route_runs_from_training_to_inspection(synth_data, trained_run, tmp_path, route, main):
     """The line of an image route is calibrated on images and inspects images."""
-    from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+    from cmdiad.calibration.calibrate import CalibrationSettings
+    from cmdiad.calibration.calibrated_bundle import calibrate_bundle
     from cmdiad.export.bundles import export_bundle
     from cmdiad.runtime.bundle import open_bundle
     from cmdiad.training.train import TrainingSettings, train_route
@@ -152,7 +153,7 @@ def test_a_route_runs_from_training_to_inspection(synth_data, trained_run, tmp_p
     )
     manifest = export_bundle(run, route, main, tmp_path / "bundle")
     assert manifest.training_statistics["rgb"].std > 0
-    inputs = find_inputs([synth_data / "gland" / "train" / "good"], manifest)
+    inputs = find_inputs([synth_data / "gland" / "train" / "good"], modalities(manifest)).require()
     assert {path.suffix for path in inputs} == {".tiff" if main == "pc" else ".png"} and len(inputs) == 5
     calibration = CalibrationSettings(coreset_ratio=0.005, normalization="reference")
     calibrate_bundle(open_bundle(tmp_path / "bundle"), inputs, calibration, tmp_path / "bundle")
@@ -172,6 +173,6 @@ def test_a_scan_for_an_image_route_is_said_plainly(exported_bundle):
 
     manifest = msgspec.structs.replace(open_bundle(exported_bundle).manifest, route="single", main="rgb")
     with pytest.raises(ScanError, match="inspects images"):
-        prepare_part(Part(np.ones((4, 4, 3), np.float32), None), manifest)
+        prepare_part(Part(np.ones((4, 4, 3), np.float32), None), modalities(manifest), manifest.preprocessing)
     with pytest.raises(ScanError):
-        read_part(exported_bundle / "manifest.json", manifest)
+        read_part(exported_bundle / "manifest.json", modalities(manifest), manifest.preprocessing)

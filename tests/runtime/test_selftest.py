@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
+from cmdiad.runtime import selftest as selftest_module
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.bundle_writing import rewrite_bundle
 from cmdiad.runtime.errors import BundleError, EngineError, UsageError
@@ -133,3 +135,25 @@ def test_the_command_prints_every_stage_and_answers_with_its_exit_code(bundle, c
     assert all(each.keys() == stages for each in found["comparisons"])
     assert selftest("--bundle", calibrated_bundle, "--provider", "cuda", cwd=tmp_path).returncode == 5
     assert selftest("--bundle", "nowhere", cwd=tmp_path).returncode == 4
+
+
+def test_a_record_of_another_length_fails(bundle):
+    found = compare_tensor("normal", ENTRY, RECORDED[:1], np.zeros((2, 3), np.float32), 1e9)
+    assert not found.passed and found.difference is None and "elements" in found.remark
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_not_finite_fails_and_the_report_stays_json(bundle, monkeypatch, score):
+    original = selftest_module.replay
+
+    def broken(*args):
+        inspection, tensors = original(*args)
+        return replace(inspection, score=score, is_defect=False), tensors
+
+    monkeypatch.setattr(selftest_module, "replay", broken)
+    report = run_selftest(bundle)
+    failed = [each for each in report.comparisons if each.stage == "score"]
+    assert not report.passed and all(not each.passed and each.difference is None for each in failed)
+    assert all("recorded" in each.remark for each in failed)
+    encoded = msgspec.json.encode(report.as_json())
+    json.loads(encoded, parse_constant=pytest.fail)

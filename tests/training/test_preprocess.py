@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.image import read_rgb
-from cmdiad.runtime.preprocessing import EYECANDIES, STRUCTURED_LIGHT, prepare
+from cmdiad.runtime.preparation.raw_or_preprocessed import settle
+from cmdiad.runtime.preprocessing import EYECANDIES, STRUCTURED_LIGHT, evidence_of, prepare
 from cmdiad.runtime.scan import read_scan, valid_mask
 from cmdiad.runtime.sensor.dataset import find_classes, find_samples
 from cmdiad.training.preprocess import REPORT, preprocess_dataset
@@ -71,6 +72,10 @@ def test_eyecandies_becomes_a_preprocessed_copy_in_the_mvtec_layout(eyecandies_d
         *(f"Praline/test/{part}" for part in ("bumps/02", "combined/04", "dents/03", "good/00", "good/01")),
     ]
     (source,), (copy,) = find_classes(eyecandies_data), find_classes(tmp_path / "clean")
+    cleaned_scans = [sample.scan for split in ("train", "validation", "test") for sample in find_samples(copy, split)]
+    evidence = [evidence_of(read_scan(scan).points, EYECANDIES) for scan in cleaned_scans]
+    settled = settle(EYECANDIES, evidence, [scan.name for scan in cleaned_scans]).preprocessing
+    assert settled.plane == "never"
     for split in ("train", "validation", "test"):
         for before, after in zip(find_samples(source, split), find_samples(copy, split), strict=True):
             assert before.name == after.name and before.defect == after.defect
@@ -78,6 +83,6 @@ def test_eyecandies_becomes_a_preprocessed_copy_in_the_mvtec_layout(eyecandies_d
             kept = valid_mask(cleaned)
             assert kept.shape == (200, 200) and 0.02 < kept.mean() < 0.5
             np.testing.assert_array_equal(cleaned[20:180, 20:180][kept[20:180, 20:180]], raw[kept[20:180, 20:180]])
-            np.testing.assert_array_equal(prepare(cleaned, EYECANDIES).kept, kept)
+            np.testing.assert_array_equal(prepare(cleaned, settled).kept, kept)
             assert (after.mask is None) == (before.mask is None)
             assert not read_rgb(after.rgb)[~kept].any()

@@ -41,6 +41,22 @@ def test_the_splits_own_defects_come_first(synth_data, tmp_path):
     assert find_validation(folder) is None
 
 
+def test_the_validation_split_of_eyecandies_is_found(eyecandies_data):
+    parts = find_validation(eyecandies_data / "Praline")
+    assert (parts.n_bank, parts.n_good, parts.pseudo) == (3, 1, True)
+    assert parts.wanted[3].sample.scan == eyecandies_data / "Praline" / "val" / "data" / "00_depth.png"
+
+
+def test_validation_parts_of_any_suffix_are_found_and_an_empty_split_is_none(synth_data, tmp_path):
+    folder = tmp_path / "gland"
+    shutil.copytree(synth_data / "gland", folder)
+    scans = folder / "validation" / "good" / "xyz"
+    (scans / "000.tiff").rename(scans / "000.TIF")
+    assert find_validation(folder).n_good == 1
+    (scans / "000.TIF").unlink()
+    assert find_validation(folder) is None
+
+
 def judge_of(folder, write_pairs, pairs, route="f2f", main="pc"):
     """A judge over made-up parts: three for the banks, two good, the others defective."""
     blank = Wanted(Sample(folder, None, None, "good"))

@@ -1,8 +1,12 @@
 """The bundle under test: its inputs, its smaller banks, its quality; and LoadGen on the same system."""
 
+import os
+
+import msgspec
 import numpy as np
 import pytest
-from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_bundle
+from cmdiad.calibration.calibrate import CalibrationSettings
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.calibration.metrics import auroc as exact_auroc
 from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bench.configuration import Configuration
@@ -14,11 +18,14 @@ from cmdiad.runtime.bench.quality import auroc, measure_quality
 from cmdiad.runtime.bench.scenarios import Plan, Scenario
 from cmdiad.runtime.bench.system import BundleUnderTest, open_inspector, timing_conditions
 from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.bundle_writing import rewrite_bundle
 from cmdiad.runtime.decision import MAIN, load_bank
-from cmdiad.runtime.errors import EngineError, UsageError
+from cmdiad.runtime.errors import EngineError, ScanError, UsageError
+from cmdiad.runtime.golden import read_case, read_golden
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.scan import read_scan
 from cmdiad.runtime.sensor.find import find_scans
+from cmdiad.runtime.sensor.part import read_part
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +40,40 @@ def test_golden_scans_are_the_input_unless_others_are_given(bundle, synth_data, 
     assert golden and all(read_scan(scan).points.any() for scan in golden)
     given_scans = bench_scans([str(synth_data / "gland" / "test")], bundle, tmp_path)
     assert len(given_scans) == 7
+
+
+def test_golden_scans_are_measured_in_metres_whatever_the_sensor_s_unit(bundle, tmp_path):
+    """They are recorded in metres; read as millimetres, a part of 60 mm would be one of 60 micrometres."""
+    preprocessing = msgspec.structs.replace(bundle.manifest.preprocessing, metres_per_unit=0.001)
+    manifest = msgspec.structs.replace(bundle.manifest, preprocessing=preprocessing)
+    rewrite_bundle(bundle, tmp_path / "b", manifest, {})
+    in_millimetres = open_bundle(tmp_path / "b")
+    golden = read_golden(bundle)
+    for case, scan in zip(
+        sorted(golden.cases, key=lambda case: case.name), bench_scans([], in_millimetres, tmp_path), strict=True
+    ):
+        assert scan.stem == case.name
+        recorded = read_case(bundle, case).points
+        np.testing.assert_allclose(read_part(scan, {"pc"}, preprocessing).points, recorded, rtol=3e-7)
+        assert Inspector(in_millimetres)(scan).score == pytest.approx(case.score, rel=1e-3)
+
+
+def test_scans_given_are_what_the_route_looks_at(bundle, synth_data, tmp_path):
+    from types import SimpleNamespace
+
+    folder = synth_data / "gland" / "test" / "good"
+    for route, main, kind in (("single", "rgb", "rgb"), ("dual", "rgb", "xyz"), ("single", "pc", "xyz")):
+        manifest = msgspec.structs.replace(bundle.manifest, route=route, main=main)
+        found = bench_scans([str(folder)], SimpleNamespace(manifest=manifest), tmp_path)
+        assert [file.parent.name for file in found] == [kind, kind]
+    with pytest.raises(ScanError, match="no file matches"):
+        bench_scans([str(folder), str(folder / "*.nothing")], bundle, tmp_path)
+
+
+def test_a_name_that_no_report_can_hold_is_refused_before_anything_is_measured(bundle, tmp_path):
+    scan = tmp_path / os.fsdecode(b"teil_\xfc.tiff")
+    with pytest.raises(UsageError, match=r"teil_\\udcfc.tiff: is not a name in UTF-8"):
+        bench_scans([str(scan)], bundle, tmp_path)
 
 
 def test_without_any_scan_there_is_nothing_to_measure(exported_bundle, tmp_path):

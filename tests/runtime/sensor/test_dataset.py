@@ -1,8 +1,9 @@
 """The MVTec 3D-AD layout is found as it lies, and what is missing is named."""
 
 import pytest
-from cmdiad.runtime.errors import UsageError
-from cmdiad.runtime.sensor.dataset import data_digest, find_classes, find_samples
+from cmdiad.runtime.errors import ScanError, UsageError
+from cmdiad.runtime.sensor.dataset import Place, data_digest, find_classes, find_samples, list_samples, place_of
+from cmdiad.runtime.sensor.listing import SkippedFiles
 
 
 @pytest.fixture
@@ -39,7 +40,77 @@ def test_what_is_missing_is_named(root):
 
 def test_the_digest_is_of_contents_in_order(root, tmp_path):
     files = sorted(root.rglob("*.tiff"))
+    with pytest.raises(ScanError, match="no such file"):
+        data_digest([root / "gone.tiff"])
     copy = tmp_path / "copy.tiff"
     copy.write_bytes(files[0].read_bytes())
     assert data_digest(files) == data_digest([copy, *files[1:]])
     assert data_digest(files) != data_digest(files[::-1])
+
+
+@pytest.mark.parametrize("scan", ["000.TIFF", "000.tif", "000.ply", "000.pcd", "000.npy", "000.npz"])
+@pytest.mark.parametrize("image", ["000.PNG", "000.jpg", "000.jpeg", "000.bmp", "000.tif"])
+def test_every_suffix_that_is_read_is_found(root, scan, image):
+    folder = root / "bagel" / "test" / "hole"
+    (folder / "xyz" / "000.tiff").rename(folder / "xyz" / scan)
+    (folder / "rgb" / "000.png").rename(folder / "rgb" / image)
+    (folder / "gt" / "000.png").rename(folder / "gt" / image)
+    sample = find_samples(root / "bagel", "test", "hole")[0]
+    assert (sample.scan.name, sample.rgb.name, sample.mask.name) == (scan, image, image)
+    assert len(find_samples(root / "bagel", "test")) == 4
+
+
+def test_what_macos_leaves_beside_every_file_stops_nothing(root):
+    before = find_samples(root / "bagel", "test")
+    for file in [file for file in root.rglob("*.*") if file.is_file()]:
+        file.with_name(f"._{file.name}").write_bytes(b"")
+    for folder in (root, root / "bagel", root / "bagel" / "test", root / "bagel" / "test" / "hole" / "xyz"):
+        (folder / ".DS_Store").write_bytes(b"")
+    (root / ".Trashes" / "train" / "good" / "xyz").mkdir(parents=True)
+    assert find_samples(root / "bagel", "test") == before
+    assert find_classes(root) == [root / "bagel"]
+
+
+def test_two_scans_of_one_part_are_an_error_that_names_both(root):
+    (root / "bagel" / "test" / "hole" / "xyz" / "000.ply").write_bytes(b"")
+    with pytest.raises(ScanError, match=r"xyz/000\.ply: has the same name as 000\.tiff"):
+        find_samples(root / "bagel", "test")
+
+
+def test_files_that_are_left_out_are_counted(root):
+    (root / "bagel" / "test" / "hole" / "xyz" / "002.stl").write_bytes(b"")
+    with pytest.warns(SkippedFiles, match="1 of 3 files are left out, 002.stl"):
+        assert len(find_samples(root / "bagel", "test")) == 4
+
+
+def test_parts_come_in_the_order_of_their_numbers(root):
+    for number in (10, 9):
+        (root / "bagel" / "train" / "good" / "xyz" / f"{number}.tiff").write_bytes(b"")
+    stems = [sample.scan.stem for sample in find_samples(root / "bagel", "train", "good")]
+    assert stems == ["000", "001", "9", "10"]
+
+
+def test_a_split_that_is_not_there_has_no_samples(root):
+    assert list_samples(root / "bagel", "validation") == []
+    (root / "bagel" / "validation" / "good" / "xyz").mkdir(parents=True)
+    assert list_samples(root / "bagel", "validation") == []
+
+
+def test_a_file_knows_its_place_in_a_dataset(root, eyecandies_data, monkeypatch):
+    bagel = root / "bagel"
+    assert place_of(bagel / "test" / "hole" / "xyz" / "000.tiff") == Place(bagel, "test", "hole")
+    assert place_of(bagel / "train" / "good" / "rgb" / "000.png") == Place(bagel, "train", "good")
+    monkeypatch.chdir(bagel / "test" / "hole" / "xyz")
+    assert place_of(type(root)("000.tiff")) == Place(bagel, "test", "hole")
+    praline = eyecandies_data / "Praline"
+    data = praline / "test_public" / "data"
+    assert (
+        place_of(data / "02_depth.png") == place_of(data / "02_image_4.png") == Place(praline, "test_public", "bumps")
+    )
+    assert place_of(praline / "train" / "data" / "000_depth.png") == Place(praline, "train", "good")
+
+
+@pytest.mark.parametrize("path", ["/0.tiff", "/xyz/0.tiff", "/a/xyz/0.tiff", "/test/monday/xyz/0.tiff", "0.tiff"])
+def test_a_file_elsewhere_has_no_place_even_if_its_folders_are_called_alike(path, tmp_path):
+    assert place_of(tmp_path / path[1:]) is None
+    assert place_of(tmp_path.__class__(path)) is None

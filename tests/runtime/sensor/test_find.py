@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import ScanError
-from cmdiad.runtime.sensor.find import SCAN_SUFFIXES, find_scans
+from cmdiad.runtime.sensor.find import find_files, find_scans
+from cmdiad.runtime.sensor.listing import IMAGES, SCAN_SUFFIXES, SCANS
 
 POINTS = np.random.default_rng(0).normal(size=(5, 6, 3)).astype(np.float32)
 
@@ -103,3 +104,84 @@ def test_a_named_file_that_is_missing_stays_in_the_list(tmp_path: Path) -> None:
     (tmp_path / "here.npy").write_bytes(b"")
     named = [tmp_path / "here.npy", tmp_path / "missing.tiff"]
     assert find_scans(named) == named
+
+
+def test_numbers_in_names_are_ordered_by_value(tmp_path: Path) -> None:
+    for number in (10, 2, 1):
+        save(tmp_path / f"part_{number}.npy")
+    assert names(find_scans([tmp_path]), tmp_path) == ["part_1.npy", "part_2.npy", "part_10.npy"]
+    assert names(find_scans([str(tmp_path / "part_*")]), tmp_path) == ["part_1.npy", "part_2.npy", "part_10.npy"]
+
+
+def test_what_stands_for_nothing_stops_no_other(tree: Path) -> None:
+    asked = ["line/*.npy", "a\0b", "empty", "line/b.tiff", "line/missing.tiff"]
+    found = find_files([str(tree / path) for path in asked], SCANS)
+    assert names(found.files, tree) == ["line/b.tiff", "line/missing.tiff"]
+    assert [str(problem.path.relative_to(tree)) for problem in found.problems] == asked[:3]
+    assert all(str(problem.error).startswith(str(problem.path)) for problem in found.problems)
+    with pytest.raises(ScanError, match="no file matches"):
+        found.require()
+
+
+def test_one_folder_below_that_cannot_be_listed_is_said_and_the_others_are_found(tree: Path) -> None:
+    save(tree / "test/hole/xyz/2.ply")
+    found = find_files([tree / "test"], SCANS)
+    assert names(found.files, tree) == ["test/good/xyz/1.npy"]
+    assert ["2.pcd: has the same name as 2.ply" in str(problem.error) for problem in found.problems] == [True]
+    assert len(find_files([str(tree / "test/*/xyz")], SCANS).problems) == 1
+
+
+def test_an_unreadable_folder_is_said_whether_a_folder_or_a_pattern_leads_to_it(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(folder: str | Path = ".") -> object:
+        if Path(folder).name == "hole":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for asked in (tree / "test", str(tree / "test" / "**" / "xyz")):
+        found = find_files([asked], SCANS)
+        assert "test/good/xyz/1.npy" in names(found.files, tree)
+        assert [str(problem.error) for problem in found.problems] == [
+            f"{tree / 'test' / 'hole'}: cannot be searched: Permission denied"
+        ]
+
+
+def test_links_that_lead_in_circles_end(tree: Path) -> None:
+    for name in ("up", "again", "more"):
+        (tree / "test" / name).symlink_to(tree)
+    for asked in (tree / "test", str(tree / "**" / "*.pcd"), str(tree / "test" / "**")):
+        found = find_files([asked], SCANS)
+        assert "test/hole/xyz/2.pcd" in [
+            Path(os.path.realpath(file)).relative_to(os.path.realpath(tree)).as_posix() for file in found.files
+        ]
+        assert len({os.path.realpath(file) for file in found.files}) == len(found.files)
+
+
+def test_a_linked_folder_is_searched(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "part").symlink_to(tree / "good")
+    assert names(find_scans([elsewhere]), elsewhere) == ["part/xyz/001.npz", "part/xyz/002.tiff"]
+
+
+def test_a_name_that_is_not_utf_8_is_found(tmp_path: Path) -> None:
+    try:
+        odd = save(tmp_path / os.fsdecode(b"teil_\xfc.npy"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert find_scans([tmp_path]) == find_scans([str(tmp_path / "teil_*")]) == [odd]
+
+
+def test_images_are_found_by_the_same_rule(tmp_path: Path) -> None:
+    for name in ("good/rgb/10.JPG", "good/rgb/9.tif", "good/xyz/9.tiff", "line/a.bmp", "line/a.tiff"):
+        save(tmp_path / name)
+    assert names(find_files([tmp_path / "good"], IMAGES).require(), tmp_path) == ["good/rgb/9.tif", "good/rgb/10.JPG"]
+    assert names(find_files([tmp_path / "line"], IMAGES).require(), tmp_path) == ["line/a.bmp"]
+
+
+def test_eyecandies_is_found_below_a_folder(eyecandies_data: Path) -> None:
+    assert len(find_scans([eyecandies_data])) == 9
+    assert len(find_files([eyecandies_data], IMAGES).require()) == 9

@@ -1,0 +1,235 @@
+"""An exported bundle is completed from normal scans: everything is computed, and then written once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from ..runtime import manifest as manifest_format
+from ..runtime.atomic import atomic_write
+from ..runtime.bank import MemoryBank
+from ..runtime.bundle import Bundle
+from ..runtime.bundle_writing import Content, changed_contents, draft_bundle, write_bundle
+from ..runtime.decision import FUSION, MAIN, SECOND, Decision
+from ..runtime.engine import OnnxEngine
+from ..runtime.errors import UsageError
+from ..runtime.features import FeatureExtractor, FeaturePath
+from ..runtime.fusion import encode_fusion
+from ..runtime.golden import golden_files, record_golden
+from ..runtime.line_graph import DATA, LINE, LineGraph
+from ..runtime.manifest import Manifest
+from ..runtime.preparation.part_range import PartRange
+from ..runtime.preprocessing import Preprocessing
+from ..runtime.sensor.dataset import data_digest, place_of
+from .calibrate import Calibrated, CalibrationSettings, Progress, calibrate, extract_features, require_enough
+from .line_graph import add_line_graph
+from .line_graph_check import COMPARED as LINE_CHECK
+from .line_graph_check import check_line_graph
+from .parity import read_report
+from .survey import Survey, settled_preprocessing
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A bundle that was calibrated.
+
+    Attributes:
+        manifest: as written.
+        scans: the normal scans.
+        scores: (n,) float64, theirs, each without its own patches in the banks.
+        decision: why they count as raw or as preprocessed, one sentence; empty for images.
+        warnings: what should be looked at before these scans are called normal, a sentence each.
+        sheet: (H, W, 3) uint8, up to 64 of them, with what was taken as the part in each.
+    """
+
+    manifest: Manifest
+    scans: tuple[Path, ...]
+    scores: npt.NDArray[np.float64]
+    decision: str
+    warnings: tuple[str, ...]
+    sheet: npt.NDArray[np.uint8]
+
+    def write_sheet(self, bundle: Path) -> Path:
+        """Write the sheet as NAME_parts.png beside a bundle.
+
+        Raises:
+            CmdiadError: it cannot be written.
+        """
+        path = bundle.with_name(f"{bundle.resolve().stem}_parts.png")
+        with atomic_write(path) as stream:
+            Image.fromarray(self.sheet).save(stream, "PNG")
+        return path
+
+    def highest(self, count: int) -> list[tuple[Path, float]]:
+        """The normal scans of the highest scores: a defective one that hides among them is here."""
+        order = np.argsort(-self.scores, kind="stable")[:count]
+        return [(self.scans[int(index)], float(self.scores[index])) for index in order]
+
+
+def calibrate_bundle(
+    bundle: Bundle,
+    scans: Sequence[Path],
+    settings: CalibrationSettings,
+    out: Path,
+    provider: str = "cpu",
+    product: str | None = None,
+    preprocessing: Preprocessing | None = None,
+    progress: Progress = lambda *_: None,
+    defective: Path | None = None,
+    with_line_graph: bool | None = None,
+) -> Completed:
+    """Calibrate a bundle on normal scans and write it, with golden scans that `cmdiad-rt selftest` repeats.
+
+    Args:
+        bundle: an exported bundle, calibrated before or not.
+        scans: normal scans of the product (images where the main modality is RGB).
+        settings: see `CalibrationSettings`.
+        out: where the calibrated bundle goes; may be where it came from.
+        provider: the execution provider the line will use.
+        product: what the bundle inspects; None: the class whose train/good the scans are, else unchanged.
+        preprocessing: the parameters of another sensor; None: unchanged.
+        progress: called with (stage, done, all, remark).
+        defective: a scan with a defect, to be one of the golden scans; None: the normal scan that scored highest.
+        with_line_graph: whether to write the fused graph; None: where it is small, see `add_line_graph`.
+
+    Returns:
+        What was written, and what the user should look at.
+
+    Raises:
+        UsageError: too few scans, or a line graph is wanted that cannot be.
+        ParityError: the line graph does not compute what the runtime does.
+        ScanError: a scan cannot be read or used.
+    """
+    require_enough(scans)
+    asked = preprocessing or bundle.manifest.preprocessing
+    settled = settled_preprocessing(bundle.manifest, asked, scans, progress)
+    manifest = msgspec.structs.replace(
+        bundle.manifest,
+        format_version=manifest_format.FORMAT_VERSION,
+        product=product or product_of(scans) or bundle.manifest.product,
+        preprocessing=settled.preprocessing,
+    )
+    extractor, survey = FeatureExtractor(bundle, provider), Survey(scans)
+    features = extract_features(manifest, extractor, scans, survey, progress)
+    calibrated = calibrate(manifest, extractor, features, data_digest(scans), settings, progress)
+    manifest, contents = with_banks(manifest, calibrated, survey.part_range(), provider)
+    wanted = line_graph_wanted(manifest, provider, with_line_graph)
+    manifest, line = with_line(bundle, manifest, calibrated, extractor, scans, wanted, progress)
+    old = [LINE, DATA, *bundle.manifest.bank_files(), *golden_files(bundle.manifest)]
+    contents = changed_contents(bundle, {**contents, **line}, dropped=old)
+    progress("golden scans", 0, 1, "")
+    draft = draft_bundle(bundle.path, manifest, contents)
+    contents |= record_golden(draft, golden_scans(scans, calibrated.scores, defective), provider)
+    progress("golden scans", 1, 1, "")
+    written = write_bundle(out, manifest, contents)
+    warnings = (*settled.warnings, *survey.warnings())
+    return Completed(written, tuple(scans), calibrated.scores, settled.reason, warnings, survey.sheet())
+
+
+def product_of(scans: Sequence[Path]) -> str | None:
+    """The class of a dataset whose parts these are, if all are of one; None elsewhere.
+
+    Raises:
+        ScanError: a mask of Eyecandies, which tell its defects, cannot be read.
+    """
+    places = [place_of(scan) for scan in scans]
+    classes = {None if place is None else place.class_folder.resolve().name for place in places}
+    return classes.pop() if len(classes) == 1 else None
+
+
+def with_banks(
+    manifest: Manifest, calibrated: Calibrated, part: PartRange, provider: str
+) -> tuple[Manifest, dict[str, Content]]:
+    """The manifest with the banks and the calibration, and the banks' files."""
+    banks, contents = encode_banks(calibrated.decision, manifest)
+    versions = {f"version_{name}": version(name) for name in ("numpy", "scipy", "scikit-learn")}
+    manifest = msgspec.structs.replace(
+        manifest,
+        banks=banks,
+        calibration=msgspec.structs.replace(calibrated.calibration, part=part),
+        provenance={**manifest.provenance, "calibration_provider": provider, **versions},
+    )
+    return manifest, contents
+
+
+def with_line(
+    bundle: Bundle,
+    manifest: Manifest,
+    calibrated: Calibrated,
+    extractor: FeaturePath,
+    scans: Sequence[Path],
+    wanted: bool | None,
+    progress: Progress,
+) -> tuple[Manifest, dict[str, Content]]:
+    """The manifest with the fused graph, where there is to be one, and its files with the report of its check.
+
+    Raises:
+        ParityError: it does not compute what the runtime does.
+    """
+    networks = {role: bundle.read(network.file) for role, network in manifest.networks.items()}
+    manifest, line = add_line_graph(manifest, networks, calibrated.decision, wanted)
+    report = read_report(bundle).without(LINE_CHECK)
+    if line:
+        progress("line graph", 0, 1, "")
+        graph = LineGraph(manifest, OnnxEngine(line[LINE], external={k: v for k, v in line.items() if k != LINE}))
+        threshold = calibrated.calibration.threshold.value
+        found = check_line_graph(graph, manifest, extractor, calibrated.decision, threshold, scans)
+        report = report.and_also(found.require())
+        progress("line graph", 1, 1, "")
+    return manifest, {**line, **report.files()}
+
+
+def line_graph_wanted(manifest: Manifest, provider: str, wanted: bool | None) -> bool | None:
+    """Never where the banks hold features of the CPU's own networks: the line graph is made of the others.
+
+    Raises:
+        UsageError: it was asked for.
+    """
+    if manifest.run_networks(provider) == manifest.networks:
+        return wanted
+    if wanted:
+        raise UsageError(
+            "there can be no line graph: these banks hold features of the int8 networks of the CPU provider: "
+            "use --no-line-graph, or calibrate with the provider that will run it"
+        )
+    return False
+
+
+def golden_scans(scans: Sequence[Path], scores: npt.NDArray[np.float64], defective: Path | None) -> dict[str, Path]:
+    """The scans to record in the bundle: the normal one of median score, and the defective or highest-scoring one."""
+    order = np.argsort(scores, kind="stable")
+    normal, highest = scans[int(order[len(order) // 2])], scans[int(order[-1])]
+    return {"normal": normal, **({"highest": highest} if defective is None else {"defective": defective})}
+
+
+def encode_banks(decision: Decision, manifest: Manifest) -> tuple[dict[str, manifest_format.Bank], dict[str, Content]]:
+    """The banks' manifest entries, and the files that they and the fusion become."""
+    held = {MAIN: decision.main}
+    if decision.second is not None:
+        held[SECOND[manifest.route]] = decision.second
+    entries: dict[str, manifest_format.Bank] = {}
+    contents: dict[str, Content] = {}
+    for role, normalized in held.items():
+        stem = f"bank_{role}"
+        arrays = normalized.bank.arrays()
+        files = {name: f"{stem}.npy" if name == "rows" else f"{stem}_{name}.npy" for name in arrays}
+        contents.update({files[name]: array for name, array in arrays.items()})
+        bank: MemoryBank = normalized.bank
+        entries[role] = manifest_format.Bank(
+            files=files,
+            n_rows=bank.rows.shape[0],
+            dim=bank.rows.shape[1],
+            metric=bank.metric,
+            feature_mean=normalized.feature_mean,
+            feature_std=normalized.feature_std,
+        )
+    if decision.fusion is not None:
+        contents[FUSION] = encode_fusion(decision.fusion)
+    return entries, contents

@@ -1,0 +1,89 @@
+"""What normal scans show of their parts, gathered while they are prepared: for the bundle, and to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from ..runtime.manifest import Manifest
+from ..runtime.preparation.contact_sheet import TILE, Tile, contact_sheet, evenly_chosen
+from ..runtime.preparation.disagreements import disagreements
+from ..runtime.preparation.part import PreparedPart
+from ..runtime.preparation.part_range import PartRange, range_of
+from ..runtime.preparation.part_view import PartView
+from ..runtime.preparation.raw_or_preprocessed import Settled
+from ..runtime.preparation.settling import settle_scans, short_name
+from ..runtime.preprocessing import Preprocessing
+from ..runtime.sensor.part import Part, modalities
+
+
+def settled_preprocessing(
+    manifest: Manifest, asked: Preprocessing, scans: Sequence[Path], progress: Callable[[str, int, int, str], None]
+) -> Settled:
+    """Whether these scans are raw, decided once from them; an image has no plane.
+
+    Raises:
+        ScanError: a scan cannot be read.
+        UsageError: scans are of both kinds.
+    """
+    if "pc" not in modalities(manifest):
+        return Settled(asked, "")
+    return settle_scans(asked, scans, lambda done, total: progress("raw or preprocessed", done, total, ""))
+
+
+def decided_preprocessing(manifest: Manifest, scans: Sequence[Path]) -> Preprocessing:
+    """A bundle's preprocessing, what nobody has decided yet decided from these scans.
+
+    Raises:
+        ScanError: a scan cannot be read.
+        UsageError: scans are of both kinds.
+    """
+    known = manifest.preprocessing
+    if not scans or known.plane == "never" or "auto" not in (known.plane, known.side):
+        return known
+    return settled_preprocessing(manifest, known, scans, lambda *_: None).preprocessing
+
+
+class Survey:
+    """Fed with every scan in order."""
+
+    def __init__(self, scans: Sequence[Path]) -> None:
+        self._names = [short_name(scan) for scan in scans]
+        self._drawn = set(evenly_chosen(len(scans)))
+        self._views: list[PartView] = []
+        self._tiles: list[Tile] = []
+
+    def add(self, part: Part, prepared: PreparedPart) -> None:
+        """The next scan."""
+        number = len(self._views)
+        self._views.append(prepared.view)
+        if number in self._drawn:
+            self._tiles.append(_small_tile(self._names[number], part, prepared))
+
+    def part_range(self) -> PartRange:
+        """What was seen; at least one scan."""
+        return range_of(self._views)
+
+    def warnings(self) -> list[str]:
+        """What should be looked at before these scans are called normal, a sentence each."""
+        return disagreements(self._views, self._names)
+
+    def sheet(self) -> npt.NDArray[np.uint8]:
+        """(H, W, 3), up to 64 of the scans, with what was taken as the part in each."""
+        return contact_sheet(self._tiles)
+
+
+def _small_tile(name: str, part: Part, prepared: PreparedPart) -> Tile:
+    """Thinned to twice a tile's pixels: sixty scans of a few million points each do not fit into memory."""
+    picture = part.rgb if part.points is None else part.points
+    assert picture is not None
+    step = -(-max(picture.shape[:2]) // (2 * TILE))
+    others = tuple(
+        replace(other, pixels=other.pixels // step**2, row=other.row // step, column=other.column // step)
+        for other in prepared.view.other_objects
+    )
+    return Tile(name, picture[::step, ::step].copy(), prepared.kept[::step, ::step].copy(), others)

@@ -1,0 +1,178 @@
+"""Which of the things that stand on the plane is the part, and what the scan shows of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from ..clusters import Clusters
+from . import part_view
+from .part_range import PartRange
+from .part_view import LEAST_OBJECT, MOST_OBJECTS, OtherObject, PartView, diameter, inner, surface_area
+
+# What does not reach the plane is the part only where nothing that does has at least this share of its size: a flat
+# box seen from above does not, and crumbs that do lie beside it.
+_RIVAL = 0.25
+# From above, nothing is seen of an overhanging part's foot, nor of a box's sides: something that begins no higher than
+# this share of its diameter may still stand on the plane.
+_OVERHANG = 0.5
+_MEASURED_SIDE = 150  # pixels along a thing's longer side are enough to tell its size to a percent
+_FEW = 200
+
+_Mask = npt.NDArray[np.bool_]
+_Planes = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What stands in view, in pieces.
+
+    Attributes:
+        planes: (3, H, W) float32: x, y and z in metres.
+        valid: (H, W) bool, what was measured.
+        mask: (H, W) bool, what may be part.
+        clusters: of `mask`.
+        heights: (H, W) float32, above the plane, metres; None where none was removed.
+        reach_m: what begins this near the plane reaches it, metres.
+    """
+
+    planes: _Planes
+    valid: _Mask
+    mask: _Mask
+    clusters: Clusters
+    heights: npt.NDArray[np.float32] | None
+    reach_m: float
+
+
+def objects_among(clusters: Clusters) -> int:
+    """How many clusters, the largest first, are large enough to be an object."""
+    sizes = clusters.sizes[:MOST_OBJECTS]
+    return int(np.count_nonzero(sizes >= LEAST_OBJECT * sizes[0]))
+
+
+def choose_part(standing: Standing, expected: PartRange | None) -> int:
+    """The number of the cluster that is the part.
+
+    Where calibration said what to expect, what is most like that. Else the largest of those that reach down to the
+    plane, but for one that does not and is far larger.
+    """
+    objects = range(1, 1 + objects_among(standing.clusters))
+    if len(objects) == 1:
+        return 1
+    bodies = {number: _Body.of(standing, standing.clusters.mask(number)) for number in objects}
+    if expected is not None and expected.diameter_m is not None:
+        return min(objects, key=lambda number: _misfit(bodies[number], expected))
+    reaching = [number for number in objects if (bodies[number].begins_m or 0.0) <= standing.reach_m]
+    sizes = standing.clusters.sizes
+    if reaching and sizes[reaching[0] - 1] >= _RIVAL * sizes[0]:
+        return reaching[0]
+    return 1
+
+
+def view_of(standing: Standing, part: int, plane_rms_m: float | None, empty_margin: int) -> PartView:
+    """What the scan shows of the cluster `part`, the part."""
+    body_hw = standing.clusters.mask(part)
+    body = _Body.of(standing, body_hw)
+    others = range(1, 1 + objects_among(standing.clusters))
+    # Of a preprocessed scan strays are inspected too.
+    pixels = int(np.count_nonzero(body_hw if standing.heights is not None else standing.mask))
+    diameter_m, begins_m = body.diameter_m(), body.begins_m
+    return PartView(
+        part_pixels=pixels,
+        diameter_px=body.step * part_view.outline_diameter(body.mask),
+        diameter_m=diameter_m,
+        area_m2=body.area_m2(),
+        center_m=body.center_m(),
+        row=(body.window[0].start + body.window[0].stop - 1) // 2,
+        column=(body.window[1].start + body.window[1].stop - 1) // 2,
+        on_plane=None if begins_m is None else begins_m <= max(standing.reach_m, _OVERHANG * diameter_m),
+        clearance_m=begins_m,
+        inspected_share=pixels / int(np.count_nonzero(standing.mask)),
+        measured_share=part_view.measured_share(body.mask, body.valid),
+        touches_border=part_view.border_share(body_hw[body.window], _edges(body.window, _field(standing))),
+        other_objects=tuple(_object(standing, number) for number in others if number != part),
+        plane_rms_m=plane_rms_m,
+        empty_margin=empty_margin,
+    )
+
+
+@dataclass(frozen=True)
+class _Body:
+    """One thing in view, thinned to pixels enough to measure it.
+
+    Attributes:
+        window: its bounding box.
+        step: how many pixels of the scan are one here.
+        mask: (h, w) bool.
+        planes: (3, h, w) float32, metres.
+        valid: (h, w) bool, what was measured.
+        begins_m: how far above the plane it begins, metres; None where there is none.
+    """
+
+    window: tuple[slice, slice]
+    step: int
+    mask: _Mask
+    planes: _Planes
+    valid: _Mask
+    begins_m: float | None
+
+    @classmethod
+    def of(cls, standing: Standing, mask_hw: _Mask) -> _Body:
+        """A thing by its pixels (H, W)."""
+        rows, columns = window = _bounds(mask_hw)
+        step = -(-max(rows.stop - rows.start, columns.stop - columns.start) // _MEASURED_SIDE)
+        if np.count_nonzero(mask_hw) < _FEW * step * step:
+            step = 1
+        thin = slice(rows.start, rows.stop, step), slice(columns.start, columns.stop, step)
+        mask = mask_hw[thin].copy()
+        begins_m = None if standing.heights is None else part_view.clearance(standing.heights[thin][mask])
+        return cls(window, step, mask, standing.planes[:, thin[0], thin[1]].copy(), standing.valid[thin], begins_m)
+
+    def diameter_m(self) -> float:
+        """The largest distance between two points of it, metres."""
+        return diameter(self.planes[:, inner(self.mask)])
+
+    def area_m2(self) -> float:
+        """The area of its surface that is seen, square metres."""
+        return surface_area(self.planes, self.mask)
+
+    def center_m(self) -> tuple[float, float, float]:
+        """The mean of its points, metres."""
+        x, y, z = (float(plane[self.mask].mean(dtype=np.float64)) for plane in self.planes)
+        return x, y, z
+
+
+def _misfit(body: _Body, expected: PartRange) -> float:
+    return expected.misfit(body.diameter_m(), body.area_m2())
+
+
+def _object(standing: Standing, number: int) -> OtherObject:
+    mask = standing.clusters.mask(number)
+    body = _Body.of(standing, mask)
+    row, column = ((side.start + side.stop - 1) // 2 for side in body.window)
+    return OtherObject(int(np.count_nonzero(mask)), body.diameter_m(), row, column)
+
+
+def _field(standing: Standing) -> tuple[slice, slice]:
+    """What ends the field: a raw scan's measured box, or the image where all around the part was taken away."""
+    if standing.heights is None:
+        return slice(0, standing.valid.shape[0]), slice(0, standing.valid.shape[1])
+    return _bounds(standing.valid)
+
+
+def _edges(window: tuple[slice, slice], field: tuple[slice, slice]) -> tuple[bool, bool, bool, bool]:
+    """Which of a window's sides (top, bottom, left, right) are the field's."""
+    (rows, columns), (all_rows, all_columns) = window, field
+    return (
+        rows.start == all_rows.start,
+        rows.stop == all_rows.stop,
+        columns.start == all_columns.start,
+        columns.stop == all_columns.stop,
+    )
+
+
+def _bounds(mask_hw: _Mask) -> tuple[slice, slice]:
+    rows, columns = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

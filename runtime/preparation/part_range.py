@@ -1,0 +1,224 @@
+"""What calibration saw of its parts, how far another scan may be from that, and whether it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from .part_view import PartView
+
+# How far from what calibration saw a part may be. A part with two fifths of it missing is a defect and stays inside, as
+# do parts of 0.9 and 1.1 times the size; a part of half or twice the size (a quarter or four times the area) is another
+# one, and so is what is left where less than two fifths were seen.
+DIAMETER = (0.55, 1.5)
+AREA = (0.4, 2.0)
+# Of the least share of the silhouette measured, and of what stands in view being the part.
+LEAST_MEASURED = 0.5
+LEAST_INSPECTED = 0.6
+# Of the outline, more than at calibration.
+MORE_CUT = 0.03
+OTHER_DIAMETER = 1.5
+# Of its diameter, farther above the plane than at calibration.
+MORE_CLEARANCE = 0.25
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """The least and the greatest value among the parts of a calibration."""
+
+    least: float
+    greatest: float
+
+    def __post_init__(self) -> None:
+        """Refuse what no part can be. Raises ValueError."""
+        # Written so that NaN, which compares as false, is refused too.
+        if not 0 <= self.least <= self.greatest < math.inf:
+            raise ValueError(f"from {self.least} to {self.greatest} is not a range of sizes")
+
+    def allowed(self, factors: tuple[float, float]) -> Seen:
+        """The range wider by two factors."""
+        return Seen(least=self.least * factors[0], greatest=self.greatest * factors[1])
+
+    def middle(self) -> float:
+        """The geometric mean of both ends."""
+        return math.sqrt(self.least * self.greatest)
+
+
+class PartRange(msgspec.Struct, frozen=True, kw_only=True):
+    """What calibration saw of its parts; the attributes are those of `PartView`.
+
+    Attributes:
+        n_parts: how many parts were seen.
+        diameter_m, area_m2, clearance_m: None for images, the last also where no plane was removed.
+        on_plane: whether all of them reached the plane.
+        other_objects: the most that was seen beside a part.
+        other_diameter: the largest of them over its part's diameter; 0 where there was none.
+    """
+
+    n_parts: int
+    part_pixels: Seen
+    diameter_px: Seen
+    diameter_m: Seen | None = None
+    area_m2: Seen | None = None
+    clearance_m: Seen | None = None
+    measured_share: Seen
+    inspected_share: Seen
+    touches_border: Seen
+    on_plane: bool = False
+    other_objects: int = 0
+    other_diameter: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no calibration can have seen. Raises ValueError."""
+        if self.n_parts < 1 or self.other_objects < 0 or not 0 <= self.other_diameter < math.inf:
+            raise ValueError("n_parts, other_objects or other_diameter is not what a calibration can have seen")
+
+    def misfit(self, diameter_m: float, area_m2: float) -> float:
+        """How unlike the calibration's parts something of this size is: 0 for the middle of their range."""
+        if self.diameter_m is None or self.area_m2 is None:
+            return 0.0
+        return _distance(diameter_m, self.diameter_m) + 0.5 * _distance(area_m2, self.area_m2)
+
+
+def range_of(views: Sequence[PartView]) -> PartRange:
+    """What was seen of normal parts, at least one.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if not views:
+        raise ValueError("a range is made of at least one part's view")
+    others = [_other_diameter(view) for view in views]
+    return PartRange(
+        n_parts=len(views),
+        part_pixels=_seen([view.part_pixels for view in views]),
+        diameter_px=_seen([view.diameter_px for view in views]),
+        diameter_m=_seen_or_none([view.diameter_m for view in views]),
+        area_m2=_seen_or_none([view.area_m2 for view in views]),
+        clearance_m=_seen_or_none([view.clearance_m for view in views]),
+        measured_share=_seen([view.measured_share for view in views]),
+        inspected_share=_seen([view.inspected_share for view in views]),
+        touches_border=_seen([view.touches_border for view in views]),
+        on_plane=all(view.on_plane is True for view in views),
+        other_objects=max(len(view.other_objects) for view in views),
+        other_diameter=max(others),
+    )
+
+
+def outside(view: PartView, part_range: PartRange) -> list[str]:
+    """Why a view is not one of such a part: sentences with the value, what calibration saw and what is allowed.
+
+    Empty where it is inside the range. Half and twice the size are outside where the calibration's own parts were
+    alike; 0.9 and 1.1 times the size and a missing piece of two fifths are inside.
+    """
+    return [
+        *_size(view, part_range),
+        *_shares(view, part_range),
+        *_place(view, part_range),
+        *_others(view, part_range),
+    ]
+
+
+def _size(view: PartView, part_range: PartRange) -> list[str]:
+    checks: list[str | None] = []
+    if view.diameter_m is not None and part_range.diameter_m is not None:
+        checks.append(_beyond(view.diameter_m, part_range.diameter_m, DIAMETER, "across", "mm", 1e3))
+    else:
+        checks.append(_beyond(view.diameter_px, part_range.diameter_px, DIAMETER, "across", "pixels", 1))
+    if view.area_m2 is not None and part_range.area_m2 is not None:
+        checks.append(_beyond(view.area_m2, part_range.area_m2, AREA, "of visible surface", "cm2", 1e4))
+    else:
+        checks.append(_beyond(view.part_pixels, part_range.part_pixels, AREA, "in all", "pixels", 1))
+    return [check for check in checks if check is not None]
+
+
+def _beyond(value: float, seen: Seen, factors: tuple[float, float], what: str, unit: str, scale: float) -> str | None:
+    allowed = seen.allowed(factors)
+    if allowed.least <= value <= allowed.greatest:
+        return None
+    figures = [
+        f"{number * scale:.4g}" for number in (value, seen.least, seen.greatest, allowed.least, allowed.greatest)
+    ]
+    return "the part is {0} {u} {w}: calibration saw {1} to {2} {u}, and {3} to {4} {u} is allowed".format(
+        *figures, u=unit, w=what
+    )
+
+
+def _shares(view: PartView, part_range: PartRange) -> list[str]:
+    reasons = []
+    for value, seen, factor, what in (
+        (view.measured_share, part_range.measured_share, LEAST_MEASURED, "of the part's silhouette was measured"),
+        (view.inspected_share, part_range.inspected_share, LEAST_INSPECTED, "of what stands in view is the part"),
+    ):
+        least = factor * seen.least
+        if not value >= least:
+            reasons.append(f"{value:.0%} {what}: calibration saw {seen.least:.0%} and more, {least:.0%} is the least")
+    return reasons
+
+
+def _place(view: PartView, part_range: PartRange) -> list[str]:
+    reasons = []
+    cut = part_range.touches_border.greatest
+    if not view.touches_border <= cut + MORE_CUT:
+        reasons.append(
+            f"{view.touches_border:.0%} of the part's outline is cut off by the edge of the measured field: "
+            f"calibration saw at most {cut:.0%}, and {cut + MORE_CUT:.0%} is allowed"
+        )
+    clearance = part_range.clearance_m
+    if part_range.on_plane and view.on_plane is False and view.clearance_m is not None and clearance is not None:
+        allowed = clearance.greatest + MORE_CLEARANCE * (view.diameter_m or 0.0)
+        if not view.clearance_m <= allowed:
+            reasons.append(
+                f"what was taken as the part begins {view.clearance_m * 1e3:.1f} mm above the plane: calibration saw "
+                f"at most {clearance.greatest * 1e3:.1f} mm, and {allowed * 1e3:.1f} mm is allowed"
+            )
+    return reasons
+
+
+def _others(view: PartView, part_range: PartRange) -> list[str]:
+    count, most = len(view.other_objects), part_range.other_objects
+    if count > most:
+        sizes = ", ".join(
+            f"{_length(other.diameter_m, other.pixels)} at row {other.row}, column {other.column}"
+            for other in view.other_objects
+        )
+        return [f"{count} other object{'s' * (count > 1)} in view ({sizes}): calibration saw at most {most}"]
+    largest, allowed = _other_diameter(view), OTHER_DIAMETER * part_range.other_diameter
+    if largest > allowed:
+        return [
+            f"another object in view has {largest:.2f} times the part's diameter: calibration saw at most "
+            f"{part_range.other_diameter:.2f} times, and {allowed:.2f} times is allowed"
+        ]
+    return []
+
+
+def _length(diameter_m: float | None, pixels: int) -> str:
+    return f"{pixels} pixels" if diameter_m is None else f"{diameter_m * 1e3:.1f} mm"
+
+
+def _other_diameter(view: PartView) -> float:
+    """The largest other object's diameter over the part's; of images, the square root of their pixels' ratio."""
+    ratios = [
+        other.diameter_m / view.diameter_m
+        if other.diameter_m is not None and view.diameter_m
+        else math.sqrt(other.pixels / view.part_pixels)
+        for other in view.other_objects
+    ]
+    return max(ratios, default=0.0)
+
+
+def _distance(value: float, seen: Seen) -> float:
+    """How many times larger or smaller than the middle of a range, as the logarithm."""
+    if not value > 0 or not seen.middle() > 0:
+        return math.inf
+    return abs(math.log(value / seen.middle()))
+
+
+def _seen(values: Sequence[float]) -> Seen:
+    return Seen(least=float(min(values)), greatest=float(max(values)))
+
+
+def _seen_or_none(values: Sequence[float | None]) -> Seen | None:
+    known = [value for value in values if value is not None]
+    return _seen(known) if len(known) == len(values) else None

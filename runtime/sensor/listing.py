@@ -1,0 +1,188 @@
+"""The one rule of what lies in a folder: which files are scans, images or masks, and in which order they come.
+
+Suffixes count in any case. Files and folders whose names begin with a dot never count: macOS puts one beside every
+file it copies. The order is the natural one: part_2 comes before part_10.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import eyecandies
+from ..errors import ScanError
+from ..readers import SUFFIXES
+
+SCAN_SUFFIXES = SUFFIXES
+# TIFF images are read where they are named; in a folder such a file may as well be a scan.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+# What file managers leave in every folder.
+_DEBRIS = ("thumbs.db", "desktop.ini")
+_DIGITS = re.compile("([0-9]+)")
+
+
+class SkippedFiles(UserWarning):
+    """Files of a dataset that are left out because nothing here reads them."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is searched for.
+
+    Attributes:
+        name: what messages call one of them.
+        folder: the folder it has in the MVTec 3D-AD layout.
+        suffixes: which files are of this kind.
+        suffixes_in_folder: the same in that folder, where a TIFF can be no scan.
+    """
+
+    name: str
+    folder: str
+    suffixes: tuple[str, ...]
+    suffixes_in_folder: tuple[str, ...]
+
+
+SCANS = Kind("scan", "xyz", SCAN_SUFFIXES, SCAN_SUFFIXES)
+IMAGES = Kind("image", "rgb", IMAGE_SUFFIXES, (*IMAGE_SUFFIXES, ".tif", ".tiff"))
+MASKS = Kind("mask", "gt", IMAGES.suffixes, IMAGES.suffixes_in_folder)
+
+
+def files_in(folder: Path, kind: Kind) -> list[Path]:
+    """The files of a kind in a folder, in natural order; none where there is no such folder.
+
+    A link that leads nowhere counts: reading it says so, whereas a part that is left out would be missed.
+    In the kind's own folder every file must be one, or a warning counts the others. In a folder of Eyecandies a scan
+    is a depth map, and an image is the one that `eyecandies.IMAGE` names.
+
+    Raises:
+        ScanError: the folder cannot be read, or two files of the kind's own folder belong to the same part.
+    """
+    files = visible(folder)[1]
+    if whole(folder).name == kind.folder:
+        return _of_own_folder(folder, files, kind)
+    depth_maps = [file for file in files if eyecandies.is_depth_map(file)]
+    if depth_maps and kind is IMAGES:
+        images = (eyecandies.companion(depth, eyecandies.IMAGE) for depth in depth_maps)
+        return [image for image in images if image.is_file()]
+    return [file for file in files if file.suffix.lower() in kind.suffixes or (kind is SCANS and file in depth_maps)]
+
+
+def depth_maps_in(folder: Path) -> list[Path]:
+    """The depth maps of Eyecandies in a folder, by number; none where it is no folder of theirs.
+
+    Raises:
+        ScanError: the folder cannot be read.
+    """
+    return [file for file in visible(folder)[1] if eyecandies.is_depth_map(file)]
+
+
+def by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """Files by their name without suffix, which is what the files of one part share."""
+    return {file.stem: file for file in files}
+
+
+def visible(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders in a folder, and everything else in it, in natural order; neither where there is no such folder.
+
+    Raises:
+        ScanError: the folder cannot be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            shown = [(Path(entry.path), _is_folder(entry)) for entry in entries if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    except (OSError, ValueError) as error:
+        raise cannot_be_searched(folder, error) from error
+    folders = natural_order(path for path, is_folder in shown if is_folder)
+    return folders, natural_order(path for path, is_folder in shown if not is_folder)
+
+
+def folders_below(folder: Path, complain: Callable[[Path, ScanError], None]) -> Iterator[Path]:
+    """A folder and all visible ones below it, each once even where links lead in a circle.
+
+    Args:
+        folder: where to begin.
+        complain: called with every folder that cannot be read, and why; the others go on.
+    """
+    entered: set[str] = set()
+    waiting = [folder]
+    while waiting:
+        current = waiting.pop()
+        real = os.path.realpath(current)
+        if real in entered:
+            continue
+        entered.add(real)
+        yield current
+        try:
+            waiting.extend(reversed(visible(current)[0]))
+        except ScanError as error:
+            complain(current, error)
+
+
+def natural_order(paths: Iterable[Path]) -> list[Path]:
+    """Paths sorted folder by folder, numbers in their names by value: part_2 before part_10."""
+    return sorted(paths, key=lambda path: ([_natural(part) for part in path.parts], path.parts))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path leads to a folder; a name that no system has, or a place out of reach, does not."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def whole(path: Path) -> Path:
+    """The absolute path as it is written: links are not followed, so that a linked `xyz/` keeps its name."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def cannot_be_searched(path: Path | str, error: Exception) -> ScanError:
+    """The error for a place that cannot be listed."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return ScanError(f"{path}: cannot be searched: {reason}")
+
+
+def _of_own_folder(folder: Path, files: Sequence[Path], kind: Kind) -> list[Path]:
+    suffixes = kind.suffixes_in_folder
+    wanted = [file for file in files if file.suffix.lower() in suffixes]
+    _refuse_doubles(wanted, kind)
+    others = [file for file in files if file.suffix.lower() not in suffixes and file.name.lower() not in _DEBRIS]
+    if others:
+        warnings.warn(
+            f"{folder}: {len(others)} of {len(files)} files are left out, {others[0].name} the first: "
+            f"a {kind.name} ends in {', '.join(suffixes)}",
+            SkippedFiles,
+            stacklevel=2,
+        )
+    return wanted
+
+
+def _refuse_doubles(files: Sequence[Path], kind: Kind) -> None:
+    first = by_stem(reversed(files))
+    for file in files:
+        if first[file.stem] != file:
+            raise ScanError(
+                f"{first[file.stem]}: has the same name as {file.name} beside it, and a part has one {kind.name}: "
+                "remove one of them, or rename it"
+            )
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _natural(name: str) -> list[Any]:
+    """Text and numbers by turns. Numbers are compared as text without zeros in front: they may be of any length."""
+    pieces = _DIGITS.split(name)
+    pieces[1::2] = [piece.lstrip("0") for piece in pieces[1::2]]
+    return [(len(piece), piece) if number % 2 else piece for number, piece in enumerate(pieces)]

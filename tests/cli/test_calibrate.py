@@ -1,0 +1,84 @@
+"""`cmdiad calibrate` keeps what is calibrated, refuses numbers that mean nothing, and says which scans to look at."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tifffile
+from cmdiad.runtime.bundle import open_bundle
+from PIL import Image
+
+
+def cmdiad(*arguments, cwd):
+    command = [sys.executable, "-c", "from cmdiad.cli.workstation import main; main()", *map(str, arguments)]
+    environment = {**os.environ, "CMDIAD_BUNDLE": ""}
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
+
+
+@pytest.fixture
+def here(calibrated_bundle, tmp_path):
+    shutil.copytree(calibrated_bundle, tmp_path / "bundle")
+    return tmp_path
+
+
+@pytest.fixture
+def good(synth_data):
+    return synth_data / "gland" / "train" / "good"
+
+
+@pytest.mark.parametrize("command", ["calibrate", "export"])
+def test_a_calibrated_bundle_is_not_overwritten(here, good, trained_run, command):
+    before = (here / "bundle" / "manifest.json").read_bytes()
+    arguments = [good] if command == "calibrate" else ["--run", trained_run]
+    answer = cmdiad(command, *arguments, cwd=here)
+    assert answer.returncode == 2, answer.stderr
+    assert "is calibrated for product 'gland' (5 normal scans, threshold " in answer.stderr
+    assert "--force replaces it" in answer.stderr and ".cmdiad keeps it" in answer.stderr
+    assert answer.stderr.count("\n") == 1 and (here / "bundle" / "manifest.json").read_bytes() == before
+
+
+def test_another_product_is_offered_a_bundle_of_its_own(here, good):
+    carton = here / "data" / "carton" / "train" / "good"
+    shutil.copytree(good, carton)
+    answer = cmdiad("calibrate", carton, cwd=here)
+    assert answer.returncode == 2 and "--out carton.cmdiad keeps it" in answer.stderr
+    answer = cmdiad("calibrate", carton, "--out", "carton.cmdiad", "--coreset-ratio", "0.01", cwd=here)
+    assert answer.returncode == 0, answer.stderr
+    assert [open_bundle(here / name).manifest.product for name in ("bundle", "carton.cmdiad")] == ["gland", "carton"]
+    assert "product: carton" in answer.stdout and "coreset of the main bank" in answer.stderr
+    shares = [line.strip() for line in answer.stdout.splitlines() if "of the threshold: " in line]
+    assert len(shares) == 3 and all(str(carton) in line for line in shares)
+    scores = [float(line.split(",")[0]) for line in shares]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_force_replaces_it(here, good):
+    answer = cmdiad("calibrate", good, "--force", "--plane", "always", "--coreset-ratio", "0.01", "-q", cwd=here)
+    assert answer.returncode == 0, answer.stderr
+    manifest = open_bundle(here / "bundle").manifest
+    assert manifest.calibration.coreset_ratio == 0.01 and manifest.preprocessing.plane == "always"
+    assert manifest.calibration.part.n_parts == 5 and "plane: always (" in answer.stdout
+    assert "bundle_parts.png" in answer.stdout
+    with Image.open(here / "bundle_parts.png") as sheet:
+        assert sheet.mode == "RGB" and sheet.width > 160
+
+
+def test_normal_scans_that_do_not_agree_are_warned_of_by_name(here, good):
+    """A part of another size among them, which learning would call normal."""
+    scans = shutil.copytree(good / "xyz", here / "scans")
+    points = tifffile.imread(scans / "004.tiff")
+    tifffile.imwrite(scans / "004.tiff", points * np.float32(2), photometric="rgb")
+    answer = cmdiad("calibrate", scans, "--out", "b", "--coreset-ratio", "0.01", "-q", cwd=here)
+    assert answer.returncode == 0, answer.stderr
+    warned = [line for line in answer.stderr.splitlines() if line.startswith("warning: ")]
+    assert any("scans/004.tiff" in line and "not like most" in line for line in warned)
+
+
+@pytest.mark.parametrize("unit", ["0", "-1", "nan", "inf"])
+def test_a_unit_that_no_scan_can_have_is_refused(here, good, unit):
+    answer = cmdiad("calibrate", good, "--out", "b", "--metres-per-unit", unit, cwd=here)
+    assert answer.returncode == 2 and "metres-per-unit" in answer.stderr
+    assert not (here / "b").exists()
