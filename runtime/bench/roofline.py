@@ -17,10 +17,11 @@ from ..features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, prepare_part
 from ..inspector import Inspector, read_part
 from ..line_graph import DATA, LINE
 from ..pooling import foreground_patches
+from ..threads import usable_processors
 from .configuration import Configuration
 from .costs import network_bytes, network_flop
 from .devices import find_device
-from .machine import Gpu, usable_cores
+from .machine import Gpu
 from .report import Roof, Work
 
 SEARCH = "search"
@@ -75,7 +76,7 @@ def search_flop(queries: int, rows: int, dim: int) -> float:
 def device_roof(gpu: Gpu | None, configuration: Configuration) -> Roof | None:
     """The roof of the device that a configuration runs on: measured for the CPU, published for a GPU."""
     if configuration.provider == "cpu":
-        return measured_roof(configuration.threads or usable_cores())
+        return measured_roof(configuration.threads or usable_processors())
     device = None if gpu is None else find_device(gpu.name)
     if device is None:
         return None
