@@ -17,7 +17,7 @@ from ..runtime.bank import MemoryBank, build_bank
 from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import Content, rewrite_bundle
 from ..runtime.dataset import data_digest
-from ..runtime.decision import FUSION, MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.decision import FUSION, BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.engine import OnnxEngine
 from ..runtime.errors import UsageError, naming_scan
 from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures, prepare_part
@@ -26,6 +26,7 @@ from ..runtime.golden import add_golden
 from ..runtime.inspector import read_part
 from ..runtime.line_graph import DATA, LINE, LineGraph
 from ..runtime.manifest import Manifest, Metric, Normalization, Statistics
+from ..runtime.patches.routes import route_of
 from ..runtime.pooling import N_PATCHES
 from ..runtime.preprocessing import Preprocessing
 from ..runtime.timing import StageTimes
@@ -221,11 +222,11 @@ def calibrate(
     progress: Progress = lambda *_: None,
 ) -> Calibrated:
     """Banks, fusion and thresholds from the features of normal scans."""
-    patchless_main, patchless_second = patchless_features(manifest, extractor, features[0])
+    patchless_main, patchless_second = extractor.without_points(features[0].main.shape[1])
     fixed = fixed_statistics(manifest, settings)
     main = calibrate_side([each.main for each in features], patchless_main, settings, progress, fixed)
     second = None
-    if manifest.route in SECOND:
+    if route_of(manifest.route, manifest.main).second_bank is not None:
         rows = [each.second for each in features if each.second is not None]
         second = calibrate_side(rows, patchless_second, settings, progress, fixed)
     return combine([each.foreground for each in features], main, second, digest, settings)
@@ -241,7 +242,7 @@ def fixed_statistics(manifest: Manifest, settings: CalibrationSettings) -> Stati
     Raises:
         UsageError: the bundle does not carry them.
     """
-    if settings.normalization == "paper" or manifest.route in ("single", "dual"):
+    if settings.normalization == "paper" or not route_of(manifest.route, manifest.main).is_trained:
         return None
     known = manifest.training_statistics
     if not {"pc", "rgb"} <= known.keys():
@@ -315,16 +316,6 @@ def combine(
     return Calibrated(decision, calibration, scores)
 
 
-def patchless_features(
-    manifest: Manifest, extractor: FeaturePath, example: PartFeatures
-) -> tuple[Array | None, Array | None]:
-    """The one feature of all patches without points, (1, D) and (1, E); None where background is not scored."""
-    if manifest.main != "pc":
-        return None, None
-    empty = np.zeros((1, example.main.shape[1]), np.float32)
-    return empty, extractor.hallucinate(empty) if manifest.route == "f2f" else None
-
-
 def build_normalized_bank(
     features: Sequence[Array],
     patchless: Array | None,
@@ -364,9 +355,8 @@ def build_normalized_bank(
 
 def encode_banks(decision: Decision, manifest: Manifest) -> tuple[dict[str, manifest_format.Bank], dict[str, Content]]:
     """The banks' manifest entries, and the files that they and the fusion become."""
-    held = {MAIN: decision.main}
-    if decision.second is not None:
-        held[SECOND[manifest.route]] = decision.second
+    banks = [bank for bank in (decision.main, decision.second) if bank is not None]
+    held = dict(zip(route_of(manifest.route, manifest.main).banks, banks, strict=True))
     entries: dict[str, manifest_format.Bank] = {}
     contents: dict[str, Content] = {}
     for role, normalized in held.items():

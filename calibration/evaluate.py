@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from ..runtime.bundle import Bundle
 from ..runtime.dataset import GOOD, Sample, find_classes, find_samples
-from ..runtime.decision import SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.decision import BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.errors import ScanError, UsageError, naming_scan
-from ..runtime.features import EXTRACTOR, FeatureExtractor, PartFeatures, PreparedPart, modalities, prepare_part
+from ..runtime.features import FeatureExtractor, PartFeatures, PreparedPart, modalities, prepare_part
 from ..runtime.image import read_mask
 from ..runtime.inspector import read_part
 from ..runtime.manifest import Manifest, Statistics
+from ..runtime.patches.routes import EXTRACTOR
 from ..runtime.pooling import SIZE
 from ..runtime.preprocessing import prepare_mask
 from ..runtime.timing import StageTimes
@@ -36,7 +37,6 @@ from .calibrate import (
     calibrate_side,
     combine,
     fixed_statistics,
-    patchless_features,
 )
 from .outcomes import Evaluation, Outcome, Scored, measure
 
@@ -215,12 +215,12 @@ class NormalParts:
         Raises:
             ScanError: a scan cannot be read or used.
         """
-        manifest, settings = contender.manifest, contender.candidate.settings
+        settings = contender.candidate.settings
         measured = [features for features, _ in self._measure(contender)]
-        patchless = patchless_features(manifest, contender.extractor, measured[0])
+        patchless = contender.extractor.without_points(measured[0].main.shape[1])
         main = self._side(contender, contender.main_key, patchless[0], lambda: [each.main for each in measured])
         second = None
-        if manifest.route in SECOND:
+        if contender.extractor.route.second_bank is not None:
             second = self._side(contender, contender.second_key, patchless[1], lambda: self._second(contender))
         return combine([each.foreground for each in measured], main, second, "", settings)
 

@@ -68,6 +68,6 @@ def features(
     else:
         source = bundle_source(open_bundle(find_bundle(bundle)))
     with console.progress_display(quiet) as progress:
-        files = find_images(scans) if source.main == "rgb" else find_scans(scans)
+        files = find_images(scans) if source.path.route.main == "rgb" else find_scans(scans)
         written = write_features(source, files, out, lambda done, total: progress("features", done, total, ""))
     print(f"features: {', '.join(map(str, written))}")

@@ -23,6 +23,7 @@ from ..runtime.errors import UsageError, naming_scan
 from ..runtime.features import FeaturePath, PreparedPart, prepare_part
 from ..runtime.inspector import read_part
 from ..runtime.manifest import Manifest
+from ..runtime.patches.routes import route_of
 from ..runtime.timing import StageTimes
 from ..training.torch_engine import CPU, TorchEngine
 from .decisions import seen_file
@@ -133,17 +134,10 @@ def check_against_torch(
             )
         tensors.append(check)
     features = check_features(FEATURES, found, expected, tolerance)
-    if groups_hallucination(manifest):
+    # The networks before and after the grouping are compared on equal inputs all the same.
+    if route_of(manifest.route, manifest.main).groups_hallucination:
         features = [each for each in features if not each.tensor.endswith("second bank")]
     return ParityReport(tensors=[*tensors, *features])
-
-
-def groups_hallucination(manifest: Manifest) -> bool:
-    """Whether hallucinated points are grouped: rounding then chooses other groups, and features do not correspond.
-
-    The networks before and after the grouping are compared on equal inputs all the same.
-    """
-    return manifest.route == "f2i" and manifest.main == "rgb"
 
 
 def check_outputs(

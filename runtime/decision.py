@@ -17,12 +17,11 @@ from .bundle import Bundle
 from .errors import BundleError
 from .features import PartFeatures
 from .fusion import Fusion, decode_fusion
+from .patches.routes import MAIN, route_of
 from .pooling import N_PATCHES, PATCH_GRID
 from .scoring import image_score, upsample_blur
 from .threads import SearchThreads
 
-MAIN = "main"
-SECOND = {"f2f": "hallucinated", "f2i": "hallucinated", "i2f": "hallucinated", "dual": "other"}
 FUSION = "fusion.json"
 
 Array = npt.NDArray[np.float32]
@@ -98,7 +97,7 @@ class Decision:
         Raises:
             BundleError: a bank or the fusion is missing or does not fit the route.
         """
-        second_bank = SECOND.get(bundle.manifest.route)
+        second_bank = route_of(bundle.manifest.route, bundle.manifest.main).second_bank
         if second_bank is None:
             return cls(load_bank(bundle, MAIN), None, None)
         return cls(

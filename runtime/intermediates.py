@@ -13,42 +13,23 @@ from .atomic import atomic_write
 from .bundle import Bundle
 from .engine_opening import Recorder
 from .errors import UsageError, naming_scan
-from .features import (
-    EXTRACTOR,
-    HALLUCINATOR,
-    SECOND_EXTRACTOR,
-    FeatureExtractor,
-    FeaturePath,
-    PreparedPart,
-    prepare_part,
-    token_of_patch,
-)
-from .grouping import Grouping, farthest_points
+from .features import FeatureExtractor, FeaturePath, PreparedPart, prepare_part
 from .inspector import read_part
-from .manifest import Modality, Route
-from .pooling import N_PATCHES
+from .patches.routes import EXTRACTOR
 from .timing import StageTimes
 
 SUFFIX = ".npz"
 
-Array = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class FeatureSource:
-    """A route's networks with what must be known about them.
+    """A route's networks, and how a file becomes what they take.
 
     Attributes:
-        route: what the networks are of.
-        main: the main modality.
-        grouping: the point extractor's G and M.
         path: the networks, ready to run.
         prepare: reads and preprocesses a file of the main modality.
     """
 
-    route: Route
-    main: Modality
-    grouping: Grouping
     path: FeaturePath
     prepare: Callable[[Path], PreparedPart]
 
@@ -62,13 +43,7 @@ def bundle_source(bundle: Bundle, provider: str = "cpu") -> FeatureSource:
     """
     manifest = bundle.manifest
     path = FeatureExtractor(bundle, provider)
-    return FeatureSource(
-        manifest.route,
-        manifest.main,
-        manifest.grouping,
-        path,
-        lambda file: prepare_part(read_part(file, manifest), manifest),
-    )
+    return FeatureSource(path, lambda file: prepare_part(read_part(file, manifest), manifest))
 
 
 def write_features(
@@ -117,35 +92,21 @@ def feature_arrays(source: FeatureSource, prepared: PreparedPart) -> dict[str, n
     Raises:
         ScanError: too few points are left for a group.
     """
-    recorder = Recorder()
-    with source.path.observed(recorder):
-        features = source.path.extract(prepared, StageTimes())
-    patch = features.grid()
+    path, times, recorder = source.path, StageTimes(), Recorder()
+    prepared = path.group(prepared, times)
+    with path.observed(recorder):
+        everywhere = path.measure(prepared, times).everywhere()
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "tokens": recorder.tensors[f"{EXTRACTOR}.tokens"][0],
-        "patch": patch,
+        "patch": everywhere.main,
     }
-    if source.main == "pc":
-        assert prepared.scan is not None
-        arrays["center_idx"] = farthest_points(prepared.scan.points[prepared.scan.valid], source.grouping.n_groups)
-    if source.route == "f2f":
-        arrays["hallucination"] = source.path.hallucinate(patch)
-    elif source.route == "i2f":
-        arrays["hallucination"] = recorder.tensors[f"{HALLUCINATOR}.hallucination"][0]
-    elif source.route == "f2i":
-        assert features.hallucinated_input is not None
-        assert features.second is not None
-        arrays["hallucinated_input"] = features.hallucinated_input
-        tokens = recorder.tensors[f"{SECOND_EXTRACTOR}.tokens"][0]
-        arrays["hallucination"] = (
-            tokens[token_of_patch(len(tokens))]
-            if source.main == "pc"
-            else _on_all_patches(features.second, features.foreground)
-        )
+    if path.route.main == "pc":
+        assert prepared.grouped is not None
+        arrays["center_idx"] = prepared.grouped.center_idx
+    if path.route.is_trained:
+        complete = path.complete(everywhere, prepared, times)
+        assert complete.second is not None
+        arrays["hallucination"] = complete.second
+        if complete.hallucinated_input is not None:
+            arrays["hallucinated_input"] = complete.hallucinated_input
     return arrays
-
-
-def _on_all_patches(features: Array, foreground: npt.NDArray[np.bool_]) -> Array:
-    spread = np.zeros((N_PATCHES, features.shape[1]), np.float32)
-    spread[foreground] = features
-    return spread

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ..bundle import Bundle
 from ..errors import UsageError
+from ..features import modalities
 from ..scan import find_scans
 
 GOLDEN_SCAN, GOLDEN_IMAGE = "_scan.tiff", "_image.png"
@@ -33,7 +34,7 @@ def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
 
     A bundle keeps them as golden/NAME_scan.tiff and golden/NAME_image.png.
     """
-    main_suffix = ".png" if bundle.manifest.main == "rgb" and bundle.manifest.route != "dual" else ".tiff"
+    main_suffix = ".png" if modalities(bundle.manifest) == {"rgb"} else ".tiff"
     found = []
     for file in sorted(bundle.manifest.files):
         for ending, suffix in ((GOLDEN_SCAN, ".tiff"), (GOLDEN_IMAGE, ".png")):

@@ -13,9 +13,10 @@ import numpy as np
 from ..bundle import Bundle
 from ..engine import Arrays
 from ..engine_check import LINE_ROLE
-from ..features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, prepare_part
+from ..features import prepare_part
 from ..inspector import Inspector, read_part
 from ..line_graph import DATA, LINE
+from ..patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR
 from ..pooling import foreground_patches
 from ..threads import usable_processors
 from .configuration import Configuration

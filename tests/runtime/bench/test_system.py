@@ -14,9 +14,10 @@ from cmdiad.runtime.bench.quality import auroc, measure_quality
 from cmdiad.runtime.bench.scenarios import Plan, Scenario
 from cmdiad.runtime.bench.system import BundleUnderTest, open_inspector, timing_conditions
 from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.decision import MAIN, load_bank
+from cmdiad.runtime.decision import load_bank
 from cmdiad.runtime.errors import EngineError, UsageError
 from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.patches.routes import MAIN
 from cmdiad.runtime.scan import find_scans, read_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
