@@ -23,17 +23,17 @@ import torch
 from cmdiad.calibration.parity import TOLERANCES
 from cmdiad.export.bundles import extractor_spec, hallucinator_spec
 from cmdiad.export.graphs import GraphSpec, onnx_from_module
-from cmdiad.export.parity import Observed, check_outputs, groups_hallucination, observe, read_parts
+from cmdiad.export.parity import Observed, check_outputs, observe, read_parts
 from cmdiad.runtime.bank import build_bank
 from cmdiad.runtime.decision import NormalizedBank, match_bank
 from cmdiad.runtime.engine import Arrays, Engine, OnnxEngine
-from cmdiad.runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR
 from cmdiad.runtime.manifest import Manifest, Modality, Route
+from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, other, route_of
 from cmdiad.runtime.preprocessing import KINECT
 from cmdiad.runtime.sensor.dataset import GOOD, find_samples
 from cmdiad.runtime.sensor.part import input_file, modalities
 from cmdiad.training.extractors.opening import Extractor, open_extractor
-from cmdiad.training.routes import new_network, one_direction
+from cmdiad.training.routes import distillation
 from cmdiad.training.torch_engine import TorchEngine
 from torch import nn
 
@@ -70,15 +70,16 @@ def pair(module: nn.Module, spec: GraphSpec) -> Pair:
 
 def route_pairs(route: Route, main: Modality, extractors: Mapping[Modality, tuple[Extractor, Pair]]) -> dict[str, Pair]:
     """The networks of a route by role."""
-    other: Modality = "rgb" if main == "pc" else "pc"
+    needed = route_of(route, main).networks
     pairs = {EXTRACTOR: extractors[main][1]}
-    if route == "f2f" or route == "f2i" or route == "i2f":
+    if HALLUCINATOR in needed:
         torch.manual_seed(0)
-        whole = new_network(route, main, extractors["pc"][0].dim, extractors["rgb"][0].dim)
-        network = one_direction(whole.eval(), main).eval()
-        pairs[HALLUCINATOR] = pair(network, hallucinator_spec(route, network))
-    if route in ("dual", "f2i"):
-        pairs[SECOND_EXTRACTOR] = extractors[other][1]
+        trained = distillation(route)
+        whole = trained.new(main, extractors["pc"][0].dim, extractors["rgb"][0].dim)
+        network = trained.one_direction(whole.eval(), main).eval()
+        pairs[HALLUCINATOR] = pair(network, hallucinator_spec(trained, network))
+    if SECOND_EXTRACTOR in needed:
+        pairs[SECOND_EXTRACTOR] = extractors[other(main)][1]
     return pairs
 
 
@@ -95,7 +96,7 @@ def compare(manifest: Manifest, pairs: Mapping[str, Pair], scans: list[Path]) ->
     normal, *judged = expected
     scores: dict[str, list[float]] = {"torch": [0.0] * len(judged), "onnx": [0.0] * len(judged)}
     for bank, rows in expected[normal].features.items():
-        if groups_hallucination(manifest) and bank == "second":
+        if route_of(manifest.route, manifest.main).groups_hallucination and bank == "second":
             continue
         row["features" if bank == "main" else "second_features"] = max(
             relative(found[scan].features[bank], expected[scan].features[bank]) for scan in judged

@@ -42,6 +42,7 @@ from cmdiad.runtime.timing import StageTimes
 from cmdiad.training.extractors.opening import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
 from cmdiad.training.f2f import FeatureToFeature, Hallucinator
+from cmdiad.training.routes import DEFAULT, distillation
 
 
 def main() -> None:
@@ -83,7 +84,7 @@ def full_size_bundle(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     spec = extractor_spec(Extractor("point-mae", "pc", point, POINT_MAE_FULL.grouping, ""))
     networks = {
         "extractor": onnx_from_module(point, spec),
-        "hallucinator": onnx_from_module(hallucinator, hallucinator_spec("f2f", hallucinator)),
+        "hallucinator": onnx_from_module(hallucinator, hallucinator_spec(distillation(DEFAULT), hallucinator)),
     }
     manifest = Manifest(
         product="seeded",

@@ -23,11 +23,12 @@ import numpy as np
 import numpy.typing as npt
 from cmdiad.runtime.bank import MemoryBank
 from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.decision import SEARCH_THREADS, Decision
+from cmdiad.runtime.decision import Decision
 from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.preparation.part import prepare_file
 from cmdiad.runtime.search import block_slices, half_sq_norms, nearest_rows
 from cmdiad.runtime.sensor.part import modalities
+from cmdiad.runtime.threads import search_threads
 from cmdiad.runtime.timing import StageTimes
 from measuring import alternated, machine, report, report_error
 
@@ -90,7 +91,7 @@ def compare(data: str, bank: MemoryBank, queries: Array, bars: tuple[float, floa
         "bank": lambda: bank.search(queries, pool=pool),
         "direct": lambda: nearest_rows(centered, rows, bank.half_norms),
     }
-    with ThreadPoolExecutor(SEARCH_THREADS) as pool:
+    with ThreadPoolExecutor(search_threads()) as pool:
         results, ms = alternated(runs, REPEATS, warm_up=False)
     size = f"{data}_{len(queries)}x{len(rows)}x{DIM}"
     baseline = "FAISS IndexFlatL2"

@@ -29,7 +29,7 @@ from cmdiad.calibration.metrics import auroc
 from cmdiad.calibration.outcomes import measure_defects
 from cmdiad.runtime.scan import read_scan
 from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
-from cmdiad.training.device import usable_cpus
+from cmdiad.runtime.threads import usable_processors
 from cmdiad.training.synth.dataset import DEFECTS, PART_CLASSES, render_sample, write_dataset
 from cmdiad.training.synth.defects import largest_piece
 from measuring import machine
@@ -69,7 +69,7 @@ def main() -> None:
     for name, default in (("parts", 6000), ("steps", 5000), ("seeds", 3), ("test-good", 20), ("per-defect", 8)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
-    with ProcessPoolExecutor(usable_cpus()) as pool:
+    with ProcessPoolExecutor(usable_processors()) as pool:
         made = list(pool.map(labeled_part, range(options.parts), chunksize=8))
     parts = LabeledParts(np.stack([maps for maps, _ in made]), np.stack([damage for _, damage in made]))
     del made
@@ -79,7 +79,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             data = Path(scratch) / "data"
             counts = {"train": 1, "validation": 0, "test_good": options.test_good, "per_defect": options.per_defect}
-            write_dataset(data, **counts, seed=seed, workers=usable_cpus())
+            write_dataset(data, **counts, seed=seed, workers=usable_processors())
             found.append(judged(network, data))
         print(json.dumps({"measure": "supervised", "seed": seed, **found[-1]}), flush=True)
     means = {name: round(float(np.mean([each[name] for each in found])), 3) for name in found[0]}

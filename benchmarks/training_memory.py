@@ -18,7 +18,7 @@ import numpy as np
 from cmdiad.training.device import open_device
 from cmdiad.training.fitting import FitSettings, fit
 from cmdiad.training.paired_features import Pair, PairedFeatures, write_pair
-from cmdiad.training.train import LEARNING_RATES
+from cmdiad.training.routes import DEFAULT, DISTILLATIONS, distillation
 
 DIM = 768
 N_TOKENS = 784
@@ -47,7 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scans", type=int, default=244)
     parser.add_argument("--steps", type=int, default=0, help="stop after so many scans; 0: all of them")
-    parser.add_argument("--route", default="f2f", choices=list(LEARNING_RATES))
+    parser.add_argument("--route", default=DEFAULT, choices=list(DISTILLATIONS))
     parser.add_argument("--main", default="pc", choices=["pc", "rgb"])
     parser.add_argument("--share", type=float, default=0.4, help="of the image that carries part")
     parser.add_argument("--batch-size", type=int, default=32)
@@ -61,7 +61,7 @@ def main() -> None:
         disk = sum(file.stat().st_size for file in files) / 2**20
         before = peak_mb()
         features = PairedFeatures(files[: options.steps or None])
-        rate = LEARNING_RATES[options.route]
+        rate = distillation(options.route).learning_rate
         settings = FitSettings(options.route, options.main, "l2", 1, options.batch_size, rate, 0, False)
         device = open_device("cpu", options.threads)
         fit(features, settings, {}, Path(folder) / "run", device, lambda _: None)

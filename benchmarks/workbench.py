@@ -30,14 +30,15 @@ from cmdiad.export.graphs import describe_network
 from cmdiad.export.reduced import cpu_int8, described
 from cmdiad.runtime.bundle import Bundle, open_bundle
 from cmdiad.runtime.bundle_writing import Content, rewrite_bundle, write_bundle
-from cmdiad.runtime.features import EXTRACTOR, HALLUCINATOR
 from cmdiad.runtime.grouping import group_points
 from cmdiad.runtime.manifest import Manifest
+from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR
 from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, prepare
 from cmdiad.runtime.search import half_sq_norms
 from cmdiad.training.extractors.opening import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
 from cmdiad.training.f2f import FeatureToFeature, Hallucinator
+from cmdiad.training.routes import DEFAULT, distillation
 from patch_features import scans
 from preprocessing import raw_scan
 from safetensors.torch import load_file, save_file
@@ -149,7 +150,7 @@ def fp32_graphs(networks: Networks) -> dict[str, bytes]:
     hallucinator = Hallucinator(networks.f2f, "pc")
     return {
         EXTRACTOR: exported(networks.extractor, extractor_spec(extractor)),
-        HALLUCINATOR: exported(hallucinator, hallucinator_spec("f2f", hallucinator)),
+        HALLUCINATOR: exported(hallucinator, hallucinator_spec(distillation(DEFAULT), hallucinator)),
     }
 
 

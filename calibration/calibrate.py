@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from ..runtime import manifest as manifest_format
 from ..runtime.bank import build_bank
-from ..runtime.decision import MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.decision import BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.errors import EngineError, UsageError, naming_scan
 from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures
 from ..runtime.manifest import Manifest, Metric, Normalization, Statistics
+from ..runtime.patches.routes import MAIN, route_of
 from ..runtime.pooling import N_PATCHES
 from ..runtime.preparation.part import prepare_part
 from ..runtime.sensor.part import modalities, read_part
@@ -155,14 +156,15 @@ def calibrate(
     progress: Progress = lambda *_: None,
 ) -> Calibrated:
     """Banks, fusion and thresholds from the features of normal scans."""
-    patchless_main, patchless_second = patchless_features(manifest, extractor, features[0])
+    patchless_main, patchless_second = extractor.without_points(features[0].main.shape[1])
     fixed = fixed_statistics(manifest, settings)
     main_progress = naming_bank(progress, MAIN)
     main = calibrate_side([each.main for each in features], patchless_main, settings, main_progress, fixed)
     second = None
-    if manifest.route in SECOND:
+    second_bank = route_of(manifest.route, manifest.main).second_bank
+    if second_bank is not None:
         rows = [each.second for each in features if each.second is not None]
-        second_progress = naming_bank(progress, SECOND[manifest.route])
+        second_progress = naming_bank(progress, second_bank)
         second = calibrate_side(rows, patchless_second, settings, second_progress, fixed)
     return combine([each.foreground for each in features], main, second, digest, settings)
 
@@ -182,7 +184,7 @@ def fixed_statistics(manifest: Manifest, settings: CalibrationSettings) -> Stati
     Raises:
         UsageError: the bundle does not carry them.
     """
-    if settings.normalization == "paper" or manifest.route in ("single", "dual"):
+    if settings.normalization == "paper" or not route_of(manifest.route, manifest.main).is_trained:
         return None
     known = manifest.training_statistics
     if not {"pc", "rgb"} <= known.keys():
@@ -254,16 +256,6 @@ def combine(
         pixel_threshold=threshold_from_good(np.array([float(each.max()) for _, each in decided]), rate),
     )
     return Calibrated(decision, calibration, scores)
-
-
-def patchless_features(
-    manifest: Manifest, extractor: FeaturePath, example: PartFeatures
-) -> tuple[Array | None, Array | None]:
-    """The one feature of all patches without points, (1, D) and (1, E); None where background is not scored."""
-    if manifest.main != "pc":
-        return None, None
-    empty = np.zeros((1, example.main.shape[1]), np.float32)
-    return empty, extractor.hallucinate(empty) if manifest.route == "f2f" else None
 
 
 def statistics_of(features: Array) -> Statistics:

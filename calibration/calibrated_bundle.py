@@ -17,7 +17,7 @@ from ..runtime.atomic import atomic_write
 from ..runtime.bank import MemoryBank
 from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import Content, changed_contents, draft_bundle, write_bundle
-from ..runtime.decision import FUSION, MAIN, SECOND, Decision
+from ..runtime.decision import FUSION, Decision
 from ..runtime.engine import OnnxEngine
 from ..runtime.errors import UsageError
 from ..runtime.features import FeatureExtractor, FeaturePath
@@ -25,6 +25,7 @@ from ..runtime.fusion import encode_fusion
 from ..runtime.golden import golden_files, record_golden
 from ..runtime.line_graph import DATA, LINE, LineGraph
 from ..runtime.manifest import Manifest
+from ..runtime.patches.routes import route_of
 from ..runtime.preparation.part_range import PartRange
 from ..runtime.preprocessing import Preprocessing
 from ..runtime.sensor.dataset import data_digest, place_of
@@ -211,9 +212,8 @@ def golden_scans(scans: Sequence[Path], scores: npt.NDArray[np.float64], defecti
 
 def encode_banks(decision: Decision, manifest: Manifest) -> tuple[dict[str, manifest_format.Bank], dict[str, Content]]:
     """The banks' manifest entries, and the files that they and the fusion become."""
-    held = {MAIN: decision.main}
-    if decision.second is not None:
-        held[SECOND[manifest.route]] = decision.second
+    banks = [bank for bank in (decision.main, decision.second) if bank is not None]
+    held = dict(zip(route_of(manifest.route, manifest.main).banks, banks, strict=True))
     entries: dict[str, manifest_format.Bank] = {}
     contents: dict[str, Content] = {}
     for role, normalized in held.items():

@@ -19,11 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.bundle import Bundle
-from ..runtime.decision import MAIN, SECOND, BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.decision import BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.errors import UsageError, naming_scan
-from ..runtime.features import EXTRACTOR, FeatureExtractor, PartFeatures
+from ..runtime.features import FeatureExtractor, PartFeatures
 from ..runtime.image import read_mask
 from ..runtime.manifest import Manifest, Statistics
+from ..runtime.patches.routes import EXTRACTOR, MAIN
 from ..runtime.pooling import SIZE
 from ..runtime.preparation.part import PreparedPart, prepare_part
 from ..runtime.preparation.part_range import PartRange, range_of
@@ -41,7 +42,6 @@ from .calibrate import (
     combine,
     fixed_statistics,
     naming_bank,
-    patchless_features,
     require_usable,
 )
 from .outcomes import Evaluation, Outcome, Scored, measure
@@ -258,13 +258,13 @@ class NormalParts:
         Raises:
             ScanError: a scan cannot be read or used.
         """
-        manifest, settings = contender.manifest, contender.candidate.settings
+        settings = contender.candidate.settings
         measured = [features for features, _ in self._measure(contender)]
-        patchless = patchless_features(manifest, contender.extractor, measured[0])
+        patchless = contender.extractor.without_points(measured[0].main.shape[1])
         main = self._side(contender, MAIN, contender.main_key, patchless[0], lambda: [each.main for each in measured])
         second = None
-        if manifest.route in SECOND:
-            role = SECOND[manifest.route]
+        role = contender.extractor.route.second_bank
+        if role is not None:
             second = self._side(contender, role, contender.second_key, patchless[1], lambda: self._second(contender))
         return combine([each.foreground for each in measured], main, second, "", settings)
 

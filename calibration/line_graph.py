@@ -17,12 +17,13 @@ import onnx
 from onnx import TensorProto, helper
 
 from ..runtime.bank import MemoryBank
-from ..runtime.decision import MAIN, SECOND, Decision, NormalizedBank
+from ..runtime.decision import Decision, NormalizedBank
 from ..runtime.engine_check import LINE_ROLE
 from ..runtime.errors import UsageError
-from ..runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, token_of_patch
-from ..runtime.line_graph import LINE, line_inputs
-from ..runtime.manifest import Manifest, Network, Tensor
+from ..runtime.features import token_of_patch
+from ..runtime.line_graph import LINE
+from ..runtime.manifest import Manifest, Modality, Network, Tensor
+from ..runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, Route, route_of
 from ..runtime.pooling import N_PATCHES, PATCH_GRID, SIZE
 from ..runtime.scoring import upsample_blur_matrix
 from .bank_slices import BankSlice, slice_bank
@@ -67,17 +68,17 @@ def line_graph(manifest: Manifest, networks: Mapping[str, bytes], decision: Deci
     """
     if reason := obstacle(manifest, decision):
         raise UsageError(f"there can be no line graph: {reason}: use --no-line-graph")
-    graph = GraphWriter()
-    features = _write_features(graph, manifest, networks)
-    foreground = _write_foreground(graph, manifest)
-    roles = bank_roles(manifest)
+    graph, route = GraphWriter(), route_of(manifest.route, manifest.main)
+    features = _write_features(graph, route, networks)
+    foreground = _write_foreground(graph, route)
+    roles = route.banks
     banks = [bank for bank in (decision.main, decision.second) if bank is not None]
     matches = [
         _write_match(graph, role, bank, feature, foreground)
         for role, bank, feature in zip(roles, banks, features, strict=True)
     ]
     _write_decision(graph, decision, roles, matches)
-    inputs, outputs = map(_value, line_inputs(manifest)), map(_value, line_outputs(manifest))
+    inputs, outputs = map(_value, route.line_inputs(manifest.grouping)), map(_value, line_outputs(route))
     return graph.model(LINE_ROLE, list(inputs), list(outputs))
 
 
@@ -102,22 +103,22 @@ def add_line_graph(
         wanted = size <= DEFAULT_BYTES and not obstacle(manifest, decision)
     if not wanted:
         return without, {}
-    model = line_graph(manifest, networks, decision)
+    model, route = line_graph(manifest, networks, decision), route_of(manifest.route, manifest.main)
     files = encode_model(model, LINE)
     entry = Network(
         file=LINE,
         architecture=f"line {manifest.route}",
         parameters=sum(int(np.prod(each.dims)) for each in model.graph.initializer),
-        inputs=line_inputs(manifest),
-        outputs=line_outputs(manifest),
+        inputs=route.line_inputs(manifest.grouping),
+        outputs=line_outputs(route),
     )
     return msgspec.structs.replace(manifest, line_graph=entry), files
 
 
 def obstacle(manifest: Manifest, decision: Decision) -> str:
     """Why the route or the metric cannot be one graph; empty where nothing stands against it."""
-    if (manifest.route, manifest.main) == ("f2i", "rgb"):
-        return "F2I from RGB groups the points that it hallucinates, which is no graph"
+    if reason := route_of(manifest.route, manifest.main).line_obstacle:
+        return reason
     metrics = {bank.bank.metric for bank in (decision.main, decision.second) if bank is not None}
     return "the metric l1 is no matrix product" if "l1" in metrics else ""
 
@@ -127,42 +128,67 @@ def _value(tensor: Tensor) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(tensor.name, dtype, tensor.shape)
 
 
-def line_outputs(manifest: Manifest) -> list[Tensor]:
+def line_outputs(route: Route) -> list[Tensor]:
     """Score and map, and per bank the score, the distances and the nearest rows (-1 where there is no part)."""
     outputs = [
         Tensor(name="score", shape=["batch"], dtype="float32"),
         Tensor(name="map", shape=["batch", SIZE, SIZE], dtype="float32"),
     ]
-    for role in bank_roles(manifest):
+    for role in route.banks:
         outputs.append(Tensor(name=f"score_{role}", shape=["batch"], dtype="float32"))
         outputs.append(Tensor(name=f"distance_{role}", shape=["batch", PATCH_GRID, PATCH_GRID], dtype="float32"))
         outputs.append(Tensor(name=f"index_{role}", shape=["batch", N_PATCHES], dtype="int32"))
     return outputs
 
 
-def bank_roles(manifest: Manifest) -> list[str]:
-    """The banks of the route by name, main modality first."""
-    return [MAIN, *([SECOND[manifest.route]] if manifest.route in SECOND else [])]
-
-
-def _write_features(graph: GraphWriter, manifest: Manifest, networks: Mapping[str, bytes]) -> list[str]:
+def _write_features(graph: GraphWriter, route: Route, networks: Mapping[str, bytes]) -> list[str]:
     """The features of every patch, (B, 3136, D) each: main modality, then the one of the second bank if any."""
-    route, main = manifest.route, manifest.main
-    features = [_write_measured(graph, networks, EXTRACTOR, main)]
-    if route == "dual":
-        features.append(_write_measured(graph, networks, SECOND_EXTRACTOR, "rgb" if main == "pc" else "pc"))
-    elif route == "f2f":
-        features += graph.inline(networks[HALLUCINATOR], HALLUCINATOR, {"features": features[0]})
-    elif route == "i2f":
-        seen = "input" if main == "pc" else "image"
-        features += graph.inline(networks[HALLUCINATOR], HALLUCINATOR, {"input": seen})
-    elif route == "f2i":
-        (seen,) = graph.inline(networks[HALLUCINATOR], HALLUCINATOR, {"features": features[0]})
-        features.append(_write_image_features(graph, networks[SECOND_EXTRACTOR], SECOND_EXTRACTOR, seen))
-    return features
+    main = _write_measured(graph, networks, EXTRACTOR, route.main)
+    second = route.second(_GraphSteps(graph, networks, main))
+    return [main] if second is None else [main, second.features]
 
 
-def _write_measured(graph: GraphWriter, networks: Mapping[str, bytes], role: str, modality: str) -> str:
+@dataclass(frozen=True)
+class _GraphSteps:
+    """The steps of a route (`runtime.patches.routes.Steps`) as tensors of the graph, by name; at every patch.
+
+    Attributes:
+        graph: to write to.
+        networks: the ONNX files by role.
+        features: the main modality's.
+    """
+
+    graph: GraphWriter
+    networks: Mapping[str, bytes]
+    features: str
+
+    def main(self) -> str:
+        return self.features
+
+    def grid(self) -> str:
+        return self.features
+
+    def sensed(self, modality: Modality) -> str:
+        return "input" if modality == "pc" else "image"
+
+    def hallucinate(self, name: str, value: str) -> str:
+        (output,) = self.graph.inline(self.networks[HALLUCINATOR], HALLUCINATOR, {name: value})
+        return output
+
+    def at_patches(self, everywhere: str) -> str:
+        return everywhere
+
+    def measured(self, modality: Modality) -> str:
+        return _write_measured(self.graph, self.networks, SECOND_EXTRACTOR, modality)
+
+    def extracted(self, modality: Modality, hallucinated_input: str) -> str:
+        if modality == "pc":
+            raise UsageError("there can be no line graph of a route that groups hallucinated points")
+        network = self.networks[SECOND_EXTRACTOR]
+        return _write_image_features(self.graph, network, SECOND_EXTRACTOR, hallucinated_input)
+
+
+def _write_measured(graph: GraphWriter, networks: Mapping[str, bytes], role: str, modality: Modality) -> str:
     if modality == "pc":
         inputs = {"groups": "groups", "centers": "centers"}
         (tokens,) = graph.inline(networks[role], role, inputs)
@@ -178,9 +204,9 @@ def _write_image_features(graph: GraphWriter, network: bytes, role: str, image: 
     return graph.op("Gather", tokens, index, axis=1, name=f"{role}_features")
 
 
-def _write_foreground(graph: GraphWriter, manifest: Manifest) -> str:
+def _write_foreground(graph: GraphWriter, route: Route) -> str:
     """(B, 3136) bool, patches that carry part: exactly those whose pooling weights are not all zero."""
-    if not any(each.name == "pooling" for each in line_inputs(manifest)):
+    if "pc" not in route.measured:
         return "foreground"
     total = graph.op("ReduceSum", "pooling", graph.constant([2], np.int64), keepdims=0)
     return graph.op("Greater", total, graph.constant(0.0), name="patch_foreground")
@@ -309,7 +335,7 @@ def _write_rows(graph: GraphWriter, searched: _Searched, places: str) -> str:
     return found
 
 
-def _write_decision(graph: GraphWriter, decision: Decision, roles: list[str], matches: list[str]) -> None:
+def _write_decision(graph: GraphWriter, decision: Decision, roles: Sequence[str], matches: list[str]) -> None:
     """The fused score (B,) and the fused, upsampled and blurred map (B, 224, 224)."""
     scores = [f"score_{role}" for role in roles]
     if decision.fusion is None:

@@ -15,10 +15,10 @@ from ..runtime.decision import Decision, NormalizedBank
 from ..runtime.features import FeaturePath
 from ..runtime.line_graph import LineGraph
 from ..runtime.manifest import Manifest
+from ..runtime.patches.routes import route_of
 from ..runtime.preparation.part import PreparedPart, prepare_file
 from ..runtime.sensor.part import modalities
 from ..runtime.timing import StageTimes
-from .line_graph import bank_roles
 from .parity import DecisionCheck, ParityReport, TensorCheck, Tolerance, check_decisions, check_tensor, scan_name
 
 COMPARED = "line graph against runtime"
@@ -82,7 +82,7 @@ def check_line_graph(
         actual[scan_name(scan)] = line.run(prepared, StageTimes()).outputs
     precisions = {network.precision for network in manifest.networks.values()}
     tolerance = Tolerance(atol=max(ROUNDING[each] for each in precisions), rtol=RTOL, score=RTOL)
-    names = [*(f"distance_{role}" for role in bank_roles(manifest)), "map"]
+    names = [*(f"distance_{role}" for role in route_of(manifest.route, manifest.main).banks), "map"]
     return ParityReport(
         tensors=[_check(name, actual, expected, tolerance) for name in names],
         decisions=[_check_scores(actual, expected, threshold, tolerance)],
@@ -95,15 +95,15 @@ def reference(manifest: Manifest, path: FeaturePath, decision: Decision, prepare
     matches = decision.match(features)
     score, map_224 = decision.decide(features.foreground, matches)
     tensors: Tensors = {"score": np.array(score), "map": map_224}
-    norms = []
+    norms, roles = [], route_of(manifest.route, manifest.main).banks
     banks = (decision.main, features.main), (decision.second, features.second)
-    for role, match, (bank, rows) in zip(bank_roles(manifest), matches, banks, strict=False):
+    for role, match, (bank, rows) in zip(roles, matches, banks, strict=False):
         assert bank is not None
         assert rows is not None
         tensors[f"distance_{role}"] = match.distances
         tensors[f"score_{role}"] = np.array(match.score)
         norms.append(_norm(bank, rows))
-    by_name = {f"distance_{role}": norm for role, norm in zip(bank_roles(manifest), norms, strict=True)}
+    by_name = {f"distance_{role}": norm for role, norm in zip(roles, norms, strict=True)}
     fusion = decision.fusion
     for name, weights in (("map", fusion and fusion.map.weights), ("score", fusion and fusion.score.weights)):
         by_name[name] = float(np.dot(weights or (1.0,), norms))

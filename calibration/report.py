@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..runtime.atomic import atomic_write_bytes
+from ..runtime.threads import usable_processors
 from ..version import __version__
 from .calibrate import CalibrationSettings
 from .outcomes import Evaluation, Example, Outcome
@@ -101,8 +101,7 @@ def machine_name() -> str:
     if _CPUINFO.is_file():
         named = [line.split(":", 1)[1].strip() for line in _CPUINFO.read_text().splitlines() if "model name" in line]
         model = named[0] if named else model
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {n_cores} cores"
+    return f"{model}, {usable_processors()} cores"
 
 
 def _version(evaluation: Evaluation) -> str:

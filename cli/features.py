@@ -48,7 +48,7 @@ def features(
     from ..runtime.bundle import find_bundle, open_bundle
     from ..runtime.errors import UsageError
     from ..runtime.intermediates import bundle_source, write_features
-    from ..runtime.sensor.part import find_inputs, measured_by
+    from ..runtime.sensor.part import find_inputs
 
     from_checkpoints = point_checkpoint or image_checkpoint or route_checkpoint
     if bundle is not None and from_checkpoints:
@@ -68,6 +68,6 @@ def features(
     else:
         source = bundle_source(open_bundle(find_bundle(bundle)))
     with console.progress_display(quiet) as progress:
-        files = find_inputs(scans, measured_by(source.route, source.main)).require()
+        files = find_inputs(scans, source.path.route.measured).require()
         written = write_features(source, files, out, lambda done, total: progress("features", done, total, ""))
     print(f"features: {', '.join(map(str, written))}")

@@ -12,16 +12,16 @@ import msgspec
 import torch
 from torch import nn
 
-from ..runtime import features
 from ..runtime.bundle import Bundle, open_bundle, require_calibration
 from ..runtime.bundle_writing import refuse_to_overwrite, write_bundle
 from ..runtime.decision import Decision
 from ..runtime.errors import UsageError
 from ..runtime.manifest import Manifest, Modality, Network, Route
-from ..runtime.pooling import N_PATCHES, SIZE
+from ..runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, route_of
+from ..runtime.pooling import SIZE
 from ..training.extractors.opening import RANDOM, Extractor, reopen_extractor, weights_digest
-from ..training.routes import load_network, one_direction
-from ..training.run import Distillation, Run, read_run, weights_file
+from ..training.routes import DistilledRoute, distillation, load_network, serves
+from ..training.run import Run, read_run, weights_file
 from .decisions import Judged, judged_of_data
 from .graphs import GraphSpec, describe_network, onnx_from_module
 from .parity import Dataset, check_against_torch, gate_scans, read_parts
@@ -215,18 +215,20 @@ def route_networks(
     Raises:
         UsageError: the run did not train this route, or not for this main modality.
     """
+    if not serves(run, route, main):
+        raise UsageError(
+            f"{folder}: was trained with --route {run.route} --main {run.main}, not for {route} with main "
+            f"{main}: train with --route {route} --main {main}, or give that run with --run"
+        )
     chosen, other = (point, image) if main == "pc" else (image, point)
-    networks = {features.EXTRACTOR: (chosen.network, extractor_spec(chosen), chosen.name)}
-    if route in ("f2f", "f2i", "i2f"):
-        if run.route != route or (route != "f2f" and run.main != main):
-            raise UsageError(
-                f"{folder}: was trained with --route {run.route} --main {run.main}, not for {route} with main "
-                f"{main}: train with --route {route} --main {main}, or give that run with --run"
-            )
-        network = one_direction(load_network(folder / weights_file(route), route), main)
-        networks[features.HALLUCINATOR] = (network, hallucinator_spec(route, network), route)
-    if route in ("dual", "f2i"):
-        networks[features.SECOND_EXTRACTOR] = (other.network, extractor_spec(other), other.name)
+    needed = route_of(route, main).networks
+    networks = {EXTRACTOR: (chosen.network, extractor_spec(chosen), chosen.name)}
+    if HALLUCINATOR in needed:
+        trained = distillation(route)
+        network = trained.one_direction(load_network(folder / weights_file(run.route), route), main)
+        networks[HALLUCINATOR] = (network, hallucinator_spec(trained, network), route)
+    if SECOND_EXTRACTOR in needed:
+        networks[SECOND_EXTRACTOR] = (other.network, extractor_spec(other), other.name)
     return networks
 
 
@@ -234,7 +236,7 @@ def extractor_spec(extractor: Extractor) -> GraphSpec:
     """Inputs and output of an extractor's graph."""
     generator = torch.Generator().manual_seed(0)
     if extractor.grouping is None:
-        image = torch.randn(2, 3, 224, 224, generator=generator)
+        image = torch.randn(2, 3, SIZE, SIZE, generator=generator)
         return GraphSpec({"image": image}, {"image": {0: "batch"}}, "tokens")
     n, m = extractor.grouping.n_groups, extractor.grouping.group_size
     inputs = {
@@ -244,17 +246,10 @@ def extractor_spec(extractor: Extractor) -> GraphSpec:
     return GraphSpec(inputs, {"groups": {0: "batch"}, "centers": {0: "batch"}}, "tokens")
 
 
-def hallucinator_spec(route: Distillation, network: nn.Module) -> GraphSpec:
-    """Input and output of a route's network; F2F takes any number of patches, the others all 3136."""
-    generator = torch.Generator().manual_seed(0)
-    if route == "i2f":
-        seen = torch.randn(2, 3, SIZE, SIZE, generator=generator) * 0.1
-        return GraphSpec({"input": seen}, {"input": {0: "batch"}}, "hallucination")
-    if route == "f2i":
-        grid = torch.randn(2, N_PATCHES, network.get_parameter("conv1.weight").shape[1], generator=generator)
-        return GraphSpec({"features": grid}, {"features": {0: "batch"}}, "hallucinated_input")
-    sample = torch.randn(2, 100, network.get_parameter("norm.weight").numel(), generator=generator)
-    return GraphSpec({"features": sample}, {"features": {0: "batch", 1: "patches"}}, "hallucination")
+def hallucinator_spec(route: DistilledRoute, direction: nn.Module) -> GraphSpec:
+    """Input and output of one direction of a route's network."""
+    name, example = route.example(direction)
+    return GraphSpec({name: example}, {name: route.free_axes}, route.output)
 
 
 def weights_origin(extractor: Extractor) -> str:

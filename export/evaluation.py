@@ -12,6 +12,8 @@ from ..calibration.outcomes import Evaluation
 from ..calibration.paper import method_name
 from ..runtime.bundle import open_bundle
 from ..runtime.manifest import Modality, Route
+from ..runtime.patches.routes import route_of
+from ..training.routes import serves
 from ..training.run import read_run
 from .bundles import export_bundle
 from .reduced import ExportSettings
@@ -57,8 +59,8 @@ def evaluate_runs(
 
 def routes_of(routes: Sequence[Route], mains: Sequence[Modality]) -> list[tuple[Route, Modality]]:
     """Every route with every main modality; dual banks are the same with either, and come once."""
-    pairs = dict.fromkeys((route, mains[0] if route == "dual" else main) for main in mains for route in routes)
-    return list(pairs)
+    pairs = ((route, mains[0] if route_of(route, main).is_symmetric else main) for main in mains for route in routes)
+    return list(dict.fromkeys(pairs))
 
 
 def choose_run(runs: Sequence[Path], route: Route, main: Modality) -> Path:
@@ -67,8 +69,5 @@ def choose_run(runs: Sequence[Path], route: Route, main: Modality) -> Path:
     Raises:
         UsageError: a folder holds no run.
     """
-    for path in runs:
-        _, run = read_run(path)
-        if run.route == route and (route == "f2f" or run.main == main):
-            return path
-    return runs[0]
+    fitting = [path for path, run in [(path, read_run(path)[1]) for path in runs] if serves(run, route, main)]
+    return fitting[0] if fitting else runs[0]

@@ -24,8 +24,8 @@ from ..runtime.manifest import Modality
 from ..runtime.sensor.dataset import GOOD, find_classes, find_samples
 from ..training.extractors.opening import open_extractor
 from ..training.published_runs import run_from_checkpoint
-from ..training.routes import load_network
-from ..training.run import CONFIG, Distillation, Run, read_run, weights_file, write_run
+from ..training.routes import DEFAULT, DISTILLATIONS, load_network, serves
+from ..training.run import CONFIG, Run, read_run, weights_file, write_run
 from ..training.train import CACHE, TrainingSettings, train_route
 from .bundles import export_bundle
 from .reduced import ExportSettings
@@ -146,7 +146,8 @@ class Grid:
             UsageError, WeightsError, EngineError: it cannot be trained.
         """
         for run, path in self._published_runs(experiment.pair):
-            if fits(run, experiment) and (experiment.route != "f2f" or run.main == experiment.main):
+            is_trained_route = experiment.route in DISTILLATIONS
+            if fits(run, experiment) and (not is_trained_route or run.main == experiment.main):
                 return path
         for path in self._settings.runs:
             if fits(read_run(path)[1], experiment):
@@ -177,13 +178,11 @@ class Grid:
 
     def _training(self, experiment: Experiment) -> TrainingSettings:
         """The paper's training of the route; a baseline uses no more than an F2F run's extractors."""
-        route: Distillation = "f2f"
-        if experiment.route == "f2i" or experiment.route == "i2f":
-            route = experiment.route
+        route = DISTILLATIONS.get(experiment.route, DISTILLATIONS[DEFAULT])
         return replace(
             self._settings.training,
-            route=route,
-            main="pc" if route == "f2f" else experiment.main,
+            route=route.name,
+            main=route.mains(experiment.main)[0],
             point_extractor=experiment.pair.point,
             image_extractor=experiment.pair.image,
         )
@@ -220,8 +219,6 @@ def fits(run: Run, experiment: Experiment) -> bool:
     """Whether a given run serves an experiment: its extractors, and the route where it is a trained one."""
     if (run.point_extractor, run.image_extractor) != (experiment.pair.point, experiment.pair.image):
         return False
-    if experiment.route in ("single", "dual"):
+    if experiment.route not in DISTILLATIONS:
         return True
-    return (
-        experiment.is_trained and run.route == experiment.route and (run.route == "f2f" or run.main == experiment.main)
-    )
+    return experiment.is_trained and serves(run, experiment.route, experiment.main)

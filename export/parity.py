@@ -22,6 +22,7 @@ from ..runtime.engine_opening import ObservedEngine
 from ..runtime.errors import UsageError
 from ..runtime.features import FeaturePath
 from ..runtime.manifest import Manifest
+from ..runtime.patches.routes import route_of
 from ..runtime.preparation.part import PreparedPart, prepare_file
 from ..runtime.sensor.dataset import GOOD, find_classes, find_samples
 from ..runtime.sensor.part import input_file, modalities
@@ -131,17 +132,10 @@ def check_against_torch(
             )
         tensors.append(check)
     features = check_features(FEATURES, found, expected, tolerance)
-    if groups_hallucination(manifest):
+    # The networks before and after the grouping are compared on equal inputs all the same.
+    if route_of(manifest.route, manifest.main).groups_hallucination:
         features = [each for each in features if not each.tensor.endswith("second bank")]
     return ParityReport(tensors=[*tensors, *features])
-
-
-def groups_hallucination(manifest: Manifest) -> bool:
-    """Whether hallucinated points are grouped: rounding then chooses other groups, and features do not correspond.
-
-    The networks before and after the grouping are compared on equal inputs all the same.
-    """
-    return manifest.route == "f2i" and manifest.main == "rgb"
 
 
 def check_outputs(

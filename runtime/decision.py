@@ -5,8 +5,8 @@ Patches that carry no part have one and the same feature, which every bank holds
 
 from __future__ import annotations
 
-from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -17,14 +17,12 @@ from .bundle import Bundle
 from .errors import BundleError
 from .features import PartFeatures
 from .fusion import Fusion, decode_fusion
+from .patches.routes import MAIN, route_of
 from .pooling import N_PATCHES, PATCH_GRID
 from .scoring import image_score, upsample_blur
+from .threads import SearchThreads
 
-MAIN = "main"
-SECOND = {"f2f": "hallucinated", "f2i": "hallucinated", "i2f": "hallucinated", "dual": "other"}
 FUSION = "fusion.json"
-# More would wait for the interpreter's lock.
-SEARCH_THREADS = 2
 
 Array = npt.NDArray[np.float32]
 
@@ -85,11 +83,12 @@ def patch_map(foreground: npt.NDArray[np.bool_], distances: Array) -> Array:
 
 @dataclass(frozen=True)
 class Decision:
-    """What a calibrated bundle compares a part with."""
+    """What a calibrated bundle compares a part with; its threads live until `close`, or as long as it does."""
 
     main: NormalizedBank
     second: NormalizedBank | None
     fusion: Fusion | None
+    threads: SearchThreads = field(default_factory=SearchThreads, repr=False, compare=False)
 
     @classmethod
     def load(cls, bundle: Bundle) -> Decision:
@@ -98,12 +97,12 @@ class Decision:
         Raises:
             BundleError: a bank or the fusion is missing or does not fit the route.
         """
-        second_role = SECOND.get(bundle.manifest.route)
-        if second_role is None:
+        second_bank = route_of(bundle.manifest.route, bundle.manifest.main).second_bank
+        if second_bank is None:
             return cls(load_bank(bundle, MAIN), None, None)
         return cls(
             load_bank(bundle, MAIN),
-            load_bank(bundle, second_role),
+            load_bank(bundle, second_bank),
             decode_fusion(bundle.read(FUSION), f"{bundle.path}: {FUSION}"),
         )
 
@@ -111,12 +110,12 @@ class Decision:
     def match(self, features: PartFeatures, without_group: int | None = None) -> tuple[BankMatch, ...]:
         """The part against every bank of the route; two banks are searched at the same time."""
         # Both banks share the threads, so that the one with less to do lets the other go on.
-        with ThreadPoolExecutor(SEARCH_THREADS, "search") as pool, ThreadPoolExecutor(1, "second") as other:
-            if self.second is None:
-                return (match_bank(self.main, features.main, without_group, pool),)
-            assert features.second is not None
-            second = other.submit(match_bank, self.second, features.second, without_group, pool)
-            return match_bank(self.main, features.main, without_group, pool), second.result()
+        pool, other = self.threads.pools()
+        if self.second is None:
+            return (match_bank(self.main, features.main, without_group, pool),)
+        assert features.second is not None
+        second = other.submit(match_bank, self.second, features.second, without_group, pool)
+        return match_bank(self.main, features.main, without_group, pool), second.result()
 
     @single_threaded_blas()
     def decide(self, foreground: npt.NDArray[np.bool_], matches: tuple[BankMatch, ...]) -> tuple[float, Array]:
@@ -126,6 +125,10 @@ class Decision:
             return matches[0].score, upsample_blur(maps[0])
         score = self.fusion.fuse_scores(matches[0].score, matches[1].score)
         return score, upsample_blur(self.fusion.fuse_maps(maps[0], maps[1]))
+
+    def close(self) -> None:
+        """End the threads."""
+        self.threads.close()
 
 
 def load_bank(bundle: Bundle, role: str) -> NormalizedBank:

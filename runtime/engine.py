@@ -6,7 +6,6 @@ A provider that was asked for and is not there is an error, never a silent fall-
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +25,7 @@ from .engine_providers import (
     refuse_fall_back,
 )
 from .errors import BundleError, EngineError
+from .threads import usable_processors
 
 _ERROR_LEVEL = 3
 
@@ -64,7 +64,7 @@ class OnnxEngine:
             EngineError: ONNX Runtime or the provider is missing, or the provider refuses the graph.
             BundleError: the graph is not a valid ONNX file.
         """
-        self._session = _open_session(model, provider, threads or _usable_cpus(), cuda_graph, external or {})
+        self._session = _open_session(model, provider, threads or usable_processors(), cuda_graph, external or {})
         self._inputs = {item.name: item.shape for item in self._session.get_inputs()}
         self._outputs = [item.name for item in self._session.get_outputs()]
         self._bound: BoundSession | None = None
@@ -97,12 +97,6 @@ class OnnxEngine:
     def _has_fixed_shapes(self) -> bool:
         """Whether no axis but the batch is free."""
         return all(isinstance(axis, int) for shape in self._inputs.values() for axis in shape[1:])
-
-
-def _usable_cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _import_onnxruntime() -> Any:

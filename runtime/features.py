@@ -12,37 +12,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from .bundle import Bundle
 from .engine import Engine
 from .engine_opening import ObservedEngine, Observer, open_engine
-from .grouping import Grouping, group_points
+from .errors import BundleError
+from .grouping import Grouping
 from .image import network_image
-from .manifest import Modality, Route
-from .pooling import N_PATCHES, PATCH_GRID, foreground_patches, pooling_matrix
+from .manifest import Modality
+from .manifest import Route as RouteName
+from .patches.grouped import GroupedPoints, Grouper, group_on_cpu, group_part
+from .patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, route_of
+from .pooling import N_PATCHES, PATCH_GRID, foreground_patches
 from .preparation.part import PreparedPart
 from .preprocessing import PreparedScan
 from .timing import StageTimes
 
-EXTRACTOR = "extractor"
-SECOND_EXTRACTOR = "second_extractor"
-HALLUCINATOR = "hallucinator"
-
-
-@dataclass(frozen=True)
-class GroupedPoints:
-    """What the point extractor takes of one scan, and the matrix that turns its tokens into features.
-
-    Attributes:
-        groups: (G, M, 3) float32, metres, relative to their center.
-        centers: (G, 3) float32, metres.
-        pooling: (n, G) float32, the rows of A of the foreground patches.
-    """
-
-    groups: npt.NDArray[np.float32]
-    centers: npt.NDArray[np.float32]
-    pooling: sparse.csr_array
+Array = npt.NDArray[np.float32]
+RunNetwork = Callable[[dict[str, Array]], Array]
 
 
 @dataclass(frozen=True)
@@ -71,13 +58,30 @@ class PartFeatures:
         features[self.foreground] = self.main
         return features
 
+    def everywhere(self) -> PartFeatures:
+        """The main modality's features as rows of all 3136 patches."""
+        return replace(self, foreground=np.ones(N_PATCHES, np.bool_), main=self.grid(), second=None)
+
 
 class FeaturePath:
-    """A route's networks, run for every part, whatever they run on."""
+    """A route's networks, run for every part, whatever they run on.
 
-    def __init__(self, route: Route, main: Modality, grouping: Grouping, engines: Mapping[str, Engine]) -> None:
-        """Args: the route, its main modality, the point extractor's G and M, and the networks by role."""
-        self._route, self._main, self._grouping, self._engines = route, main, grouping, engines
+    Attributes:
+        route: with its main modality.
+        grouping: the point extractor's G and M.
+    """
+
+    def __init__(
+        self,
+        route: RouteName,
+        main: Modality,
+        grouping: Grouping,
+        engines: Mapping[str, Engine],
+        grouper: Grouper = group_on_cpu,
+    ) -> None:
+        """Args: the route, its main modality, the extractor's G and M, the networks by role, and what groups points."""
+        self.route, self.grouping = route_of(route, main), grouping
+        self._engines, self._grouper = engines, grouper
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:
@@ -90,16 +94,24 @@ class FeaturePath:
             self._engines = engines
 
     def group(self, prepared: PreparedPart, times: StageTimes) -> PreparedPart:
-        """Group the measured points ahead of the networks, where the main modality is points.
+        """Group the measured points ahead of the networks, where the route measures points.
 
         Raises:
             ScanError: too few points are left for a group.
         """
-        if self._main != "pc":
+        if "pc" not in self.route.measured:
             return prepared
         assert prepared.scan is not None
-        foreground = foreground_patches(prepared.valid)
-        return replace(prepared, grouped=grouped_points(prepared.scan, foreground, self._grouping, times))
+        return replace(prepared, grouped=self.grouped(prepared.scan, times))
+
+    def grouped(self, scan: PreparedScan, times: StageTimes) -> GroupedPoints:
+        """Group the points of a scan, measured or hallucinated.
+
+        Raises:
+            ScanError: too few points are left for a group.
+        """
+        with times.stage("group"):
+            return group_part(scan, self.grouping, self._grouper)
 
     def extract(self, prepared: PreparedPart, times: StageTimes) -> PartFeatures:
         """Features of one prepared part.
@@ -116,77 +128,101 @@ class FeaturePath:
             ScanError: too few points are left for a group.
         """
         foreground = foreground_patches(prepared.valid)
-        if prepared.grouped is not None:
-            return PartFeatures(foreground, pooled_features(prepared.grouped, self._run(EXTRACTOR, times), times), None)
-        if self._main == "pc":
-            return PartFeatures(foreground, self._point_features(EXTRACTOR, prepared.scan, foreground, times), None)
+        if self.route.main == "pc":
+            return PartFeatures(foreground, self.measured_points(EXTRACTOR, prepared, foreground, times), None)
         assert prepared.image is not None
-        tokens = image_tokens(prepared.image, self._run(EXTRACTOR, times), times)
+        tokens = image_tokens(prepared.image, self.network(EXTRACTOR, times), times)
         return PartFeatures(foreground, tokens[token_of_patch(len(tokens))[foreground]], None, tokens)
 
     def complete(self, features: PartFeatures, prepared: PreparedPart, times: StageTimes) -> PartFeatures:
-        """Add what the route compares with its second bank, if it has one."""
-        if self._route == "dual":
-            return replace(features, second=self._other_features(prepared, features.foreground, times))
-        if self._route == "f2f":
-            with times.stage("hallucinate"):
-                return replace(features, second=self.hallucinate(features.main))
-        if self._route == "i2f":
-            main_input = network_input(prepared, self._main)
-            with times.stage("hallucinate"):
-                output = self._engines[HALLUCINATOR].run({"input": main_input[None]})["hallucination"][0]
-            return replace(features, second=output[features.foreground])
-        if self._route == "f2i":
-            with times.stage("hallucinate"):
-                answer = self._engines[HALLUCINATOR].run({"features": features.grid()[None]})
-            seen = answer["hallucinated_input"][0]
-            second = self._features_of_hallucination(seen, prepared, features.foreground, times)
-            return replace(features, second=second, hallucinated_input=seen)
-        return features
+        """Add what the route compares with its second bank, if it has one.
 
-    def hallucinate(self, main: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The missing modality's features from the main one's: (n, D) -> (n, E) float32 (paper, F2F)."""
-        output = self._engines[HALLUCINATOR].run({"features": main[None]})
-        hallucination: npt.NDArray[np.float32] = output["hallucination"][0]
+        Raises:
+            ScanError: too few points are left for a group.
+        """
+        second = self.route.second(_PartSteps(self, features, prepared, times))
+        if second is None:
+            return features
+        return replace(features, second=second.features, hallucinated_input=second.hallucinated_input)
+
+    def without_points(self, dim: int) -> tuple[Array | None, Array | None]:
+        """The one feature of all patches without points, (1, D) and (1, E); None where background is not scored."""
+        if self.route.main != "pc":
+            return None, None
+        main = np.zeros((1, dim), np.float32)
+        return main, self.route.second_without_points(main, self.hallucinate)
+
+    def hallucinate(self, name: str, value: Array) -> Array:
+        """The output of the route's trained network for its one input, called `name`; both without a batch axis."""
+        output = self._engines[HALLUCINATOR].run({name: value[None]})
+        hallucination: Array = output[self.route.hallucination][0]
         return hallucination
 
-    def _other_features(
-        self, prepared: PreparedPart, foreground: npt.NDArray[np.bool_], times: StageTimes
-    ) -> npt.NDArray[np.float32]:
-        if self._main == "rgb":
-            return self._point_features(SECOND_EXTRACTOR, prepared.scan, foreground, times)
-        assert prepared.image is not None
-        return image_features(prepared.image, foreground, self._run(SECOND_EXTRACTOR, times), times)
+    def measured_points(
+        self, role: str, prepared: PreparedPart, foreground: npt.NDArray[np.bool_], times: StageTimes
+    ) -> Array:
+        """An extractor's features of the measured points, (n, D) float32."""
+        grouped = prepared.grouped
+        if grouped is None:
+            assert prepared.scan is not None
+            grouped = self.grouped(prepared.scan, times)
+        return pooled_features(grouped, foreground, self.network(role, times), times)
 
-    def _features_of_hallucination(
-        self,
-        hallucinated_input: npt.NDArray[np.float32],
-        prepared: PreparedPart,
-        foreground: npt.NDArray[np.bool_],
-        times: StageTimes,
-    ) -> npt.NDArray[np.float32]:
-        """F2I's image as it is, or its map of points where the image shows part, through the other extractor."""
-        if self._main == "rgb":
-            scan = hallucinated_scan(hallucinated_input, prepared)
-            return self._point_features(SECOND_EXTRACTOR, scan, foreground, times)
-        tokens = self._run(SECOND_EXTRACTOR, times)({"image": hallucinated_input[None]})[0]
-        return tokens[token_of_patch(len(tokens))[foreground]]
-
-    def _point_features(
-        self, role: str, scan: PreparedScan | None, foreground: npt.NDArray[np.bool_], times: StageTimes
-    ) -> npt.NDArray[np.float32]:
-        assert scan is not None
-        return point_features(scan, foreground, self._grouping, self._run(role, times), times)
-
-    def _run(self, role: str, times: StageTimes) -> RunNetwork:
+    def network(self, role: str, times: StageTimes) -> RunNetwork:
+        """An extractor, from its inputs by name to its tokens; booked as `extract`."""
         engine = self._engines[role]
 
-        def run(inputs: dict[str, npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        def run(inputs: dict[str, Array]) -> Array:
             with times.stage("extract"):
-                tokens: npt.NDArray[np.float32] = engine.run(inputs)["tokens"]
+                tokens: Array = engine.run(inputs)["tokens"]
             return tokens
 
         return run
+
+
+@dataclass(frozen=True)
+class _PartSteps:
+    """The steps of a route (`patches.routes.Steps`) on the arrays of one part."""
+
+    path: FeaturePath
+    features: PartFeatures
+    prepared: PreparedPart
+    times: StageTimes
+
+    def main(self) -> Array:
+        return self.features.main
+
+    def grid(self) -> Array:
+        return self.features.grid()
+
+    def sensed(self, modality: Modality) -> Array:
+        return network_input(self.prepared, modality)
+
+    def hallucinate(self, name: str, value: Array) -> Array:
+        with self.times.stage("hallucinate"):
+            return self.path.hallucinate(name, value)
+
+    def at_patches(self, everywhere: Array) -> Array:
+        return everywhere[self.features.foreground]
+
+    def measured(self, modality: Modality) -> Array:
+        foreground = self.features.foreground
+        if modality == "pc":
+            return self.path.measured_points(SECOND_EXTRACTOR, self.prepared, foreground, self.times)
+        assert self.prepared.image is not None
+        return image_features(self.prepared.image, foreground, self._second_extractor(), self.times)
+
+    def extracted(self, modality: Modality, hallucinated_input: Array) -> Array:
+        """An image as it is; a map of points where the measured image shows part."""
+        foreground = self.features.foreground
+        if modality == "pc":
+            grouped = self.path.grouped(hallucinated_scan(hallucinated_input, self.prepared), self.times)
+            return pooled_features(grouped, foreground, self._second_extractor(), self.times)
+        tokens = self._second_extractor()({"image": hallucinated_input[None]})[0]
+        return tokens[token_of_patch(len(tokens))[foreground]]
+
+    def _second_extractor(self) -> RunNetwork:
+        return self.path.network(SECOND_EXTRACTOR, self.times)
 
 
 class FeatureExtractor(FeaturePath):
@@ -202,6 +238,12 @@ class FeatureExtractor(FeaturePath):
             BundleError: a network is missing or not valid.
         """
         manifest = bundle.manifest
+        missing = set(route_of(manifest.route, manifest.main).networks) - manifest.networks.keys()
+        if missing:
+            raise BundleError(
+                f"{bundle.path}: the {manifest.route} route needs {', '.join(sorted(missing))}, which the bundle does "
+                "not have: export it again"
+            )
         engines = {role: open_engine(bundle, role, provider, threads, cuda_graph) for role in manifest.networks}
         super().__init__(manifest.route, manifest.main, manifest.grouping, engines)
 
@@ -224,16 +266,13 @@ def hallucinated_scan(points_3hw: npt.NDArray[np.float32], prepared: PreparedPar
     return PreparedScan(points, prepared.valid, prepared.kept, prepared.frame)
 
 
-RunNetwork = Callable[[dict[str, npt.NDArray[np.float32]]], npt.NDArray[np.float32]]
-
-
 def point_features(
     scan: PreparedScan,
     foreground: npt.NDArray[np.bool_],
     grouping: Grouping,
     run: RunNetwork,
     times: StageTimes,
-) -> npt.NDArray[np.float32]:
+) -> Array:
     """R_PC = A T on the foreground patches: (n, D) float32.
 
     Args:
@@ -242,32 +281,22 @@ def point_features(
         grouping: the extractor's G and M.
         run: the network: groups (1, G, M, 3) and centers (1, G, 3) to tokens (1, G, D).
         times: where the time is booked.
-    """
-    return pooled_features(grouped_points(scan, foreground, grouping, times), run, times)
-
-
-def grouped_points(
-    scan: PreparedScan, foreground: npt.NDArray[np.bool_], grouping: Grouping, times: StageTimes
-) -> GroupedPoints:
-    """The groups and A of a scan; arguments as of `point_features`.
 
     Raises:
         ScanError: too few points are left for a group.
     """
     with times.stage("group"):
-        pixels = np.flatnonzero(scan.valid)
-        points = scan.points.reshape(-1, 3)[pixels]
-        groups = group_points(points, grouping)
-        pooling = pooling_matrix(points, pixels, groups.centers)[np.flatnonzero(foreground)]
-    return GroupedPoints(groups.groups, groups.centers, pooling)
+        grouped = group_part(scan, grouping)
+    return pooled_features(grouped, foreground, run, times)
 
 
-def pooled_features(grouped: GroupedPoints, run: RunNetwork, times: StageTimes) -> npt.NDArray[np.float32]:
+def pooled_features(
+    grouped: GroupedPoints, foreground: npt.NDArray[np.bool_], run: RunNetwork, times: StageTimes
+) -> Array:
     """A T of groups: (n, D) float32; arguments as of `point_features`."""
     tokens = run({"groups": grouped.groups[None], "centers": grouped.centers[None]})
     with times.stage("pool"):
-        features: npt.NDArray[np.float32] = grouped.pooling @ tokens[0]
-    return features
+        return grouped.pool(tokens[0], foreground)
 
 
 def image_features(

@@ -15,9 +15,8 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from .errors import ScanError
+from .threads import query_threads
 
-# Threads of a tree's queries, which do not depend on each other; more would wait for their start.
-QUERY_THREADS = 2
 # How many more neighbors are looked at where the last place is shared, and then ever more.
 FURTHER = 8
 # A lattice's ties are over after so many more.
@@ -148,5 +147,5 @@ def _query(
     tree: cKDTree, places: npt.NDArray[np.float32], count: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Distances and indices of the `count` nearest points, (P, count) each; a list of one is not flattened."""
-    distances, found = tree.query(places, k=count, workers=QUERY_THREADS)
+    distances, found = tree.query(places, k=count, workers=query_threads())
     return np.reshape(distances, (len(places), count)), np.reshape(found, (len(places), count)).astype(np.int64)

@@ -13,34 +13,24 @@ from .atomic import atomic_write
 from .bundle import Bundle
 from .engine_opening import Recorder
 from .errors import UsageError, naming_scan
-from .features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, FeatureExtractor, FeaturePath, token_of_patch
-from .grouping import Grouping, farthest_points
-from .manifest import Modality, Route
-from .pooling import N_PATCHES
+from .features import FeatureExtractor, FeaturePath
+from .patches.routes import EXTRACTOR
 from .preparation.part import PreparedPart, prepare_file
 from .sensor.part import modalities
 from .timing import StageTimes
 
 SUFFIX = ".npz"
 
-Array = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class FeatureSource:
-    """A route's networks with what must be known about them.
+    """A route's networks, and how a file becomes what they take.
 
     Attributes:
-        route: what the networks are of.
-        main: the main modality.
-        grouping: the point extractor's G and M.
         path: the networks, ready to run.
         prepare: reads and preprocesses a file of the main modality.
     """
 
-    route: Route
-    main: Modality
-    grouping: Grouping
     path: FeaturePath
     prepare: Callable[[Path], PreparedPart]
 
@@ -54,13 +44,7 @@ def bundle_source(bundle: Bundle, provider: str = "cpu") -> FeatureSource:
     """
     manifest = bundle.manifest
     path = FeatureExtractor(bundle, provider)
-    return FeatureSource(
-        manifest.route,
-        manifest.main,
-        manifest.grouping,
-        path,
-        lambda file: prepare_file(file, modalities(manifest), manifest.preprocessing),
-    )
+    return FeatureSource(path, lambda file: prepare_file(file, modalities(manifest), manifest.preprocessing))
 
 
 def write_features(
@@ -109,35 +93,21 @@ def feature_arrays(source: FeatureSource, prepared: PreparedPart) -> dict[str, n
     Raises:
         ScanError: too few points are left for a group.
     """
-    recorder = Recorder()
-    with source.path.observed(recorder):
-        features = source.path.extract(prepared, StageTimes())
-    patch = features.grid()
+    path, times, recorder = source.path, StageTimes(), Recorder()
+    prepared = path.group(prepared, times)
+    with path.observed(recorder):
+        everywhere = path.measure(prepared, times).everywhere()
     arrays: dict[str, npt.NDArray[np.generic]] = {
         "tokens": recorder.tensors[f"{EXTRACTOR}.tokens"][0],
-        "patch": patch,
+        "patch": everywhere.main,
     }
-    if source.main == "pc":
-        assert prepared.scan is not None
-        arrays["center_idx"] = farthest_points(prepared.scan.points[prepared.scan.valid], source.grouping.n_groups)
-    if source.route == "f2f":
-        arrays["hallucination"] = source.path.hallucinate(patch)
-    elif source.route == "i2f":
-        arrays["hallucination"] = recorder.tensors[f"{HALLUCINATOR}.hallucination"][0]
-    elif source.route == "f2i":
-        assert features.hallucinated_input is not None
-        assert features.second is not None
-        arrays["hallucinated_input"] = features.hallucinated_input
-        tokens = recorder.tensors[f"{SECOND_EXTRACTOR}.tokens"][0]
-        arrays["hallucination"] = (
-            tokens[token_of_patch(len(tokens))]
-            if source.main == "pc"
-            else _on_all_patches(features.second, features.foreground)
-        )
+    if path.route.main == "pc":
+        assert prepared.grouped is not None
+        arrays["center_idx"] = prepared.grouped.center_idx
+    if path.route.is_trained:
+        complete = path.complete(everywhere, prepared, times)
+        assert complete.second is not None
+        arrays["hallucination"] = complete.second
+        if complete.hallucinated_input is not None:
+            arrays["hallucinated_input"] = complete.hallucinated_input
     return arrays
-
-
-def _on_all_patches(features: Array, foreground: npt.NDArray[np.bool_]) -> Array:
-    spread = np.zeros((N_PATCHES, features.shape[1]), np.float32)
-    spread[foreground] = features
-    return spread

@@ -17,12 +17,12 @@ from .engine_opening import ENGINE_PROVIDERS, ObservedEngine, Observer, open_eng
 from .engine_providers import PROVIDERS
 from .errors import BundleError
 from .features import network_input
-from .grouping import Grouping, group_points
 from .image import network_image
-from .manifest import Manifest, Tensor
-from .pooling import N_PATCHES, SIZE, foreground_patches, pooling_matrix
+from .manifest import Manifest
+from .patches.grouped import Grouper, group_on_cpu, group_part
+from .patches.routes import route_of
+from .pooling import foreground_patches
 from .preparation.part import PreparedPart
-from .preprocessing import PreparedScan
 from .timing import StageTimes
 
 LINE = f"{LINE_ROLE}.onnx"
@@ -46,31 +46,14 @@ class LineAnswer:
     outputs: Arrays
 
 
-def line_inputs(manifest: Manifest) -> list[Tensor]:
-    """The line graph's inputs by route: what the sensors of the line give, grouped."""
-    route, main = manifest.route, manifest.main
-    inputs: list[Tensor] = []
-    if main == "pc" or route == "dual":
-        n, m = manifest.grouping.n_groups, manifest.grouping.group_size
-        inputs.append(Tensor(name="groups", shape=["batch", n, m, 3], dtype="float32"))
-        inputs.append(Tensor(name="centers", shape=["batch", n, 3], dtype="float32"))
-        inputs.append(Tensor(name="pooling", shape=["batch", N_PATCHES, n], dtype="float32"))
-    if main == "rgb" or route == "dual":
-        inputs.append(Tensor(name="image", shape=["batch", 3, SIZE, SIZE], dtype="float32"))
-    if route == "i2f" and main == "pc":
-        inputs.append(Tensor(name="input", shape=["batch", 3, SIZE, SIZE], dtype="float32"))
-    if main == "rgb" and route != "dual":
-        inputs.append(Tensor(name="foreground", shape=["batch", N_PATCHES], dtype="bool"))
-    return inputs
-
-
 class LineGraph:
     """A bundle's line graph on an engine."""
 
-    def __init__(self, manifest: Manifest, engine: Engine) -> None:
-        """Args: the bundle's manifest, and the graph, opened."""
-        self._grouping, self._engine = manifest.grouping, engine
-        self._inputs = [each.name for each in line_inputs(manifest)]
+    def __init__(self, manifest: Manifest, engine: Engine, grouper: Grouper = group_on_cpu) -> None:
+        """Args: the bundle's manifest, the graph, opened, and what groups points."""
+        self._grouping, self._engine, self._grouper = manifest.grouping, engine, grouper
+        route = route_of(manifest.route, manifest.main)
+        self._inputs = [tensor.name for tensor in route.line_inputs(manifest.grouping)]
 
     def run(self, prepared: PreparedPart, times: StageTimes) -> LineAnswer:
         """Score and map of one prepared part.
@@ -117,8 +100,7 @@ class LineGraph:
         """
         arrays: Arrays = {}
         if "groups" in self._inputs:
-            assert prepared.scan is not None
-            arrays |= point_inputs(prepared.scan, self._grouping)
+            arrays |= self._point_inputs(prepared)
         if "image" in self._inputs:
             assert prepared.image is not None
             arrays["image"] = network_image(prepared.image)
@@ -128,18 +110,12 @@ class LineGraph:
             arrays["foreground"] = foreground_patches(prepared.valid)
         return {name: array[None] for name, array in arrays.items()}
 
-
-def point_inputs(scan: PreparedScan, grouping: Grouping) -> Arrays:
-    """Groups (G, M, 3), centers (G, 3) and the dense pooling matrix (3136, G), float32.
-
-    Raises:
-        ScanError: too few points are left for a group.
-    """
-    pixels = np.flatnonzero(scan.valid)
-    points = scan.points.reshape(-1, 3)[pixels]
-    groups = group_points(points, grouping)
-    pooling = pooling_matrix(points, pixels, groups.centers).toarray()
-    return {"groups": groups.groups, "centers": groups.centers, "pooling": pooling}
+    def _point_inputs(self, prepared: PreparedPart) -> Arrays:
+        grouped = prepared.grouped
+        if grouped is None:
+            assert prepared.scan is not None
+            grouped = group_part(prepared.scan, self._grouping, self._grouper)
+        return {"groups": grouped.groups, "centers": grouped.centers, "pooling": grouped.dense_pooling()}
 
 
 def prefers_line_graph(bundle: Bundle, provider: str) -> bool:

@@ -34,6 +34,7 @@ from .search import (
     score_error,
     score_limit,
 )
+from .threads import search_threads
 
 Float64Array = npt.NDArray[np.float64]
 # Queries, places of rows in the screen, and how close they are.
@@ -49,8 +50,6 @@ LAID_OUT_ROWS = 256
 TILE_QUERIES = 64
 # Rows that a tile is compared with at once: its scores stay in a processor's own cache.
 TILE_ROWS = 8192
-# Pieces that the queries are divided into where there are threads to share them.
-SHARES = 2
 # Candidates that are gathered before they are measured.
 MAX_PAIRS = 1 << 20
 # Beyond this many measured rows a query a direct search is faster.
@@ -184,7 +183,7 @@ def nearest_rows_screened(
         for block in block_slices(len(queries_nd), BLOCK_ROWS):
             search(block)
         return best
-    size = min(BLOCK_ROWS, max(TILE_QUERIES, -(-len(queries_nd) // SHARES)))
+    size = min(BLOCK_ROWS, max(TILE_QUERIES, -(-len(queries_nd) // search_threads())))
     list(pool.map(search, block_slices(len(queries_nd), size)))
     return best
 

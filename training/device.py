@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
 from ..runtime.errors import EngineError
+from ..runtime.threads import usable_processors
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -22,7 +22,7 @@ def open_device(name: str, threads: int | None) -> torch.device:
     Raises:
         EngineError: cuda was asked for and torch sees no GPU.
     """
-    torch.set_num_threads(threads or usable_cpus())
+    torch.set_num_threads(threads or usable_processors())
     if name == "cuda" and not torch.cuda.is_available():
         raise EngineError("--device cuda: torch sees no GPU here: install its driver, or choose --device cpu")
     if name == "cpu" or not torch.cuda.is_available():
@@ -37,10 +37,3 @@ def mixed_precision(device: torch.device, amp: bool) -> AbstractContextManager[o
     if amp and device.type == "cuda":
         return torch.autocast("cuda", dtype=torch.bfloat16)
     return nullcontext()
-
-
-def usable_cpus() -> int:
-    """Processors this process may use; torch counts the machine's."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -9,15 +9,17 @@ from torch import nn
 
 from ..runtime.engine import Engine
 from ..runtime.errors import WeightsError
-from ..runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, FeaturePath
+from ..runtime.features import FeaturePath
 from ..runtime.grouping import Grouping
 from ..runtime.intermediates import FeatureSource
-from ..runtime.manifest import Modality, Route
+from ..runtime.manifest import Modality
+from ..runtime.manifest import Route as RouteName
+from ..runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, Single, other, route_of
 from ..runtime.preparation.part import prepare_file
 from ..runtime.preprocessing import Preprocessing
 from .extractors.opening import Extractor, open_extractor
 from .route_checkpoints import open_route_checkpoint
-from .routes import one_direction
+from .routes import DistilledRoute
 from .torch_engine import TorchEngine
 
 
@@ -64,34 +66,31 @@ def torch_source(choice: CheckpointChoice, preprocessing: Preprocessing) -> Feat
     extractor = choice.extractor(choice.main)
     engines: dict[str, Engine] = {EXTRACTOR: TorchEngine(extractor.network, "tokens")}
     grouping = extractor.grouping
-    route: Route = "single"
+    route: RouteName = Single.name
     if choice.route_checkpoint is not None:
-        route, network = open_route_checkpoint(choice.route_checkpoint)
-        check_width(choice, extractor, network)
-        engines[HALLUCINATOR] = TorchEngine(
-            one_direction(network, choice.main), "hallucinated_input" if route == "f2i" else "hallucination"
-        )
-    if route == "f2i":
-        second = choice.extractor("rgb" if choice.main == "pc" else "pc")
+        trained, network = open_route_checkpoint(choice.route_checkpoint)
+        check_width(choice, extractor, trained, network)
+        route = trained.name
+        engines[HALLUCINATOR] = TorchEngine(trained.one_direction(network, choice.main), trained.output)
+    if SECOND_EXTRACTOR in route_of(route, choice.main).networks:
+        second = choice.extractor(other(choice.main))
         engines[SECOND_EXTRACTOR] = TorchEngine(second.network, "tokens")
         grouping = grouping or second.grouping
     grouping = grouping or Grouping()
     path = FeaturePath(route, choice.main, grouping, engines)
-    return FeatureSource(
-        route, choice.main, grouping, path, lambda file: prepare_file(file, {choice.main}, preprocessing)
-    )
+    return FeatureSource(path, lambda file: prepare_file(file, {choice.main}, preprocessing))
 
 
-def check_width(choice: CheckpointChoice, extractor: Extractor, network: nn.Module) -> None:
-    """What a route takes must be what the main modality's extractor makes; I2F takes the input itself.
+def check_width(choice: CheckpointChoice, extractor: Extractor, route: DistilledRoute, network: nn.Module) -> None:
+    """What a route takes of the main modality's extractor must be what that makes; I2F takes the input itself.
 
     Raises:
         WeightsError: it is not.
     """
-    weights = one_direction(network, choice.main).state_dict()
-    for layer, taken in (("norm.weight", 0), ("conv1.weight", 1)):
-        if layer in weights and weights[layer].shape[taken] != extractor.dim:
+    weights = network.state_dict()
+    for name, axis, modality in route.widths(choice.main):
+        if modality == choice.main and weights[name].shape[axis] != extractor.dim:
             raise WeightsError(
-                f"{choice.route_checkpoint}: takes features of {weights[layer].shape[taken]}, {extractor.name} makes "
+                f"{choice.route_checkpoint}: takes features of {weights[name].shape[axis]}, {extractor.name} makes "
                 f"{extractor.dim}: give the extractor that the route was trained with"
             )

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from ..runtime.manifest import Modality
 from .device import mixed_precision
-from .objectives import Loss, losses
+from .objectives import Loss
 from .paired_features import PairedFeatures
-from .routes import new_network
+from .routes import distillation
 from .run import Distillation
 from .state import Epoch, checkpoint_path, load_state, save_state, save_weights
 
@@ -68,7 +68,7 @@ def fit(
         UsageError: the folder's state is another training's.
     """
     torch.manual_seed(settings.seed)
-    network = new_network(settings.route, settings.main, *features.dims()).to(device).train()
+    network = distillation(settings.route).new(settings.main, *features.dims()).to(device).train()
     optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     log = load_state(folder, network, optimizer)
     saved = time.monotonic()
@@ -100,14 +100,14 @@ def _run_epoch(
 ) -> float:
     """One pass over the samples, in an order of the epoch's own; the mean loss of a sample."""
     order = np.random.default_rng([settings.seed, epoch]).permutation(len(features.files)).tolist()
-    total = 0.0
+    total, route = 0.0, distillation(settings.route)
     for begin in range(0, len(order), settings.batch_size):
         batch = order[begin : begin + settings.batch_size]
         optimizer.zero_grad(set_to_none=True)
         for first in range(0, len(batch), PART_SAMPLES):
             pairs = [features.load(index) for index in batch[first : first + PART_SAMPLES]]
             with mixed_precision(device, settings.amp):
-                terms = losses(network, settings.route, settings.main, pairs, settings.loss, device)
+                terms = route.losses(network, settings.main, pairs, settings.loss, device)
                 for term in terms:
                     (term / len(batch)).backward()  # type: ignore[no-untyped-call]
                     total += term.item()
@@ -127,14 +127,14 @@ def selected_weights(
 ) -> dict[str, Tensor]:
     """The weights to ship: those of the chosen epochs, or of the last where nothing was judged.
 
-    F2F's two directions share nothing and are chosen one by one.
+    Directions that share nothing are chosen one by one.
     """
     weights = load_file(checkpoint_path(folder, chosen.get(main, last)))
-    if route != "f2f":
+    directions = distillation(route).directions
+    if not directions:
         return weights
-    prefixes: dict[Modality, str] = {"pc": "xyz_", "rgb": "rgb_"}
     both: dict[str, Tensor] = {}
-    for direction, prefix in prefixes.items():
+    for direction, prefix in directions.items():
         part = load_file(checkpoint_path(folder, chosen.get(direction, last)))
         both |= {name: value for name, value in part.items() if name.startswith(prefix)}
     return both

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ..runtime.errors import WeightsError
 from ..runtime.manifest import Modality
 from .extractors.opening import Extractor, open_extractor
 from .route_checkpoints import open_route_checkpoint
-from .run import Distillation, Run, Selection, weights_file, write_run
+from .run import Run, Selection, weights_file, write_run
 from .train import TrainingSettings
 
 UNKNOWN = "unknown"
@@ -40,12 +41,12 @@ def run_from_checkpoint(checkpoint: Path, main: Modality, settings: TrainingSett
     route, network = open_route_checkpoint(checkpoint)
     point = open_extractor(settings.point_extractor, "pc", settings.point_checkpoint)
     image = open_extractor(settings.image_extractor, "rgb", settings.image_checkpoint)
-    _check_widths(checkpoint, route, network, (point, image) if main == "pc" else (image, point), main)
+    _check_widths(checkpoint, network, route.widths(main), {"pc": point, "rgb": image})
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-    atomic_write_bytes(folder / weights_file(route), encode_safetensors(weights))
+    atomic_write_bytes(folder / weights_file(route.name), encode_safetensors(weights))
     assert point.grouping is not None
     run = Run(
-        route=route,
+        route=route.name,
         main=main,
         point_extractor=point.name,
         image_extractor=image.name,
@@ -73,18 +74,15 @@ def run_from_checkpoint(checkpoint: Path, main: Modality, settings: TrainingSett
 
 
 def _check_widths(
-    checkpoint: Path, route: Distillation, network: nn.Module, extractors: tuple[Extractor, Extractor], main: Modality
+    checkpoint: Path,
+    network: nn.Module,
+    widths: Sequence[tuple[str, int, Modality]],
+    extractors: Mapping[Modality, Extractor],
 ) -> None:
     """The network must take what the main extractor makes, and give what the other one does."""
-    weights, (seen, missing) = network.state_dict(), extractors
-    norms = {"pc": "xyz_norm.weight", "rgb": "rgb_norm.weight"}
-    other: Modality = "rgb" if main == "pc" else "pc"
-    expected = {
-        "f2f": [(norms[main], 0, seen), (norms[other], 0, missing)],
-        "f2i": [("conv1.weight", 1, seen)],
-        "i2f": [("head.weight", 0, missing)],
-    }[route]
-    for name, axis, extractor in expected:
+    weights = network.state_dict()
+    for name, axis, modality in widths:
+        extractor = extractors[modality]
         if weights[name].shape[axis] != extractor.dim:
             raise WeightsError(
                 f"{checkpoint}: {name} is {weights[name].shape[axis]} wide, the features of {extractor.name} are "

@@ -23,14 +23,15 @@ from torch import nn
 from ..runtime.bank import build_bank
 from ..runtime.decision import BankMatch, NormalizedBank, match_bank
 from ..runtime.engine import Engine
-from ..runtime.features import HALLUCINATOR, SECOND_EXTRACTOR, FeaturePath
+from ..runtime.features import FeaturePath
 from ..runtime.manifest import Modality
+from ..runtime.patches.routes import HALLUCINATOR, SECOND_EXTRACTOR
 from ..runtime.pooling import PATCH_GRID, SIZE
 from ..runtime.sensor.dataset import GOOD, Sample, find_samples, list_samples
 from ..runtime.timing import StageTimes
 from .extractors.opening import Extractor
 from .paired_features import Pair, PairedFeatures, Wanted
-from .routes import one_direction
+from .routes import distillation
 from .run import Distillation
 from .torch_engine import TorchEngine
 
@@ -95,9 +96,9 @@ class Judge:
     def __call__(self, network: nn.Module) -> float:
         """The network's detection, 0 to 1; the network is left in the mode it was in."""
         training = network.training
-        output = "hallucinated_input" if self._route == "f2i" else "hallucination"
+        route = distillation(self._route)
         engines: dict[str, Engine] = {
-            HALLUCINATOR: TorchEngine(one_direction(network, self._main).eval(), output, self._device),
+            HALLUCINATOR: TorchEngine(route.one_direction(network, self._main).eval(), route.output, self._device),
             SECOND_EXTRACTOR: self._second,
         }
         path = FeaturePath(self._route, self._main, self._grouping, engines)

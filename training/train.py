@@ -24,11 +24,11 @@ from .extractors.opening import Extractor, open_extractor
 from .fitting import FitSettings, fit, select_epochs, selected_weights
 from .objectives import Loss
 from .paired_features import PairedFeatures, Wanted, cache_paired_features
+from .routes import DEFAULT, distillation
 from .run import CONFIG, RUNS, Distillation, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
 from .selection import Judge, find_validation
 from .state import STATE, Epoch, save_weights
 
-LEARNING_RATES: dict[Distillation, float] = {"f2f": 5e-4, "f2i": 5e-4, "i2f": 3e-4}
 CLAIM = "training.json"
 CACHE = "feature_cache"
 
@@ -50,7 +50,7 @@ class TrainingSettings:
         tensorboard: whether to write event files.
     """
 
-    route: Distillation = "f2f"
+    route: Distillation = DEFAULT
     main: Modality = "pc"
     point_extractor: str = "embedded"
     image_extractor: str = "embedded"
@@ -71,7 +71,7 @@ class TrainingSettings:
     @property
     def rate(self) -> float:
         """The learning rate after the warm-up."""
-        return LEARNING_RATES[self.route] if self.learning_rate is None else self.learning_rate
+        return distillation(self.route).learning_rate if self.learning_rate is None else self.learning_rate
 
 
 def train_route(
@@ -106,8 +106,7 @@ def train_route(
         EngineError: there is no GPU and one was asked for.
         ScanError: a scan or image cannot be read.
     """
-    if settings.route == "f2i" and settings.loss == "cosine":
-        raise UsageError("--loss cosine: leaves F2I's hallucinated input without a scale: choose l2 or l1")
+    distillation(settings.route).check_loss(settings.loss)
     if settings.tensorboard:
         require_tensorboard()
     device = open_device(settings.device, settings.threads)
@@ -257,7 +256,7 @@ def _judges(
     if not found:
         return {}, "last epoch: the data has no validation parts"
     judged = [(parts, cached(parts.wanted, "validation")) for parts in found]
-    mains: tuple[Modality, ...] = ("pc", "rgb") if settings.route == "f2f" else (settings.main,)
+    mains = distillation(settings.route).mains(settings.main)
     judges = {main: Judge(judged, settings.route, main, point, image, device) for main in mains}
     kinds = {"painted defects" if parts.pseudo else "the split's own defects" for parts in found}
     return judges, f"mean of image and patch AUROC on validation parts, good against {' and '.join(sorted(kinds))}"

@@ -11,6 +11,7 @@ from ..runtime.bundle import file_digest
 from ..runtime.errors import CmdiadError, WeightsError
 from .extractors.opening import POINT_NETWORKS, open_extractor
 from .route_checkpoints import open_route_checkpoint
+from .routes import DISTILLATIONS
 from .weights import PUBLISHED, PublishedWeights, present_file, published_weights, weights_folder
 
 OK = "ok"
@@ -69,9 +70,9 @@ def _verdict(entry: PublishedWeights, path: Path) -> Verdict:
 
 def _load(name: str, path: Path) -> None:
     """Fill the weights' network with them; says why not, if they are another's."""
-    if name.startswith(("f2f-", "f2i-")):
+    if name.split("-")[0] in DISTILLATIONS:
         route, _ = open_route_checkpoint(path)
-        if not name.startswith(route):
-            raise WeightsError(f"{path}: holds an {route.upper()} network: put it under its own name")
+        if name.split("-")[0] != route.name:
+            raise WeightsError(f"{path}: holds an {route.name.upper()} network: put it under its own name")
     else:
         open_extractor(name, "pc" if name in POINT_NETWORKS else "rgb", str(path))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import msgspec
 
+from ..threads import usable_processors
+
 PACKAGES = (
     "cmdiad",
     "numpy",
@@ -60,7 +62,7 @@ def describe_machine() -> Machine:
     governor = _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
     return Machine(
         cpu=_cpu_name(),
-        cores=usable_cores(),
+        cores=usable_processors(),
         cpu_governor=governor,
         memory_mb=_total_memory_mb(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -68,11 +70,6 @@ def describe_machine() -> Machine:
         load_1min=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         versions={name: found for name in PACKAGES if (found := _version(name)) is not None},
     )
-
-
-def usable_cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def proc_field(file: Path, field: str) -> str | None:

@@ -13,16 +13,17 @@ import numpy as np
 from ..bundle import Bundle
 from ..engine import Arrays
 from ..engine_check import LINE_ROLE
-from ..features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR
 from ..inspector import Inspector
 from ..line_graph import DATA, LINE
+from ..patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR
 from ..pooling import foreground_patches
 from ..preparation.part import prepare_file
 from ..sensor.part import modalities
+from ..threads import usable_processors
 from .configuration import Configuration
 from .costs import network_bytes, network_flop
 from .devices import find_device
-from .machine import Gpu, usable_cores
+from .machine import Gpu
 from .report import Roof, Work
 
 SEARCH = "search"
@@ -77,7 +78,7 @@ def search_flop(queries: int, rows: int, dim: int) -> float:
 def device_roof(gpu: Gpu | None, configuration: Configuration) -> Roof | None:
     """The roof of the device that a configuration runs on: measured for the CPU, published for a GPU."""
     if configuration.provider == "cpu":
-        return measured_roof(configuration.threads or usable_cores())
+        return measured_roof(configuration.threads or usable_processors())
     device = None if gpu is None else find_device(gpu.name)
     if device is None:
         return None

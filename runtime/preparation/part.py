@@ -19,7 +19,7 @@ from .part_range import PartRange
 from .part_view import PartView
 
 if TYPE_CHECKING:
-    from ..features import GroupedPoints
+    from ..patches.grouped import GroupedPoints
 
 
 @dataclass(frozen=True)

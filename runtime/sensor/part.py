@@ -16,6 +16,7 @@ from .. import eyecandies
 from ..errors import ScanError, UsageError, naming_scan
 from ..image import decode_rgb, read_rgb
 from ..manifest import Manifest, Modality, Route
+from ..patches.routes import route_of
 from ..preprocessing import Preprocessing
 from ..scan import Scan, read_scan, scan_from_array, scan_from_bytes
 from .dataset import GOOD, Sample, find_samples, list_classes, normal_folder, place_of
@@ -67,7 +68,7 @@ def modalities(manifest: Manifest) -> frozenset[Modality]:
 
 def measured_by(route: Route, main: Modality) -> frozenset[Modality]:
     """What a route measures at inspection."""
-    return BOTH if route == "dual" else frozenset({main})
+    return route_of(route, main).measured
 
 
 def find_inputs(paths: Sequence[str | Path], measured: AbstractSet[Modality]) -> Found:

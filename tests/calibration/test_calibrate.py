@@ -11,10 +11,11 @@ from cmdiad.calibration.calibrated_bundle import calibrate_bundle, product_of
 from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.bundle_writing import rewrite_bundle
-from cmdiad.runtime.decision import MAIN, Decision, match_bank
+from cmdiad.runtime.decision import Decision, match_bank
 from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.patches.routes import MAIN
 from cmdiad.runtime.preparation.part import prepare_file
 from cmdiad.runtime.selftest import run_selftest
 from cmdiad.runtime.sensor.find import find_scans
@@ -43,9 +44,8 @@ def test_banks_have_the_asked_size_and_the_patchless_row(calibrated_bundle, scan
     assert bundle.manifest.banks.keys() == {MAIN, "hallucinated"}
     for entry in bundle.manifest.banks.values():
         assert entry.n_rows == round(0.02 * 3136 * len(scans))
-    empty = np.zeros((1, features.main.shape[1]), np.float32)
-    assert match_bank(decision.main, empty).distances[0] == pytest.approx(0, abs=1e-5)
-    hallucinated = extractor.hallucinate(empty)
+    empty, hallucinated = extractor.without_points(features.main.shape[1])
+    assert not empty.any() and match_bank(decision.main, empty).distances[0] == pytest.approx(0, abs=1e-5)
     assert match_bank(decision.second, hallucinated).distances[0] == pytest.approx(0, abs=1e-5)
 
 

@@ -18,7 +18,8 @@ from cmdiad.runtime.engine import OnnxEngine
 from cmdiad.runtime.errors import BundleError, EngineError, ParityError, UsageError
 from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.line_graph import DATA, LINE, LineGraph, line_inputs
+from cmdiad.runtime.line_graph import DATA, LINE, LineGraph
+from cmdiad.runtime.patches.routes import route_of
 from cmdiad.runtime.preparation.part import prepare_file
 from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.sensor.part import modalities
@@ -158,7 +159,9 @@ def test_every_route_has_one(trained_run, synth_data, tmp_path, route, main):
     scans = sorted((good / "rgb").glob("*.png")) if main == "rgb" and route != "dual" else find_scans([good])
     settings = CalibrationSettings(coreset_ratio=0.02)
     manifest = calibrate_bundle(open_bundle(tmp_path / "bundle"), scans, settings, tmp_path / "bundle").manifest
-    assert [each.name for each in manifest.line_graph.inputs] == [each.name for each in line_inputs(manifest)]
+    assert [each.name for each in manifest.line_graph.inputs] == [
+        each.name for each in route_of(route, main).line_inputs(manifest.grouping)
+    ]
     for graph in ("networks", "line"):
         assert Inspector.load(tmp_path / "bundle", graph=graph)(scans[1]).score > 0
 

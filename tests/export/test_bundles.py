@@ -10,6 +10,7 @@ from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.engine import OnnxEngine
 from cmdiad.runtime.errors import UsageError
 from cmdiad.training.f2f import FeatureToFeature, Hallucinator
+from cmdiad.training.routes import distillation
 
 EXPECTED_NETWORKS = {
     ("f2f", "pc"): {"extractor", "hallucinator"},
@@ -52,7 +53,7 @@ def test_nothing_of_this_machine_is_in_the_graphs(exported_bundle):
 def test_batch_and_patches_are_free():
     torch.manual_seed(0)
     network = Hallucinator(FeatureToFeature(24, 16), "pc").eval()
-    engine = OnnxEngine(onnx_from_module(network, hallucinator_spec("f2f", network)))
+    engine = OnnxEngine(onnx_from_module(network, hallucinator_spec(distillation("f2f"), network)))
     for shape in ((1, 1, 24), (1, 1250, 24), (3, 7, 24)):
         features = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         expected = network(torch.from_numpy(features)).detach().numpy()
@@ -61,7 +62,7 @@ def test_batch_and_patches_are_free():
 
 def test_a_graph_describes_itself():
     network = Hallucinator(FeatureToFeature(24, 16), "pc")
-    spec = hallucinator_spec("f2f", network)
+    spec = hallucinator_spec(distillation("f2f"), network)
     entry = describe_network(onnx_from_module(network, spec), "hallucinator.onnx", "f2f")
     assert entry.parameters == sum(value.numel() for value in network.parameters())
     assert [(t.name, t.shape, t.dtype) for t in entry.inputs] == [("features", ["batch", "patches", 24], "float32")]

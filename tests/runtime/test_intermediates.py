@@ -21,7 +21,7 @@ def scans(synth_data):
 def test_arrays_are_those_of_the_inspection_with_the_background_filled_in(source, scans):
     part = source.prepare(scans[0])
     arrays, features = feature_arrays(source, part), source.path.extract(part, StageTimes())
-    n_groups = source.grouping.n_groups
+    n_groups = source.path.grouping.n_groups
     assert set(arrays) == {"center_idx", "tokens", "patch", "hallucination"}
     assert arrays["tokens"].shape[0] == arrays["center_idx"].shape[0] == n_groups
     assert len(arrays["patch"]) == len(arrays["hallucination"]) == 3136
@@ -29,7 +29,7 @@ def test_arrays_are_those_of_the_inspection_with_the_background_filled_in(source
     np.testing.assert_array_equal(arrays["patch"][seen], features.main)
     np.testing.assert_allclose(arrays["hallucination"][seen], features.second, atol=1e-5)
     assert not arrays["patch"][~seen].any()
-    of_zeros = source.path.hallucinate(np.zeros((1, arrays["patch"].shape[1]), np.float32))
+    of_zeros = source.path.without_points(arrays["patch"].shape[1])[1]
     np.testing.assert_allclose(arrays["hallucination"][~seen], np.repeat(of_zeros, (~seen).sum(), axis=0), atol=1e-5)
 
 

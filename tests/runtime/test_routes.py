@@ -3,16 +3,18 @@
 import numpy as np
 import pytest
 import torch
-from cmdiad.runtime.features import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, FeaturePath
+from cmdiad.runtime.features import FeaturePath
 from cmdiad.runtime.image import read_rgb
 from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR
 from cmdiad.runtime.preparation.part import PreparedPart, prepare_part
 from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, prepare, prepare_rgb
 from cmdiad.runtime.scan import read_scan
 from cmdiad.runtime.sensor.part import Part, find_inputs, modalities, read_part
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.training.extractors.opening import open_extractor
-from cmdiad.training.routes import new_network, one_direction
+from cmdiad.training.f2f import Hallucinator
+from cmdiad.training.routes import distillation
 from cmdiad.training.torch_engine import TorchEngine
 from torch.nn import functional
 
@@ -35,16 +37,15 @@ def part(synth_data):
 
 def path_of(route, main, extractors):
     torch.manual_seed(4)
-    network = new_network(route, main, extractors["pc"].dim, extractors["rgb"].dim).eval()
+    trained = distillation(route)
+    network = trained.new(main, extractors["pc"].dim, extractors["rgb"].dim).eval()
     if route == "f2i" and main == "rgb":
         # A random head's points lie in a heap; spread like a part's, metres apart would be no part either.
         with torch.no_grad():
             network.conv4.weight *= 0.05
     engines = {
         EXTRACTOR: TorchEngine(extractors[main].network, "tokens"),
-        HALLUCINATOR: TorchEngine(
-            one_direction(network, main), "hallucinated_input" if route == "f2i" else "hallucination"
-        ),
+        HALLUCINATOR: TorchEngine(trained.one_direction(network, main), trained.output),
         SECOND_EXTRACTOR: TorchEngine(extractors["rgb" if main == "pc" else "pc"].network, "tokens"),
     }
     return network, FeaturePath(route, main, extractors["pc"].grouping, engines)
@@ -106,7 +107,7 @@ def test_f2f_takes_features_one_by_one(part, extractors, main):
     network, path = path_of("f2f", main, extractors)
     features = path.extract(part, StageTimes())
     with torch.no_grad():
-        assert_close(features.second, one_direction(network, main)(torch.from_numpy(features.main)))
+        assert_close(features.second, Hallucinator(network, main)(torch.from_numpy(features.main)))
 
 
 def test_f2i_of_points_looks_at_a_hallucinated_image(part, extractors):

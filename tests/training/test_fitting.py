@@ -6,6 +6,7 @@ from cmdiad.runtime.errors import UsageError
 from cmdiad.training import fitting
 from cmdiad.training.fitting import FitSettings, fit, select_epochs, selected_weights
 from cmdiad.training.paired_features import PairedFeatures
+from cmdiad.training.routes import distillation
 from cmdiad.training.state import STATE, checkpoint_path
 from cmdiad.training.torch_engine import CPU
 from safetensors.torch import load_file
@@ -48,9 +49,10 @@ def test_a_killed_training_ends_with_the_same_weights(features, tmp_path, monkey
     settings = FitSettings(**{**vars(SETTINGS), "route": route, "main": main, "epochs": 2, "batch_size": 1})
     log, weights = end(features, settings, tmp_path / "undisturbed")
     broken = tmp_path / "broken"
-    for name, call in (("losses", 4), ("save_weights", 1), ("save_state", 1)):
+    trained = type(distillation(route))
+    for owner, name, call in ((trained, "losses", 4), (fitting, "save_weights", 1), (fitting, "save_state", 1)):
         with monkeypatch.context() as patched:
-            patched.setattr(fitting, name, dying(getattr(fitting, name), call))
+            patched.setattr(owner, name, dying(getattr(owner, name), call))
             with pytest.raises(Killed):
                 end(features, settings, broken)
     seen = []

@@ -219,9 +219,9 @@ def test_score_and_map_are_the_transcriptions(source, defective, transcription, 
     parts = [source.prepare(shared_data / "tabletop_objects" / "box" / name) for name in GOOD]
     normal = [source.path.extract(part, StageTimes()) for part in parts]
     settings = CalibrationSettings(coreset_ratio=0.02)
-    empty = np.zeros((1, 768), np.float32)
+    empty, hallucinated = source.path.without_points(768)
     main = calibrate_side([each.main for each in normal], empty, settings, lambda *_: None)
-    second = calibrate_side([each.second for each in normal], source.path.hallucinate(empty), settings, lambda *_: None)
+    second = calibrate_side([each.second for each in normal], hallucinated, settings, lambda *_: None)
     decision = combine([each.foreground for each in normal], main, second, "", settings).decision
     part, arrays = defective
     seen = foreground_patches(part.valid)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from cmdiad.training.objectives import distillation_loss, losses, other
-from cmdiad.training.routes import new_network, one_direction
+from cmdiad.training.f2f import Hallucinator
+from cmdiad.training.objectives import distillation_loss
+from cmdiad.training.routes import distillation
 from cmdiad.training.torch_engine import CPU
 from scipy.spatial.distance import cdist
 
@@ -22,14 +23,14 @@ def test_it_sums_the_distances_of_the_places(loss, metric):
 
 def test_f2f_learns_both_directions_on_the_patches_that_carry_part(made_up_pair):
     torch.manual_seed(0)
-    network = new_network("f2f", "pc", DIM_PC, DIM_RGB)
+    network = distillation("f2f").new("pc", DIM_PC, DIM_RGB)
     pairs = [made_up_pair(seed) for seed in range(2)]
     expected = {"pc": 0.0, "rgb": 0.0}
     for pair in pairs:
         for main, target in (("pc", pair.rgb), ("rgb", pair.pc)):
-            found = one_direction(network, main)(torch.from_numpy(pair.measured(main).main)).detach().numpy()
+            found = Hallucinator(network, main)(torch.from_numpy(pair.measured(main).main)).detach().numpy()
             expected[main] += np.linalg.norm(found - target, axis=1).sum()
-    actual = [term.item() for term in losses(network, "f2f", "pc", pairs, "l2", CPU)]
+    actual = [term.item() for term in distillation("f2f").losses(network, "pc", pairs, "l2", CPU)]
     assert actual == pytest.approx(list(expected.values()), rel=1e-5)
 
 
@@ -37,7 +38,7 @@ def test_f2f_learns_both_directions_on_the_patches_that_carry_part(made_up_pair)
 def test_f2i_learns_the_other_sensors_input(made_up_pair, main):
     """Every pixel of an image, which an extractor sees whole; of a map of points those that carry part."""
     torch.manual_seed(0)
-    network = new_network("f2i", main, DIM_PC, DIM_RGB)
+    network = distillation("f2i").new(main, DIM_PC, DIM_RGB)
     pair = made_up_pair(1)
     grid = np.zeros((3136, DIM_PC if main == "pc" else DIM_RGB), np.float32)
     if main == "pc":
@@ -48,19 +49,18 @@ def test_f2i_learns_the_other_sensors_input(made_up_pair, main):
         target, used = pair.points, pair.valid
     found = network(torch.from_numpy(grid[None]))[0].detach().numpy().transpose(1, 2, 0)
     expected = np.linalg.norm(found - target, axis=2)[used].sum()
-    (actual,) = losses(network, "f2i", main, [pair], "l2", CPU)
+    (actual,) = distillation("f2i").losses(network, main, [pair], "l2", CPU)
     assert actual.item() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("main", ["pc", "rgb"])
 def test_i2f_learns_features_from_what_the_sensor_saw(made_up_pair, main):
     torch.manual_seed(0)
-    network = new_network("i2f", main, DIM_PC, DIM_RGB).eval()
+    network = distillation("i2f").new(main, DIM_PC, DIM_RGB).eval()
     pair = made_up_pair(1)
     seen = pair.points if main == "pc" else (pair.image / 255 - MEAN) / STD
     found = network(torch.from_numpy(seen.transpose(2, 0, 1)[None].astype(np.float32)))[0].detach().numpy()
     target = pair.rgb if main == "pc" else pair.pc
     expected = np.linalg.norm(found[pair.foreground] - target, axis=1).sum()
-    (actual,) = losses(network, "i2f", main, [pair], "l2", CPU)
+    (actual,) = distillation("i2f").losses(network, main, [pair], "l2", CPU)
     assert actual.item() == pytest.approx(expected, rel=1e-3)
-    assert other(main) != main

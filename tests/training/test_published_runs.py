@@ -5,7 +5,7 @@ import torch
 from cmdiad.runtime.errors import WeightsError
 from cmdiad.training.f2i import FeatureToInput
 from cmdiad.training.published_runs import run_from_checkpoint
-from cmdiad.training.routes import load_network, new_network
+from cmdiad.training.routes import distillation, load_network
 from cmdiad.training.run import read_run, weights_file
 from cmdiad.training.train import TrainingSettings
 from safetensors.torch import save_file
@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 def test_a_checkpoint_becomes_a_run_with_its_weights(tmp_path, route, main):
     settings = TrainingSettings()
     dims = embedded_dims()
-    network = new_network(route, main, *dims)
+    network = distillation(route).new(main, *dims)
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
     written = run_from_checkpoint(tmp_path / "weights.safetensors", main, settings, tmp_path / "run")
     folder, run = read_run(tmp_path / "run")

@@ -9,7 +9,7 @@ import torch
 from cmdiad.runtime.sensor.dataset import Sample
 from cmdiad.training.extractors.opening import open_extractor
 from cmdiad.training.paired_features import Wanted
-from cmdiad.training.routes import new_network
+from cmdiad.training.routes import distillation
 from cmdiad.training.selection import Judge, ValidationParts, find_validation, rank_auroc
 from cmdiad.training.torch_engine import CPU
 
@@ -76,7 +76,7 @@ def defective(pair):
 
 def test_a_defect_that_is_seen_is_detected_and_a_copy_is_chance(tmp_path, made_up_pair, write_pairs):
     torch.manual_seed(0)
-    network = new_network("f2f", "pc", DIM_PC, DIM_RGB).train()
+    network = distillation("f2f").new("pc", DIM_PC, DIM_RGB).train()
     normal = [made_up_pair(seed) for seed in range(5)]
     seen = judge_of(tmp_path / "seen", write_pairs, [*normal, *map(defective, normal[3:])])
     assert seen(network) > 0.99 and network.training
@@ -91,10 +91,10 @@ def test_a_network_that_hallucinates_differently_is_judged_differently(tmp_path,
     found = []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        found.append(judge(new_network("f2f", "pc", DIM_PC, DIM_RGB)))
+        found.append(judge(distillation("f2f").new("pc", DIM_PC, DIM_RGB)))
     assert found[0] != found[1] and all(0 <= value <= 1 for value in found)
     torch.manual_seed(0)
-    assert judge(new_network("f2f", "pc", DIM_PC, DIM_RGB)) == found[0]
+    assert judge(distillation("f2f").new("pc", DIM_PC, DIM_RGB)) == found[0]
 
 
 @pytest.mark.parametrize(("route", "main"), [("i2f", "pc"), ("f2i", "rgb")])
@@ -102,4 +102,4 @@ def test_every_route_can_be_judged(tmp_path, made_up_pair, write_pairs, route, m
     torch.manual_seed(0)
     normal = [made_up_pair(seed) for seed in range(5)]
     judge = judge_of(tmp_path, write_pairs, [*normal, defective(normal[4])], route, main)
-    assert 0 <= judge(new_network(route, main, DIM_PC, DIM_RGB)) <= 1
+    assert 0 <= judge(distillation(route).new(main, DIM_PC, DIM_RGB)) <= 1

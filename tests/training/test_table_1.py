@@ -6,7 +6,7 @@ import pytest
 import torch
 from cmdiad.training.extractors import POINT_MAE_FULL, PointTransformer
 from cmdiad.training.extractors.vit import timm_image_transformer
-from cmdiad.training.routes import new_network, one_direction
+from cmdiad.training.routes import distillation
 from torch.utils.flop_counter import FlopCounterMode
 
 # As printed: millions of parameters, G "FLOPs". The figures are multiply-accumulates.
@@ -30,7 +30,8 @@ def built(name):
             return timm_image_transformer(), [torch.empty(1, 3, 224, 224)]
         if name == "pc_extractor":
             return PointTransformer(POINT_MAE_FULL), [torch.empty(1, 1024, 128, 3), torch.empty(1, 1024, 3)]
-        network = one_direction(new_network(name, "pc", 768, 768), "pc")
+        route = distillation(name)
+        network = route.one_direction(route.new("pc", 768, 768), "pc")
         return network, [torch.empty(1, 3, 224, 224) if name == "i2f" else torch.empty(1, 3136, 768)]
 
 

@@ -19,10 +19,11 @@ from cmdiad.runtime.bench.scenarios import Plan, Scenario
 from cmdiad.runtime.bench.system import BundleUnderTest, open_inspector, timing_conditions
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.bundle_writing import rewrite_bundle
-from cmdiad.runtime.decision import MAIN, load_bank
+from cmdiad.runtime.decision import load_bank
 from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.runtime.golden import read_case, read_golden
 from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.patches.routes import MAIN
 from cmdiad.runtime.scan import read_scan
 from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.sensor.part import read_part

@@ -1,0 +1,88 @@
+"""The one place where the points of a part are grouped: for inspection, calibration, training and evaluation alike.
+
+What a bank was calibrated on and what is compared with it were grouped by the same call, so that a device that takes
+over the grouping takes it over for both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from ..grouping import Grouping, group_points
+from ..pooling import pooling_matrix
+from ..preprocessing import PreparedScan
+
+
+@dataclass(frozen=True)
+class GroupedPoints:
+    """What a point extractor takes of one scan, and the matrix that turns its tokens into patch features.
+
+    Attributes:
+        center_idx: (G,) int64, the groups' centers, among the valid points row by row.
+        centers: (G, 3) float32, metres.
+        groups: (G, M, 3) float32, metres, relative to their center.
+        pooling: (3136, G) float32, A; a patch without points has an empty row.
+    """
+
+    center_idx: npt.NDArray[np.int64]
+    centers: npt.NDArray[np.float32]
+    groups: npt.NDArray[np.float32]
+    pooling: sparse.csr_array
+
+    def pool(self, tokens: npt.NDArray[np.float32], foreground: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+        """R = A T of some patches: tokens (G, D) float32 and patches (3136,) bool -> (n, D) float32."""
+        features: npt.NDArray[np.float32] = self.pooling[np.flatnonzero(foreground)] @ tokens
+        return features
+
+    def dense_pooling(self) -> npt.NDArray[np.float32]:
+        """A as the line graph takes it: (3136, G) float32."""
+        dense: npt.NDArray[np.float32] = self.pooling.toarray()
+        return dense
+
+
+class Grouper(Protocol):
+    """What groups points and finds their pooling matrix; NumPy and SciPy here, a device elsewhere."""
+
+    def __call__(
+        self, points_n3: npt.NDArray[np.float32], pixels: npt.NDArray[np.int64], grouping: Grouping
+    ) -> GroupedPoints:
+        """Group points.
+
+        Args:
+            points_n3: (N, 3) float32, metres, the valid points row by row.
+            pixels: (N,) int64, ascending, each point's place in the flattened 224x224 map.
+            grouping: G and M.
+
+        Raises:
+            ScanError: there are fewer points than one group needs.
+        """
+        ...
+
+
+def group_on_cpu(
+    points_n3: npt.NDArray[np.float32], pixels: npt.NDArray[np.int64], grouping: Grouping
+) -> GroupedPoints:
+    """The `Grouper` of NumPy and SciPy."""
+    groups = group_points(points_n3, grouping)
+    pooling = pooling_matrix(points_n3, pixels, groups.centers)
+    return GroupedPoints(groups.center_idx, groups.centers, groups.groups, pooling)
+
+
+def group_part(scan: PreparedScan, grouping: Grouping, grouper: Grouper = group_on_cpu) -> GroupedPoints:
+    """Group what is left of a scan after its preparation.
+
+    Args:
+        scan: the prepared points.
+        grouping: the point extractor's G and M.
+        grouper: what does it.
+
+    Raises:
+        ScanError: too few points are left for a group.
+    """
+    pixels = np.flatnonzero(scan.valid)
+    return grouper(scan.points.reshape(-1, 3)[pixels], pixels, grouping)

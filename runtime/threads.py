@@ -1,0 +1,105 @@
+"""How many processors this process may use, and threads that live as long as what they work for."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+OWN_GROUPS = Path("/proc/self/cgroup")
+# Threads that share a bank's search: each needs the interpreter's lock between its products.
+MAX_SEARCH_THREADS = 4
+# Threads of a tree's queries, which hold no lock; more would wait for their start.
+MAX_QUERY_THREADS = 8
+
+
+def usable_processors() -> int:
+    """Processors that this process may keep busy: those it may run on, within the quota of its control group.
+
+    A container may run on every processor of its machine and still get the time of two; threads beyond that only stop
+    each other.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(allowed, math.ceil(min(_quota(), allowed))))
+
+
+def search_threads() -> int:
+    """Threads that share the search of a bank."""
+    return min(usable_processors(), MAX_SEARCH_THREADS)
+
+
+def query_threads() -> int:
+    """Threads that share the queries of a tree."""
+    return min(usable_processors(), MAX_QUERY_THREADS)
+
+
+@lru_cache(maxsize=1)
+def _quota() -> float:
+    """Processors' worth of time that this process may use; as it was when first asked."""
+    return control_group_quota(CONTROL_GROUPS, OWN_GROUPS)
+
+
+def control_group_quota(root: Path, own: Path) -> float:
+    """Processors' worth of time that the control groups of a process leave it; infinite without a limit.
+
+    Args:
+        root: where control groups are mounted.
+        own: the file that names the groups of the process, as /proc/self/cgroup does.
+    """
+    try:
+        groups = [line.split(":", 2) for line in own.read_text().splitlines()]
+    except OSError:
+        return math.inf
+    return min((limit for group in groups if len(group) == 3 for limit in _limits(root, *group[1:])), default=math.inf)
+
+
+def _limits(root: Path, controllers: str, path: str) -> Iterator[float]:
+    """The limits of a group and of all above it; in a container its own is the mounted one."""
+    if controllers and "cpu" not in controllers.split(","):
+        return
+    top = root / "cpu" if controllers else root
+    group = top / path.strip("/")
+    for folder in (group, *group.parents):
+        if folder == top or folder.is_relative_to(top):
+            yield _limit(folder / "cpu.max" if not controllers else folder / "cpu.cfs_quota_us")
+
+
+def _limit(file: Path) -> float:
+    """A quota over its period: of version 2 both in one file, of version 1 beside each other."""
+    try:
+        values = file.read_text().split()
+        if file.name == "cpu.cfs_quota_us":
+            values += file.with_name("cpu.cfs_period_us").read_text().split()
+        quota, period = float(values[0]), float(values[1])
+    except (OSError, ValueError, IndexError):
+        return math.inf
+    return quota / period if quota > 0 and period > 0 else math.inf
+
+
+class SearchThreads:
+    """The threads of one decision: some that share a bank's search, and one for the second bank at the same time.
+
+    They start when they are first needed and are those of this process: a fork, which has none of its parent's
+    threads, starts its own.
+    """
+
+    def __init__(self) -> None:
+        self._pools: dict[int, tuple[ThreadPoolExecutor, ThreadPoolExecutor]] = {}
+
+    def pools(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+        """Those that share a search, and the one for the second bank."""
+        process = os.getpid()
+        if process not in self._pools:
+            made = ThreadPoolExecutor(search_threads(), "search"), ThreadPoolExecutor(1, "second")
+            # Of two callers that come first at the same time one keeps what the other made; no thread has started.
+            self._pools.setdefault(process, made)
+        return self._pools[process]
+
+    def close(self) -> None:
+        """End the threads; whoever asks again gets new ones."""
+        for pool in self._pools.pop(os.getpid(), ()):
+            pool.shutdown()

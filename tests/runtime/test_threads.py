@@ -1,0 +1,175 @@
+"""How many processors a process may use, and pools that outlive a part but neither their owner nor a fork."""
+
+import gc
+import math
+import multiprocessing
+import os
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from cmdiad.runtime import screen, threads
+from cmdiad.runtime.bank import MIN_SCREENED_ROWS, build_bank
+from cmdiad.runtime.decision import Decision, NormalizedBank
+from cmdiad.runtime.features import PartFeatures
+from cmdiad.runtime.fusion import Combination, Fusion
+from cmdiad.runtime.threads import SearchThreads, control_group_quota, usable_processors
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def groups(tmp_path, lines, files):
+    own = tmp_path / "own"
+    own.write_text("".join(f"{line}\n" for line in lines))
+    for name, content in files.items():
+        (tmp_path / "root" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "root" / name).write_text(content)
+    return control_group_quota(tmp_path / "root", own)
+
+
+def version_1(folder, quota):
+    return {f"{folder}/cpu.cfs_quota_us": quota, f"{folder}/cpu.cfs_period_us": "100000"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "expected"),
+    [
+        (["0::/"], {"cpu.max": "150000 100000\n"}, 1.5),
+        (["0::/"], {"cpu.max": "max 100000\n"}, math.inf),
+        (["0::/a/b"], {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "200000 50000\n"}, 4.0),
+        (["0::/a"], {"a/cpu.max": "400000 100000\n", "cpu.max": "100000 100000\n"}, 1.0),
+        (["3:cpuset:/x", "4:cpu,cpuacct:/docker/1"], version_1("cpu", "50000"), 0.5),
+        (["4:cpu,cpuacct:/x"], version_1("cpu/x", "-1"), math.inf),
+        (["0::/"], {"cpu.max": "nonsense\n"}, math.inf),
+        (["not a group"], {}, math.inf),
+    ],
+    ids=["v2", "v2 none", "v2 above", "v2 smallest", "v1 container", "v1 none", "damaged", "unknown"],
+)
+def test_the_quota_is_the_smallest_of_the_groups_that_hold_the_process(tmp_path, lines, files, expected):
+    assert groups(tmp_path, lines, files) == expected
+
+
+def test_a_system_without_control_groups_has_no_quota(tmp_path):
+    assert control_group_quota(tmp_path / "root", tmp_path / "nowhere") == math.inf
+
+
+@pytest.mark.parametrize(("quota", "allowed", "expected"), [(math.inf, 6, 6), (1.5, 6, 2), (0.2, 6, 1), (9.0, 6, 6)])
+def test_a_quota_narrows_what_affinity_allows(monkeypatch, quota, allowed, expected):
+    monkeypatch.setattr(threads, "_quota", lambda: quota)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(allowed), raising=False)
+    assert usable_processors() == expected
+
+
+@given(st.integers(1, 1024))
+def test_a_large_machine_gives_a_bounded_number_of_threads(allowed):
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(threads, "usable_processors", lambda: allowed)
+        assert 1 <= threads.search_threads() <= min(allowed, threads.MAX_SEARCH_THREADS)
+        assert 1 <= threads.query_threads() <= min(allowed, threads.MAX_QUERY_THREADS)
+
+
+@pytest.fixture(scope="module")
+def decision():
+    rng = np.random.default_rng(0)
+    banks = [
+        NormalizedBank(
+            build_bank((rng.normal(size=(MIN_SCREENED_ROWS + 500, 6)) @ rng.normal(size=(6, 48))).astype(np.float32)),
+            0.3,
+            2.0,
+        )
+        for _ in range(2)
+    ]
+    assert all(bank.bank.basis is not None for bank in banks)
+    combination = Combination(coefficients=(0.4, 0.8), offset=0.3, alpha=2.0, beta=0.5)
+    return Decision(*banks, Fusion(score=combination, map=combination))
+
+
+@pytest.fixture(scope="module")
+def part(decision):
+    rng = np.random.default_rng(1)
+    near = [bank.bank.rows[:900] * 2.0 + 0.3 + rng.normal(size=(900, 48)) for bank in (decision.main, decision.second)]
+    return PartFeatures(np.arange(3136) < 900, *(features.astype(np.float32) for features in near))
+
+
+def search_threads_alive():
+    return {thread for thread in threading.enumerate() if thread.name.startswith(("search_", "second_"))}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
+def test_any_number_of_threads_gives_the_very_same_answer(decision, part, monkeypatch, count):
+    alone = [bank.bank.search(bank.normalize(rows)) for bank, rows in banks_of(decision, part)]
+    monkeypatch.setattr(threads, "search_threads", lambda: count)
+    monkeypatch.setattr(screen, "search_threads", lambda: count)
+    some = Decision(decision.main, decision.second, decision.fusion)
+    for found, expected in zip(some.match(part), alone, strict=True):
+        np.testing.assert_array_equal(found.distances, expected.distance)
+    some.close()
+
+
+def banks_of(decision, part):
+    return (decision.main, part.main), (decision.second, part.second)
+
+
+def test_parts_share_the_threads_and_the_owner_ends_them(decision, part):
+    before = search_threads_alive()
+    some = Decision(decision.main, decision.second, decision.fusion)
+    assert search_threads_alive() == before
+    first = some.match(part)
+    started = search_threads_alive() - before
+    some.match(part)
+    assert started and search_threads_alive() - before == started
+    some.close()
+    assert not search_threads_alive() & started
+    again = some.match(part)
+    assert [match.score for match in again] == [match.score for match in first]
+    some.close()
+
+
+def test_threads_end_with_a_decision_that_nobody_closed(decision, part):
+    before = search_threads_alive()
+    some = Decision(decision.main, decision.second, decision.fusion)
+    some.match(part)
+    started = search_threads_alive() - before
+    del some
+    gc.collect()
+    for thread in started:
+        thread.join(timeout=60)
+    assert not search_threads_alive() & started
+
+
+def test_parts_at_the_same_time_get_their_own_answers(decision, part):
+    other = PartFeatures(part.foreground, part.main[::-1].copy(), part.second[::-1].copy())
+    expected = {id(each): [match.distances for match in decision.match(each)] for each in (part, other)}
+    found = {}
+    workers = [
+        threading.Thread(target=lambda each=each: found.setdefault(id(each), decision.match(each)))
+        for each in (part, other)
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for key, distances in expected.items():
+        for match, right in zip(found[key], distances, strict=True):
+            np.testing.assert_array_equal(match.distances, right)
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork here")
+def test_a_fork_starts_its_own_threads():
+    own = SearchThreads()
+    pool, _ = own.pools()
+    assert pool.submit(os.getpid).result() == os.getpid()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forks beside threads; this is that case
+        child = multiprocessing.get_context("fork").Process(target=answer_in_child, args=(own,))
+        child.start()
+    child.join(timeout=60)
+    assert child.exitcode == 0
+    own.close()
+
+
+def answer_in_child(own):
+    pool, second = own.pools()
+    answers = [each.submit(os.getpid).result(timeout=30) for each in (pool, second)]
+    os._exit(0 if answers == [os.getpid()] * 2 else 1)
