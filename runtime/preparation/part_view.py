@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-# What else stands there is an object where it has this share of the part's pixels. On scenes of a Kinect objects have
-# 9 % of the largest and more, its noise makes pieces of up to 1.3 %; structured light makes none.
+# What else stands there is an object where it has this share of the part's pixels. On scenes of a Kinect the smaller
+# objects have 12 % of the largest and more; neither there nor on synthetic scans does noise make a cluster.
 LEAST_OBJECT = 0.02
 MOST_OBJECTS = 16
 _DIRECTIONS = 32
