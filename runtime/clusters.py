@@ -55,8 +55,8 @@ def find_clusters(planes_3hw: npt.NDArray[np.float32], mask_hw: _Mask, distance_
         return Clusters(np.zeros(mask_hw.shape, np.int32), np.zeros(0, np.int64))
     label_of_piece, sizes = _labels_by_size(pieces, solid)
     _join_crumbs(label_of_piece, solid, pieces.bridges)
-    labels = label_of_piece[pieces.piece_of_run][pieces.run_of_pixel]
-    labels[~mask_hw] = 0
+    labels = label_of_piece[pieces.piece_of_run].take(pieces.run_of_pixel)
+    labels *= mask_hw
     return Clusters(labels, sizes)
 
 

@@ -8,12 +8,12 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-# What else stands there is an object where it has this share of the part's pixels. On scenes of a Kinect objects have
-# 9 % of the largest and more, its noise makes pieces of up to 1.3 %; structured light makes none.
+# What else stands there is an object where it has this share of the part's pixels. On scenes of a Kinect the smaller
+# objects have 12 % of the largest and more; neither there nor on synthetic scans does noise make a cluster.
 LEAST_OBJECT = 0.02
 MOST_OBJECTS = 16
-_DIRECTIONS = 48
-_EXTREME_POINTS = 2048
+_DIRECTIONS = 32
+_EXTREME_POINTS = 1500
 _AREA_STEPS = 48  # along the part's side; the noise of shorter steps would count as area
 _LOWEST = 0.01  # of a part's points may lie lower than where it begins: flying pixels
 
@@ -80,12 +80,13 @@ class PartView:
 
 
 def diameter(points_dn: npt.NDArray[np.floating]) -> float:
-    """The largest distance between two of (D, N) points that are extreme in any of 48 directions: to a percent."""
+    """The largest distance between two of (D, N) points that are extreme in any of 32 directions: to two percent."""
     dimension, n_points = points_dn.shape
     if not n_points:
         return 0.0
     chosen = points_dn[:, :: -(-n_points // _EXTREME_POINTS)].astype(np.float64)
-    reached = np.einsum("kd,dn->kn", _directions(dimension), chosen)
+    # Not a matrix product: BLAS would split this thin one over threads, which costs more than it saves.
+    reached = sum(axis[:, None] * along for axis, along in zip(_directions(dimension).T, chosen, strict=True))
     extreme = chosen[:, np.unique(np.concatenate([reached.argmin(axis=1), reached.argmax(axis=1)]))]
     between = extreme[:, :, None] - extreme[:, None, :]
     return float(np.sqrt(np.sum(np.square(between), axis=0).max()))
@@ -157,7 +158,7 @@ def outline_diameter(mask_hw: _Mask) -> float:
 
 @lru_cache(maxsize=2)
 def _directions(dimension: int) -> npt.NDArray[np.float64]:
-    """Unit vectors spread evenly over half a circle, or half a sphere by the golden angle: (48, D)."""
+    """Unit vectors spread evenly over half a circle, or half a sphere by the golden angle: (32, D)."""
     number = np.arange(_DIRECTIONS) + 0.5
     if dimension == 2:
         angle = np.pi * number / _DIRECTIONS
