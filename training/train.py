@@ -119,20 +119,14 @@ def train_route(
     _claim(folder, settings, [digest, point.digest, image.digest])
     progress("run", 0, 1, str(folder))
     store = cache or (folder.parent if lies_in_runs(folder) else folder) / CACHE
-    settled = settle_scans(
-        settings.preprocessing,
-        [sample.scan for sample in samples],
-        lambda done, total: progress("raw or preprocessed", done, total, ""),
-    )
-    for warning in settled.warnings:
-        warn(warning, stacklevel=2)
+    preprocessing = _decided(settings.preprocessing, [sample.scan for sample in samples], progress)
 
     def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:
         return cache_paired_features(
             wanted,
             point,
             image,
-            settled.preprocessing,
+            preprocessing,
             store,
             lambda done, total: progress(stage, done, total, ""),
             device,
@@ -144,6 +138,14 @@ def train_route(
     found = _Found(data, point, image, [each.resolve().name for each in classes], len(samples), digest)
     _finish(folder, settings, found, log, criterion, features)
     return folder
+
+
+def _decided(asked: Preprocessing, scans: Sequence[Path], progress: Progress) -> Preprocessing:
+    """Whether the dataset's scans are raw, decided once."""
+    settled = settle_scans(asked, scans, lambda done, total: progress("raw or preprocessed", done, total, ""))
+    for warning in settled.warnings:
+        warn(warning, stacklevel=3)
+    return settled.preprocessing
 
 
 @dataclass(frozen=True)
