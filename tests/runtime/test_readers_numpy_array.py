@@ -87,7 +87,7 @@ def _repacked(**changes: Any) -> bytes:
         ("booleans", npy(POINTS > 0), "no plain floats"),
         ("records", npy(np.zeros((4, 4, 3), "f4,f4")), "damaged|no plain floats"),
         ("no known array", npz(a=POINTS, b=POINTS), "2 arrays"),
-        ("empty archive", npz(), "no scan"),
+        ("empty archive", npz(), "not a scan"),
         ("bzip2", _repacked(compression=zipfile.ZIP_BZIP2), "savez_compressed"),
         ("lzma", _repacked(compression=zipfile.ZIP_LZMA), "savez_compressed"),
         (
