@@ -18,7 +18,7 @@ POINTS = np.random.default_rng(2).normal(size=(HEIGHT, WIDTH, 3)).astype(np.floa
 POINTS[1, 2:5] = np.nan
 LAYOUT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("_", "u1", (4,)), ("rgb", "<u4")])
 ENCODINGS = ["ascii", "binary", "binary_compressed"]
-ADVICE = re.compile(r"[:;,] (or )?(save|record|copy|give|check|write)\b")
+ADVICE = re.compile(r"[:;,] (or )?(save|record|copy|give|check|write|use|name)\b")
 KINDS = {"f": "F", "i": "I", "u": "U"}
 
 

@@ -21,7 +21,7 @@ FLAT = POINTS.reshape(-1, 3)
 MEASURED = np.flatnonzero(FLAT.any(axis=1))
 ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
 FORMATS = ["ascii", *ORDERS]
-ADVICE = re.compile(r"[:;,] (or )?(save|record|copy|give|check|write)\b")
+ADVICE = re.compile(r"[:;,] (or )?(save|record|copy|give|check|write|use|name)\b")
 GRID = ("obj_info num_cols 9", "obj_info num_rows 6")
 
 
