@@ -111,6 +111,9 @@ def calibrate(
 def _adapted(trained: Preprocessing, sensor: Sensor | None, metres_per_unit: float | None) -> Preprocessing:
     import msgspec
 
+    from ..runtime.sensor.units import checked_unit
+
+    unit = trained.metres_per_unit if metres_per_unit is None else checked_unit(metres_per_unit)
     if sensor is not None:
-        return sensor_preprocessing(sensor, metres_per_unit or trained.metres_per_unit)
-    return msgspec.structs.replace(trained, metres_per_unit=metres_per_unit or trained.metres_per_unit)
+        return sensor_preprocessing(sensor, unit)
+    return msgspec.structs.replace(trained, metres_per_unit=unit)

@@ -129,10 +129,15 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 
 
 def sensor_preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Preprocessing:
-    """The preset of a kind of sensor, in the given unit."""
+    """The preset of a kind of sensor, in the given unit.
+
+    Raises:
+        UsageError: the unit is not a positive number.
+    """
     import msgspec
 
     from ..runtime.preprocessing import EYECANDIES, KINECT, STRUCTURED_LIGHT
+    from ..runtime.sensor.units import checked_unit
 
     presets = {Sensor.structured_light: STRUCTURED_LIGHT, Sensor.kinect: KINECT, Sensor.eyecandies: EYECANDIES}
-    return msgspec.structs.replace(presets[sensor], metres_per_unit=metres_per_unit)
+    return msgspec.structs.replace(presets[sensor], metres_per_unit=checked_unit(metres_per_unit))

@@ -86,6 +86,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
         for name, minimum in least.items():
             if getattr(self, name) < minimum:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be at least {minimum}")
+        if self.metres_per_unit is not None and not 0 < self.metres_per_unit < np.inf:
+            raise ValueError(f"metres_per_unit is {self.metres_per_unit}, must be positive")
         for name in ("ransac_threshold_m", "plane_distance_m", "cluster_distance_m"):
             if not 0 < getattr(self, name) < np.inf:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be positive")
