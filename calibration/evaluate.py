@@ -22,7 +22,7 @@ from ..runtime.dataset import GOOD, Sample, find_classes, find_samples
 from ..runtime.decision import SECOND, BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.errors import ScanError, UsageError, naming_scan
 from ..runtime.features import EXTRACTOR, FeatureExtractor, PartFeatures, PreparedPart, modalities, prepare_part
-from ..runtime.image import read_mask
+from ..runtime.image import read_defect_mask
 from ..runtime.inspector import read_part
 from ..runtime.manifest import Manifest, Statistics
 from ..runtime.pooling import SIZE
@@ -281,7 +281,7 @@ class Tally:
         """One part; parts come in order."""
         self._scores[number], self._maps[number] = score, map_224
         if sample.mask is not None:
-            self._masks[number] = prepare_mask(read_mask(sample.mask), prepared.frame)
+            self._masks[number] = prepare_mask(read_defect_mask(sample.mask), prepared.frame)
         self._seconds.append(times.seconds)
 
     def scored(self, samples: Sequence[Sample], with_masks: bool) -> Scored:

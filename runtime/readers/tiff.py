@@ -75,6 +75,18 @@ def read_tiff_image(data: bytes) -> npt.NDArray[np.uint8]:
     return _read_first(data, _check_image)
 
 
+def read_tiff_mask(data: bytes) -> npt.NDArray[Any]:
+    """Read the first image, as `read_tiff`, of a TIFF that holds gray of 1, 8, 16 or 32 bits, or color.
+
+    Returns:
+        (H, W) bool, or (H, W) or (H, W, 3 or 4) unsigned integers.
+
+    Raises:
+        ScanError: damaged, of another kind, or stored in a way that is not read.
+    """
+    return _read_first(data, _check_mask)
+
+
 def _read_first(data: bytes, check: Callable[[tifffile.TiffPage], None]) -> npt.NDArray[Any]:
     try:
         # Damaged tags overflow in NumPy scalars, which would warn.
@@ -128,11 +140,24 @@ def _check_scan(page: tifffile.TiffPage) -> None:
 
 
 def _check_image(page: tifffile.TiffPage) -> None:
-    shape = _shape(page)
-    is_gray = page.axes == "YX" and page.photometric == _BLACK_IS_ZERO
-    is_color = page.axes in ("YXS", "SYX") and page.photometric == _RGB and shape[2] in (3, 4)
-    if not (is_gray or is_color) or page.dtype != np.uint8:
+    if not _is_gray_or_color(page) or page.dtype != np.uint8:
         raise ScanError("is a TIFF image of a kind that is not read: save 8-bit RGB or gray")
+    _check_pixels(page)
+
+
+def _check_mask(page: tifffile.TiffPage) -> None:
+    if not _is_gray_or_color(page) or page.dtype is None or page.dtype.kind not in "bu":
+        raise ScanError("is a TIFF of a kind that is not read as a mask: save 8-bit gray, 0 where the part is good")
+    _check_pixels(page)
+
+
+def _is_gray_or_color(page: tifffile.TiffPage) -> bool:
+    is_gray = page.axes == "YX" and page.photometric == _BLACK_IS_ZERO
+    return is_gray or (page.axes in ("YXS", "SYX") and page.photometric == _RGB and _shape(page)[2] in (3, 4))
+
+
+def _check_pixels(page: tifffile.TiffPage) -> None:
+    shape = _shape(page)
     if _product(shape[:2]) > MAX_PIXELS:
         raise ScanError(
             f"has {shape[0]} x {shape[1]} pixels, more than the {MAX_PIXELS} that are read: save it smaller"
@@ -147,7 +172,7 @@ def _check_segments(page: tifffile.TiffPage, n_bytes: int) -> None:
         raise ScanError("is a TIFF whose compression is not read: save it plain, or with LZW or zlib")
     offsets, counts = page.dataoffsets, page.databytecounts
     expected = 1 if page.is_contiguous else _product(page.chunked)
-    itemsize = page.dtype.itemsize if page.dtype else 0
+    itemsize = 1 / 8 if page.dtype == np.bool_ else page.dtype.itemsize if page.dtype else 0
     ratio = 1 if page.compression == _UNCOMPRESSED else _MAX_RATIO
     complete = len(offsets) == len(counts) and len(offsets) >= expected
     inside = all(min(at, size) > 0 and at + size <= n_bytes for at, size in zip(offsets, counts, strict=False))

@@ -24,10 +24,9 @@ def valid_mask(points_hw3: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
 
     A point is missing when all three coordinates are zero, or any is not finite or beyond `MAX_COORDINATE_M`.
     """
-    x, y, z = np.moveaxis(points_hw3, -1, 0)
-    measured: npt.NDArray[np.bool_] = (x != 0) | (y != 0) | (z != 0)
-    for axis in (x, y, z):
-        measured &= np.abs(axis) <= MAX_COORDINATE_M
+    x, y, z = np.abs(np.moveaxis(points_hw3, -1, 0))
+    largest = np.maximum(np.maximum(x, y), z)  # NaN, if one is
+    measured: npt.NDArray[np.bool_] = (largest > 0) & (largest <= MAX_COORDINATE_M)
     return measured
 
 
