@@ -22,7 +22,7 @@ from ..runtime.bundle import Bundle
 from ..runtime.decision import BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.errors import UsageError, naming_scan
 from ..runtime.features import FeatureExtractor, PartFeatures
-from ..runtime.image import read_mask
+from ..runtime.image import read_defect_mask
 from ..runtime.manifest import Manifest, Statistics
 from ..runtime.patches.routes import EXTRACTOR, MAIN
 from ..runtime.pooling import SIZE
@@ -339,7 +339,7 @@ class Tally:
         """One part; parts come in order."""
         self._scores[number], self._maps[number] = score, map_224
         if sample.mask is not None:
-            self._masks[number] = prepare_mask(read_mask(sample.mask), prepared.frame)
+            self._masks[number] = prepare_mask(read_defect_mask(sample.mask), prepared.frame)
         self._seconds.append(times.seconds)
 
     def scored(self, samples: Sequence[Sample], with_masks: bool) -> Scored:

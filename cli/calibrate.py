@@ -27,7 +27,6 @@ from .options import (
     RateOption,
     SeedOption,
     Sensor,
-    require_unit,
     sensor_preprocessing,
 )
 
@@ -99,6 +98,7 @@ def calibrate(
     from ..runtime.bundle import find_bundle, open_bundle
     from ..runtime.bundle_writing import protect_calibration
     from ..runtime.sensor.part import find_normal_parts, modalities
+    from ..runtime.sensor.units import checked_unit
 
     settings = CalibrationSettings(
         false_reject_rate=false_reject_rate,
@@ -112,7 +112,7 @@ def calibrate(
         svm_iterations=svm_iterations,
         seed=seed,
     )
-    require_unit(metres_per_unit)
+    checked_unit(metres_per_unit)
     source = open_bundle(find_bundle(bundle))
     inputs = find_normal_parts(scans, modalities(source.manifest))
     product = product or product_of(inputs) or source.manifest.product
@@ -159,6 +159,8 @@ def _adapted(
     """What the bundle was trained with, but for what is asked for."""
     import msgspec
 
-    unit = trained.metres_per_unit if metres_per_unit is None else metres_per_unit
+    from ..runtime.sensor.units import checked_unit
+
+    unit = trained.metres_per_unit if metres_per_unit is None else checked_unit(metres_per_unit)
     base = trained if sensor is None else sensor_preprocessing(sensor, unit)
     return msgspec.structs.replace(base, metres_per_unit=unit, plane=plane.value, side="auto")

@@ -139,30 +139,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object 
 ForceOption = Annotated[bool, typer.Option("--force", help="Replace a bundle that is calibrated.")]
 
 
-def require_unit(metres_per_unit: float | None) -> None:
-    """Refuse a unit that no scan can have; None is that of the reader or of the training.
-
-    Raises:
-        UsageError: says what to give.
-    """
-    from ..runtime.errors import UsageError
-
-    if metres_per_unit is not None and not 0 < metres_per_unit < float("inf"):
-        raise UsageError(
-            f"--metres-per-unit {metres_per_unit:g}: must be above 0 and finite, such as 0.001 for scans in millimetres"
-        )
-
-
 def sensor_preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Preprocessing:
     """The preset of a kind of sensor, in the given unit.
 
     Raises:
-        UsageError: no scan can have that unit.
+        UsageError: the unit is not a positive number.
     """
     import msgspec
 
     from ..runtime.preprocessing import EYECANDIES, KINECT, STRUCTURED_LIGHT
+    from ..runtime.sensor.units import checked_unit
 
-    require_unit(metres_per_unit)
     presets = {Sensor.structured_light: STRUCTURED_LIGHT, Sensor.kinect: KINECT, Sensor.eyecandies: EYECANDIES}
-    return msgspec.structs.replace(presets[sensor], metres_per_unit=metres_per_unit)
+    return msgspec.structs.replace(presets[sensor], metres_per_unit=checked_unit(metres_per_unit))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..errors import ScanError
 from . import numpy_array, pcd, ply, tiff
+from .lines import BYTE_ORDER_MARK
 
 Reader = Callable[[bytes], npt.NDArray[Any]]
 
@@ -20,10 +21,10 @@ SUPPORTED = "TIFF, PLY, PCD, NPY and NPZ"
 
 _READERS: tuple[tuple[Callable[[bytes], bool], Reader], ...] = (
     (tiff.is_tiff, tiff.read_tiff),
-    (ply.is_ply, ply.read_ply),
-    (pcd.is_pcd, pcd.read_pcd),
     (numpy_array.is_npy, numpy_array.read_npy),
     (numpy_array.is_npz, numpy_array.read_npz),
+    (ply.is_ply, ply.read_ply),
+    (pcd.is_pcd, pcd.read_pcd),
 )
 _NOT_SCANS = {b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"BM": "a BMP image"}
 
@@ -37,10 +38,11 @@ def decode_scan(data: bytes) -> npt.NDArray[Any]:
     Raises:
         ScanError: no known format, damaged, or not an organized point cloud.
     """
+    data = data.removeprefix(BYTE_ORDER_MARK)
     for recognizes, read in _READERS:
         if recognizes(data):
             return read(data)
     for magic, what in _NOT_SCANS.items():
         if data.startswith(magic):
             raise ScanError(f"is {what}, not a scan: give the organized point cloud ({SUPPORTED} are read)")
-    raise ScanError(f"is no scan: its content is none of {SUPPORTED}; save organized points as one of these")
+    raise ScanError(f"is not a scan: its content is none of {SUPPORTED}; save organized points as one of these")

@@ -16,7 +16,7 @@ MAX_HEADER_BYTES = 64 * 2**10
 
 
 def check_grid(height: int, width: int) -> None:
-    """Refuse a grid that is no image, or too large to be a scan.
+    """Refuse a grid that is not an image, or too large to be a scan.
 
     Raises:
         ScanError: fewer than 2 rows or columns, or more than MAX_PIXELS pixels.
@@ -26,7 +26,10 @@ def check_grid(height: int, width: int) -> None:
             f"is an unorganized point cloud ({height} x {width}): save it organized, with the sensor's rows and columns"
         )
     if height * width > MAX_PIXELS:
-        raise ScanError(f"declares {height} x {width} points, more than the {MAX_PIXELS} that are read: damaged?")
+        raise ScanError(
+            f"declares {height} x {width} points, more than the {MAX_PIXELS} that are read: "
+            "record or copy it again, or save a part of the view"
+        )
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
@@ -48,7 +51,7 @@ def read_bounded(path: Path) -> bytes:
     """Read a whole file.
 
     Raises:
-        ScanError: it is missing, no file, empty, too large or not readable. The message names the file.
+        ScanError: it is missing, not a file, empty, too large or not readable. The message names the file.
     """
     try:
         status = path.stat()
@@ -59,13 +62,17 @@ def read_bounded(path: Path) -> bytes:
         if status.st_size == 0:
             raise ScanError(f"{path}: is empty (0 bytes): record or copy it again")
         if status.st_size > MAX_FILE_BYTES:
-            raise ScanError(f"{path}: has {status.st_size} bytes, more than the {MAX_FILE_BYTES} that are read")
+            raise ScanError(
+                f"{path}: has {status.st_size} bytes, more than the {MAX_FILE_BYTES} that are read: save float32"
+            )
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise ScanError(f"{path}: there is no such file") from error
+        raise ScanError(f"{path}: there is no such file: check its name") from error
     except (OSError, ValueError) as error:
         # ValueError: a null byte in the name.
         reason = getattr(error, "strerror", None) or str(error)
-        raise ScanError(f"{path}: cannot be read: {reason}") from error
+        raise ScanError(f"{path}: cannot be read: {reason}: check its name, rights and disk") from error
     except MemoryError as error:
-        raise ScanError(f"{path}: is too large for this machine's memory") from error
+        raise ScanError(
+            f"{path}: is too large for this machine's memory: close other programs or save fewer points"
+        ) from error

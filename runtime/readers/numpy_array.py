@@ -20,7 +20,7 @@ _MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
 _DESCR = re.compile(r"""['"]descr['"]\s*:\s*['"]([<>|=]?[fiu][1248])['"]""")
 _ORDER = re.compile(r"""['"]fortran_order['"]\s*:\s*(True|False)""")
-_SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(([\d, ]{0,200})\)""")
+_SHAPE = re.compile(r"""['"]shape['"]\s*:\s*\(([\d,L\s]{0,200})\)""")
 _KEYS = ("points", "xyz")
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _ENCRYPTED = 0x1
@@ -120,12 +120,20 @@ def _read_header(stream: IO[bytes]) -> _Header:
     if not (order and shape) or len(text) != length:
         raise ScanError(_DAMAGED)
     if not descr:
-        raise ScanError("is a NumPy array that holds no plain floats or integers: save float32")
+        raise ScanError("is a NumPy array that does not hold plain floats or integers: save float32")
     return _Header(
         dtype=_dtype(descr.group(1)),
         fortran_order=order.group(1) == "True",
-        shape=tuple(int(number) for number in shape.group(1).replace(",", " ").split()),
+        shape=tuple(_length(number) for number in shape.group(1).replace(",", " ").split()),
     )
+
+
+def _length(number: str) -> int:
+    # Python 2 wrote long integers as 480L.
+    digits = number.removesuffix("L")
+    if not (digits.isascii() and digits.isdigit()):
+        raise ScanError(_DAMAGED)
+    return int(digits)
 
 
 def _dtype(descr: str) -> np.dtype[Any]:

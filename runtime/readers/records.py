@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+import re
+from array import array
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import ScanError
-from .limits import MAX_HEADER_BYTES
+from .lines import TextLines
 
 _AXES = ("x", "y", "z")
-_BAD_LINE = "has a line of points that is cut short or holds no numbers: record it again"
+# As C libraries, MATLAB and Windows (with any number of digits, 1.#QNAN0 or 1.#J) write what is no number.
+_NOT_A_NUMBER = re.compile(rb"[+-]?(?:nan(?:\([\w:-]*\))?|1\.#(?!j\b|inf)[a-z]+\d*(?:e[+-]?\d+)?)", re.IGNORECASE)
+_INFINITE = re.compile(rb"[+-]?(?:inf(?:inity)?|1\.#(?:j|inf\d*)(?:e[+-]?\d+)?)", re.IGNORECASE)
+_NO_NUMBER = "holds no numbers; write a missing value as nan, or record the scan again"
+_SHOWN = 60  # characters of a bad line
+
+Picker = Callable[[list[bytes]], Sequence[bytes]]
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,21 @@ class Record:
         """Numbers of a record."""
         return sum(field.count for field in self.fields)
 
+    def picker(self, wanted: Sequence[Field]) -> Picker:
+        """What takes the words of some fields, at least two, from all words of a record's line.
+
+        It raises ValueError where the line has another number of words than the record.
+        """
+        columns, take = self.columns, itemgetter(*(field.column for field in wanted))
+
+        def pick(words: list[bytes]) -> Sequence[bytes]:
+            if len(words) != columns:
+                raise ValueError(f"has {len(words)} numbers, its header says {columns}; record or copy it again")
+            picked: Sequence[bytes] = take(words)
+            return picked
+
+        return pick
+
     def axes(self) -> tuple[Field, Field, Field]:
         """The fields x, y and z.
 
@@ -83,7 +108,7 @@ class Record:
         raise ScanError(f"has points without {name}: save x, y and z of every point")
 
 
-def binary_columns(data: bytes, offset: int, rows: int, record: Record, wanted: tuple[Field, ...]) -> npt.NDArray[Any]:
+def binary_columns(data: bytes, offset: int, rows: int, record: Record, wanted: Sequence[Field]) -> npt.NDArray[Any]:
     """(rows, len(wanted)) numbers of interleaved records.
 
     Raises:
@@ -103,64 +128,68 @@ def binary_columns(data: bytes, offset: int, rows: int, record: Record, wanted: 
     return np.stack([records[str(i)] for i in range(len(wanted))], axis=-1)
 
 
-def text_columns(lines: Iterator[bytes], rows: int, record: Record, wanted: tuple[Field, ...]) -> npt.NDArray[Any]:
+def text_columns(lines: TextLines, rows: int, wanted: Sequence[Field], pick: Picker) -> npt.NDArray[Any]:
     """The same from lines of text, of which as many are taken as there are rows.
 
+    Args:
+        lines: where the next line is the first row.
+        rows: how many.
+        wanted: the fields of the result.
+        pick: takes their numbers, in their order, from the words of a line, such as `Record.picker`.
+
+    Returns:
+        (rows, len(wanted)) int64 where all wanted fields are integers, else float64: NaN where a C library, MATLAB or
+        Windows wrote that there is no number (nan, -nan(ind), 1.#QNAN, ...), infinite where it wrote inf or 1.#INF.
+
     Raises:
-        ScanError: fewer lines than rows, another number of columns, or something that is no number.
+        ScanError: fewer lines than rows, or a line that does not hold the numbers. It names the line.
     """
-    first = next(lines, b"")
-    if not first:
-        raise truncated(rows, 0)
-    _check_columns(first, record)
-    last = [first]
+    parse = _integers if all(field.dtype.kind in "iu" for field in wanted) else _numbers
+    values, line = array("d"), b""
     try:
-        table = np.loadtxt(
-            chain([first], _remembering(islice(lines, rows - 1), last)),
-            comments=None,
-            usecols=[field.column for field in wanted],
-            ndmin=2,
-            encoding="latin-1",
-        )
-    except (ValueError, OverflowError) as error:
-        raise ScanError(_BAD_LINE) from error
-    if len(table) != rows:
-        raise truncated(rows, len(table))
-    _check_columns(last[0], record)
-    return _whole(table) if all(field.dtype.kind in "iu" for field in wanted) else table
+        for line in islice(lines, rows):
+            values.extend(parse(pick(line.split())))
+    except ValueError as error:
+        raise _bad_line(lines.number, line, error) from error
+    if len(values) != rows * len(wanted):
+        raise truncated(rows, len(values) // len(wanted))
+    table = np.frombuffer(values, np.float64).reshape(rows, len(wanted))
+    return table.astype(np.int64) if parse is _integers else table
 
 
-def _check_columns(line: bytes, record: Record) -> None:
-    if len(line) > MAX_HEADER_BYTES:
-        raise ScanError("has a line of points that never ends: record or copy it again")
-    found = len(line.split())
-    if found != record.columns:
-        raise ScanError(f"has {found} numbers in a line of points, its header says {record.columns}")
+def _numbers(words: Sequence[bytes]) -> list[float]:
+    try:
+        numbers = list(map(float, words))
+    except ValueError:
+        numbers = list(map(_number, words))
+    # Python reads 1_000, which no other program writes.
+    if any(b"_" in word for word in words):
+        raise ValueError(_NO_NUMBER)
+    return numbers
 
 
-def _remembering(lines: Iterator[bytes], last: list[bytes]) -> Iterator[bytes]:
-    """Pass lines on; `last[0]` is then the one at which a truncated file ends."""
-    for line in lines:
-        last[0] = line
-        yield line
+def _number(word: bytes) -> float:
+    if _NOT_A_NUMBER.fullmatch(word):
+        return math.nan
+    if _INFINITE.fullmatch(word):
+        return math.inf
+    try:
+        return float(word)
+    except ValueError:
+        raise ValueError(_NO_NUMBER) from None
 
 
-def _whole(table: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def _integers(words: Sequence[bytes]) -> list[float]:
+    numbers = _numbers(words)
     # Beyond 2^53 a float64 skips integers.
-    if not np.all((np.abs(table) < 2**53) & (table == np.floor(table))):
-        raise ScanError(_BAD_LINE)
-    return table.astype(np.int64)
+    if not all(abs(number) < 2**53 and number.is_integer() for number in numbers):
+        raise ValueError("holds other than whole numbers, which its header declares; save floats as floats")
+    return numbers
 
 
-def text_lines(data: bytes, offset: int) -> Iterator[bytes]:
-    """The lines that are not blank."""
-    position = offset
-    while position < len(data):
-        end = data.find(b"\n", position) + 1 or len(data)
-        line = data[position:end]
-        position = end
-        if not line.isspace():
-            yield line
+def _bad_line(number: int, line: bytes, reason: ValueError) -> ScanError:
+    shown = line.strip().decode("latin-1")
+    return ScanError(f"line {number}, {shown[:_SHOWN]!r}{'...' * (len(shown) > _SHOWN)}, {reason}")
 
 
 def truncated(expected: int, found: int) -> ScanError:
@@ -172,8 +201,13 @@ def whole_number(text: str, what: str) -> int:
     """A non-negative integer of a header.
 
     Raises:
-        ScanError: it is none.
+        ScanError: it is not one.
     """
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
-        raise ScanError(f"has a damaged header: {what} is {text[:20]!r}")
+        raise damaged_header(f"{what} is {text[:20]!r}")
     return int(text)
+
+
+def damaged_header(what: str) -> ScanError:
+    """The error of a header that contradicts itself or the format."""
+    return ScanError(f"has a damaged header: {what}: record or copy it again")

@@ -1,0 +1,1 @@
+"""What the sensor saw: from files to points in metres."""

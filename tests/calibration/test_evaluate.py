@@ -3,21 +3,25 @@
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
-from cmdiad.calibration.evaluate import Candidate, evaluate_dataset, has_masks
+from cmdiad.calibration.evaluate import Candidate, Tally, evaluate_dataset, has_masks
 from cmdiad.calibration.outcomes import Scored, choose_examples, measure, measure_defects
 from cmdiad.calibration.report_tables import as_json
 from cmdiad.export.bundles import export_bundle
 from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.errors import ScanError, UsageError
 from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.resizing import Frame
 from cmdiad.runtime.sensor.dataset import Sample, find_samples
 from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.threshold import Threshold
+from cmdiad.runtime.timing import StageTimes
+from PIL import Image
 
 FIELDS = {"class", "route", "main", "i_auroc", "p_auroc", "aupro", "aupro_001", "n_test"}
 DEFECTS = ["contamination", "crack", "dent", "missing_piece", "worn_texture"]
@@ -163,3 +167,24 @@ def test_a_defect_without_a_mask_among_others_is_refused(synth_data):
     broken = [dataclasses.replace(each, mask=None) if each.defect == "dent" else each for each in samples]
     with pytest.raises(UsageError, match="the defect has no mask"):
         has_masks(broken)
+
+
+def tallied(folder, mask):
+    """One defective part in a tally, whose mask is written first."""
+    Image.fromarray(mask).save(folder / "mask.png")
+    sample = Sample(folder / "000.tiff", None, folder / "mask.png", "dent")
+    tally = Tally(1)
+    prepared = SimpleNamespace(frame=Frame.of(*mask.shape, pad_multiple=100, size=224))
+    tally.add(0, sample, prepared, 1.0, np.zeros((224, 224), np.float32), StageTimes())
+    return tally.scored([sample], with_masks=True).masks
+
+
+def test_a_defective_part_whose_mask_is_empty_is_named(tmp_path):
+    with pytest.raises(ScanError, match=r"mask.png: marks nothing, but its part is labeled defective"):
+        tallied(tmp_path, np.zeros((500, 500), np.uint8))
+
+
+def test_a_defect_that_is_lost_only_when_the_mask_is_made_smaller_is_no_error(tmp_path):
+    mask = np.zeros((500, 500), np.uint8)
+    mask[1, 1] = 1
+    assert not tallied(tmp_path, mask).any()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import tracemalloc
 
@@ -17,6 +18,7 @@ POINTS = np.random.default_rng(2).normal(size=(HEIGHT, WIDTH, 3)).astype(np.floa
 POINTS[1, 2:5] = np.nan
 LAYOUT = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4"), ("_", "u1", (4,)), ("rgb", "<u4")])
 ENCODINGS = ["ascii", "binary", "binary_compressed"]
+ADVICE = re.compile(r"[:;,] (or )?(save|record|copy|give|check|write|use|name)\b")
 KINDS = {"f": "F", "i": "I", "u": "U"}
 
 
@@ -72,6 +74,37 @@ def test_compressed_repetitions_are_read() -> None:
     packed = bytes([0, 0, 7 << 5, 255, 0, 7 << 5, n_bytes - 1 - 264 - 9, 0])
     sizes = struct.pack("<II", len(packed), n_bytes)
     assert not decode_scan(header(layout, "binary_compressed", WIDTH, HEIGHT) + sizes + packed).any()
+
+
+def test_a_block_that_compression_did_not_shrink_is_stored_as_it_is() -> None:
+    """PCL's writer and reader: equal sizes mean that the block is not compressed."""
+    by_field = b"".join(np.ascontiguousarray(records()[name]).tobytes() for name in LAYOUT.names or ())
+    sizes = struct.pack("<II", len(by_field), len(by_field))
+    np.testing.assert_array_equal(
+        decode_scan(header(LAYOUT, "binary_compressed", WIDTH, HEIGHT) + sizes + by_field), POINTS
+    )
+
+
+def test_a_compressed_block_that_happens_to_be_as_long_as_its_points_is_decompressed() -> None:
+    """A literal run costs a byte more than it holds; three times its last byte, as a back reference, a byte less."""
+    layout = np.dtype([("x", "<f4"), ("y", "<f4"), ("z", "<f4")])
+    rng = np.random.default_rng(3)
+    runs = [rng.integers(0, 256, n, dtype=np.uint8).tobytes() for n in (*[32] * 13, 22)]
+    expected = b"".join(run + run[-1:] * 3 for run in runs)
+    packed = b"".join(stored_uncompressed_lzf(run) + bytes([1 << 5, 0]) for run in runs)
+    assert len(packed) == len(expected) == HEIGHT * WIDTH * layout.itemsize
+    sizes = struct.pack("<II", len(packed), len(packed))
+    read = decode_scan(header(layout, "binary_compressed", WIDTH, HEIGHT) + sizes + packed)
+    assert read.transpose(2, 0, 1).tobytes() == expected
+
+
+@pytest.mark.parametrize(("packed", "unpacked"), [(0, 0), (0, 800), (800, 0), (799, 799), (801, 801), (2**32 - 1,) * 2])
+def test_sizes_that_lie_are_refused(packed: int, unpacked: int) -> None:
+    by_field = b"".join(np.ascontiguousarray(records()[name]).tobytes() for name in LAYOUT.names or ())
+    assert len(by_field) == 40 * LAYOUT.itemsize == 800
+    sizes = struct.pack("<II", packed, unpacked)
+    with pytest.raises(ScanError, match=r"(damaged compressed data|truncated): .*record"):
+        decode_scan(header(LAYOUT, "binary_compressed", WIDTH, HEIGHT) + sizes + by_field + b" ")
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -148,6 +181,7 @@ def test_changed_bytes_give_a_scan_or_one_plain_error(encoding: str, draw: st.Da
         read = decode_scan(bytes(data))
     except ScanError as error:
         assert "\n" not in str(error)
+        assert ADVICE.search(str(error)), str(error)
     else:
         assert read.ndim == 3
         assert read.shape[2] == 3

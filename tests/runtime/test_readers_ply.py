@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import tracemalloc
 
@@ -20,6 +21,7 @@ FLAT = POINTS.reshape(-1, 3)
 MEASURED = np.flatnonzero(FLAT.any(axis=1))
 ORDERS = {"binary_little_endian": "<", "binary_big_endian": ">"}
 FORMATS = ["ascii", *ORDERS]
+ADVICE = re.compile(r"[:;,] (or )?(save|record|copy|give|check|write|use|name)\b")
 GRID = ("obj_info num_cols 9", "obj_info num_rows 6")
 
 
@@ -147,6 +149,117 @@ def test_missing_points_in_text_may_be_nan() -> None:
     assert np.isnan(read).any(axis=2).sum() == len(FLAT) - len(MEASURED)
 
 
+LISTS = (
+    ["property list uchar int seen_by"],
+    ["property list uchar float intensities", "property uchar red"],
+    ["property list ushort short labels", "property list uchar double weights"],
+)
+LIST_TYPES = {"uchar": "B", "ushort": "H", "int": "i", "float": "f", "short": "h", "double": "d"}
+
+
+def entry(kind: str, properties: list[str], point: np.ndarray, rng: np.random.Generator, even: bool) -> bytes:
+    """One entry as the properties say, by the format's own words: a list is its length and then its numbers."""
+    values: list[tuple[str, float]] = []
+    axes = dict(zip("xyz", point.tolist(), strict=True))
+    for prop in properties:
+        words = prop.split()
+        if words[1] == "list":
+            n = 2 if even else int(rng.integers(0, 4))
+            values.append((LIST_TYPES[words[2]], n))
+            values += [(LIST_TYPES[words[3]], int(number)) for number in rng.integers(0, 100, n)]
+        else:
+            values.append((LIST_TYPES[words[1]], axes.get(words[2], 7)))
+    if kind == "ascii":
+        return " ".join(repr(value) for _, value in values).encode() + b"\n"
+    return b"".join(struct.pack(ORDERS[kind] + code, value) for code, value in values)
+
+
+def with_lists(kind: str, before: list[str], between: list[str], after: list[str], even: bool = False) -> bytes:
+    rng = np.random.default_rng(5)
+    properties = [*before, "property float x", *between, "property float y", "property float z", *after]
+    faces = ["property list uchar int vertex_indices", "property uchar flags"]
+    lines = ["ply", f"format {kind} 1.0", *GRID, "element face 4", *faces]
+    lines += ["element vertex 54", *properties, "element edge 2", "property list uchar int nothing", "end_header", ""]
+    body = b"".join(entry(kind, faces, FLAT[0], rng, even) for _ in range(4))
+    body += b"".join(entry(kind, properties, point, rng, even) for point in FLAT)
+    return "\n".join(lines).encode() + body
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("even", [True, False], ids=["of one length", "of several lengths"])
+@pytest.mark.parametrize(("before", "between", "after"), [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+def test_lists_among_points_and_before_them_are_stepped_over(
+    kind: str, even: bool, before: int, between: int, after: int
+) -> None:
+    for lists in (
+        (LISTS[before], [], []),
+        ([], LISTS[between], []),
+        ([], [], LISTS[after]),
+        (LISTS[0], LISTS[1], LISTS[2]),
+    ):
+        read = decode_scan(with_lists(kind, *lists, even=even))
+        np.testing.assert_array_equal(read.astype(np.float32), POINTS)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_list_called_like_an_axis_is_not_the_axis(kind: str) -> None:
+    data = with_lists(kind, ["property list uchar float x"], [], [])
+    np.testing.assert_array_equal(decode_scan(data).astype(np.float32), POINTS)
+    with pytest.raises(ScanError, match="points without z: save"):
+        decode_scan(with_lists(kind, [], [], []).replace(b"property float z\n", b"property list uchar float z\n"))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("even", [True, False])
+def test_truncated_lists_are_refused(kind: str, even: bool) -> None:
+    data = with_lists(kind, LISTS[0], LISTS[1], LISTS[2], even)
+    end = data.rindex(b" ") if kind == "ascii" else len(data)
+    for length in range(data.index(b"end_header"), end, 5):
+        with pytest.raises(ScanError):
+            decode_scan(data[:length])
+
+
+def test_a_list_of_less_than_no_numbers_is_refused() -> None:
+    data = with_lists("binary_little_endian", ["property list uchar int seen_by"], [], [])
+    data = data.replace(b"list uchar int seen_by", b"list  char int seen_by").replace(b"list  char", b"list char")
+    start = data.index(b"end_header\n") + len(b"end_header\n")
+    faces = [0]
+    for _ in range(4):
+        faces.append(faces[-1] + 2 + 4 * data[start + faces[-1]])
+    damaged = bytearray(data)
+    damaged[start + faces[-1]] = 0xFF
+    with pytest.raises(ScanError, match="list of -1 numbers: record"):
+        decode_scan(bytes(damaged))
+
+
+@pytest.mark.parametrize("line", [b"1.5 7 1.0 2.0 3.0\n", b"-1 1.0 2.0 3.0\n", b"3 7 1.0 2.0 3.0\n", b"1.0 2.0\n"])
+def test_a_line_whose_list_is_damaged_is_named(line: bytes) -> None:
+    lines = ["ply", "format ascii 1.0", *GRID, "element vertex 54", "property list uchar int seen_by"]
+    lines += [f"property float {axis}" for axis in "xyz"]
+    data = "\n".join([*lines, "end_header", ""]).encode() + b"1 7 1.0 2.0 3.0\n" * 9
+    with pytest.raises(ScanError, match=f"line 20, '{line.decode().strip()}', .*record"):
+        decode_scan(data + line + b"0 1.0 2.0 3.0\n" * 44)
+
+
+def test_a_line_without_a_number_in_the_middle_is_refused_even_if_enough_are_left() -> None:
+    start = header("ascii", GRID, 54).replace(b"property float z\n", b"property float z\nproperty uchar red\n")
+    with pytest.raises(ScanError, match=r"line 22, '1\.0 3\.0 128', has 3 numbers, its header says 4"):
+        decode_scan(start + b"1.0 2.0 3.0 128\n" * 10 + b"1.0 3.0 128\n" + b"1.0 2.0 3.0 128\n" * 43)
+
+
+def test_an_empty_range_grid_is_refused() -> None:
+    with pytest.raises(ScanError, match="range grid of 0 pixels"):
+        decode_scan(with_range_grid("ascii").replace(b"element range_grid 54", b"element range_grid 0"))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_range_grid_may_stand_before_the_points(kind: str) -> None:
+    lines = ["ply", f"format {kind} 1.0", *GRID, "element range_grid 54", "property list uchar int vertex_indices"]
+    lines += [f"element vertex {len(MEASURED)}", *(f"property float {axis}" for axis in "xyz"), "end_header", ""]
+    data = "\n".join(lines).encode() + grid_body(kind) + body(kind, FLAT[MEASURED])
+    np.testing.assert_array_equal(decode_scan(data).astype(np.float32), POINTS)
+
+
 @pytest.mark.parametrize(
     ("case", "data", "says"),
     [
@@ -177,9 +290,13 @@ def test_missing_points_in_text_may_be_nan() -> None:
         (
             "fraction in whole numbers",
             header("ascii", GRID, 54, number="int") + b"1 2 3\n" * 53 + b"1 2.5 3\n",
-            "no numbers",
+            "line 64, .1 2.5 3., holds other than whole numbers",
         ),
-        ("nan in whole numbers", header("ascii", GRID, 54, number="int") + b"1 nan 3\n" * 54, "no numbers"),
+        (
+            "nan in whole numbers",
+            header("ascii", GRID, 54, number="int") + b"1 nan 3\n" * 54,
+            "line 11, .*whole numbers",
+        ),
         ("one endless line", header("ascii", GRID, 54) + b"1 " * 40000, "never ends"),
         ("grid names a missing point", with_range_grid("ascii").replace(b"1 49\n", b"1 50\n"), "not there"),
         ("grid with two points", with_range_grid("ascii").replace(b"1 48\n", b"2 48 49\n"), "neither"),
@@ -217,10 +334,17 @@ def test_declared_sizes_are_checked_before_memory_is_taken(kind: str, count: int
     assert peak < 16 * 2**20
 
 
-@settings(max_examples=150, deadline=None)
-@given(st.sampled_from(sorted(STORED)), st.data())
+FUZZED = STORED | {
+    f"{kind} lists, {even=}": with_lists(kind, LISTS[0], LISTS[1], LISTS[2], even)
+    for kind in FORMATS
+    for even in (True, False)
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(FUZZED)), st.data())
 def test_changed_bytes_give_a_scan_or_one_plain_error(case: str, draw: st.DataObject) -> None:
-    data = bytearray(STORED[case])
+    data = bytearray(FUZZED[case])
     places = st.integers(4, len(data) - 1)
     for place, value in draw.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=6)):
         data[place] = value
@@ -238,6 +362,7 @@ def _accept_or_refuse(data: bytes) -> None:
         read = decode_scan(data)
     except ScanError as error:
         assert "\n" not in str(error)
+        assert ADVICE.search(str(error)), str(error)
     else:
         assert read.ndim == 3
         assert read.shape[2] == 3

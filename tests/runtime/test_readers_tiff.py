@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import tracemalloc
 import zlib
@@ -16,6 +17,7 @@ from cmdiad.runtime.readers import decode_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+ADVICE = re.compile(r"[:;,] (or )?(save|record|copy|give|check|write|use|name)\b")
 POINTS = np.random.default_rng(0).normal(size=(13, 17, 3)).astype(np.float32)
 POINTS[2:4, 3:9] = 0
 
@@ -60,6 +62,67 @@ def test_other_numbers_keep_their_type(dtype: str) -> None:
     read = decode_scan(tiff(pixels, compression="zlib"))
     assert read.dtype == dtype
     np.testing.assert_array_equal(read, pixels)
+
+
+def pages(*written: tuple[np.ndarray, dict[str, Any]], **options: Any) -> bytes:
+    """A TIFF of several pages: arrays with the options of each."""
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream, **options) as writer:
+        for pixels, page in written:
+            photometric = "rgb" if pixels.ndim == 3 else "minisblack"
+            writer.write(pixels, **{"photometric": photometric, "metadata": None, **page})
+    # tifffile writes no masks of more than one bit: bit 1 stands for bit 2.
+    subfiletypes = {before: struct.pack("<HHII", 254, 4, 1, after) for before, after in ((2, 4), (3, 5))}
+    data = stream.getvalue()
+    for before, entry in subfiletypes.items():
+        data = data.replace(struct.pack("<HHII", 254, 4, 1, before), entry)
+    return data
+
+
+PREVIEW = (100 * np.abs(POINTS[::4, ::4])).astype(np.uint8)
+SCAN_PAGE = (POINTS, {"compression": "zlib"})
+REDUCED = (PREVIEW, {"subfiletype": 1})
+SMALLER = (POINTS[::2, ::2], {"subfiletype": 1})
+MASK = (np.zeros(POINTS.shape[:2], np.uint8), {"subfiletype": 2})
+MASK_OF_REDUCED = (np.zeros(PREVIEW.shape[:2], np.uint8), {"subfiletype": 3})
+OLD_REDUCED = (PREVIEW, {"extratags": [(255, "H", 1, 2, True)]})
+OLD_FULL = (POINTS, {"extratags": [(255, "H", 1, 1, True)]})
+
+
+@pytest.mark.parametrize(
+    ("case", "data"),
+    [
+        ("a preview first", pages(REDUCED, SCAN_PAGE)),
+        ("a preview last", pages(SCAN_PAGE, REDUCED)),
+        ("a preview of the scan's own kind first", pages(SMALLER, SCAN_PAGE)),
+        ("masks and previews first", pages(MASK, REDUCED, MASK_OF_REDUCED, SMALLER, SCAN_PAGE)),
+        ("a preview marked as TIFF 5 did", pages(OLD_REDUCED, OLD_FULL)),
+        ("a pyramid in SubIFDs", pages((POINTS, {"subifds": 2}), SMALLER, REDUCED)),
+        ("the scan in a SubIFD of its preview", pages((PREVIEW, {"subfiletype": 1, "subifds": 2}), SMALLER, SCAN_PAGE)),
+        ("a preview first, big-endian BigTIFF", pages(REDUCED, SCAN_PAGE, bigtiff=True, byteorder=">")),
+        ("a second scan, which is not read", pages(SCAN_PAGE, (POINTS + 1, {}))),
+    ],
+)
+def test_the_first_page_of_full_resolution_is_read(case: str, data: bytes) -> None:
+    read = decode_scan(data)
+    assert read.dtype == np.float32
+    np.testing.assert_array_equal(read, POINTS)
+
+
+def test_a_file_of_previews_alone_is_refused() -> None:
+    with pytest.raises(ScanError, match="nothing but reduced images and masks: save"):
+        decode_scan(pages(REDUCED, SMALLER, MASK))
+
+
+def test_a_chain_of_pages_that_leads_back_into_itself_ends() -> None:
+    data = bytearray(pages(REDUCED, SMALLER))
+    starts = [struct.unpack_from("<I", data, 4)[0]]
+    entries = struct.unpack_from("<H", data, starts[0])[0]
+    starts.append(struct.unpack_from("<I", data, starts[0] + 2 + 12 * entries)[0])
+    last = struct.unpack_from("<H", data, starts[1])[0]
+    struct.pack_into("<I", data, starts[1] + 2 + 12 * last, starts[0])
+    with pytest.raises(ScanError):
+        decode_scan(bytes(data))
 
 
 def handmade(body: bytes, compression: int, predictor: int | None = None) -> bytes:
@@ -190,15 +253,22 @@ def _accept_or_refuse(data: bytes) -> None:
         read = decode_scan(data)
     except ScanError as error:
         assert "\n" not in str(error)
+        assert ADVICE.search(str(error)), str(error)
     else:
         assert read.ndim == 3
         assert read.shape[2] == 3
 
 
+FUZZED = STORED | {
+    "preview first": pages(REDUCED, SCAN_PAGE),
+    "SubIFDs": pages((PREVIEW, {"subfiletype": 1, "subifds": 1}), SCAN_PAGE),
+}
+
+
 @settings(max_examples=150, deadline=None)
-@given(st.sampled_from(sorted(STORED)), st.data())
+@given(st.sampled_from(sorted(FUZZED)), st.data())
 def test_changed_bytes_give_a_scan_or_one_plain_error(case: str, draw: st.DataObject) -> None:
-    data = bytearray(STORED[case])
+    data = bytearray(FUZZED[case])
     places = st.integers(0, min(len(data), 400) - 1)
     for place, value in draw.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=6)):
         data[place] = value

@@ -46,19 +46,25 @@ def test_measured_values_are_kept_and_missing_ones_are_zero(tmp_path: Path) -> N
     assert valid_mask(scan.points).sum() == points.shape[0] * points.shape[1] - 4
 
 
+# Any number that a scan near its origin may hold beside real ones: none can be mistaken for a mark or a unit.
+COORDINATES = st.floats(-4, 4, width=32) | st.sampled_from([np.nan, np.inf, -np.inf, 3.4028234e38, -1e30, 1.1e8])
+
+
 @settings(max_examples=50, deadline=None)
-@given(hnp.arrays(np.float32, (3, 2, 3), elements=st.floats(width=32)))
+@given(hnp.arrays(np.float32, (3, 2, 3), elements=COORDINATES))
 def test_every_point_is_either_kept_or_zero(tmp_path_factory: pytest.TempPathFactory, points: Any) -> None:
     path = save(tmp_path_factory.mktemp("scan") / "a.npy", points)
-    measured = np.isfinite(points).all(axis=2) & points.any(axis=2)
+    measured = (np.nan_to_num(np.abs(points), nan=np.inf) <= 1e8).all(axis=2) & points.any(axis=2)
     if not measured.any():
         with pytest.raises(ScanError, match="no measured point"):
             read_scan(path)
         return
-    read = read_scan(path).points
-    np.testing.assert_array_equal(read[measured], points[measured])
-    assert not read[~measured].any()
-    np.testing.assert_array_equal(valid_mask(read), measured)
+    scan = read_scan(path)
+    np.testing.assert_array_equal(scan.points[measured], points[measured])
+    assert not scan.points[~measured].any()
+    assert not scan.origin.any()
+    np.testing.assert_array_equal(valid_mask(points), measured)
+    np.testing.assert_array_equal(valid_mask(scan.points), measured)
 
 
 def test_doubles_are_rounded_once(tmp_path: Path) -> None:
@@ -68,10 +74,14 @@ def test_doubles_are_rounded_once(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_scan(path, 0.001).points, (points * 0.001).astype(np.float32))
 
 
-def test_doubles_beyond_float32_are_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", [1e300, -1e300, 3.4028234663852886e38, 1e30, -1.1e8])
+@pytest.mark.parametrize("unit", [None, 0.5, 2.0])
+def test_what_no_sensor_measures_is_missing(tmp_path: Path, mark: float, unit: float | None) -> None:
     points = POINTS.astype(np.float64)
-    points[1, 1] = 1e300
-    assert not read_scan(save(tmp_path / "a.npy", points)).points[1, 1].any()
+    points[1, 1, 2] = mark * 2
+    read = read_scan(save(tmp_path / "a.npy", points), unit).points
+    assert not read[1, 1].any()
+    assert valid_mask(read).sum() == 29
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "int64"])

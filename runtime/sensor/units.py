@@ -1,0 +1,69 @@
+"""Whether a scan's numbers can be what its unit says: nobody inspects a scene of a kilometre, or of a micrometre."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import ScanError, UsageError
+
+# Numbers without a unit are taken as metres up to here. Beyond, a megapixel sensor's pixels would be a centimetre
+# apart, farther than a part is from its table; a view of 10 mm in millimetres begins here.
+_LARGEST_M = 10.0
+# A unit that was given is believed up to here.
+_LARGEST_GIVEN_M = 100.0
+# The supporting plane alone takes several of these.
+_SMALLEST_M = 0.001
+_UNITS = {0.001: "millimetres", 1.0: "metres", 1e-6: "micrometres", 1e-5: "hundredths of a millimetre"}
+# Beyond both percentiles lie strays.
+_PERCENTILES = (1, 99)
+_FEWEST_POINTS = 30
+
+
+def checked_unit(metres_per_unit: float | None) -> float | None:
+    """A unit as it was given, None where none was.
+
+    Raises:
+        UsageError: it is not a positive, finite number.
+    """
+    if metres_per_unit is not None and not 0 < metres_per_unit < math.inf:
+        raise UsageError(f"metres per unit is {metres_per_unit}: give a positive number, such as 0.001")
+    return metres_per_unit
+
+
+def check_extent(sample_n3: npt.NDArray[np.float64], metres_per_unit: float | None) -> None:
+    """Refuse a scan that its unit makes too large or too small to be a scene in front of a sensor.
+
+    The extent is that of the axis along which the scan reaches farthest, from the 1st to the 99th percentile of its
+    points; of fewer than 30 points none is told.
+
+    Args:
+        sample_n3: (N, 3) measured points in metres, evenly chosen from the scan's.
+        metres_per_unit: what they were multiplied with; None: their file gave them as floats, which are metres.
+
+    Raises:
+        ScanError: the extent is above 10 m (100 m where a unit was given) or below 1 mm. It names the unit that
+            would fit.
+    """
+    if len(sample_n3) < _FEWEST_POINTS:
+        return
+    low, high = np.percentile(sample_n3, _PERCENTILES, axis=0)
+    extent = float((high - low).max())
+    if not _SMALLEST_M <= extent <= (_LARGEST_M if metres_per_unit is None else _LARGEST_GIVEN_M):
+        given = "if its numbers are metres" if metres_per_unit is None else f"with {metres_per_unit:g} metres per unit"
+        raise ScanError(f"is {extent:.3g} m across {given}: {_advice(extent, metres_per_unit)}")
+
+
+def _advice(extent: float, metres_per_unit: float | None) -> str:
+    unit = _fitting_unit(extent / (metres_per_unit or 1.0))
+    if unit is None:
+        return "no usual unit fits; check the sensor, and how its scans are saved"
+    advice = f"they look like {_UNITS[unit]}; give --metres-per-unit {unit:g} when calibrating, the bundle keeps it"
+    may_be_metres = metres_per_unit is None and extent <= _LARGEST_GIVEN_M
+    return f"{advice} (or 1 if they are metres)" if may_be_metres else advice
+
+
+def _fitting_unit(extent_in_units: float) -> float | None:
+    return next((unit for unit in _UNITS if _SMALLEST_M <= extent_in_units * unit <= _LARGEST_M), None)
