@@ -103,9 +103,9 @@ def calibrate(
         )
     assert manifest.calibration is not None
     for role, bank in manifest.banks.items():
-        print(f"bank {role}: {bank.n_rows} x {bank.dim}")
-    print(manifest.calibration.threshold.describe())
-    print(f"bundle: {target}")
+        console.emit(f"bank {role}: {bank.n_rows} x {bank.dim}")
+    console.emit(manifest.calibration.threshold.describe())
+    console.emit(f"bundle: {target}")
 
 
 def _adapted(trained: Preprocessing, sensor: Sensor | None, metres_per_unit: float | None) -> Preprocessing:

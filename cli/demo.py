@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from ..runtime.errors import UsageError
+from . import console
 
 PRODUCT = "flange"
 DEFECT = "missing_piece"
@@ -49,8 +50,8 @@ def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: in
         f"cmdiad-rt infer {good} {defective} --bundle {bundle} --out {folder / 'inspections'}",
     ]
     for command in commands:
-        print(f"\n[{time.monotonic() - begin:4.0f} s] $ {command}", flush=True)
+        console.emit(f"\n[{time.monotonic() - begin:4.0f} s] $ {command}")
         name, *arguments = shlex.split(command)
         app = line if name == "cmdiad-rt" else workstation
         app([*arguments, "--quiet"], standalone_mode=False)
-    print(f"\n[{time.monotonic() - begin:4.0f} s] done")
+    console.emit(f"\n[{time.monotonic() - begin:4.0f} s] done")

@@ -70,4 +70,4 @@ def features(
     with console.progress_display(quiet) as progress:
         files = find_images(scans) if source.main == "rgb" else find_scans(scans)
         written = write_features(source, files, out, lambda done, total: progress("features", done, total, ""))
-    print(f"features: {', '.join(map(str, written))}")
+    console.emit(f"features: {', '.join(map(str, written))}")

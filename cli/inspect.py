@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from . import console
 from .options import JsonOption
 
 WIDTH = 110
@@ -21,16 +21,14 @@ def inspect(
 
     Exit codes: 0 done, 2 none of these, 4 bad bundle.
     """
-    import msgspec
-
     from ..export.description import describe
 
     found = describe(path)
     if json:
-        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        console.emit_json(found)
         return
     for line in _lines(found, 0):
-        print(line)
+        console.emit(line)
 
 
 def _lines(value: Any, depth: int) -> list[str]:

@@ -12,6 +12,7 @@ import typer
 from . import console
 from .bench import bench
 from .doctor import line_doctor
+from .entry import new_app, run
 from .options import GraphName
 from .selftest import selftest
 
@@ -19,14 +20,7 @@ if TYPE_CHECKING:
     from ..runtime.batch import Result
     from ..runtime.profile import StageCost
 
-app = typer.Typer(
-    help="Inspect parts on the line with a calibrated cmdiad bundle.",
-    epilog="--debug anywhere shows the traceback of an error.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = new_app("Inspect parts on the line with a calibrated cmdiad bundle.")
 DEFECT_FOUND = 1
 
 
@@ -73,8 +67,6 @@ def infer(
     Exit codes: 0 done, 1 a defect (with --fail-on-defect), 2 wrong usage, 3 a scan could not be inspected,
     4 bad bundle, 5 execution provider not available.
     """
-    import msgspec
-
     from ..runtime.batch import inspect_files
     from ..runtime.errors import ScanError
     from ..runtime.inspector import Inspector, find_inputs
@@ -90,8 +82,7 @@ def infer(
             if profiler is not None and result.inspection is not None:
                 profiler.add(str(result.scan), result.inspection.spans)
             if json:
-                sys.stdout.buffer.write(msgspec.json.encode(result.as_json()) + b"\n")
-                sys.stdout.buffer.flush()
+                console.emit_json(result.as_json())
             elif result.error is not None:
                 console.complain(str(result.error))
             progress("inspect", number, len(files), "")
@@ -124,7 +115,7 @@ def _print_costs(costs: list[StageCost], out: Path) -> None:
         for each in costs
     ]
     console.print_titled_table("profile", ["stage", "runs", "median ms", "total ms", "resident MiB"], rows, 1)
-    print(f"profile: {out / 'profile.json'}; trace for Perfetto or chrome://tracing: {out / 'trace.json'}")
+    console.emit(f"profile: {out / 'profile.json'}; trace for Perfetto or chrome://tracing: {out / 'trace.json'}")
 
 
 class _Report:
@@ -160,13 +151,13 @@ class _Report:
         console.print_table(headers, self.rows, numeric=(1, 2, 4))
         good = len(self.files) - self.defects
         skipped = f", {self.failed} could not be inspected" if self.failed else ""
-        print(f"\n{len(self.files)} inspected: {self.defects} defective, {good} good{skipped}.")
+        console.emit(f"\n{len(self.files)} inspected: {self.defects} defective, {good} good{skipped}.")
         if len(self.files) == 1:
-            print(f"heat map: {self.files[0][0]}\nraw map:  {self.files[0][1]}")
+            console.emit(f"heat map: {self.files[0][0]}\nraw map:  {self.files[0][1]}")
         elif self.files:
-            print(f"heat maps and raw maps: {out}")
+            console.emit(f"heat maps and raw maps: {out}")
 
 
 def main() -> None:
     """The console script."""
-    console.run(app, "cmdiad-rt")
+    run(app, "cmdiad-rt")

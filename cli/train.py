@@ -97,4 +97,4 @@ def train(
     )
     with console.progress_display(quiet) as progress:
         folder = train_route(data, class_names or [], settings, out, progress)
-    print(f"run: {folder}")
+    console.emit(f"run: {folder}")

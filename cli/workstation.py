@@ -21,6 +21,7 @@ from .engines import (
     WorkspaceOption,
     build_engines,
 )
+from .entry import new_app, run
 from .evaluate import evaluate
 from .features import features
 from .inspect import inspect
@@ -46,14 +47,7 @@ from .options import (
 )
 from .train import train
 
-app = typer.Typer(
-    help="Train cross-modal-distillation anomaly detection with RGB and 3D, and make bundles for the line.",
-    epilog="--debug anywhere shows the traceback of an error.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = new_app("Train cross-modal-distillation anomaly detection with RGB and 3D, and make bundles for the line.")
 
 
 @app.callback()
@@ -105,7 +99,7 @@ def synth(
             seed=seed,
             progress=lambda done, total: progress("synth", done, total, ""),
         )
-    print(f"dataset: {folder}")
+    console.emit(f"dataset: {folder}")
 
 
 @app.command()
@@ -131,7 +125,7 @@ def preprocess(
             lambda done, total: progress("preprocess", done, total, ""),
         )
     share = sum(1 - each.kept / each.measured for each in removals) / len(removals)
-    print(f"{len(removals)} scans, {share:.1%} of the measured pixels removed on average: see {out / REPORT}")
+    console.emit(f"{len(removals)} scans, {share:.1%} of the measured pixels removed on average: see {out / REPORT}")
 
 
 app.command()(train)
@@ -139,7 +133,7 @@ app.command()(train)
 
 @app.command()
 def export(
-    run: RunOption = Path("runs/latest"),
+    run_folder: RunOption = Path("runs/latest"),
     route: RouteOption = RouteName.f2f,
     main: MainOption = MainModality.pc,
     out: Annotated[
@@ -186,9 +180,9 @@ def export(
             given = find_scans(scans) if scans else ()
             settings = ExportSettings(precision.value, given, calibrator=calibrator.value, accept=accept)
             if bundle is None:
-                export_bundle(run, route.value, main.value, target, product, report, settings)
+                export_bundle(run_folder, route.value, main.value, target, product, report, settings)
             else:
-                reduce_bundle(bundle, target, run, settings, report)
+                reduce_bundle(bundle, target, run_folder, settings, report)
             source = target
         if engine is not None:
             build_engines(
@@ -204,7 +198,7 @@ def export(
                 report,
             )
     todo = "" if bundle is not None else f" (not calibrated: run `cmdiad calibrate SCANS --bundle {target}`)"
-    print(f"bundle: {target}{todo}")
+    console.emit(f"bundle: {target}{todo}")
 
 
 app.command()(calibrate)
@@ -217,4 +211,4 @@ app.add_typer(weights.app, name="weights")
 
 def main() -> None:
     """The console script."""
-    console.run(app, "cmdiad")
+    run(app, "cmdiad")

@@ -68,6 +68,13 @@ class LineRateError(CmdiadError):
     kind = "line_rate"
 
 
+class OutputError(CmdiadError):
+    """A result cannot be written: no space, no permission, or standard output fails (EX_IOERR of sysexits.h)."""
+
+    exit_code = 74
+    kind = "output"
+
+
 @contextmanager
 def naming_scan(path: Path) -> Iterator[None]:
     """Put the scan's file in front of a `ScanError` that does not name it yet."""
