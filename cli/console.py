@@ -74,6 +74,7 @@ def plain(stream: Any) -> bool:
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> None:
     """A table on standard output, as plain aligned text: the same on a terminal, in a file and in a log."""
+    headers, *rows = [[escape_name(cell) for cell in row] for row in (headers, *rows)]
     widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
 
     def line(row: Sequence[str]) -> str:
