@@ -48,7 +48,7 @@ def _examine(path: Path | None, provider: str | None, json: bool, workstation: b
 
     there = path is not None or os.environ.get(BUNDLE_VARIABLE) or Path(DEFAULT_BUNDLE).exists()
     bundle = open_bundle(find_bundle(path)) if there else None
-    diagnosis = examine(bundle, WORKSTATION_PACKAGES if workstation else ())
+    diagnosis = examine(bundle, WORKSTATION_PACKAGES if workstation else None)
     needed = None if provider is None else diagnosis.available(provider)
     if json:
         console.emit_json(diagnosis.as_json())

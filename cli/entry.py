@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 from ..runtime.errors import CmdiadError, OutputError, UsageError
 from ..runtime.onnxruntime_import import switch_telemetry_off
 from . import console
-from .extras import NEEDS, require_extras
+from .extras import require_extras
 from .interruption import Interruption, exit_code, ignore_signals, leave_at_once, was_interrupted, watch_signals
 from .streams import claim_streams, libraries_on_stderr
 
@@ -177,7 +177,7 @@ def _guarded(name: str, command: Any) -> Callable[..., Any]:
     @functools.wraps(callback)
     def call(*args: Any, **values: Any) -> Any:
         refuse_non_finite(command.params, values)
-        require_extras(name, NEEDS.get(name, ()))
+        require_extras(name)
         try:
             with libraries_on_stderr():
                 return callback(*args, **values)

@@ -7,40 +7,42 @@ from collections.abc import Mapping, Sequence
 
 from ..runtime.errors import UsageError
 
-# Extras of pyproject.toml, with what their commands import; `gpu` brings the same module as `cpu`.
-MODULES: Mapping[str, Sequence[str]] = {
-    "cpu": ("onnxruntime",),
-    "calibrate": ("sklearn", "onnx"),
-    "train": ("torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "sklearn"),
-}
-# By the command's name, groups included; a command that is not here needs what the line has.
-NEEDS: Mapping[str, Sequence[str]] = {
-    "demo": ("cpu", "train"),
-    "train": ("train",),
-    "export": ("cpu", "train"),
-    "calibrate": ("cpu", "calibrate"),
-    "evaluate": ("cpu", "train"),
-    "inspect": ("calibrate",),
-    "weights list": ("train",),
-    "weights verify": ("train",),
-    "weights path": ("train",),
-    "weights adopt": ("train",),
+Modules = Mapping[str, Sequence[str]]
+
+_RUN: Modules = {"cpu": ("onnxruntime",)}
+_CALIBRATE: Modules = {"calibrate": ("sklearn", "onnx")}
+_TRAIN: Modules = {"train": ("torch", "torchvision", "timm", "safetensors")}
+_EXPORT: Modules = {"train": (*_TRAIN["train"], "onnx", "onnxscript")}
+_EVALUATE: Modules = {"train": (*_EXPORT["train"], "sklearn")}
+# By the command's name, groups included: the extras of pyproject.toml, with the modules of each that it imports.
+# A command that is not here needs what every installation has.
+NEEDS: Mapping[str, Modules] = {
+    "demo": {**_RUN, **_EVALUATE},
+    "train": _TRAIN,
+    "export": {**_RUN, **_EXPORT},
+    "calibrate": {**_RUN, **_CALIBRATE},
+    "evaluate": {**_RUN, **_EVALUATE},
+    "inspect": {"calibrate": ("onnx",)},
+    "features with checkpoints": _TRAIN,
+    "weights verify": _TRAIN,
+    "weights adopt": _TRAIN,
 }
 
 
-def require_extras(command: str, extras: Sequence[str]) -> None:
-    """Look for the modules of extras, without importing them.
+def require_extras(command: str) -> None:
+    """Look for the modules that a command of `cmdiad` needs, without importing them.
 
     Raises:
-        UsageError: one is not installed; the message has the line that installs all that the command needs.
+        UsageError: one is not installed; the message has the line that installs what is missing.
     """
-    absent = [extra for extra in extras if not all(map(_is_installed, MODULES[extra]))]
+    needed = NEEDS.get(command, {})
+    absent = [extra for extra, modules in needed.items() if not all(map(_is_installed, modules))]
     if absent:
-        noun = "extra" if len(absent) == 1 else "extras"
         names = " and ".join(f"`{extra}`" for extra in absent)
+        gpu = "; on a GPU `gpu` in place of `cpu`" if "cpu" in absent else ""
         raise UsageError(
-            f"cmdiad {command} needs the {noun} {names}: pip install 'cmdiad[{','.join(absent)}]'"
-            + (" (`gpu` in place of `cpu` on a GPU)" if "cpu" in absent else "")
+            f"cmdiad {command} needs the extra{'s' * (len(absent) > 1)} {names}: "
+            f"pip install 'cmdiad[{','.join(absent)}]'{gpu}"
         )
 
 

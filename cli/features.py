@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import console
+from .extras import require_extras
 from .options import (
     CheckpointOption,
     ImageExtractorOption,
@@ -54,6 +55,7 @@ def features(
     if bundle is not None and from_checkpoints:
         raise UsageError("give --bundle or checkpoints, not both")
     if from_checkpoints:
+        require_extras("features with checkpoints")
         from ..training.feature_dump import CheckpointChoice, torch_source
 
         choice = CheckpointChoice(

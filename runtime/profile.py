@@ -115,7 +115,7 @@ def write_profile(out: Path, scans: Sequence[ProfiledScan], samples: Sequence[tu
         The table that was written.
 
     Raises:
-        UsageError: a file cannot be written.
+        OutputError: a file cannot be written.
     """
     costs = stage_costs(scans, samples)
     summary = {"scans": len(scans), "stages": costs, "peak_mb": max((_mb(size) for _, size in samples), default=None)}
