@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
+from .interruption import exit_code
 
 if TYPE_CHECKING:
     from ..runtime.bench.report import Report
+
+_COMPARISON_NOTE = """
+before, after: medians as measured. ratio: after over before, by the faster quarter of each block and with the machine's
+own speed divided out, so it is not the quotient of the two medians. machine: how much longer a yardstick, timed between
+the parts, took itself. A change counts where p is below 0.01 and the ratio at least 5 % away from 1."""
 
 
 def bench(
@@ -136,7 +142,7 @@ def bench(
     _print_report(report, out, json, markdown)
     if interrupted:
         console.complain(f"interrupted: {out / 'report.json'} is partial, it holds what was measured until then")
-        sys.exit(console.INTERRUPTED)
+        sys.exit(exit_code())
     if report.verdict is not None and not report.verdict.holds:
         from ..runtime.errors import LineRateError
 
@@ -176,7 +182,7 @@ def _compare(before: Path, after: Path, json: bool) -> None:
         console.emit_json({"comparisons": found, "differences": differences(old, new)})
     else:
         table = comparison_table(found)
-        console.print_table(table.headers, table.rows, numeric=table.numeric)
+        console.print_titled_table(table.title, table.headers, table.rows, 1, _COMPARISON_NOTE)
         for line in differences(old, new):
             console.emit(line)
     slower = [each for each in found if each.verdict == "slower"]

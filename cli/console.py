@@ -14,7 +14,6 @@ from ..runtime.json_encoding import encode_json, escape_name
 from .streams import Output
 
 Progress = Callable[[str, int, int, str], None]
-INTERRUPTED = 130
 # Where `entry.run` has not claimed standard output, as in a test, it is whatever `sys.stdout` is.
 _claimed: list[Output] = []
 
@@ -113,6 +112,26 @@ def progress_display(quiet: bool) -> Iterator[Progress]:
             yield progress
 
 
+class StageReport:
+    """Progress of work whose steps are named and not counted: a new one begins when the one before is done."""
+
+    def __init__(self, progress: Progress, work: str) -> None:
+        self._progress, self._work = progress, work
+        self._stage: str | None = None
+
+    def __call__(self, stage: str) -> None:
+        """A step begins."""
+        self.end()
+        self._stage = f"{self._work} {stage}"
+        self._progress(self._stage, 0, 1, "")
+
+    def end(self) -> None:
+        """The last step is done."""
+        if self._stage is not None:
+            self._progress(self._stage, 1, 1, "")
+        self._stage = None
+
+
 class _PlainProgress:
     """A line when a stage begins, at every tenth of it, and at its end."""
 
@@ -124,7 +143,9 @@ class _PlainProgress:
         if (stage, tenth) == self._last:
             return
         self._last = (stage, tenth)
-        print(f"{stage}: {done} of {total}{' ' if remark else ''}{remark}", file=sys.stderr, flush=True)
+        # Of one thing that is done there is nothing to count.
+        count = f"{done} of {total}" if total > 1 else "done" * done or "..."
+        print(f"{stage}: {count}{' ' if remark else ''}{remark}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ SIZES = f"--class {PRODUCT} --train 32 --validation 0 --test-good 12 --per-defec
 TRAINING = "--epochs 15 --batch-size 4"
 
 
-def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: int) -> None:
+def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: int, quiet: bool) -> None:
     """Make data, train, compare three routes, make a bundle, and inspect a normal and a defective part.
 
     Args:
@@ -27,6 +27,7 @@ def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: in
         workstation: the app of `cmdiad`.
         line: the app of `cmdiad-rt`.
         seed: of everything random.
+        quiet: no progress.
 
     Raises:
         UsageError: `folder` holds something that is not a demo's.
@@ -53,5 +54,7 @@ def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: in
         console.emit(f"\n[{time.monotonic() - begin:4.0f} s] $ {command}")
         name, *arguments = shlex.split(command)
         app = line if name == "cmdiad-rt" else workstation
-        app([*arguments, "--quiet"], standalone_mode=False)
+        code = app([*arguments, *(["--quiet"] if quiet else [])], standalone_mode=False)
+        if code:
+            raise SystemExit(code)
     console.emit(f"\n[{time.monotonic() - begin:4.0f} s] done")

@@ -98,9 +98,9 @@ def infer(
         sys.exit(DEFECT_FOUND)
 
 
-app.command()(selftest)
-app.command(name="doctor")(line_doctor)
-app.command()(bench)
+app.command(short_help="Repeat the bundle's golden scans and compare every stage.")(selftest)
+app.command("doctor", short_help="Say what this machine can run, and what to install.")(line_doctor)
+app.command(short_help="Measure whether this machine keeps up with the line.")(bench)
 
 
 def _print_costs(costs: list[StageCost], out: Path) -> None:

@@ -60,9 +60,9 @@ def list_weights(json: JsonOption = False) -> None:
     console.emit(f"\nlooked for in {weights_folder()}")
 
 
-@app.command()
+@app.command(short_help="Check that the files at hand are whole and right.")
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Which; all that are there.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Which; all that are there.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Check that the files at hand are whole, fit their networks, and have the published SHA-256 where there is one."""
@@ -82,7 +82,7 @@ def verify(
         raise WeightsError("; ".join(wrong))
 
 
-@app.command()
+@app.command(short_help="Print the folder where weights are looked for.")
 def path() -> None:
     """Print the folder where weights are looked for: $CMDIAD_WEIGHTS, else one in the user's cache."""
     from ..training.weights import weights_folder
@@ -90,9 +90,11 @@ def path() -> None:
     console.emit(weights_folder())
 
 
-@app.command()
+@app.command(short_help="Make a run of a published route checkpoint.")
 def adopt(
-    checkpoint: Annotated[Path, typer.Argument(help="A published route checkpoint: MTFI_FtoF_PCs.pth, MTFI_FtoI_*.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Of a published route: MTFI_FtoF_PCs.pth, MTFI_FtoI_*.")
+    ],
     out: Annotated[Path, typer.Option(help="New run folder.")] = Path("runs/published"),
     main: MainOption = MainModality.pc,
     point_extractor: PointExtractorOption = "point-mae",

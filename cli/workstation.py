@@ -60,19 +60,20 @@ def _root(
     pass
 
 
-@app.command()
+@app.command(short_help="The whole loop on synthetic parts, ending with inspections.")
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything goes.")] = Path("demo"),
     seed: SeedOption = 0,
+    quiet: QuietOption = False,
 ) -> None:
     """The whole loop on synthetic parts: data, training, comparison, bundle, and two inspections."""
     from . import line
     from .demo import run_demo
 
-    run_demo(folder, app, line.app, seed)
+    run_demo(folder, app, line.app, seed, quiet)
 
 
-@app.command()
+@app.command(short_help="Write a synthetic dataset, normal and defective parts.")
 def synth(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the dataset.")],
     train: Annotated[int, typer.Option(min=1, help="Normal training parts of a class.")] = 40,
@@ -102,10 +103,10 @@ def synth(
     console.emit(f"dataset: {folder}")
 
 
-@app.command()
+@app.command(short_help="Preprocess a dataset once into a new folder.")
 def preprocess(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")],
-    out: Annotated[Path, typer.Argument(help="New folder for the preprocessed copy.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the preprocessed copy.")],
     class_names: ClassOption = None,
     sensor: SensorOption = Sensor.structured_light,
     metres_per_unit: ScaleOption = None,
@@ -128,10 +129,10 @@ def preprocess(
     console.emit(f"{len(removals)} scans, {share:.1%} of the measured pixels removed on average: see {out / REPORT}")
 
 
-app.command()(train)
+app.command(short_help="Train a distillation route on normal parts.")(train)
 
 
-@app.command()
+@app.command(short_help="Export a trained route to ONNX as a bundle; build engines.")
 def export(
     run_folder: RunOption = Path("runs/latest"),
     route: RouteOption = RouteName.f2f,
@@ -167,10 +168,7 @@ def export(
         raise UsageError("--bundle needs --precision or --engine, --target needs --engine: say what to make")
     target = out or bundle or Path("bundle")
     with console.progress_display(quiet) as progress:
-
-        def report(stage: str) -> None:
-            progress(f"export {stage}", 0, 1, "")
-
+        report = console.StageReport(progress, "export")
         source = bundle
         if bundle is None or precision is not PrecisionName.fp32:
             from ..export.bundles import export_bundle, reduce_bundle
@@ -197,16 +195,17 @@ def export(
                 timing_cache,
                 report,
             )
+        report.end()
     todo = "" if bundle is not None else f" (not calibrated: run `cmdiad calibrate SCANS --bundle {target}`)"
     console.emit(f"bundle: {target}{todo}")
 
 
-app.command()(calibrate)
-app.command()(evaluate)
-app.command()(inspect)
-app.command(name="doctor")(workstation_doctor)
-app.command()(features)
-app.add_typer(weights.app, name="weights")
+app.command(short_help="Make banks, fusion and thresholds from normal scans.")(calibrate)
+app.command(short_help="Calibrate and score every class of a labeled dataset.")(evaluate)
+app.command(short_help="Say what a bundle, an ONNX file or an engine is.")(inspect)
+app.command("doctor", short_help="Say what this machine can run, and what to install.")(workstation_doctor)
+app.command(short_help="Write what lies between a scan and its score to a file.")(features)
+app.add_typer(weights.app, name="weights", short_help="Published weights: what there is, and what is here.")
 
 
 def main() -> None:

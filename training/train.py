@@ -113,7 +113,7 @@ def train_route(
     image = open_extractor(settings.image_extractor, "rgb", settings.image_checkpoint)
     digest = data_digest(file for sample in samples for file in (sample.scan, sample.rgb) if file is not None)
     _claim(folder, settings, [digest, point.digest, image.digest])
-    progress("run", 0, 1, str(folder))
+    progress("run", 1, 1, str(folder))
 
     def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:
         return cache_paired_features(
