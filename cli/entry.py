@@ -90,9 +90,11 @@ def run(app: typer.Typer, name: str) -> NoReturn:
     watch_signals()
     try:
         code = outcome(app, name, sys.argv[1:])
-    except KeyboardInterrupt:
-        # Pressed again while the first was dealt with.
-        code = exit_code()
+    except (KeyboardInterrupt, Interruption) as interruption:
+        ignore_signals()
+        console.complain(interruption.describe() if isinstance(interruption, Interruption) else "interrupted")
+        # From here, where the interrupted frames are alive: threads still read their arrays.
+        leave_at_once(exit_code())
     if output.failure is not None and code in _DONE:
         code = OutputError.exit_code
     if was_interrupted():
@@ -105,21 +107,17 @@ def outcome(app: typer.Typer, name: str, arguments: list[str]) -> int:
     """Run an app and give its exit code: an error becomes one line on standard error; --debug shows the traceback.
 
     What is neither a user's error nor the machine's is a bug: its traceback and exit code 70.
+
+    Raises:
+        Interruption: Ctrl-C or SIGTERM ended the command.
     """
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         returned = app(arguments, prog_name=name, standalone_mode=False)
         return returned if isinstance(returned, int) else 0
-    except Interruption as interruption:
-        ignore_signals()
-        console.complain(interruption.describe())
-        return exit_code()
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 0 if left.code is None else BUG
-    except KeyboardInterrupt:
-        console.complain("interrupted")
-        return exit_code()
     except Exception as error:
         return _reported(error, debug)
 
@@ -130,7 +128,7 @@ def _reported(error: Exception, debug: bool) -> int:
         return UsageError.exit_code
     code, message = in_words(error)
     if code == BUG and was_interrupted():
-        code, message = exit_code(), "interrupted"
+        raise Interruption from error
     if debug or code == BUG:
         traceback.print_exc()
     console.complain(message)

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 # Ctrl-C pressed this often while the command gives up: it ends at once.
 _PATIENCE = 3
@@ -29,7 +30,7 @@ class Interruption(BaseException):
     Not a `KeyboardInterrupt`, which typer takes for an exit of its own and a command inside a command would swallow.
     """
 
-    def __init__(self, command: str) -> None:
+    def __init__(self, command: str = "") -> None:
         self.command = command
 
     def describe(self) -> str:
@@ -68,7 +69,7 @@ def exit_code() -> int:
     return 128 + (_Signals.first or signal.SIGINT)
 
 
-def leave_at_once(code: int) -> None:
+def leave_at_once(code: int) -> NoReturn:
     """End the process without the interpreter's shutdown: threads that are inside a library would crash in it."""
     for stream in (sys.stdout, sys.stderr):
         stream.flush()

@@ -115,8 +115,13 @@ def claim_streams() -> Output:
 
 @contextmanager
 def libraries_on_stderr() -> Iterator[None]:
-    """While a command runs, what anybody else prints is for people and goes to standard error."""
-    before, sys.stdout = sys.stdout, sys.stderr
+    """While a command runs, what anybody else prints is for people and goes to standard error.
+
+    Where the streams were not claimed, as in a test, they are left alone.
+    """
+    before = sys.stdout
+    if isinstance(getattr(before, "buffer", None), _Raw):
+        sys.stdout = sys.stderr
     try:
         yield
     finally:

@@ -30,7 +30,7 @@ app = entry.new_app("An app.")
 def root() -> None: pass
 
 def native() -> None:
-    matrix = np.random.default_rng(0).random((3000, 3000))
+    matrix = np.random.default_rng(0).random((500, 500))
     while True:
         matrix @ matrix
 
@@ -46,7 +46,7 @@ def calibrate(how: str) -> None:
             app(["train"], standalone_mode=False)
         elif how == "native":
             with ThreadPoolExecutor(2) as pool:
-                futures = [pool.submit(np.linalg.svd, np.random.default_rng(0).random((600, 600))) for _ in range(2)]
+                futures = [pool.submit(np.linalg.svd, np.random.default_rng(0).random((300, 300))) for _ in range(2)]
                 begin()
                 [future.result() for future in futures * 1000]
                 native()
