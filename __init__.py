@@ -1,16 +1,64 @@
 """cmdiad: cross-modal-distillation anomaly detection, from the workstation to the production line."""
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .version import __version__
 
-__all__ = ["Inspection", "Inspector", "__version__"]
+if TYPE_CHECKING:
+    from .runtime.errors import (
+        BundleError,
+        CmdiadError,
+        EngineError,
+        InternalError,
+        LineRateError,
+        MachineError,
+        NotFiniteError,
+        OutputError,
+        ParityError,
+        ScanError,
+        UsageError,
+        WeightsError,
+    )
+    from .runtime.inspector import Inspection, Inspector
+    from .runtime.sensor.part import Part, part_from_arrays
+
+__all__ = [
+    "BundleError",
+    "CmdiadError",
+    "EngineError",
+    "Inspection",
+    "Inspector",
+    "InternalError",
+    "LineRateError",
+    "MachineError",
+    "NotFiniteError",
+    "OutputError",
+    "ParityError",
+    "Part",
+    "ScanError",
+    "UsageError",
+    "WeightsError",
+    "__version__",
+    "part_from_arrays",
+]
+
+# Where what is loaded on first use lives; the errors are in one place.
+_MODULES = {
+    "Inspector": "inspector",
+    "Inspection": "inspector",
+    "Part": "sensor.part",
+    "part_from_arrays": "sensor.part",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Load the two runtime classes on first use, so that `import cmdiad` costs nothing."""
-    if name in ("Inspector", "Inspection"):
-        from .runtime import inspector
+    """Load a public name on first use, so that `import cmdiad` costs nothing."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.runtime.{_MODULES.get(name, 'errors')}"), name)
 
-        return getattr(inspector, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *__all__})

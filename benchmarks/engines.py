@@ -25,8 +25,8 @@ from cmdiad.runtime.engine_check import RTX_TARGETS, engine_graphs, external_dat
 from cmdiad.runtime.engine_flavor import FLAVORS
 from cmdiad.runtime.errors import EngineError
 from cmdiad.runtime.manifest import Network, Tensor
+from cmdiad.runtime.onnxruntime_import import import_onnxruntime
 from onnx import NodeProto, TensorProto, helper, numpy_helper
-from onnxruntime.transformers.float16 import convert_float_to_float16
 
 FLAVOR = FLAVORS["tensorrt-rtx"]
 
@@ -61,6 +61,9 @@ def measure_bundle(path: str, targets: list[str], fp16: bool) -> Iterator[dict[s
 
 def halved(model: bytes) -> bytes:
     """An fp32 graph in fp16, with float32 inputs and outputs."""
+    import_onnxruntime()
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
     converted = convert_float_to_float16(onnx.load_model_from_string(model), keep_io_types=True)
     return converted.SerializeToString()
 

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.inspector import Inspection, Inspector
+from cmdiad.runtime.onnxruntime_import import import_onnxruntime
 from cmdiad.runtime.pooling import foreground_patches
 from cmdiad.training.extractors.point_transformer import MLP_RATIO, POINT_MAE_FULL
 from inspection import for_prepared, inspect_prepared, typical_scan
@@ -89,8 +90,7 @@ def stage_ms(run: Callable[[], Inspection]) -> tuple[dict[str, float], int]:
 
 def product_peak(precision: str) -> float:
     """Operations a second of a large product in ONNX Runtime, the best of several."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     rng = np.random.default_rng(0)
     left: npt.NDArray[np.generic]
     right: npt.NDArray[np.generic]

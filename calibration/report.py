@@ -45,7 +45,7 @@ def write_reports(
         The files written.
 
     Raises:
-        UsageError: a file cannot be written.
+        OutputError: a file cannot be written.
         ScanError: a part that is to be shown cannot be read any more.
     """
     facts = gather_facts(evaluation, data, settings, provider)
@@ -66,7 +66,7 @@ def write_tables(found: Sequence[Table], markdown: Path | None, csv: Path | None
     """Write tables as Markdown or CSV, where wanted; the files written.
 
     Raises:
-        UsageError: a file cannot be written.
+        OutputError: a file cannot be written.
     """
     written = []
     for path, content in ((markdown, tables_as_markdown(found)), (csv, tables_as_csv(found))):

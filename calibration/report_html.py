@@ -57,7 +57,9 @@ def html_report(evaluation: Evaluation, facts: Facts, draw: Draw) -> bytes:
         '<h2 id="method">How this was made</h2>',
         method_section(facts),
     ]
-    return _PAGE.format(title=escape(facts.title), style=STYLE, content="\n".join(parts)).encode()
+    return _PAGE.format(title=escape(facts.title), style=STYLE, content="\n".join(parts)).encode(
+        errors="backslashreplace"
+    )
 
 
 def header(evaluation: Evaluation, facts: Facts) -> str:

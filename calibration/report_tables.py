@@ -7,8 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
+from ..runtime.json_encoding import encode_json
 from .outcomes import MEAN, Evaluation, Outcome, Row, Verdicts
 from .paper import paper, paper_classes, printed_figure
 
@@ -159,7 +158,7 @@ def as_json(evaluation: Evaluation) -> bytes:
         for metric in METRICS
         if (printed := paper_figure(evaluation, row, metric)) is not None
     ]
-    return msgspec.json.encode(content)
+    return encode_json(content)
 
 
 def as_csv(evaluation: Evaluation) -> bytes:
@@ -179,18 +178,18 @@ def as_csv(evaluation: Evaluation) -> bytes:
             total = Verdicts.total(each.verdicts for each in outcomes)
             known = [total.false_reject_rate, total.miss_rate]
             writer.writerow([*_csv_cells(evaluation, evaluation.mean(name)), "", *known, ""])
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")
 
 
 def as_markdown(evaluation: Evaluation, title: str) -> bytes:
     """All tables under a title."""
     parts = [f"# {_escaped(title)}\n", *(markdown_table(each) for each in tables(evaluation))]
-    return "\n".join(parts).encode()
+    return "\n".join(parts).encode(errors="backslashreplace")
 
 
 def tables_as_markdown(found: Sequence[Table]) -> bytes:
     """Tables below each other."""
-    return "\n".join(map(markdown_table, found)).encode()
+    return "\n".join(map(markdown_table, found)).encode(errors="backslashreplace")
 
 
 def tables_as_csv(found: Sequence[Table]) -> bytes:
@@ -200,13 +199,13 @@ def tables_as_csv(found: Sequence[Table]) -> bytes:
     for table in found:
         writer.writerow(["table", *table.headers])
         writer.writerows([table.title, *row] for row in table.rows)
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")
 
 
 def tables_as_json(found: Sequence[Table]) -> bytes:
     """One object: `tables [{title, headers, rows, note}]`, cells as they are printed."""
     names = ("title", "headers", "rows", "note")
-    return msgspec.json.encode({"tables": [{name: getattr(each, name) for name in names} for each in found]})
+    return encode_json({"tables": [{name: getattr(each, name) for name in names} for each in found]})
 
 
 def markdown_table(table: Table) -> str:

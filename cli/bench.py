@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
+from .interruption import exit_code
 
 if TYPE_CHECKING:
     from ..runtime.bench.report import Report
+
+_COMPARISON_NOTE = """
+before, after: medians as measured. ratio: after over before, by the faster quarter of each block and with the machine's
+own speed divided out, so it is not the quotient of the two medians. machine: how much longer a yardstick, timed between
+the parts, took itself. A change counts where p is below 0.01 and the ratio at least 5 % away from 1."""
 
 
 def bench(
@@ -136,7 +142,7 @@ def bench(
     _print_report(report, out, json, markdown)
     if interrupted:
         console.complain(f"interrupted: {out / 'report.json'} is partial, it holds what was measured until then")
-        sys.exit(console.INTERRUPTED)
+        sys.exit(exit_code())
     if report.verdict is not None and not report.verdict.holds:
         from ..runtime.errors import LineRateError
 
@@ -147,27 +153,25 @@ def _print_report(report: Report, out: Path, json: bool, markdown: bool) -> None
     if json:
         from ..runtime.bench.report import encode_report
 
-        sys.stdout.buffer.write(encode_report(report))
+        console.emit_bytes(encode_report(report))
         return
     if markdown:
         from ..runtime.bench.markdown import markdown_report
 
-        print(markdown_report(report), end="")
+        console.emit(markdown_report(report).rstrip("\n"))
         return
     from ..runtime.bench.tables import headline, report_tables
 
-    print("\n".join(headline(report)))
+    console.emit("\n".join(headline(report)))
     for table in report_tables(report):
-        print(f"\n{table.title}:")
+        console.emit(f"\n{table.title}:")
         console.print_table(table.headers, table.rows, numeric=table.numeric)
-    print(f"\n{report.disclaimer}\nreport: {out}/report.json, report.md, report.html")
+    console.emit(f"\n{report.disclaimer}\nreport: {out}/report.json, report.md, report.html")
     if report.verdict is not None and report.verdict.holds:
-        print(report.verdict.text)
+        console.emit(report.verdict.text)
 
 
 def _compare(before: Path, after: Path, json: bool) -> None:
-    import msgspec
-
     from ..runtime.bench.compare import compare_reports, comparison_table, differences
     from ..runtime.bench.report import read_report
     from ..runtime.errors import LineRateError
@@ -175,14 +179,12 @@ def _compare(before: Path, after: Path, json: bool) -> None:
     old, new = read_report(before), read_report(after)
     found = compare_reports(old, new)
     if json:
-        sys.stdout.buffer.write(
-            msgspec.json.encode({"comparisons": found, "differences": differences(old, new)}) + b"\n"
-        )
+        console.emit_json({"comparisons": found, "differences": differences(old, new)})
     else:
         table = comparison_table(found)
-        console.print_table(table.headers, table.rows, numeric=table.numeric)
+        console.print_titled_table(table.title, table.headers, table.rows, 1, _COMPARISON_NOTE)
         for line in differences(old, new):
-            print(line)
+            console.emit(line)
     slower = [each for each in found if each.verdict == "slower"]
     if slower:
         names = ", ".join(f"{each.name} by {each.ratio - 1:.0%}" for each in slower)
@@ -190,12 +192,10 @@ def _compare(before: Path, after: Path, json: bool) -> None:
 
 
 def _estimate(bundles: list[Path] | None, scans: list[str] | None, target: str, json: bool) -> None:
-    import msgspec
-
     from ..runtime.bench.estimate import estimate_bundle, estimate_lines
 
     work, estimates = estimate_bundle(bundles[0] if bundles else None, scans or [], target)
     if json:
-        sys.stdout.buffer.write(msgspec.json.encode({"work": work, "estimates": estimates}) + b"\n")
+        console.emit_json({"work": work, "estimates": estimates})
     else:
-        print("\n".join(estimate_lines(estimates, work)))
+        console.emit("\n".join(estimate_lines(estimates, work)))

@@ -131,20 +131,20 @@ def _print(completed: Completed, target: Path) -> None:
     manifest = completed.manifest
     assert manifest.calibration is not None
     threshold = manifest.calibration.threshold
-    print(f"product: {manifest.product}")
+    console.emit(f"product: {manifest.product}")
     if completed.decision:
-        print(f"plane: {manifest.preprocessing.plane} ({completed.decision})")
+        console.emit(f"plane: {manifest.preprocessing.plane} ({completed.decision})")
     for role, bank in manifest.banks.items():
-        print(f"bank {role}: {bank.n_rows} x {bank.dim}")
-    print("highest scores of the normal scans, each without its own patches in the banks; look at them:")
+        console.emit(f"bank {role}: {bank.n_rows} x {bank.dim}")
+    console.emit("highest scores of the normal scans, each without its own patches in the banks; look at them:")
     for scan, score in completed.highest(N_HIGHEST):
         share = f", {score / threshold.value:.0%} of the threshold" if threshold.value > 0 else ""
-        print(f"  {score:.4g}{share}: {scan}")
-    print(threshold.describe())
+        console.emit(f"  {score:.4g}{share}: {scan}")
+    console.emit(threshold.describe())
     for warning in completed.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    print(f"what was taken as the part: {completed.write_sheet(target)}")
-    print(f"bundle: {target}")
+        console.warn(warning)
+    console.emit(f"what was taken as the part: {completed.write_sheet(target)}")
+    console.emit(f"bundle: {target}")
 
 
 def _advice(product: str) -> str:

@@ -1,68 +1,71 @@
-"""What both commands share: errors as one line and an exit code, tables, progress."""
+"""What the commands print: results on standard output, messages and progress on standard error, tables."""
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
-import traceback
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import typer
 
-from ..runtime.errors import CmdiadError, UsageError
+from ..runtime.json_encoding import encode_json, escape_name
+from .streams import Output
 
 Progress = Callable[[str, int, int, str], None]
-INTERRUPTED = 130
-# Not 1, which says that a part is defective (sysexits.h: an internal software error).
-BUG = 70
-# The system's refusals that are nobody's bug, and what to do.
-REFUSALS = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, or choose another place"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "give this user the right, or choose another place"),
-}
+# Where `entry.run` has not claimed standard output, as in a test, it is whatever `sys.stdout` is.
+_claimed: list[Output] = []
 
 
-def run(app: typer.Typer, name: str) -> None:
-    """Run an app: a user's error becomes one line on stderr and its exit code; --debug shows the traceback.
-
-    What is neither a user's error nor the machine's is a bug: its traceback and exit code 70.
-    """
-    # NumPy's products here are many and small: on two cores its threads wait for each other longer than they work.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    arguments = sys.argv[1:]
-    debug = "--debug" in arguments
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
-    arguments = [argument for argument in arguments if argument != "--debug"]
-    try:
-        app(arguments, prog_name=name)
-    except KeyboardInterrupt:
-        complain("interrupted")
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except Exception as error:
-        code, message = _in_words(error)
-        if debug or code == BUG:
-            traceback.print_exc()
-        complain(message)
-        sys.exit(code)
+def write_to(output: Output) -> None:
+    """From now on results go to this output."""
+    _claimed[:] = [output]
 
 
-def _in_words(error: Exception) -> tuple[int, str]:
-    """The exit code and the one line for an error."""
-    if isinstance(error, CmdiadError):
-        return error.exit_code, str(error)
-    if isinstance(error, OSError) and error.errno in REFUSALS:
-        where = "" if error.filename is None else f"{error.filename}: "
-        return UsageError.exit_code, f"{where}{error.strerror}: {REFUSALS[error.errno]}"
-    if isinstance(error, MemoryError):
-        return UsageError.exit_code, f"this machine has too little memory for that: {error}"
-    return BUG, f"this is a bug of the program ({type(error).__name__}): report it with the lines above"
+def emit(text: object = "") -> None:
+    """A line of text on standard output, at once; several, where it holds line breaks."""
+    if _claimed:
+        _write(_claimed[0].encode(f"{text}\n"))
+    else:
+        print(text, flush=True)
+
+
+def emit_json(value: Any) -> None:
+    """One JSON object on a line of standard output, at once, in UTF-8 whatever the locale: see `encode_json`."""
+    emit_bytes(encode_json(value))
+
+
+def emit_bytes(line: bytes) -> None:
+    """A line that is encoded already."""
+    if _claimed:
+        _write(line.rstrip(b"\n") + b"\n")
+    else:
+        print(line.decode().rstrip("\n"), flush=True)
+
+
+def _write(data: bytes) -> None:
+    output = _claimed[0]
+    if not output.write(data):
+        assert output.failure is not None
+        complain(f"standard output: {output.failure.strerror}: the rest is not printed")
+
+
+def complain(message: str) -> None:
+    """One line on standard error."""
+    line = "error: " + " ".join(escape_name(message).split())
+    print(line if plain(sys.stderr) else typer.style(line, fg="red"), file=sys.stderr, flush=True)
+
+
+def warn(message: str) -> None:
+    """One line on standard error that ends nothing."""
+    print(f"warning: {escape_name(message)}", file=sys.stderr, flush=True)
+
+
+def on_terminal() -> bool:
+    """Whether results go to a terminal that shows colors."""
+    at_terminal = os.isatty(_claimed[0].descriptor) if _claimed else sys.stdout.isatty()
+    return at_terminal and not os.environ.get("NO_COLOR")
 
 
 def print_version(asked: bool) -> None:
@@ -70,13 +73,8 @@ def print_version(asked: bool) -> None:
     if asked:
         from ..version import __version__
 
-        print(__version__)
+        emit(__version__)
         raise typer.Exit
-
-
-def complain(message: str) -> None:
-    """One line on stderr."""
-    typer.secho("error: " + " ".join(message.split()), err=True, fg=None if plain(sys.stderr) else "red")
 
 
 def plain(stream: Any) -> bool:
@@ -85,7 +83,8 @@ def plain(stream: Any) -> bool:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> None:
-    """A table on stdout, as plain aligned text: the same on a terminal, in a file and in a log."""
+    """A table on standard output, as plain aligned text: the same on a terminal, in a file and in a log."""
+    headers, *rows = [[escape_name(cell) for cell in row] for row in (headers, *rows)]
     widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
 
     def line(row: Sequence[str]) -> str:
@@ -95,10 +94,10 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], numeric: 
         ]
         return "  ".join(cells).rstrip()
 
-    print(line(headers))
-    print("  ".join("-" * width for width in widths))
+    emit(line(headers))
+    emit("  ".join("-" * width for width in widths))
     for row in rows:
-        print(line(row))
+        emit(line(row))
 
 
 def print_titled_table(
@@ -106,10 +105,10 @@ def print_titled_table(
 ) -> None:
     """A table under its title, numbers to the right, a note below it."""
     if title:
-        print(f"\n{title}:")
+        emit(f"\n{title}:")
     print_table(headers, rows, numeric=range(n_labels, len(headers)))
     if note:
-        print(note)
+        emit(note)
 
 
 @contextmanager
@@ -124,6 +123,26 @@ def progress_display(quiet: bool) -> Iterator[Progress]:
             yield progress
 
 
+class StageReport:
+    """Progress of work whose steps are named and not counted: a new one begins when the one before is done."""
+
+    def __init__(self, progress: Progress, work: str) -> None:
+        self._progress, self._work = progress, work
+        self._stage: str | None = None
+
+    def __call__(self, stage: str) -> None:
+        """A step begins."""
+        self.end()
+        self._stage = f"{self._work} {stage}"
+        self._progress(self._stage, 0, 1, "")
+
+    def end(self) -> None:
+        """The last step is done."""
+        if self._stage is not None:
+            self._progress(self._stage, 1, 1, "")
+        self._stage = None
+
+
 class _PlainProgress:
     """A line when a stage begins, at every tenth of it, and at its end."""
 
@@ -135,7 +154,9 @@ class _PlainProgress:
         if (stage, tenth) == self._last:
             return
         self._last = (stage, tenth)
-        print(f"{stage}: {done} of {total}{' ' if remark else ''}{remark}", file=sys.stderr, flush=True)
+        # Of one thing that is done there is nothing to count.
+        count = f"{done} of {total}" if total > 1 else "done" * done or "..."
+        print(f"{stage}: {count}{' ' if remark else ''}{remark}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from ..runtime.errors import UsageError
+from . import console
 
 PRODUCT = "flange"
 DEFECT = "missing_piece"
@@ -18,7 +19,7 @@ SIZES = f"--class {PRODUCT} --train 32 --validation 0 --test-good 12 --per-defec
 TRAINING = "--epochs 15 --batch-size 4"
 
 
-def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: int) -> None:
+def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: int, quiet: bool) -> None:
     """Make data, train, compare three routes, make a bundle, and inspect a normal and a defective part.
 
     Args:
@@ -26,6 +27,7 @@ def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: in
         workstation: the app of `cmdiad`.
         line: the app of `cmdiad-rt`.
         seed: of everything random.
+        quiet: no progress.
 
     Raises:
         UsageError: `folder` holds something that is not a demo's.
@@ -49,8 +51,10 @@ def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: in
         f"cmdiad-rt infer {good} {defective} --bundle {bundle} --out {folder / 'inspections'}",
     ]
     for command in commands:
-        print(f"\n[{time.monotonic() - begin:4.0f} s] $ {command}", flush=True)
+        console.emit(f"\n[{time.monotonic() - begin:4.0f} s] $ {command}")
         name, *arguments = shlex.split(command)
         app = line if name == "cmdiad-rt" else workstation
-        app([*arguments, "--quiet"], standalone_mode=False)
-    print(f"\n[{time.monotonic() - begin:4.0f} s] done")
+        code = app([*arguments, *(["--quiet"] if quiet else [])], standalone_mode=False)
+        if code:
+            raise SystemExit(code)
+    console.emit(f"\n[{time.monotonic() - begin:4.0f} s] done")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from . import console
 
 if TYPE_CHECKING:
     from ..runtime.doctor import Diagnosis
@@ -41,18 +42,16 @@ def workstation_doctor(bundle: _BundleOption = None, provider: _NeededOption = N
 def _examine(path: Path | None, provider: str | None, json: bool, workstation: bool) -> None:
     import os
 
-    import msgspec
-
     from ..runtime.bundle import BUNDLE_VARIABLE, DEFAULT_BUNDLE, find_bundle, open_bundle
     from ..runtime.doctor import WORKSTATION_PACKAGES, examine
     from ..runtime.errors import EngineError
 
     there = path is not None or os.environ.get(BUNDLE_VARIABLE) or Path(DEFAULT_BUNDLE).exists()
     bundle = open_bundle(find_bundle(path)) if there else None
-    diagnosis = examine(bundle, WORKSTATION_PACKAGES if workstation else ())
+    diagnosis = examine(bundle, WORKSTATION_PACKAGES if workstation else None)
     needed = None if provider is None else diagnosis.available(provider)
     if json:
-        sys.stdout.buffer.write(msgspec.json.encode(diagnosis.as_json()) + b"\n")
+        console.emit_json(diagnosis.as_json())
     else:
         _print(diagnosis)
     if needed is not None and not needed.ok:
@@ -61,4 +60,4 @@ def _examine(path: Path | None, provider: str | None, json: bool, workstation: b
 
 def _print(diagnosis: Diagnosis) -> None:
     for each in diagnosis.findings:
-        print(f"{_STATES[each.ok]:4}{each.topic:9} {each.name}: {each.detail}")
+        console.emit(f"{_STATES[each.ok]:4}{each.topic:9} {each.name}: {each.detail}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..runtime.errors import UsageError
+from . import console
 
 if TYPE_CHECKING:
     from ..export.tensorrt_builder import Batch
@@ -65,7 +66,7 @@ def build_engines(
     request = EngineRequest(engine, parse_targets(targets or []), settings, timing_cache)
     manifest = add_engines(open_bundle(bundle), out, request, report)
     for entry in manifest.engines:
-        print(f"engine: {entry.file} ({entry.flavor} {entry.version}, {' '.join(entry.targets)})")
+        console.emit(f"engine: {entry.file} ({entry.flavor} {entry.version}, {' '.join(entry.targets)})")
 
 
 def parse_batch(text: str) -> Batch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -165,12 +164,12 @@ def evaluate(
         )
     written = write_reports(evaluation, data, settings, provider, Destinations(markdown, csv, html, report))
     if json:
-        sys.stdout.buffer.write(as_json(evaluation) + b"\n")
+        console.emit_bytes(as_json(evaluation))
         return
     for each in tables(evaluation):
         console.print_titled_table(each.title, each.headers, each.rows, each.n_labels, each.note)
     for path in written:
-        print(f"written: {path}")
+        console.emit(f"written: {path}")
 
 
 def _evaluate_table(
@@ -190,9 +189,9 @@ def _evaluate_table(
         found = run_paper_table(number.value, data, class_names, grid, progress)
     written = write_tables(found, *files)
     if json:
-        sys.stdout.buffer.write(tables_as_json(found) + b"\n")
+        console.emit_bytes(tables_as_json(found))
         return
     for each in found:
         console.print_titled_table(each.title, each.headers, each.rows, each.n_labels, each.note)
     for path in written:
-        print(f"written: {path}")
+        console.emit(f"written: {path}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from . import console
+from .extras import require_extras
 from .options import (
     CheckpointOption,
     ImageExtractorOption,
@@ -54,6 +55,7 @@ def features(
     if bundle is not None and from_checkpoints:
         raise UsageError("give --bundle or checkpoints, not both")
     if from_checkpoints:
+        require_extras("features with checkpoints")
         from ..training.feature_dump import CheckpointChoice, torch_source
 
         choice = CheckpointChoice(
@@ -70,4 +72,4 @@ def features(
     with console.progress_display(quiet) as progress:
         files = find_inputs(scans, source.path.route.measured).require()
         written = write_features(source, files, out, lambda done, total: progress("features", done, total, ""))
-    print(f"features: {', '.join(map(str, written))}")
+    console.emit(f"features: {', '.join(map(str, written))}")

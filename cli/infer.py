@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import console
-from .options import GraphName, ThresholdOption, WrittenName
+from .options import GraphName, WrittenName
 from .verdicts import VerdictTable
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ def infer(
     heatmaps: Annotated[
         WrittenName, typer.Option(help="Of which parts heat maps and raw maps are written.")
     ] = WrittenName.all,
-    threshold: ThresholdOption = None,
+    threshold: Annotated[
+        float | None, typer.Option(help="Score above which a part is defective.  [default: the bundle's]")
+    ] = None,
     allow_any_size: Annotated[
         bool,
         typer.Option("--allow-any-size", help="Inspect what is not like the parts that calibration saw, too."),

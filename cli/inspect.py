@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from . import console
 from .options import JsonOption
 
 WIDTH = 110
@@ -15,22 +15,64 @@ WIDTH = 110
 
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle, an ONNX file or an engine.")],
+    everything: Annotated[
+        bool, typer.Option("--all", help="Of a bundle everything: graphs, digests, checks, this machine.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Say what a bundle, an ONNX file or an engine is: tensors, precision, size, digests, and whether it runs here.
+    """Say what a bundle, an ONNX file or an engine is, and whether it runs here.
 
     Exit codes: 0 done, 2 none of these, 4 bad bundle.
     """
-    import msgspec
-
     from ..export.description import describe
 
     found = describe(path)
     if json:
-        sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
+        console.emit_json(found)
         return
-    for line in _lines(found, 0):
-        print(line)
+    summarized = found["kind"] == "bundle" and not everything
+    for line in _summary(found) if summarized else _lines(found, 0):
+        console.emit(line)
+
+
+def _summary(bundle: dict[str, Any]) -> list[str]:
+    """What one wants to know of a bundle at first sight."""
+    sizes = {name: entry["bytes"] for name, entry in bundle["files"].items()}
+    networks = (f"{name} ({_mb(sizes[name])})" for name in [*bundle["graphs"], "line.onnx"] if name in sizes)
+    banks = (f"{role} {bank['n_rows']:,} x {bank['dim']}" for role, bank in bundle["banks"].items())
+    golden = sorted(name.split("/")[1].split("_scan")[0] for name in sizes if "_scan" in name)
+    accepted = bundle["parity"]["accepted"]
+    rows = {
+        "bundle": f"{bundle['path']} ({_mb(sum(sizes.values()))} in {len(sizes)} files, verified)",
+        "product": bundle["product"],
+        "route": f"{bundle['route']}, main modality {bundle['main']}",
+        "precision": bundle["precision"],
+        "calibrated": _calibration(bundle["calibration"]),
+        "banks": "; ".join(banks) or "none",
+        "networks": "; ".join(networks),
+        "engines": "; ".join(engine["file"] for engine in bundle["engines"]) or "none",
+        "golden": ", ".join(golden) or "none",
+        "parity": "passed" if bundle["parity"]["passed"] else f"accepted although refused: {accepted}",
+        "runs here": ", ".join(
+            entry["name"] for entry in bundle["this_machine"] if entry["topic"] == "provider" and entry["runs"]
+        )
+        or "on nothing: see `cmdiad doctor`",
+    }
+    return [*(f"{name + ':':12}{text}" for name, text in rows.items()), "everything else: --all"]
+
+
+def _calibration(calibration: dict[str, Any] | None) -> str:
+    import msgspec
+
+    from ..runtime.threshold import Threshold
+
+    if calibration is None:
+        return "no: run `cmdiad calibrate SCANS`"
+    return f"yes: {msgspec.convert(calibration['threshold'], Threshold).describe()}"
+
+
+def _mb(size: int) -> str:
+    return f"{size / 1e6:.1f} MB"
 
 
 def _lines(value: Any, depth: int) -> list[str]:

@@ -9,17 +9,11 @@ import typer
 from . import console
 from .bench import bench
 from .doctor import line_doctor
+from .entry import new_app, run
 from .infer import infer
 from .selftest import selftest
 
-app = typer.Typer(
-    help="Inspect parts on the line with a calibrated cmdiad bundle.",
-    epilog="--debug anywhere shows the traceback of an error.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = new_app("Inspect parts on the line with a calibrated cmdiad bundle.")
 
 
 @app.callback()
@@ -32,12 +26,12 @@ def _root(
     pass
 
 
-app.command()(infer)
-app.command()(selftest)
-app.command(name="doctor")(line_doctor)
-app.command()(bench)
+app.command(short_help="Inspect scans: verdict, score, heat map and raw map of each.")(infer)
+app.command(short_help="Repeat the bundle's golden scans and compare every stage.")(selftest)
+app.command("doctor", short_help="Say what this machine can run, and what to install.")(line_doctor)
+app.command(short_help="Measure whether this machine keeps up with the line.")(bench)
 
 
 def main() -> None:
     """The console script."""
-    console.run(app, "cmdiad-rt")
+    run(app, "cmdiad-rt")

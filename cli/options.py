@@ -67,6 +67,14 @@ class GraphName(str, Enum):
     line = "line"
 
 
+class WrittenName(str, Enum):
+    """Whose heat maps and raw maps are written: see `inspect_stream`."""
+
+    all = "all"
+    defects = "defects"
+    none = "none"
+
+
 class PrecisionName(str, Enum):
     """The type that networks compute in."""
 
@@ -109,7 +117,9 @@ MainOption = Annotated[MainModality, typer.Option(help="Main modality: what the 
 SensorOption = Annotated[Sensor, typer.Option(help="Preset of the preprocessing parameters.")]
 ScaleOption = Annotated[
     float | None,
-    typer.Option(help="Metres in one unit of the scans.  [default: 1 for floating point, refused for integers]"),
+    typer.Option(
+        min=1e-9, help="Metres in one unit of the scans.  [default: 1 for floating point, refused for integers]"
+    ),
 ]
 RateOption = Annotated[float, typer.Option(min=1e-6, max=0.5, help="Share of good parts that may be called defective.")]
 CoresetOption = Annotated[float, typer.Option(min=1e-4, max=1.0, help="Share of the patches kept in a bank.")]

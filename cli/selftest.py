@@ -32,15 +32,13 @@ def selftest(
 
     Exit codes: 0 every stage is within its tolerance, 4 bad bundle, 5 provider not available, 6 a stage is not.
     """
-    import msgspec
-
     from ..runtime.bundle import find_bundle, open_bundle
     from ..runtime.errors import ParityError
     from ..runtime.selftest import run_selftest
 
     report = run_selftest(open_bundle(find_bundle(bundle)), provider, threads, cuda_graph, graph.value)
     if json:
-        sys.stdout.buffer.write(msgspec.json.encode(report.as_json()) + b"\n")
+        console.emit_json(report.as_json())
     else:
         _print(report)
     if not report.passed:
@@ -62,7 +60,7 @@ def _print(report: SelftestReport) -> None:
     console.print_table(["scan", "stage", "difference", "allowed", "", "remark"], rows, numeric=(2, 3))
     failed = [each for each in report.comparisons if not each.passed]
     where = f"; first at {failed[0].stage} of the {failed[0].case} scan" if failed else ""
-    print(
+    console.emit(
         f"\n{'FAILED' if failed else 'PASSED'}: {report.product} ({report.precision}) on {report.provider}, "
         f"recorded on {report.recorded_on}{where}."
     )

@@ -18,7 +18,6 @@ from .options import (
     MetricName,
     PointExtractorOption,
     QuietOption,
-    RouteName,
     ScaleOption,
     SeedOption,
     Sensor,
@@ -35,9 +34,17 @@ class Device(str, Enum):
     cuda = "cuda"
 
 
+class TrainedRoute(str, Enum):
+    """A route that has something to learn."""
+
+    f2f = "f2f"
+    f2i = "f2i"
+    i2f = "i2f"
+
+
 def train(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")],
-    route: Annotated[RouteName, typer.Option(help="f2f, f2i or i2f.")] = RouteName.f2f,
+    route: Annotated[TrainedRoute, typer.Option(help="What to learn.")] = TrainedRoute.f2f,
     main: MainOption = MainModality.pc,
     class_names: ClassOption = None,
     out: Annotated[
@@ -58,7 +65,7 @@ def train(
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training scans.")] = 100,
     batch_size: Annotated[int, typer.Option(min=1, help="Scans in a step.")] = 32,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0.0, help="After 10 epochs of warm-up.  [default: 5e-4, i2f 3e-4]")
+        float | None, typer.Option(min=1e-9, help="After 10 epochs of warm-up.  [default: 5e-4, i2f 3e-4]")
     ] = None,
     select: Annotated[
         bool, typer.Option(help="Ship the checkpoint that detects best on validation parts, or else the last.")
@@ -77,10 +84,6 @@ def train(
     F2F learns both directions at once; F2I and I2F that of --main. A run that was killed goes on when the same
     command names its folder with --out.
     """
-    from ..runtime.errors import UsageError
-
-    if route is RouteName.single or route is RouteName.dual:
-        raise UsageError(f"--route {route.value}: needs no training; f2f, f2i and i2f do")
     from ..training.train import TrainingSettings, train_route
 
     settings = TrainingSettings(
@@ -104,4 +107,4 @@ def train(
     )
     with console.progress_display(quiet) as progress:
         folder = train_route(data, class_names or [], settings, out, progress, cache)
-    print(f"run: {folder}")
+    console.emit(f"run: {folder}")

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from . import console
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ class VerdictTable:
         """What is inspected with what, and the columns' names."""
         console.emit(f"product {inspector.bundle.manifest.product}, bundle {inspector.bundle.path}\n")
         console.emit(self._row("scan", "score", "threshold", "verdict", "ms"))
-        console.emit(self._row("-" * self._width, "-" * _NUMBER_WIDTH, "-" * _NUMBER_WIDTH, "-" * 7, "-" * 5))
+        console.emit(self._row("-" * self._width, "-" * _NUMBER_WIDTH, "-" * _NUMBER_WIDTH, "-" * 13, "-" * 5))
 
     def print_row(self, outcome: Outcome) -> None:
         """One outcome; what went wrong is said on standard error."""
@@ -61,7 +63,7 @@ class VerdictTable:
             console.emit(self._row(str(outcome.scan), "-", "-", NOT_INSPECTED, "-"))
         elif inspection.is_defect or not self._quiet:
             total = f"{1e3 * sum(inspection.seconds.values()):.0f}"
-            verdict = console.colored(DEFECT, "red") if inspection.is_defect else GOOD
+            verdict = _defect() if inspection.is_defect else GOOD
             score, threshold = f"{inspection.score:.4f}", f"{inspection.threshold:.4f}"
             console.emit(self._row(str(outcome.scan), score, threshold, verdict, total))
         if error is not None:
@@ -91,3 +93,7 @@ class VerdictTable:
 
         if self.exit_code in (0, ScanError.exit_code):
             self.exit_code = code
+
+
+def _defect() -> str:
+    return typer.style(DEFECT, fg="red") if console.on_terminal() else DEFECT

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from . import console
+from .entry import new_app
 from .options import (
     CheckpointOption,
     ImageExtractorOption,
@@ -22,9 +22,9 @@ from .options import (
     sensor_preprocessing,
 )
 
-app = typer.Typer(
-    help="Published weights: their sources, where they are looked for, and whether they are right. No network.",
-    no_args_is_help=True,
+app = new_app(
+    "Published weights: their sources, where they are looked for, and whether they are right. No network.",
+    name="weights",
 )
 
 
@@ -41,7 +41,7 @@ def list_weights(json: JsonOption = False) -> None:
             msgspec.to_builtins(entry) | {"path": None if (path := found[entry.name]) is None else str(path)}
             for entry in PUBLISHED
         ]
-        sys.stdout.buffer.write(msgspec.json.encode({"folder": str(weights_folder()), "weights": rows}) + b"\n")
+        console.emit_json({"folder": str(weights_folder()), "weights": rows})
         return
     headers = ["name", "file", "here", "license", "trained on", "SHA-256", "source"]
     table = [
@@ -57,23 +57,21 @@ def list_weights(json: JsonOption = False) -> None:
         for entry in PUBLISHED
     ]
     console.print_table(headers, table)
-    print(f"\nlooked for in {weights_folder()}")
+    console.emit(f"\nlooked for in {weights_folder()}")
 
 
-@app.command()
+@app.command(short_help="Check that the files at hand are whole and right.")
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME...]", help="Which; all that are there.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Which; all that are there.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Check that the files at hand are whole, fit their networks, and have the published SHA-256 where there is one."""
-    import msgspec
-
     from ..runtime.errors import WeightsError
     from ..training.weights_checking import OK, verify_weights
 
     verdicts = verify_weights(names or [])
     if json:
-        sys.stdout.buffer.write(msgspec.json.encode({"weights": verdicts}) + b"\n")
+        console.emit_json({"weights": verdicts})
     else:
         console.print_table(
             ["name", "verdict", "SHA-256", "file"],
@@ -84,17 +82,19 @@ def verify(
         raise WeightsError("; ".join(wrong))
 
 
-@app.command()
+@app.command(short_help="Print the folder where weights are looked for.")
 def path() -> None:
     """Print the folder where weights are looked for: $CMDIAD_WEIGHTS, else one in the user's cache."""
     from ..training.weights import weights_folder
 
-    print(weights_folder())
+    console.emit(weights_folder())
 
 
-@app.command()
+@app.command(short_help="Make a run of a published route checkpoint.")
 def adopt(
-    checkpoint: Annotated[Path, typer.Argument(help="A published route checkpoint: MTFI_FtoF_PCs.pth, MTFI_FtoI_*.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(metavar="CHECKPOINT", help="Of a published route: MTFI_FtoF_PCs.pth, MTFI_FtoI_*.")
+    ],
     out: Annotated[Path, typer.Option(help="New run folder.")] = Path("runs/published"),
     main: MainOption = MainModality.pc,
     point_extractor: PointExtractorOption = "point-mae",
@@ -117,4 +117,4 @@ def adopt(
         route_checkpoint=checkpoint,
     )
     folder = adopt_checkpoint(Adoption(choice, sensor_preprocessing(sensor, metres_per_unit)), out)
-    print(f"run: {folder} (export it: `cmdiad export --run {folder}`)")
+    console.emit(f"run: {folder} (export it: `cmdiad export --run {folder}`)")

@@ -21,6 +21,7 @@ from .engines import (
     WorkspaceOption,
     build_engines,
 )
+from .entry import new_app, run
 from .evaluate import evaluate
 from .features import features
 from .inspect import inspect
@@ -47,14 +48,7 @@ from .options import (
 )
 from .train import train
 
-app = typer.Typer(
-    help="Train cross-modal-distillation anomaly detection with RGB and 3D, and make bundles for the line.",
-    epilog="--debug anywhere shows the traceback of an error.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = new_app("Train cross-modal-distillation anomaly detection with RGB and 3D, and make bundles for the line.")
 
 
 @app.callback()
@@ -67,19 +61,20 @@ def _root(
     pass
 
 
-@app.command()
+@app.command(short_help="The whole loop on synthetic parts, ending with inspections.")
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything goes.")] = Path("demo"),
     seed: SeedOption = 0,
+    quiet: QuietOption = False,
 ) -> None:
     """The whole loop on synthetic parts: data, training, comparison, bundle, and two inspections."""
     from . import line
     from .demo import run_demo
 
-    run_demo(folder, app, line.app, seed)
+    run_demo(folder, app, line.app, seed, quiet)
 
 
-@app.command()
+@app.command(short_help="Write a synthetic dataset, normal and defective parts.")
 def synth(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="New folder for the dataset.")],
     train: Annotated[int, typer.Option(min=1, help="Normal training parts of a class.")] = 40,
@@ -106,13 +101,13 @@ def synth(
             seed=seed,
             progress=lambda done, total: progress("synth", done, total, ""),
         )
-    print(f"dataset: {folder}")
+    console.emit(f"dataset: {folder}")
 
 
-@app.command()
+@app.command(short_help="Preprocess a dataset once into a new folder.")
 def preprocess(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")],
-    out: Annotated[Path, typer.Argument(help="New folder for the preprocessed copy.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the preprocessed copy.")],
     class_names: ClassOption = None,
     sensor: SensorOption = Sensor.structured_light,
     metres_per_unit: ScaleOption = None,
@@ -132,15 +127,15 @@ def preprocess(
             lambda done, total: progress("preprocess", done, total, ""),
         )
     share = sum(1 - each.kept / each.measured for each in removals) / len(removals)
-    print(f"{len(removals)} scans, {share:.1%} of the measured pixels removed on average: see {out / REPORT}")
+    console.emit(f"{len(removals)} scans, {share:.1%} of the measured pixels removed on average: see {out / REPORT}")
 
 
-app.command()(train)
+app.command(short_help="Train a distillation route on normal parts.")(train)
 
 
-@app.command()
+@app.command(short_help="Export a trained route to ONNX as a bundle; build engines.")
 def export(
-    run: RunOption = Path("runs/latest"),
+    run_folder: RunOption = Path("runs/latest"),
     route: RouteOption = RouteName.f2f,
     main: MainOption = MainModality.pc,
     out: Annotated[
@@ -178,10 +173,7 @@ def export(
     if not force and (bundle is None or target.resolve() != bundle.resolve()):
         protect_calibration(target, "--out NAME.cmdiad keeps it, --force replaces it")
     with console.progress_display(quiet) as progress:
-
-        def report(stage: str) -> None:
-            progress(f"export {stage}", 0, 1, "")
-
+        report = console.StageReport(progress, "export")
         source = bundle
         if bundle is None or precision is not PrecisionName.fp32:
             from ..export.bundles import export_bundle, reduce_bundle
@@ -195,9 +187,9 @@ def export(
             given = find_normal_parts(scans, measured) if scans else ()
             settings = ExportSettings(precision.value, given, calibrator=calibrator.value, accept=accept)
             if bundle is None:
-                export_bundle(run, route.value, main.value, target, product, report, settings)
+                export_bundle(run_folder, route.value, main.value, target, product, report, settings)
             else:
-                reduce_bundle(bundle, target, run, settings, report)
+                reduce_bundle(bundle, target, run_folder, settings, report)
             source = target
         if engine is not None:
             build_engines(
@@ -212,18 +204,19 @@ def export(
                 timing_cache,
                 report,
             )
+        report.end()
     todo = "" if bundle is not None else f" (not calibrated: run `cmdiad calibrate SCANS --bundle {target}`)"
-    print(f"bundle: {target}{todo}")
+    console.emit(f"bundle: {target}{todo}")
 
 
-app.command()(calibrate)
-app.command()(evaluate)
-app.command()(inspect)
-app.command(name="doctor")(workstation_doctor)
-app.command()(features)
-app.add_typer(weights.app, name="weights")
+app.command(short_help="Make banks, fusion and thresholds from normal scans.")(calibrate)
+app.command(short_help="Calibrate and score every class of a labeled dataset.")(evaluate)
+app.command(short_help="Say what a bundle, an ONNX file or an engine is.")(inspect)
+app.command("doctor", short_help="Say what this machine can run, and what to install.")(workstation_doctor)
+app.command(short_help="Write what lies between a scan and its score to a file.")(features)
+app.add_typer(weights.app, name="weights", short_help="Published weights: what there is, and what is here.")
 
 
 def main() -> None:
     """The console script."""
-    console.run(app, "cmdiad")
+    run(app, "cmdiad")

@@ -55,7 +55,7 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
     networks = (manifest.networks, manifest.engine_networks, manifest.cpu_networks)
     graphs = {network.file: network for each in networks for network in each.values()}
     report = read_report(bundle)
-    findings = examine(bundle, ()).findings
+    findings = examine(bundle).findings
     return {
         "kind": "bundle",
         "path": str(bundle.path),

@@ -16,6 +16,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ..runtime.onnxruntime_import import import_onnxruntime
+
 # Products over fewer terms stay in fp32: they cost next to nothing, and coordinates need their digits.
 LEAST_TERMS = 16
 LEVELS = 127
@@ -34,6 +36,7 @@ def dynamic_int8_from_onnx(model: bytes) -> bytes:
     Returns:
         The graph after ONNX Runtime's hardware-independent fusions, so that a session opens without them.
     """
+    import_onnxruntime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     proto = onnx.load_model_from_string(model)
@@ -108,8 +111,7 @@ def float_products(model: bytes) -> dict[str, int]:
 
 def _fused(path: Path) -> bytes:
     """The graph after the fusions that every CPU has in common."""
-    import onnxruntime
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.log_severity_level = 3

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import UsageError
+from .errors import OutputError
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     The content is on disk before an older file of the name is replaced; the parent folder is created.
 
     Raises:
-        UsageError: the file cannot be written: no permission, no space, or the name is a folder's.
+        OutputError: the file cannot be written: no permission, no space, or the name is a folder's.
     """
     path = Path(path)
     part = path.parent / f".{secrets.token_hex(8)}.part"
@@ -47,7 +47,7 @@ def naming_place(path: Path) -> Iterator[None]:
     """Of a block that does nothing but write below a place: name it where the system refuses.
 
     Raises:
-        UsageError: something cannot be written: no permission, no space.
+        OutputError: something cannot be written: no permission, no space.
     """
     try:
         yield
@@ -55,15 +55,15 @@ def naming_place(path: Path) -> Iterator[None]:
         raise _refused(path, error) from error
 
 
-def _refused(path: Path, error: OSError) -> UsageError:
-    return UsageError(f"{path}: cannot be written: {error.strerror or error}")
+def _refused(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"{path}: cannot be written: {error.strerror or error}")
 
 
 def atomic_write_bytes(path: str | Path, data: bytes) -> None:
     """Write a whole file, as `atomic_write`.
 
     Raises:
-        UsageError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     with atomic_write(path) as stream:
         stream.write(data)

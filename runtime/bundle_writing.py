@@ -90,7 +90,8 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, Content]
         The manifest as written.
 
     Raises:
-        UsageError: something that is not a bundle lies at `path`, or it cannot be written.
+        UsageError: something that is not a bundle lies at `path`.
+        OutputError: it cannot be written.
     """
     refuse_to_overwrite(path)
     manifest = draft_bundle(path, manifest, contents).manifest

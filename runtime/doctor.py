@@ -6,7 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,16 +26,11 @@ from .manifest import TensorRTEngine
 LINE_PACKAGES = ("numpy", "scipy", "tifffile", "imagecodecs", "pillow", "msgspec")
 ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 GPU_PACKAGES = ("onnxruntime-ep-nv-tensorrt-rtx", "tensorrt", "tensorrt-rtx", "polygraphy")
-WORKSTATION_PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "safetensors",
-    "onnx",
-    "onnxscript",
-    "scikit-learn",
-    "scikit-image",
-)
+# The workstation's, with the extra of `cmdiad` that brings each.
+WORKSTATION_PACKAGES: Mapping[str, str] = {
+    **dict.fromkeys(("scikit-learn", "onnx"), "calibrate"),
+    **dict.fromkeys(("torch", "torchvision", "timm", "safetensors", "onnxscript", "scikit-image"), "train"),
+}
 
 # y = x @ x for x of (2, 2) float32, opset 13: a network that no provider can refuse (tests/runtime/test_doctor.py).
 PROBE = bytes.fromhex(
@@ -85,15 +80,15 @@ class Diagnosis:
         return asdict(self)
 
 
-def examine(bundle: Bundle | None, packages: Sequence[str] = ()) -> Diagnosis:
+def examine(bundle: Bundle | None, packages: Mapping[str, str] | None = None) -> Diagnosis:
     """Look at everything that decides whether a bundle runs here; providers are tried, not asked.
 
     Args:
         bundle: verified; None: only the machine is looked at.
-        packages: what the command needs besides the line's packages.
+        packages: what the command needs besides the line's packages, with the extra of `cmdiad` that brings each.
     """
     machine = this_machine()
-    findings = [*_machine(machine), *_packages(packages), *_providers(machine)]
+    findings = [*_machine(machine), *_packages(packages or {}), *_providers(machine)]
     if bundle is not None:
         findings += _bundle(bundle, machine)
     return Diagnosis(machine, findings)
@@ -112,10 +107,11 @@ def _machine(machine: Machine) -> Iterator[Finding]:
         yield Finding("machine", "GPU", None, "none found: networks run on the CPU")
 
 
-def _packages(needed: Sequence[str]) -> Iterator[Finding]:
-    for name in (*LINE_PACKAGES, *needed):
+def _packages(extras: Mapping[str, str]) -> Iterator[Finding]:
+    for name in (*LINE_PACKAGES, *extras):
         version = _version(name)
-        yield Finding("package", name, version is not None, version or f"missing: pip install {name}")
+        wanted = f"'cmdiad[{extras[name]}]'" if name in extras else name
+        yield Finding("package", name, version is not None, version or f"missing: pip install {wanted}")
     runtimes = {name: version for name in ONNX_RUNTIMES if (version := _version(name)) is not None}
     for name, version in runtimes.items():
         yield Finding("package", name, len(runtimes) == 1, version)

@@ -5,7 +5,6 @@ A provider that was asked for and is not there is an error, never a silent fall-
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +24,7 @@ from .engine_providers import (
     refuse_fall_back,
 )
 from .errors import BundleError, EngineError
+from .onnxruntime_import import import_onnxruntime
 from .threads import usable_processors
 
 _ERROR_LEVEL = 3
@@ -69,7 +69,7 @@ class OnnxEngine:
         self._outputs = [item.name for item in self._session.get_outputs()]
         self._bound: BoundSession | None = None
         if provider in ("cuda", "tensorrt") and self._has_fixed_shapes():
-            self._bound = BoundSession(_import_onnxruntime(), self._session, "cuda", cuda_graph)
+            self._bound = BoundSession(import_onnxruntime(), self._session, "cuda", cuda_graph)
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Run the graph; the inputs are checked against its declared names and shapes first.
@@ -99,20 +99,12 @@ class OnnxEngine:
         return all(isinstance(axis, int) for shape in self._inputs.values() for axis in shape[1:])
 
 
-def _import_onnxruntime() -> Any:
-    if importlib.util.find_spec("onnxruntime") is None:
-        raise EngineError("ONNX Runtime is not installed: pip install 'cmdiad[cpu]' (or 'cmdiad[gpu]')")
-    import onnxruntime
-
-    return onnxruntime
-
-
 def _open_session(
     model: bytes | Path, provider: str, threads: int, cuda_graph: bool, external: Mapping[str, bytes]
 ) -> Any:
     if provider not in PROVIDERS:
         raise EngineError(f"unknown execution provider {provider!r}: choose one of {', '.join(PROVIDERS)}")
-    ort = _import_onnxruntime()
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     # Between networks the processors belong to the search and to the next scan, not to threads that wait.

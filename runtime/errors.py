@@ -83,14 +83,14 @@ class InternalError(CmdiadError):
 
 
 class MachineError(CmdiadError):
-    """The machine cannot do it: too little memory, or the system refuses."""
+    """The machine cannot do it: too little memory, or the system refuses (EX_OSERR of sysexits.h)."""
 
     exit_code = 71
     kind = "machine"
 
 
 class OutputError(CmdiadError):
-    """A result cannot be written: a full disk, or no right to."""
+    """A result cannot be written: no space, no permission, or standard output fails (EX_IOERR of sysexits.h)."""
 
     exit_code = 74
     kind = "output"

@@ -58,7 +58,7 @@ def write_heatmap(
         map_hw, valid_hw, threshold, points_hw3, rgb_hw3: as `draw_heatmap` takes them.
 
     Raises:
-        UsageError: the file cannot be written.
+        OutputError: the file cannot be written.
         ValueError: the shapes differ.
     """
     picture = draw_heatmap(map_hw, valid_hw, threshold, points_hw3, rgb_hw3)
@@ -102,7 +102,7 @@ def write_map(path: str | Path, map_hw: Float32Array) -> None:
     """Write the map as a float32 TIFF, zlib-compressed, in the scan's pixels.
 
     Raises:
-        UsageError: the file cannot be written.
+        OutputError: the file cannot be written.
     """
     with atomic_write(path) as stream:
         tifffile.imwrite(stream, map_hw.astype(np.float32, copy=False), photometric="minisblack", compression="zlib")

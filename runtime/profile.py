@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 
 from .atomic import atomic_write
+from .json_encoding import encode_json
 from .timing import Span
 
 SUMMARY, TRACE = "profile.json", "trace.json"
@@ -124,13 +125,13 @@ def write_profile(out: Path, scans: Sequence[ProfiledScan], samples: Sequence[tu
         The table that was written.
 
     Raises:
-        UsageError: a file cannot be written.
+        OutputError: a file cannot be written.
     """
     costs = stage_costs(scans, samples)
     summary = {"scans": len(scans), "stages": costs, "peak_mb": max((_mb(size) for _, size in samples), default=None)}
     for name, content in ((SUMMARY, summary), (TRACE, {"traceEvents": trace_events(scans, samples)})):
         with atomic_write(out / name) as stream:
-            stream.write(msgspec.json.encode(content))
+            stream.write(encode_json(content))
     return costs
 
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cmdiad.runtime.onnxruntime_import import switch_telemetry_off
+
+# Tests import ONNX Runtime by themselves too.
+switch_telemetry_off()
 
 LONGEST_NAME = 200
 SHARED_DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data"

@@ -117,7 +117,7 @@ def train_route(
     image = open_extractor(settings.image_extractor, "rgb", settings.image_checkpoint)
     digest = data_digest(file for sample in samples for file in (sample.scan, sample.rgb) if file is not None)
     _claim(folder, settings, [digest, point.digest, image.digest])
-    progress("run", 0, 1, str(folder))
+    progress("run", 1, 1, str(folder))
     store = cache or (folder.parent if lies_in_runs(folder) else folder) / CACHE
     preprocessing = _decided(settings.preprocessing, [sample.scan for sample in samples], progress)
 

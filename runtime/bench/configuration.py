@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 from typing import Any, get_args
@@ -147,7 +148,7 @@ def parse_list(text: str | None, option: str, kind: type[str] | type[int] | type
     """The values of a comma-separated list, each once.
 
     Raises:
-        UsageError: a value is not of the kind, or not positive.
+        UsageError: a value is not of the kind, not positive, or not finite.
     """
     if text is None:
         return []
@@ -155,6 +156,6 @@ def parse_list(text: str | None, option: str, kind: type[str] | type[int] | type
         values = [kind(item.strip()) for item in text.split(",")]
     except ValueError as cause:
         raise UsageError(f"{option} {text}: give numbers separated by commas, such as 1,2") from cause
-    if any(value == "" if isinstance(value, str) else not value > 0 for value in values):
+    if any(value == "" if isinstance(value, str) else not 0 < value < math.inf for value in values):
         raise UsageError(f"{option} {text}: every value must be given, and positive")
     return list(dict.fromkeys(values))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..engine import Arrays
+from ..onnxruntime_import import import_onnxruntime
 from .onnx_file import Graph, elements, read_graph
 
 _PRODUCTS = ("MatMul", "Gemm", "MatMulInteger", "QLinearMatMul")
@@ -76,8 +77,7 @@ def _shapes(arguments: Mapping[str, Any], side: str) -> list[list[int]]:
 
 def _profile(model: bytes, inputs: Arrays) -> list[dict[str, Any]]:
     """What the profiler says of every operator of one run."""
-    import onnxruntime as ort
-
+    ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.enable_profiling = True

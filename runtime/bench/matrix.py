@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -101,7 +102,8 @@ def run_fresh(
     assert process.stdin is not None
     interrupted = False
     try:
-        process.stdin.write(msgspec.json.encode(order) + b"\n")
+        # In ASCII, which can hold the name of any file.
+        process.stdin.write(json.dumps(msgspec.to_builtins(order)).encode() + b"\n")
         process.stdin.flush()
         # An event, for Ctrl-C in Thread.join may leave a live thread marked as ended (CPython 3.11).
         while not inbox.ended.wait(0.2):

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from ..errors import UsageError
+from ..json_encoding import encode_json
 from .configuration import Configuration, Skipped
 from .driver import Recording
 from .loadgen import LoadgenResult
@@ -203,7 +204,7 @@ def make_result(
 
 def encode_report(report: Report) -> bytes:
     """The bytes of report.json."""
-    return msgspec.json.encode(report) + b"\n"
+    return encode_json(report) + b"\n"
 
 
 def read_report(path: Path) -> Report:

@@ -5,6 +5,7 @@ The parent ends a measurement early by closing our standard input: what was meas
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -18,6 +19,7 @@ import msgspec
 from ..bundle import Bundle, open_bundle
 from ..errors import CmdiadError
 from ..inspector import Inspector
+from ..json_encoding import encode_json
 from ..sensor.dataset import data_digest
 from .configuration import Configuration
 from .coreset import write_reduced
@@ -80,7 +82,7 @@ Send = Callable[[Message], None]
 def main() -> None:
     """Take one order, measure, and answer."""
     send = _claim_stdout()
-    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=Order)
+    order = msgspec.convert(json.loads(sys.stdin.buffer.readline()), Order)
     stop = threading.Event()
     threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
     try:
@@ -232,10 +234,9 @@ def _claim_stdout() -> Send:
     """Keep the pipe to the parent for messages alone: whatever a library prints goes to standard error."""
     pipe: BinaryIO = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    encoder = msgspec.json.Encoder()
 
     def send(message: Message) -> None:
-        pipe.write(encoder.encode(message) + b"\n")
+        pipe.write(encode_json(message) + b"\n")
         pipe.flush()
 
     return send

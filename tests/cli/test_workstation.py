@@ -62,7 +62,7 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
     ("line", "code", "words"),
     [
         ("cmdiad train nowhere", 2, "MVTec 3D-AD layout"),
-        ("cmdiad train nowhere --route single", 2, "needs no training"),
+        ("cmdiad train nowhere --route single", 2, "'f2f', 'f2i', 'i2f'"),
         ("cmdiad export", 2, "cmdiad train"),
         ("cmdiad calibrate nowhere", 4, "no bundle"),
         ("cmdiad evaluate nowhere", 2, "cmdiad train"),

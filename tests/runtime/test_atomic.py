@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from cmdiad.runtime.atomic import atomic_write, atomic_write_bytes, naming_place
-from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.errors import OutputError
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -59,14 +59,14 @@ def test_a_name_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "folder" / "in_it").mkdir(parents=True)
     (tmp_path / "file").write_bytes(b"")
     for path in (tmp_path / "folder", tmp_path / "file" / "a.bin", tmp_path / ("n" * 256)):
-        with pytest.raises(UsageError, match="cannot be written") as caught:
+        with pytest.raises(OutputError, match="cannot be written") as caught:
             atomic_write_bytes(path, b"x")
         assert str(caught.value).startswith(f"{path}: ")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="No space left"), atomic_write(tmp_path / "a.bin"):
+    with pytest.raises(OutputError, match="No space left"), atomic_write(tmp_path / "a.bin"):
         raise OSError(28, "No space left on device")
     assert list(tmp_path.iterdir()) == []
 
@@ -80,5 +80,5 @@ def test_what_the_block_reads_keeps_its_own_error(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     place = tmp_path / "file" / "bundle"
-    with pytest.raises(UsageError, match=r"file/bundle: cannot be written: Not a directory"), naming_place(place):
+    with pytest.raises(OutputError, match=r"file/bundle: cannot be written: Not a directory"), naming_place(place):
         place.mkdir()

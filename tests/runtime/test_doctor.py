@@ -16,7 +16,7 @@ from cmdiad.runtime.errors import EngineError
 
 @pytest.fixture(scope="module")
 def diagnosis(exported_bundle):
-    return examine(open_bundle(exported_bundle), ("torch", "abacus"))
+    return examine(open_bundle(exported_bundle), {"torch": "train", "abacus": "calculate"})
 
 
 def finding(diagnosis, topic, name):
@@ -27,7 +27,7 @@ def finding(diagnosis, topic, name):
 def test_packages_are_found_or_named_with_what_to_install(diagnosis):
     assert all(finding(diagnosis, "package", name).ok for name in (*LINE_PACKAGES, "torch"))
     missing = finding(diagnosis, "package", "abacus")
-    assert missing.ok is False and "pip install abacus" in missing.detail
+    assert missing.ok is False and "pip install 'cmdiad[calculate]'" in missing.detail
 
 
 def test_every_provider_is_tried(diagnosis):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.errors import OutputError
 from cmdiad.runtime.heatmap import SCALE_END, SCALE_START, color_table, draw_heatmap, write_heatmap, write_map
 from cmdiad.runtime.scan import read_scan, valid_mask
 from cmdiad.runtime.sensor.find import find_scans
@@ -170,9 +170,9 @@ def test_the_map_is_kept_exactly(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "heat").mkdir()
     heat = np.zeros((HEIGHT, WIDTH), np.float32)
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_heatmap(tmp_path / "heat", heat, heat > 0, 1.0)
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_map(tmp_path / "heat", heat)
     assert [entry.name for entry in tmp_path.iterdir()] == ["heat"]
 

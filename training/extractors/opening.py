@@ -23,7 +23,7 @@ from .point_transformer import (
     PointTransformer,
     PointTransformerConfig,
 )
-from .vit import ImageTransformer, timm_image_transformer
+from .vit import PUBLISHED_VITS, ImageTransformer, timm_image_transformer
 
 EMBEDDED = "embedded"
 RANDOM = "random:"
@@ -78,6 +78,10 @@ def open_extractor(name: str, modality: Modality, checkpoint: str | None = None)
     """
     if name == EMBEDDED:
         return _open_embedded(modality, checkpoint)
+    if modality == "rgb" and checkpoint is None and not name.startswith("vit_"):
+        raise UsageError(
+            f"there is no image extractor {name!r}: choose one of {', '.join([EMBEDDED, *PUBLISHED_VITS])}"
+        )
     build, grouping, layout = _architecture(name, modality)
     if checkpoint is not None and checkpoint.startswith(RANDOM):
         network = _seeded(build, checkpoint)

@@ -91,7 +91,7 @@ def write_dataset(
 
     Every sample has its own seed, made of `seed`, class, split, kind and number: counts and `workers` do not change
     it, and the same seed gives the same bytes. Raises `UsageError` for a non-empty `root`, unknown classes, counts
-    below zero, no workers, or where nothing can be written.
+    below zero, or no workers, `OutputError` where nothing can be written.
     """
     root = Path(root)
     _check_names(classes, PART_CLASSES, "part class")

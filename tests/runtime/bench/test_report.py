@@ -170,7 +170,10 @@ def test_a_graph_that_is_none_is_refused():
         combinations({"a": "fp32"}, Choices(graph=["round"]))
 
 
-@pytest.mark.parametrize(("text", "kind"), [("1,x", int), ("0", int), ("1,,2", int), ("a,", str), ("-0.1", float)])
+REFUSED = [("1,x", int), ("0", int), ("1,,2", int), ("a,", str), ("-0.1", float), ("inf", float), ("nan,0.1", float)]
+
+
+@pytest.mark.parametrize(("text", "kind"), REFUSED)
 def test_a_list_with_a_value_that_makes_no_sense_is_refused(text, kind):
     with pytest.raises(UsageError, match="--threads"):
         parse_list(text, "--threads", kind)

@@ -112,6 +112,8 @@ def test_the_embedded_pair_of_another_version_is_noticed():
         ("point-mae", "pc", "random:x", "random:0"),
         ("vit_nonsense", "rgb", "random:0", "vit_base_patch8_224.dino"),
         ("vit_base_patch8_224.nonsense", "rgb", "random:0", "timm does not make"),
+        ("resnet50", "rgb", None, "choose one of embedded, vit_base_patch8_224.dino"),
+        ("point-mae", "rgb", None, "choose one of embedded, vit_base_patch8_224.dino"),
         ("resnet18", "rgb", "random:0", "not a plain ViT"),
         ("resnet18", "rgb", __file__, "timm does not make"),
         ("vit_base_patch16_384.augreg_in21k_ft_in1k", "rgb", "random:0", "24x24 tokens of 384x384"),

@@ -1,0 +1,112 @@
+"""A command whose packages are not installed says which extra brings them, before it does anything."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cmdiad.cli import line, workstation
+from cmdiad.cli.extras import NEEDS, require_extras
+from cmdiad.runtime.errors import UsageError
+from typer.core import TyperGroup
+from typer.main import get_command
+
+# What is in no installation of the line's, and beside it what the line's own extra brings.
+EXTRA_MODULES = ("torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "sklearn", "skimage")
+# A Python without some modules: neither found nor imported.
+WITHOUT = """
+import importlib.machinery, sys
+hidden = {hidden!r}
+class Hides(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in hidden else super().find_spec(name, path, target)
+sys.meta_path[:] = [Hides if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
+from cmdiad.cli.{module} import main
+main()
+"""
+# Every command with arguments that would let it begin.
+ARGUMENTS = {
+    "demo": "demo",
+    "synth": "data --class teapot",
+    "preprocess": "data clean",
+    "train": "data",
+    "export": "",
+    "calibrate": "scans",
+    "evaluate": "data",
+    "inspect": "bundle",
+    "doctor": "",
+    "features": "scan.tiff --out F.npz --point-checkpoint random:0",
+    "weights list": "",
+    "weights verify": "",
+    "weights path": "",
+    "weights adopt": "weights.pth",
+}
+
+
+def commands(app: object, prefix: str = "") -> list[str]:
+    group = get_command(app) if not isinstance(app, TyperGroup) else app  # type: ignore[arg-type]
+    assert isinstance(group, TyperGroup)
+    names = []
+    for name, command in group.commands.items():
+        inner = isinstance(command, TyperGroup)
+        names += commands(command, f"{name} ") if inner else [prefix + name]
+    return names
+
+
+def run(module: str, *arguments: str, hidden: tuple[str, ...], folder: Path) -> subprocess.CompletedProcess[str]:
+    code = WITHOUT.format(hidden=hidden, module=module)
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_commands_here_are_all_of_them() -> None:
+    assert set(commands(workstation.app)) == set(ARGUMENTS)
+    assert set(NEEDS) - set(ARGUMENTS) == {"features with checkpoints"}
+
+
+@pytest.mark.parametrize("command", ARGUMENTS)
+def test_without_any_extra_a_command_names_its_extra_or_gets_further(command: str, tmp_path: Path) -> None:
+    arguments = [*command.split(), *ARGUMENTS[command].split()]
+    answer = run("workstation", *arguments, hidden=EXTRA_MODULES, folder=tmp_path)
+    assert "Traceback" not in answer.stderr and "No module named" not in answer.stderr, answer.stderr
+    needs = NEEDS.get("features with checkpoints" if command == "features" else command)
+    if needs is None:
+        assert "pip install 'cmdiad[" not in answer.stderr
+        return
+    (extra,) = (name for name in needs if name != "cpu")
+    assert answer.returncode == 2 and len(answer.stderr.splitlines()) == 1
+    assert f"cmdiad {command}" in answer.stderr and f"pip install 'cmdiad[{extra}]'" in answer.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["line", "workstation"])
+def test_help_needs_no_extra(module: str, tmp_path: Path) -> None:
+    hidden = (*EXTRA_MODULES, "onnxruntime", "numpy", "scipy")
+    for name in [[], *(command.split() for command in commands(sys.modules[f"cmdiad.cli.{module}"].app))]:
+        answer = run(module, *name, "--help", hidden=hidden, folder=tmp_path)
+        assert answer.returncode == 0 and "Usage:" in answer.stdout, answer.stderr
+
+
+@pytest.mark.parametrize("missing", [*EXTRA_MODULES, "onnxruntime"])
+def test_each_missing_module_is_noticed_alone(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == missing else object())
+    for command, needs in NEEDS.items():
+        extras = [extra for extra, modules in needs.items() if missing in modules]
+        if not extras:
+            require_extras(command)
+            continue
+        with pytest.raises(UsageError, match=rf"cmdiad {command} needs .*cmdiad\[{','.join(extras)}\]"):
+            require_extras(command)
+
+
+def test_several_extras_are_one_line_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"extras `cpu` and `calibrate`: pip install 'cmdiad\[cpu,calibrate\]'"):
+        require_extras("calibrate")
+
+
+def test_the_line_app_needs_no_extra() -> None:
+    assert not set(commands(line.app)) & set(NEEDS)

@@ -1,0 +1,81 @@
+"""What `import cmdiad` gives: real classes with real types, and nothing loaded before it is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cmdiad
+import pytest
+from cmdiad.runtime import errors
+from cmdiad.runtime.features import Part
+from cmdiad.runtime.inspector import Inspection, Inspector
+
+SNIPPET = """
+from pathlib import Path
+from cmdiad import Inspector, ScanError, OutputError, Part
+
+inspector = Inspector.load("bundle")
+try:
+    inspection = inspector(Path("scan.tiff"))
+except ScanError as error:
+    reveal_type(error)
+reveal_type(Inspector)
+reveal_type(inspection)
+reveal_type(inspection.score)
+reveal_type(Part)
+reveal_type(OutputError.exit_code)
+{line}
+"""
+
+
+def test_the_classes_are_the_runtimes_own() -> None:
+    assert cmdiad.Inspector is Inspector and cmdiad.Inspection is Inspection and cmdiad.Part is Part
+
+
+def test_every_error_is_exported() -> None:
+    kinds = {errors.CmdiadError, *errors.CmdiadError.__subclasses__()}
+    assert {getattr(cmdiad, kind.__name__) for kind in kinds} == kinds
+
+
+def test_all_names_are_listed_and_there_and_others_are_not() -> None:
+    assert set(cmdiad.__all__) <= set(dir(cmdiad))
+    assert all(getattr(cmdiad, name) is not None for name in cmdiad.__all__)
+    with pytest.raises(AttributeError, match="Inspectorr"):
+        cmdiad.Inspectorr  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_importing_loads_nothing_heavy() -> None:
+    code = "import sys, cmdiad; dir(cmdiad); cmdiad.ScanError; print({'numpy', 'msgspec', 'scipy'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def checked(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What mypy says of a user's program."""
+    (folder / "program.py").write_text(SNIPPET.format(line=line))
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder / "cache"), "program.py"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_a_type_checker_sees_types(tmp_path: Path) -> None:
+    answer = checked("", tmp_path)
+    assert answer.returncode == 0, answer.stdout
+    for words in (
+        'Revealed type is "cmdiad.runtime.errors.ScanError"',
+        "cmdiad.runtime.inspector.Inspector",
+        'Revealed type is "cmdiad.runtime.inspector.Inspection"',
+        'Revealed type is "float"',
+        "cmdiad.runtime.features.Part",
+        'Revealed type is "int"',
+    ):
+        assert words in answer.stdout.replace("builtins.", ""), answer.stdout
+    assert '"Any"' not in answer.stdout
+    answer = checked("inspection.scoore", tmp_path)
+    assert answer.returncode == 1 and "scoore" in answer.stdout
+
+
+def test_python_m_is_the_command() -> None:
+    answer = subprocess.run([sys.executable, "-m", "cmdiad", "-h"], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0 and answer.stdout.startswith("Usage: cmdiad ")
