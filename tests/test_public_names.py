@@ -9,8 +9,8 @@ from pathlib import Path
 import cmdiad
 import pytest
 from cmdiad.runtime import errors
-from cmdiad.runtime.features import Part
 from cmdiad.runtime.inspector import Inspection, Inspector
+from cmdiad.runtime.sensor.part import Part
 
 SNIPPET = """
 from pathlib import Path

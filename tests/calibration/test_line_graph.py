@@ -11,7 +11,6 @@ from cmdiad.calibration.line_graph import line_graph, obstacle
 from cmdiad.calibration.line_graph_check import check_line_graph, reference
 from cmdiad.calibration.parity import read_report
 from cmdiad.runtime.bank import build_bank
-from cmdiad.runtime.batch import inspect_files
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.decision import Decision, NormalizedBank
 from cmdiad.runtime.engine import OnnxEngine
@@ -23,6 +22,7 @@ from cmdiad.runtime.patches.routes import route_of
 from cmdiad.runtime.preparation.part import prepare_file
 from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.sensor.part import modalities
+from cmdiad.runtime.stream import inspect_stream
 from cmdiad.runtime.timing import StageTimes
 
 
@@ -116,7 +116,7 @@ def test_scans_in_batches_get_the_verdicts_of_single_scans(calibrated_bundle, sc
     broken = tmp_path / "broken.tiff"
     broken.write_bytes(b"not a scan")
     files = [scans[0], broken, *scans[1:]]
-    results = list(inspect_files(together, files, tmp_path / "out"))
+    results = list(inspect_stream(together, files, tmp_path / "out"))
     assert [result.scan for result in results] == files and results[1].error is not None
     for result in (each for each in results if each.inspection is not None):
         alone = single(result.scan)

@@ -70,7 +70,7 @@ def test_other_numbers_keep_their_type(dtype: str) -> None:
         "{'descr': '<f4', 'fortran_order': False, 'shape': (7L, 11L, 3L), }",
         "{'shape':\t( 7 ,11\r\n, 3, ),\n'fortran_order' :False , 'descr'\t: \"<f4\" }\r\n",
     ],
-    ids=ascii,
+    ids=["no blanks", "long integers of Python 2", "tabs and line ends"],
 )
 def test_a_header_that_other_libraries_write(header: str) -> None:
     np.testing.assert_array_equal(decode_scan(by_hand(header, POINTS.tobytes())), POINTS)

@@ -6,14 +6,15 @@ from cmdiad.calibration.calibrate import extract_features
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.engine import OnnxEngine
 from cmdiad.runtime.errors import ScanError
-from cmdiad.runtime.features import FeatureExtractor, FeaturePath, prepare_part
+from cmdiad.runtime.features import FeatureExtractor, FeaturePath
 from cmdiad.runtime.grouping import Grouping
-from cmdiad.runtime.inspector import read_part
 from cmdiad.runtime.line_graph import LINE, LineGraph
 from cmdiad.runtime.patches import grouped as grouped_module
 from cmdiad.runtime.patches.grouped import group_on_cpu, group_part
 from cmdiad.runtime.pooling import foreground_patches
+from cmdiad.runtime.preparation.part import prepare_file
 from cmdiad.runtime.preprocessing import Frame, PreparedScan
+from cmdiad.runtime.sensor.part import modalities
 from cmdiad.runtime.timing import StageTimes
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,7 +73,7 @@ class CountingGrouper:
 def prepared(calibrated_bundle, synth_data):
     manifest = open_bundle(calibrated_bundle).manifest
     scan = synth_data / "gland" / "test" / "crack" / "xyz" / "000.tiff"
-    return prepare_part(read_part(scan, manifest), manifest)
+    return prepare_file(scan, modalities(manifest), manifest.preprocessing)
 
 
 def test_networks_and_line_graph_group_by_what_they_are_given(calibrated_bundle, prepared):

@@ -12,7 +12,8 @@ from cmdiad.runtime.preparation.image_view import view_image
 from cmdiad.runtime.preparation.part_range import PartRange, Seen, outside, range_of
 from cmdiad.runtime.preparation.part_view import OtherObject, PartView
 from cmdiad.runtime.preprocessing import KINECT, STRUCTURED_LIGHT, prepare
-from cmdiad.runtime.scan import find_scans, read_scan
+from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.sensor.find import find_scans
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
