@@ -20,6 +20,7 @@ from PIL import Image
 from .errors import ScanError
 from .image import DAMAGE, read_mask
 from .readers.limits import check_grid, read_bounded
+from .sensor.missing import MAX_COORDINATE_M
 
 SPLIT_FOLDERS = {"train": "train", "validation": "val", "test": "test_public"}
 # Lit from the left, as CMDIAD and M3DM take it.
@@ -102,7 +103,7 @@ def _depth_levels(path: Path) -> npt.NDArray[np.float64]:
             with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
                 check_grid(image.height, image.width)
                 if image.mode not in _DEPTH_MODES:
-                    raise ScanError(f"is an image of mode {image.mode}, not a 16-bit depth map")
+                    raise ScanError(f"is an image of mode {image.mode}, not a 16-bit depth map: unpack it again")
                 return np.asarray(image, np.float64)
     except ScanError as error:
         raise ScanError(f"{path}: {error}") from error
@@ -121,7 +122,7 @@ def _depth_bounds(path: Path) -> tuple[float, float]:
         except ValueError:
             bounds.append(math.nan)
     low, high = bounds
-    if not -math.inf < low <= high < math.inf:
+    if not -MAX_COORDINATE_M < low <= high < MAX_COORDINATE_M:
         raise ScanError(f"{path}: does not hold normalization: min and max: unpack it again")
     return low, high
 
@@ -132,7 +133,7 @@ def _pose(path: Path) -> npt.NDArray[np.float64]:
         pose = np.array(numbers).reshape(4, 4)
     except ValueError as error:
         raise ScanError(f"{path}: is not a pose of 4 x 4 numbers: unpack it again") from error
-    if not np.isfinite(pose).all() or abs(np.linalg.det(pose)) < 1e-9:
+    if not (np.abs(pose) < MAX_COORDINATE_M).all() or abs(np.linalg.det(pose)) < 1e-9:
         raise ScanError(f"{path}: is a pose that cannot be inverted: unpack it again")
     return pose
 
@@ -140,5 +141,7 @@ def _pose(path: Path) -> npt.NDArray[np.float64]:
 def _text(path: Path) -> str:
     data = read_bounded(path)
     if len(data) > _MAX_TEXT_BYTES:
-        raise ScanError(f"{path}: has {len(data)} bytes, more than the {_MAX_TEXT_BYTES} that are read")
+        raise ScanError(
+            f"{path}: has {len(data)} bytes, more than the {_MAX_TEXT_BYTES} that are read: unpack it again"
+        )
     return data.decode("utf-8", "replace")

@@ -108,7 +108,7 @@ def _in_metres(
     measured = valid_mask(points)
     if not measured.any():
         raise ScanError("has no measured point: check the sensor's exposure and range")
-    np.copyto(points, 0, where=~measured[..., None])
+    points[~measured] = 0
     unit = metres_per_unit or 1.0
     refuse_marks(raw, measured, float(max(points.max(), -points.min())) / unit)
     sample = _sample(scaled, measured)

@@ -105,7 +105,7 @@ def _record(entries: dict[str, list[str]]) -> Record:
 def _dtype(kind: str, size: int) -> np.dtype[Any]:
     letter, sizes = _KINDS.get(kind, ("", ()))
     if size not in sizes:
-        raise damaged_header(f"there is no TYPE {kind[:20]} of SIZE {size}")
+        raise damaged_header(f"there is no TYPE {kind[:20]!r} of SIZE {size}")
     return np.dtype(f"<{letter}{size}")
 
 

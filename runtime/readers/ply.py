@@ -121,7 +121,7 @@ def _read_layout(lines: list[list[str]], order: str) -> tuple[Element, ...]:
     elements: list[Element] = []
     for words in lines:
         if words[:1] == ["element"] and len(words) == 3:
-            elements.append(Element(words[1], whole_number(words[2], f"the count of {words[1][:20]}"), ()))
+            elements.append(Element(words[1], whole_number(words[2], f"the count of {words[1][:20]!r}"), ()))
         elif words[:1] == ["property"] and elements:
             last = elements[-1]
             elements[-1] = replace(last, properties=(*last.properties, _property(words, order)))

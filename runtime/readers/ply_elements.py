@@ -155,7 +155,7 @@ def _checked_length(length: int) -> int:
 def _walk(data: bytes, position: int, element: Element, wanted: Sequence[Field]) -> tuple[npt.NDArray[Any] | None, int]:
     """Entry by entry, as lists of different lengths need it."""
     if element.count > MAX_PIXELS:
-        raise ScanError(f"declares {element.count} of {element.name[:20]}, more than {MAX_PIXELS}: record it again")
+        raise ScanError(f"declares {element.count} of {element.name[:20]!r}, more than {MAX_PIXELS}: record it again")
     kept = {field.name: bytearray() for field in wanted}
     steps = _steps(element, dict(kept))
     try:

@@ -149,6 +149,8 @@ def text_columns(lines: TextLines, rows: int, wanted: Sequence[Field], pick: Pic
     try:
         for line in islice(lines, rows):
             values.extend(parse(pick(line.split())))
+            if b"_" in line:  # Python reads 1_000, which no other program writes
+                raise ValueError(_NO_NUMBER)
     except ValueError as error:
         raise _bad_line(lines.number, line, error) from error
     if len(values) != rows * len(wanted):
@@ -159,13 +161,9 @@ def text_columns(lines: TextLines, rows: int, wanted: Sequence[Field], pick: Pic
 
 def _numbers(words: Sequence[bytes]) -> list[float]:
     try:
-        numbers = list(map(float, words))
+        return [*map(float, words)]
     except ValueError:
-        numbers = list(map(_number, words))
-    # Python reads 1_000, which no other program writes.
-    if any(b"_" in word for word in words):
-        raise ValueError(_NO_NUMBER)
-    return numbers
+        return [*map(_number, words)]
 
 
 def _number(word: bytes) -> float:

@@ -24,8 +24,10 @@ def valid_mask(points_hw3: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
 
     A point is missing when all three coordinates are zero, or any is not finite or beyond `MAX_COORDINATE_M`.
     """
-    x, y, z = np.abs(np.moveaxis(points_hw3, -1, 0))
-    largest = np.maximum(np.maximum(x, y), z)  # NaN, if one is
+    # NaN where one coordinate is.
+    largest = np.abs(points_hw3[..., 0])
+    for axis in (1, 2):
+        np.maximum(largest, np.abs(points_hw3[..., axis]), out=largest)
     measured: npt.NDArray[np.bool_] = (largest > 0) & (largest <= MAX_COORDINATE_M)
     return measured
 

@@ -97,6 +97,9 @@ def copied(source, folder, **changes):
         ("pose", b"one two", "4 x 4"),
         ("pose", b"0 " * 16, "inverted"),
         ("pose", b"nan " * 16, "inverted"),
+        ("pose", b"1e300 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1", "inverted"),
+        ("info_depth", b"min: -1e308\nmax: 1e308\n", "min and max"),
+        ("info_depth", b"min: 1e300\nmax: 1e400\n", "min and max"),
         ("pose", None, "no such file"),
     ],
 )
