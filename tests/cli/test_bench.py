@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,6 +64,19 @@ def test_a_takt_that_cannot_be_held_is_exit_seven_and_others_are_listed(calibrat
     assert len(report["outcomes"]) == 1 and len(report["skipped"]) == 3
     reasons = " ".join(each["reason"] for each in report["skipped"])
     assert "abacus" in reasons and "--coreset-ratio" in reasons
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="has names that are not UTF-8")
+def test_a_scan_and_a_bundle_whose_names_are_not_utf8_are_measured(calibrated_bundle, synth_data, tmp_path):
+    scan, bundle = (os.fsdecode(os.fsencode(tmp_path) + name) for name in (b"/teil_\xfc.tiff", b"/b\xfc"))
+    shutil.copy(synth_data / "gland" / "test" / "good" / "xyz" / "000.tiff", scan)
+    shutil.copytree(calibrated_bundle, bundle)
+    scenario = ["--scenario", "single-stream"]
+    answer = run("--bundle", bundle, "--scans", scan, *scenario, *SHORT, "--json", "-q", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    (outcome,) = json.loads(answer.stdout)["outcomes"]
+    assert outcome["configuration"]["bundle"].endswith("b\\xfc") and outcome["results"]
 
 
 @pytest.mark.slow
