@@ -20,6 +20,7 @@ from .preparation.part_view import PartView
 from .preparation.repeated import refuse_repeated
 from .preparation.supporting import PlaneEvidence, plane_evidence
 from .resizing import SIZE, Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
+from .sensor.missing import MAX_COORDINATE_M
 
 __all__ = [
     "EYECANDIES",
@@ -152,7 +153,7 @@ def _planar(points_hw3: npt.NDArray[np.float32]) -> tuple[_Planes, _Mask]:
         total = np.abs(planes[0])
         total += np.abs(planes[1])
         total += np.abs(planes[2])
-    finite = np.isfinite(total)
+    finite = total <= MAX_COORDINATE_M  # false for NaN
     if not finite.all():
         planes[:, ~finite] = 0
     valid = (total > 0) & finite
