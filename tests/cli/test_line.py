@@ -9,9 +9,27 @@ import sys
 import numpy as np
 import pytest
 import tifffile
+from cmdiad.runtime.outputs import output_paths
 from cmdiad.runtime.scan import read_scan
 from PIL import Image
 
+KEYS = {
+    "scan",
+    "product",
+    "score",
+    "threshold",
+    "is_defect",
+    "part_pixels",
+    "part_diameter_m",
+    "part_center_m",
+    "on_plane",
+    "inspected_share",
+    "measured_share",
+    "other_objects",
+    "heatmap",
+    "map",
+    "ms",
+}
 COMMAND = [sys.executable, "-c", "from cmdiad.cli.line import main; main()"]
 
 
@@ -37,8 +55,9 @@ def test_a_scan_gives_a_verdict_and_files_in_its_own_pixels(calibrated_bundle, t
     assert answer.returncode == 0, answer.stderr
     assert "000.tiff" in answer.stdout and "1 inspected" in answer.stdout
     shape = read_scan(scan).points.shape[:2]
-    assert tifffile.imread(tmp_path / "inspections" / "000_map.tiff").shape == shape
-    with Image.open(tmp_path / "inspections" / "000_heatmap.png") as image:
+    paths = output_paths(tmp_path / "inspections", scan)
+    assert tifffile.imread(paths.map).shape == shape
+    with Image.open(paths.heatmap) as image:
         assert image.size == shape[::-1]
 
 
@@ -48,7 +67,9 @@ def test_json_is_one_documented_object_a_scan_and_nothing_else(calibrated_bundle
     objects = [json.loads(line) for line in answer.stdout.splitlines()]
     assert len(objects) == 7
     for each in objects:
-        assert each.keys() == {"scan", "score", "threshold", "is_defect", "heatmap", "map", "ms"}
+        assert each.keys() == KEYS
+        assert 0 < each["inspected_share"] <= 1 and each["part_pixels"] > 0 and each["on_plane"] is True
+        assert each["product"] == "gland" and each["other_objects"] == []
         assert each["is_defect"] == (each["score"] > each["threshold"])
         assert (tmp_path / each["heatmap"]).is_file() and (tmp_path / each["map"]).is_file()
         assert {"read", "preprocess", "group", "extract", "hallucinate", "search", "score"} <= each["ms"].keys()
@@ -110,7 +131,7 @@ def test_a_bad_scan_among_many_does_not_stop_the_others(calibrated_bundle, test_
     assert answer.returncode == 3
     assert "3 inspected" in answer.stdout and f"{len(bad)} could not be inspected" in answer.stdout
     assert sorted(p.name for p in (tmp_path / "inspections").rglob("*.png")) == [
-        f"ok_{number}_heatmap.png" for number in range(3)
+        f"ok_{number}.tiff_heatmap.png" for number in range(3)
     ]
     assert len(answer.stderr.strip().splitlines()) == len(bad)
 
