@@ -67,7 +67,7 @@ def test_a_type_checker_sees_types(tmp_path: Path) -> None:
         "cmdiad.runtime.inspector.Inspector",
         'Revealed type is "cmdiad.runtime.inspector.Inspection"',
         'Revealed type is "float"',
-        "cmdiad.runtime.features.Part",
+        "cmdiad.runtime.sensor.part.Part",
         'Revealed type is "int"',
     ):
         assert words in answer.stdout.replace("builtins.", ""), answer.stdout

@@ -31,7 +31,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         throughput_hz: parts a second: while busy where nothing waits (closed scenarios), else from the first arrival
             to the last result.
         stage_s: mean seconds of each stage, one part.
-        stage_share: the stages' sum over the end-to-end time of all calls; above 1 where those of several parts overlap.
+        stage_share: the stages' sum over the end-to-end time of all calls; above 1 where those of several parts
+            overlap.
         takt: deadlines; None for other scenarios.
         holds: whether the bound was held; None without a bound.
         loadgen: what LoadGen says of the same system; None where it was not asked.

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bank import MIN_SCREENED_ROWS, MemoryBank, Metric, build_bank
-from cmdiad.runtime.errors import BundleError, UsageError
+from cmdiad.runtime.errors import BundleError, NotFiniteError, UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -241,7 +241,7 @@ def test_unusable_queries_are_refused() -> None:
     bank = build_bank(np.eye(3, dtype=np.float32), row_groups=np.zeros(3, np.int32))
     with pytest.raises(UsageError, match=r"expected \(n, 3\)"):
         bank.search(np.ones((1, 4), np.float32))
-    with pytest.raises(UsageError, match="not finite"):
+    with pytest.raises(NotFiniteError, match="not numbers for 1 of 1 patches"):
         bank.search(np.full((1, 3), np.inf, np.float32))
     with pytest.raises(UsageError, match="no row is left"):
         bank.search(np.ones((1, 3), np.float32), without_group=0)

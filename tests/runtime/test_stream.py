@@ -20,6 +20,7 @@ from cmdiad.runtime.errors import (
     ScanError,
 )
 from cmdiad.runtime.inspector import Inspection
+from cmdiad.runtime.preparation.image_view import view_image
 from cmdiad.runtime.stream import inspect_stream
 
 SHAPE = (8, 6)
@@ -45,6 +46,7 @@ def inspection(score: float = 1.0) -> Inspection:
         points=None,
         rgb=None,
         valid=np.ones(SHAPE, bool),
+        view=view_image(np.ones(SHAPE, bool)),
         seconds={"read": 0.1},
     )
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from cmdiad.calibration.calibrate import extract_features
+from cmdiad.calibration.survey import Survey
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.engine import OnnxEngine
 from cmdiad.runtime.errors import ScanError
@@ -100,7 +101,7 @@ def test_what_was_grouped_ahead_is_not_grouped_again(calibrated_bundle, prepared
 
 
 def test_calibration_and_training_group_by_the_same_call(calibrated_bundle, synth_data, monkeypatch):
-    from cmdiad.runtime.dataset import find_samples
+    from cmdiad.runtime.sensor.dataset import find_samples
     from cmdiad.training.extractors.opening import open_extractor
     from cmdiad.training.paired_features import Wanted, paired_features
 
@@ -115,7 +116,7 @@ def test_calibration_and_training_group_by_the_same_call(calibrated_bundle, synt
     bundle = open_bundle(calibrated_bundle)
     samples = find_samples(synth_data / "gland", "train")[:3]
     scans = [sample.scan for sample in samples]
-    extract_features(bundle.manifest, FeatureExtractor(bundle), scans, lambda *_: None)
+    extract_features(bundle.manifest, FeatureExtractor(bundle), scans, Survey(scans), lambda *_: None)
     assert len(called) == 3
     extractors = open_extractor("embedded", "pc"), open_extractor("embedded", "rgb")
     paired_features(Wanted(samples[0]), *extractors, bundle.manifest.preprocessing)
