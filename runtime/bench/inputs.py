@@ -20,12 +20,10 @@ def bench_scans(given: list[str], bundle: Bundle, scratch: Path) -> list[Path]:
 
     Raises:
         ScanError: what was given stands for nothing that this bundle inspects.
-        UsageError: nothing was given and the bundle has no golden scans, or a file's name is not UTF-8.
+        UsageError: nothing was given and the bundle has no golden scans.
     """
     if given:
-        scans = find_inputs(given, modalities(bundle.manifest)).require()
-        _refuse_names_that_are_not_text(scans)
-        return scans
+        return find_inputs(given, modalities(bundle.manifest)).require()
     scans = copy_golden_scans(bundle, scratch)
     if not scans:
         raise UsageError(
@@ -57,11 +55,3 @@ def in_sensor_units(bundle: Bundle, file: str) -> bytes:
     if unit is None or unit == 1:
         return content
     return encode_points((decode_scan(content) / unit).astype(np.float32))
-
-
-def _refuse_names_that_are_not_text(scans: list[Path]) -> None:
-    """The process that measures is told the names as JSON, and so is the report's reader."""
-    for scan in scans:
-        shown = str(scan).encode(errors="backslashreplace").decode()
-        if shown != str(scan):
-            raise UsageError(f"{shown}: is not a name in UTF-8, which a report needs: rename the file")

@@ -40,8 +40,10 @@ def test_every_scenario_is_measured_and_reported(measured):
     assert outcome["first_result_s"] >= outcome["opened_s"] > 0
     assert {work["name"] for work in outcome["work"]} == {"extract", "hallucinate", "search"}
     for result in outcome["results"]:
-        # Every stage lies inside a call: their sum can only fall short, by what the interpreter does in between.
-        assert 0.5 < result["stage_share"] <= 1.0
+        # Every stage lies inside a call: of a part alone their sum can only fall short, by what the interpreter does in
+        # between; of several parts reading overlaps with the networks, on two threads.
+        alone = all(call["parts"] == 1 for call in result["recording"]["calls"])
+        assert 0.5 < result["stage_share"] <= (1.0 if alone else 2.0)
         assert result["summary"]["p90_s"] is None
     assert (folder / "bench" / "report.html").is_file() and (folder / "bench" / "report.md").is_file()
 
