@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,8 +55,14 @@ def test_importing_loads_nothing_heavy() -> None:
 def checked(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """What mypy says of a user's program."""
     (folder / "program.py").write_text(SNIPPET.format(line=line))
+    # mypy does not follow an editable installation; a wheel is a folder on the path.
+    installed = folder / "installed"
+    installed.mkdir(exist_ok=True)
+    if not (installed / "cmdiad").exists():
+        (installed / "cmdiad").symlink_to(Path(cmdiad.__file__).parent, target_is_directory=True)
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder / "cache"), "program.py"]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.mark.slow
