@@ -98,7 +98,6 @@ def calibrate(
     from ..runtime.bundle import find_bundle, open_bundle
     from ..runtime.bundle_writing import protect_calibration
     from ..runtime.sensor.part import find_normal_parts, modalities
-    from ..runtime.sensor.units import checked_unit
 
     settings = CalibrationSettings(
         false_reject_rate=false_reject_rate,
@@ -112,7 +111,6 @@ def calibrate(
         svm_iterations=svm_iterations,
         seed=seed,
     )
-    checked_unit(metres_per_unit)
     source = open_bundle(find_bundle(bundle))
     inputs = find_normal_parts(scans, modalities(source.manifest))
     product = product or product_of(inputs) or source.manifest.product

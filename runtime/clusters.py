@@ -60,18 +60,6 @@ def find_clusters(planes_3hw: npt.NDArray[np.float32], mask_hw: _Mask, distance_
     return Clusters(labels, sizes)
 
 
-def largest_cluster(planes_3hw: npt.NDArray[np.float32], mask_hw: _Mask, distance_m: float, min_points: int) -> _Mask:
-    """Which pixels belong to the largest cluster; applied to its own result it changes nothing.
-
-    Args:
-        planes_3hw, mask_hw, distance_m, min_points: as `find_clusters` takes them.
-
-    Returns:
-        (H, W) bool; all false where no piece has `min_points` pixels.
-    """
-    return find_clusters(planes_3hw, mask_hw, distance_m, min_points).mask(1)
-
-
 def _labels_by_size(pieces: _Pieces, solid: _Mask) -> tuple[_Indices, npt.NDArray[np.int64]]:
     """The clusters' numbers, from 1, of every solid piece (0 for crumbs), and the clusters' sizes, descending."""
     first, second = pieces.bridges

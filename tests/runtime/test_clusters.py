@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from cmdiad.runtime.clusters import largest_cluster
+from cmdiad.runtime.clusters import find_clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse.csgraph import connected_components
@@ -26,7 +26,7 @@ def flat(height: int, width: int) -> tuple[Planes, Mask]:
 
 
 def cluster(planes: Planes, mask: Mask, min_points: int = 30) -> Mask:
-    return largest_cluster(planes, mask, EPS, min_points)
+    return find_clusters(planes, mask, EPS, min_points).mask(1)
 
 
 def bare_points_cluster(planes: Planes, mask: Mask) -> Mask:
@@ -100,9 +100,9 @@ def test_shapes_that_turn_back_on_themselves_are_one_piece() -> None:
     mask[::2] = True
     mask[1::4, 0] = True
     mask[3::4, -1] = True
-    assert (largest_cluster(planes, mask, 0.0101, 30) == mask).all()
+    assert (find_clusters(planes, mask, 0.0101, 30).mask(1) == mask).all()
     mask[41, 0] = mask[39, -1] = False
-    kept = largest_cluster(planes, mask, 0.0101, 30)
+    kept = find_clusters(planes, mask, 0.0101, 30).mask(1)
     assert 0 < kept.sum() < mask.sum()
 
 
