@@ -16,7 +16,8 @@ from pathlib import Path
 
 import msgspec
 from cmdiad.calibration.calibrate import CalibrationSettings
-from cmdiad.calibration.evaluate import Candidate, evaluate_dataset
+from cmdiad.calibration.contenders import Candidate
+from cmdiad.calibration.evaluate import evaluate_dataset
 from cmdiad.export.bundles import export_bundle
 from cmdiad.export.reduced import cpu_int8, described
 from cmdiad.runtime.bundle import Bundle, open_bundle

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from ..runtime import manifest as manifest_format
-from ..runtime.atomic import atomic_write
+from ..runtime.atomic import atomic_write, require_writable
 from ..runtime.bank import MemoryBank
 from ..runtime.bundle import Bundle
 from ..runtime.bundle_writing import Content, changed_contents, draft_bundle, write_bundle
@@ -107,8 +107,10 @@ def calibrate_bundle(
         UsageError: too few scans, or a line graph is wanted that cannot be.
         ParityError: the line graph does not compute what the runtime does.
         ScanError: a scan cannot be read or used.
+        OutputError: nothing can be written at `out`.
     """
     require_enough(scans)
+    require_writable(out)
     asked = preprocessing or bundle.manifest.preprocessing
     settled = settled_preprocessing(bundle.manifest, asked, scans, progress)
     manifest = msgspec.structs.replace(

@@ -12,108 +12,27 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
-from warnings import warn
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime.bundle import Bundle
 from ..runtime.decision import BankMatch, Decision, NormalizedBank, match_bank
 from ..runtime.errors import UsageError, naming_scan
-from ..runtime.features import FeatureExtractor, PartFeatures
+from ..runtime.features import FeatureExtractor
 from ..runtime.image import read_defect_mask
-from ..runtime.manifest import Manifest, Statistics
-from ..runtime.patches.routes import EXTRACTOR, MAIN
 from ..runtime.pooling import SIZE
-from ..runtime.preparation.part import PreparedPart, prepare_part
-from ..runtime.preparation.part_range import PartRange, range_of
-from ..runtime.preparation.raw_or_preprocessed import Settled
+from ..runtime.preparation.part import PreparedPart
+from ..runtime.preparation.part_range import outside
 from ..runtime.preprocessing import prepare_mask
 from ..runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
-from ..runtime.sensor.part import modalities, read_sample
+from ..runtime.sensor.listing import MASKS
 from ..runtime.timing import StageTimes
-from .calibrate import (
-    Calibrated,
-    CalibrationSettings,
-    Progress,
-    Side,
-    calibrate_side,
-    combine,
-    fixed_statistics,
-    naming_bank,
-    require_usable,
-)
+from .calibrate import Progress, require_usable
+from .contenders import Candidate, Contender, NormalParts, prepare, settled_contenders
 from .outcomes import Evaluation, Outcome, Scored, measure
-from .survey import settled_preprocessing
 
 Array = npt.NDArray[np.float32]
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What is evaluated.
-
-    Attributes:
-        name: what reports call it.
-        bundle: exported; whether it is calibrated does not matter.
-        settings: of the calibration.
-    """
-
-    name: str
-    bundle: Bundle
-    settings: CalibrationSettings
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A candidate with its networks open, and keys: candidates with an equal key share the work of it.
-
-    Attributes:
-        candidate: what is evaluated.
-        extractor: its networks.
-        expected: what its calibration saw of the class's parts; None before that.
-    """
-
-    candidate: Candidate
-    extractor: FeatureExtractor
-    expected: PartRange | None = None
-
-    @property
-    def manifest(self) -> Manifest:
-        """Of the candidate's bundle."""
-        return self.candidate.bundle.manifest
-
-    @property
-    def prepared_key(self) -> object:
-        """What is read of a part, and how it is prepared."""
-        manifest = self.manifest
-        return "prepared", *sorted(modalities(manifest)), msgspec.json.encode(manifest.preprocessing)
-
-    @property
-    def main_key(self) -> object:
-        """The main modality's features; those of an image differ if points tell where the part is."""
-        manifest = self.manifest
-        settings = msgspec.json.encode([manifest.preprocessing, manifest.grouping])
-        return "main", *self._digests(EXTRACTOR), settings, "pc" in modalities(manifest)
-
-    @property
-    def statistics(self) -> Statistics | None:
-        """What both banks are normalized with; None where each has its own."""
-        return fixed_statistics(self.manifest, self.candidate.settings)
-
-    @property
-    def second_key(self) -> object:
-        """The features that are compared with the second bank."""
-        manifest = self.manifest
-        networks = tuple(digest for role in sorted(manifest.networks) for digest in self._digests(role))
-        return "second", manifest.route, networks, self.main_key
-
-    def _digests(self, role: str) -> list[str]:
-        """Of the graphs that a provider may run as this network."""
-        manifest = self.manifest
-        return [manifest.files[each[role].file] for each in (manifest.networks, manifest.cpu_networks) if role in each]
 
 
 def evaluate_dataset(
@@ -151,9 +70,8 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
     """One class: calibrated and scored for every contender.
 
     Raises:
-        UsageError: the class has no train/good or no test, only good or only defective parts, or some defects
-            with a mask and some without.
-        ScanError: a scan cannot be read or used.
+        UsageError: the class has no train/good or no test, or some defects have a mask and some have none.
+        ScanError: a scan or mask cannot be read or used.
     """
     samples = find_samples(folder, "test")
     with_masks = has_masks(samples)
@@ -168,7 +86,8 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
         shared = SharedWork()
         with naming_scan(sample.scan):
             for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True):
-                tally.add(number, sample, *score_part(sample, contender, outcome.decision, shared))
+                part = score_part(sample, contender, outcome.decision, shared)
+                tally.add(number, sample, part, outside(part.prepared.view, contender.require_range()))
         progress("test", number + 1, len(samples), "")
     return [
         measure(
@@ -176,6 +95,7 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
             contender.candidate.name,
             contender.manifest,
             tally.scored(samples, with_masks),
+            contender.require_range(),
             (outcome.calibration.threshold, outcome.calibration.pixel_threshold),
             bank_bytes(outcome.decision),
         )
@@ -184,45 +104,24 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
 
 
 def has_masks(samples: Sequence[Sample]) -> bool:
-    """Whether the defective parts have masks.
+    """Whether there are defective parts, and they have masks. All are read: better now than after the calibration.
 
     Raises:
         UsageError: some have and some have not: a defect counted as good pixels would falsify the figures.
+        ScanError: a mask cannot be read, or marks nothing.
     """
-    missing = [each for each in samples if each.is_defect and each.mask is None]
-    if missing and any(each.mask is not None for each in samples):
-        scan = missing[0].scan
+    defective = [sample for sample in samples if sample.is_defect]
+    missing = [sample for sample in defective if sample.mask is None]
+    if missing and len(missing) < len(defective):
         raise UsageError(
-            f"{scan}: the defect has no mask gt/{scan.stem}.png, as {len(missing)} of the test parts, but others "
-            "have: add the masks, or remove all for image metrics alone"
+            f"{missing[0].scan}: the defect has no mask of its name in gt/ ({', '.join(MASKS.suffixes)}), as "
+            f"{len(missing)} of {len(defective)} defective test parts, but others have: add the masks, or remove all "
+            "for image metrics alone"
         )
-    return not missing
-
-
-def settled_contenders(
-    contenders: Sequence[Contender], samples: Sequence[Sample], progress: Progress
-) -> list[Contender]:
-    """The contenders with raw or preprocessed decided once, from the class's own normal scans, as calibration does.
-
-    Raises:
-        UsageError: scans are of both kinds.
-        ScanError: a scan cannot be read.
-    """
-    settled: dict[bytes, Settled] = {}
-    changed = []
-    for contender in contenders:
-        bundle = contender.candidate.bundle
-        asked = msgspec.structs.replace(bundle.manifest.preprocessing, plane="auto", side="auto")
-        key = msgspec.json.encode([sorted(modalities(bundle.manifest)), asked])
-        if key not in settled:
-            scans = [sample.scan for sample in samples]
-            settled[key] = settled_preprocessing(bundle.manifest, asked, scans, progress)
-            for warning in settled[key].warnings:
-                warn(warning, stacklevel=2)
-        manifest = msgspec.structs.replace(bundle.manifest, preprocessing=settled[key].preprocessing)
-        candidate = replace(contender.candidate, bundle=replace(bundle, manifest=manifest))
-        changed.append(replace(contender, candidate=candidate))
-    return changed
+    for sample in defective:
+        if sample.mask is not None:
+            read_defect_mask(sample.mask)
+    return bool(defective) and not missing
 
 
 class SharedWork:
@@ -243,85 +142,21 @@ class SharedWork:
         return result
 
 
-class NormalParts:
-    """The normal parts of a class: prepared, measured and made into banks once for all contenders."""
+@dataclass(frozen=True)
+class ScoredPart:
+    """One test part as the line would score it.
 
-    def __init__(self, samples: Sequence[Sample], progress: Progress) -> None:
-        self._samples, self._progress = samples, progress
-        self._measured: dict[object, list[tuple[PartFeatures, PreparedPart]]] = {}
-        self._completed: tuple[object, list[PartFeatures]] = (None, [])
-        self._sides: dict[object, Side] = {}
+    Attributes:
+        prepared: as the networks saw it.
+        score: its image score.
+        map_224: (224, 224) float32, its anomaly map.
+        times: what the line would need.
+    """
 
-    def calibrate(self, contender: Contender) -> Calibrated:
-        """Banks, fusion and thresholds of one contender.
-
-        Raises:
-            ScanError: a scan cannot be read or used.
-        """
-        settings = contender.candidate.settings
-        measured = [features for features, _ in self._measure(contender)]
-        patchless = contender.extractor.without_points(measured[0].main.shape[1])
-        main = self._side(contender, MAIN, contender.main_key, patchless[0], lambda: [each.main for each in measured])
-        second = None
-        role = contender.extractor.route.second_bank
-        if role is not None:
-            second = self._side(contender, role, contender.second_key, patchless[1], lambda: self._second(contender))
-        return combine([each.foreground for each in measured], main, second, "", settings)
-
-    def part_range(self, contender: Contender) -> PartRange:
-        """What the normal parts show of themselves, after the contender was calibrated."""
-        return range_of([prepared.view for _, prepared in self._measure(contender)])
-
-    def _measure(self, contender: Contender) -> list[tuple[PartFeatures, PreparedPart]]:
-        key = contender.main_key
-        if key not in self._measured:
-            self._measured[key] = []
-            for number, sample in enumerate(self._samples, 1):
-                with naming_scan(sample.scan):
-                    prepared = prepare(sample, contender.manifest, StageTimes())
-                    features = contender.extractor.measure(prepared, StageTimes())
-                require_usable(sample.scan, features)
-                self._measured[key].append((features, prepared))
-                self._progress("features", number, len(self._samples), "")
-        return self._measured[key]
-
-    def _second(self, contender: Contender) -> list[Array]:
-        """Those of the last route only: several routes' would need several times the memory."""
-        if self._completed[0] != contender.second_key:
-            self._completed = (
-                contender.second_key,
-                [
-                    self._complete(contender, sample, *measured)
-                    for sample, measured in zip(self._samples, self._measure(contender), strict=True)
-                ],
-            )
-        return [each.second for each in self._completed[1] if each.second is not None]
-
-    def _complete(
-        self, contender: Contender, sample: Sample, features: PartFeatures, prepared: PreparedPart
-    ) -> PartFeatures:
-        with naming_scan(sample.scan):
-            # The features may have been measured for a route that does not look at both sensors.
-            if "rgb" in modalities(contender.manifest) and prepared.image is None:
-                prepared = prepare(sample, contender.manifest, StageTimes())
-            completed = contender.extractor.complete(features, prepared, StageTimes())
-        require_usable(sample.scan, completed)
-        return completed
-
-    def _side(
-        self,
-        contender: Contender,
-        role: str,
-        features_key: object,
-        patchless: Array | None,
-        rows: Callable[[], list[Array]],
-    ) -> Side:
-        settings, statistics = contender.candidate.settings, contender.statistics
-        key = features_key, settings, statistics
-        if key not in self._sides:
-            progress = naming_bank(self._progress, role)
-            self._sides[key] = calibrate_side(rows(), patchless, settings, progress, statistics)
-        return self._sides[key]
+    prepared: PreparedPart
+    score: float
+    map_224: Array
+    times: StageTimes
 
 
 class Tally:
@@ -332,25 +167,23 @@ class Tally:
         self._maps = np.empty((n, SIZE, SIZE), np.float32)
         self._masks = np.zeros((n, SIZE, SIZE), np.bool_)
         self._seconds: list[dict[str, float]] = []
+        self._refusals: list[list[str]] = []
 
-    def add(
-        self, number: int, sample: Sample, prepared: PreparedPart, score: float, map_224: Array, times: StageTimes
-    ) -> None:
-        """One part; parts come in order."""
-        self._scores[number], self._maps[number] = score, map_224
+    def add(self, number: int, sample: Sample, part: ScoredPart, refusal: list[str]) -> None:
+        """One part, and why `infer` would refuse it; parts come in order."""
+        self._scores[number], self._maps[number] = part.score, part.map_224
         if sample.mask is not None:
-            self._masks[number] = prepare_mask(read_defect_mask(sample.mask), prepared.frame)
-        self._seconds.append(times.seconds)
+            self._masks[number] = prepare_mask(read_defect_mask(sample.mask), part.prepared.frame)
+        self._seconds.append(part.times.seconds)
+        self._refusals.append(refusal)
 
     def scored(self, samples: Sequence[Sample], with_masks: bool) -> Scored:
         """All parts."""
         masks = self._masks if with_masks else None
-        return Scored(list(samples), self._scores, self._maps, masks, self._seconds)
+        return Scored(list(samples), self._scores, self._maps, masks, self._seconds, self._refusals)
 
 
-def score_part(
-    sample: Sample, contender: Contender, decision: Decision, shared: SharedWork
-) -> tuple[PreparedPart, float, Array, StageTimes]:
+def score_part(sample: Sample, contender: Contender, decision: Decision, shared: SharedWork) -> ScoredPart:
     """One part as the line would score it, with the time the line would need.
 
     Raises:
@@ -371,20 +204,7 @@ def score_part(
     matches = tuple(shared.get((key, id(bank)), times, partial(_match, bank, rows)) for key, bank, rows in banks)
     with times.stage("score"):
         score, map_224 = decision.decide(features.foreground, matches)
-    return prepared, score, map_224, times
-
-
-def prepare(sample: Sample, manifest: Manifest, times: StageTimes, expected: PartRange | None = None) -> PreparedPart:
-    """Read what the route looks at, and prepare it; of several things in view the part is what is most as expected.
-
-    Raises:
-        ScanError: a file cannot be read or used.
-    """
-    measured = modalities(manifest)
-    with times.stage("read"):
-        part = read_sample(sample, measured, manifest.preprocessing)
-    with times.stage("preprocess"):
-        return prepare_part(part, measured, manifest.preprocessing, expected)
+    return ScoredPart(prepared, score, map_224, times)
 
 
 def bank_bytes(decision: Decision) -> int:

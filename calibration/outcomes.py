@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.manifest import Manifest
+from ..runtime.preparation.part_range import PartRange
 from ..runtime.sensor.dataset import GOOD, Sample
 from ..runtime.threshold import Threshold
 from .metrics import Curve, auroc, partial_area, pixel_auroc, pro_curve, roc_curve
@@ -29,13 +30,14 @@ Verdict = Literal["hit", "miss", "false alarm"]
 class Row(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
     """One class, or the mean of all, on one route; the documented object of `evaluate --json`.
 
-    The metrics of pixels are None where no defective part has a mask.
+    The metrics of pixels are None where no defective part has a mask, all of them where the test parts are all good;
+    I-AUROC also where they are all defective.
     """
 
     class_name: str
     route: str
     main: str
-    i_auroc: float
+    i_auroc: float | None
     p_auroc: float | None
     aupro: float | None
     aupro_001: float | None
@@ -52,6 +54,7 @@ class Scored:
         maps: (n, 224, 224) float32.
         masks: (n, 224, 224) bool; None where no defective part has a mask.
         seconds: n times by stage, as the line would need for the part.
+        refusals: n lists of why `infer` would refuse the part, as of another size than calibration saw; mostly empty.
     """
 
     samples: list[Sample]
@@ -59,6 +62,7 @@ class Scored:
     maps: Array
     masks: npt.NDArray[np.bool_] | None
     seconds: list[dict[str, float]]
+    refusals: list[list[str]]
 
     @property
     def defects(self) -> npt.NDArray[np.str_]:
@@ -91,12 +95,15 @@ class Outcome:
         name: the candidate's.
         row: the metrics.
         manifest: of the candidate's bundle.
-        by_defect: image AUROC of each defect's parts against the good ones.
+        part_range: what calibration saw of the class's parts.
+        by_defect: image AUROC of each defect's parts against the good ones; empty without good ones.
         threshold: from the normal scans alone.
         pixel_threshold: the map's.
         defects: (n,) defect names of the test parts.
         scores: (n,) float64, theirs.
-        roc: image ROC curve.
+        names: n names in the test split, as `dent/000`.
+        refusals: n lists of why `infer` would refuse the part; mostly empty.
+        roc: image ROC curve; None where the parts are all good, or all defective.
         pro: per-region-overlap curve up to a false-positive rate of 0.3, thinned for drawing; None without masks.
         milliseconds: median over the test parts by stage, and their median `total`.
         bank_bytes: of all memory banks.
@@ -106,12 +113,15 @@ class Outcome:
     name: str
     row: Row
     manifest: Manifest
+    part_range: PartRange
     by_defect: dict[str, float]
     threshold: Threshold
     pixel_threshold: float
     defects: npt.NDArray[np.str_]
     scores: npt.NDArray[np.float64]
-    roc: Curve
+    names: list[str]
+    refusals: list[list[str]]
+    roc: Curve | None
     pro: Curve | None
     milliseconds: dict[str, float]
     bank_bytes: int
@@ -121,34 +131,41 @@ class Outcome:
     def verdicts(self) -> Verdicts:
         """The test parts against the threshold."""
         rejected, good = self.scores > self.threshold.value, self.defects == GOOD
-        return Verdicts(
-            int(good.sum()), int((good & rejected).sum()), int((~good).sum()), int((~good & ~rejected).sum())
-        )
+        refused = np.array([bool(reasons) for reasons in self.refusals])
+        counts = good, good & rejected, ~good, ~good & ~rejected, refused
+        return Verdicts(*(int(np.count_nonzero(chosen)) for chosen in counts))
 
 
 @dataclass(frozen=True)
 class Verdicts:
-    """How many test parts the calibrated threshold gets wrong."""
+    """How many test parts the calibrated threshold gets wrong.
+
+    Attributes:
+        n_good, n_defective: how many there are.
+        false_rejects, misses: how many of them score on the wrong side of the threshold.
+        refused: how many of both `infer` would refuse: they are not such parts as calibration saw.
+    """
 
     n_good: int
     false_rejects: int
     n_defective: int
     misses: int
+    refused: int
 
     @property
-    def false_reject_rate(self) -> float:
-        """Share of the good parts that are called defective."""
-        return self.false_rejects / self.n_good
+    def false_reject_rate(self) -> float | None:
+        """Share of the good parts that are called defective; None without good parts."""
+        return self.false_rejects / self.n_good if self.n_good else None
 
     @property
-    def miss_rate(self) -> float:
-        """Share of the defective parts that are called good."""
-        return self.misses / self.n_defective
+    def miss_rate(self) -> float | None:
+        """Share of the defective parts that are called good; None without defective parts."""
+        return self.misses / self.n_defective if self.n_defective else None
 
     @classmethod
     def total(cls, parts: Iterable[Verdicts]) -> Verdicts:
         """The sum over classes."""
-        counts = [(each.n_good, each.false_rejects, each.n_defective, each.misses) for each in parts]
+        counts = [(one.n_good, one.false_rejects, one.n_defective, one.misses, one.refused) for one in parts]
         return cls(*(sum(column) for column in zip(*counts, strict=True)))
 
 
@@ -191,6 +208,7 @@ def measure(
     name: str,
     manifest: Manifest,
     scored: Scored,
+    part_range: PartRange,
     thresholds: tuple[Threshold, Threshold],
     n_bytes: int,
 ) -> Outcome:
@@ -201,19 +219,18 @@ def measure(
         name: the candidate's.
         manifest: of its bundle.
         scored: the test parts.
+        part_range: what calibration saw of the class's parts.
         thresholds: of the score and of the map.
         n_bytes: size of the memory banks.
-
-    Raises:
-        UsageError: there are only good or only defective parts.
     """
     labels = scored.defects != GOOD
+    comparable = bool(labels.any() and not labels.all())
     pro = None if scored.masks is None else pro_curve(scored.maps, scored.masks)
     row = Row(
         class_name=class_name,
         route=manifest.route,
         main=manifest.main,
-        i_auroc=auroc(scored.scores, labels),
+        i_auroc=auroc(scored.scores, labels) if comparable else None,
         p_auroc=None if scored.masks is None else pixel_auroc(scored.maps, scored.masks),
         aupro=None if pro is None else partial_area(pro, FPR_LIMIT),
         aupro_001=None if pro is None else partial_area(pro, STRICT_FPR_LIMIT),
@@ -223,12 +240,15 @@ def measure(
         name=name,
         row=row,
         manifest=manifest,
-        by_defect=measure_defects(scored.scores, scored.defects),
+        part_range=part_range,
+        by_defect=measure_defects(scored.scores, scored.defects) if comparable else {},
         threshold=thresholds[0],
         pixel_threshold=thresholds[1].value,
         defects=scored.defects,
         scores=scored.scores,
-        roc=roc_curve(scored.scores, labels),
+        names=[f"{sample.defect}/{sample.name}" for sample in scored.samples],
+        refusals=scored.refusals,
+        roc=roc_curve(scored.scores, labels) if comparable else None,
         pro=None if pro is None else thinned(pro),
         milliseconds=median_milliseconds(scored.seconds),
         bank_bytes=n_bytes,
@@ -256,7 +276,7 @@ def mean_row(rows: Sequence[Row]) -> Row:
         class_name=MEAN,
         route=rows[0].route,
         main=rows[0].main,
-        i_auroc=float(np.mean([row.i_auroc for row in rows])),
+        i_auroc=mean([row.i_auroc for row in rows]),
         p_auroc=mean([row.p_auroc for row in rows]),
         aupro=mean([row.aupro for row in rows]),
         aupro_001=mean([row.aupro_001 for row in rows]),

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..runtime.atomic import atomic_write_bytes
+from ..runtime.atomic import atomic_write_bytes, require_writable
+from ..runtime.errors import UsageError
 from ..runtime.threads import usable_processors
 from ..version import __version__
 from .calibrate import CalibrationSettings
@@ -27,6 +28,30 @@ class Destinations:
     csv: Path | None = None
     html: Path | None = None
     folder: Path | None = None
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """The kind (html, md, csv, json) and the place of every file."""
+        for kind, path in (("md", self.markdown), ("csv", self.csv), ("html", self.html)):
+            if path is not None:
+                yield kind, path
+        if self.folder is not None:
+            for kind in ("html", "md", "csv", "json"):
+                yield kind, self.folder / f"report.{kind}"
+
+    def require_writable(self) -> None:
+        """To be called before the work of an evaluation.
+
+        Raises:
+            OutputError: a file cannot be written.
+            UsageError: two files are the same.
+        """
+        places = [path.resolve() for _, path in self.files()]
+        for path in places:
+            if path.is_dir():
+                raise UsageError(f"{path}: is a folder: name a file, or give --report for a folder with all of them")
+            if places.count(path) > 1:
+                raise UsageError(f"{path}: two reports would be written there: give each a place of its own")
+            require_writable(path)
 
 
 def write_reports(
@@ -50,7 +75,7 @@ def write_reports(
     """
     facts = gather_facts(evaluation, data, settings, provider)
     written = []
-    for kind, path in _files(wanted):
+    for kind, path in wanted.files():
         if kind == "html":
             content = html_report(evaluation, facts, _draw)
         elif kind == "md":
@@ -110,13 +135,4 @@ def _version(evaluation: Evaluation) -> str:
 
 
 def _draw(outcome: Outcome, example: Example) -> str:
-    return example_picture(example, outcome.manifest, outcome.pixel_threshold)
-
-
-def _files(wanted: Destinations) -> Iterator[tuple[str, Path]]:
-    for kind, path in (("md", wanted.markdown), ("csv", wanted.csv), ("html", wanted.html)):
-        if path is not None:
-            yield kind, path
-    if wanted.folder is not None:
-        for kind in ("html", "md", "csv", "json"):
-            yield kind, wanted.folder / f"report.{kind}"
+    return example_picture(example, outcome.manifest, outcome.part_range, outcome.pixel_threshold)

@@ -16,7 +16,16 @@ from .outcomes import FPR_LIMIT, Evaluation, Example, Outcome, Row, Verdicts
 from .paper import paper
 from .report_charts import N_COLORS, N_STAGE_COLORS, Series, curve_chart, dash, histogram, stage_bars
 from .report_style import STYLE
-from .report_tables import COMPARABILITY, METRICS, figure, paper_figure, stage_names
+from .report_tables import (
+    COMPARABILITY,
+    METRICS,
+    ONE_KIND,
+    figure,
+    paper_figure,
+    refusal_note,
+    stage_names,
+    verdict_cells,
+)
 
 # What a report's pictures may be in number, over all classes and candidates: about 3 MB.
 MAX_PICTURES = 120
@@ -86,6 +95,7 @@ def tile(evaluation: Evaluation, name: str, color: int) -> str:
         ("P-AUROC", figure(mean.p_auroc)),
         ("good parts rejected", f"{total.false_rejects} of {total.n_good}"),
         ("defects missed", f"{total.misses} of {total.n_defective}"),
+        ("refused by infer", str(total.refused)),
         ("time a part", f"{milliseconds:.0f} ms"),
     ]
     listed = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts)
@@ -99,7 +109,7 @@ def tile(evaluation: Evaluation, name: str, color: int) -> str:
 def results_table(evaluation: Evaluation) -> str:
     """Every class and method: metrics with the paper's beside them, verdicts at the threshold."""
     head = _cells("th", [("product", "label"), ("method", "label"), *((name, "") for name in METRICS.values())])
-    head += _cells("th", [("good rejected", ""), ("defects missed", "")])
+    head += _cells("th", [("good rejected", ""), ("defects missed", ""), ("refused", "")])
     body = []
     for class_name in evaluation.class_names:
         found = [each for each in evaluation.outcomes if each.row.class_name == class_name]
@@ -114,6 +124,7 @@ def results_table(evaluation: Evaluation) -> str:
     note += f", for {100 * evaluation.outcomes[0].threshold.false_reject_rate:g} % of the good parts to be rejected."
     if any(paper_figure(evaluation, row, metric) is not None for row in evaluation.rows for metric in METRICS):
         note += f" Small figures: {paper().source}. {COMPARABILITY}"
+    note += "".join(f" {text}" for text in (_one_kind(evaluation), refusal_note(evaluation)) if text)
     return (
         f'<div class="card"><div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody>'
         f'</table></div><p class="note">{escape(note)}</p></div>'
@@ -124,7 +135,7 @@ def class_section(evaluation: Evaluation, class_name: str, draw: Draw) -> str:
     """One class: curves, score histograms, defects, pictures."""
     outcomes = [each for each in evaluation.outcomes if each.row.class_name == class_name]
     number = evaluation.class_names.index(class_name)
-    charts = [_roc(outcomes)]
+    charts = [_roc(outcomes)] if all(each.roc is not None for each in outcomes) else []
     if all(each.pro is not None for each in outcomes):
         charts.append(_pro(outcomes))
     histograms = "".join(f"<div><h3>{escape(each.name)}</h3>{_scores(each)}</div>" for each in outcomes)
@@ -133,7 +144,7 @@ def class_section(evaluation: Evaluation, class_name: str, draw: Draw) -> str:
     galleries = [gallery(each, n_each, draw, is_open=i == 0) for i, each in enumerate(outcomes)]
     return (
         f'<section class="class" id="class-{number}"><h2>{escape(class_name)}</h2>'
-        f'<div class="card">{_curve_legend(outcomes)}<div class="charts">{"".join(charts)}</div></div>'
+        f"{_curves_card(outcomes, charts)}"
         f'<div class="card"><h3>Scores of the test parts</h3>{_swatches(kinds)}<div class="charts">{histograms}</div>'
         f"</div>{defects_card(outcomes)}"
         f'<div class="card"><h3>Parts</h3><p class="note">Left: what the camera saw, the labeled defect outlined. '
@@ -143,8 +154,10 @@ def class_section(evaluation: Evaluation, class_name: str, draw: Draw) -> str:
 
 
 def defects_card(outcomes: Sequence[Outcome]) -> str:
-    """I-AUROC by defect."""
+    """I-AUROC by defect; empty where there are not both good and defective parts."""
     names = sorted({name for each in outcomes for name in each.by_defect})
+    if not names:
+        return ""
     counts = {name: int((outcomes[0].defects == name).sum()) for name in names}
     head = _cells("th", [("method", "label"), *((f"{name} ({counts[name]})", "") for name in names)])
     rows = "".join(
@@ -222,11 +235,7 @@ def _result_rows(
         cells = f'<td class="label class" rowspan="{len(found)}">{escape(label)}</td>' if i == 0 else ""
         cells += _cells("td", [(name, "label")])
         cells += "".join(_metric(evaluation, row, metric, best[metric], len(found) > 1) for metric in METRICS)
-        rejected, missed = (
-            f"{count} of {n} ({count / n:.0%})"
-            for count, n in ((verdicts.false_rejects, verdicts.n_good), (verdicts.misses, verdicts.n_defective))
-        )
-        cells += _cells("td", [(rejected, ""), (missed, "")])
+        cells += _cells("td", [(text, "") for text in verdict_cells(verdicts)])
         rows.append(f'<tr class="{"group" if i == 0 else ""}{kind}">{cells}</tr>')
     return rows
 
@@ -240,9 +249,23 @@ def _metric(evaluation: Evaluation, row: Row, metric: str, best: float | None, m
 
 
 def _roc(outcomes: Sequence[Outcome]) -> str:
-    series = [Series(_with_area(each.name, each.row.i_auroc), each.roc, i) for i, each in enumerate(outcomes)]
+    series = [
+        Series(_with_area(each.name, each.row.i_auroc), each.roc, i)
+        for i, each in enumerate(outcomes)
+        if each.roc is not None
+    ]
     chart = curve_chart("ROC of the parts", "good parts rejected", "defective parts found", series, 1.0)
     return f"<div><h3>ROC, parts</h3>{chart}</div>"
+
+
+def _curves_card(outcomes: Sequence[Outcome], charts: Sequence[str]) -> str:
+    if not charts:
+        return ""
+    return f'<div class="card">{_curve_legend(outcomes)}<div class="charts">{"".join(charts)}</div></div>'
+
+
+def _one_kind(evaluation: Evaluation) -> str:
+    return ONE_KIND if any(row.i_auroc is None for row in evaluation.rows) else ""
 
 
 def _pro(outcomes: Sequence[Outcome]) -> str:

@@ -13,11 +13,12 @@ from scipy.ndimage import binary_dilation
 from ..runtime.heatmap import draw_heatmap
 from ..runtime.image import read_mask
 from ..runtime.manifest import Manifest
+from ..runtime.preparation.part_range import PartRange
 from ..runtime.preprocessing import map_to_input
 from ..runtime.sensor.dataset import Sample
 from ..runtime.sensor.part import BOTH, POINTS, read_sample
 from ..runtime.timing import StageTimes
-from .evaluate import prepare
+from .contenders import prepare
 from .outcomes import Example
 
 PANEL = 200
@@ -30,19 +31,20 @@ Picture = npt.NDArray[np.uint8]
 Mask = npt.NDArray[np.bool_]
 
 
-def example_picture(example: Example, manifest: Manifest, pixel_threshold: float) -> str:
+def example_picture(example: Example, manifest: Manifest, part_range: PartRange, pixel_threshold: float) -> str:
     """A JPEG as a data URI: the photograph (or else the surface), the labeled defect outlined, and the heat map.
 
     Args:
         example: the part and its map.
         manifest: of the bundle that made the map.
+        part_range: what its calibration saw of such parts.
         pixel_threshold: the map value above which a pixel is marked.
 
     Raises:
         ScanError: the part's files cannot be read any more.
     """
     sample = example.sample
-    prepared = prepare(sample, manifest, StageTimes())
+    prepared = prepare(sample, manifest, StageTimes(), part_range)
     part = read_sample(sample, POINTS if sample.rgb is None else BOTH, manifest.preprocessing)
     map_hw = map_to_input(example.map_224, prepared.frame, of_image=prepared.scan is None)
     heat = draw_heatmap(map_hw, prepared.kept, pixel_threshold, part.points)

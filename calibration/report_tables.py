@@ -13,6 +13,9 @@ from .paper import paper, paper_classes, printed_figure
 
 METRICS = {"i_auroc": "I-AUROC", "p_auroc": "P-AUROC", "aupro": "AUPRO", "aupro_001": "AUPRO@1%"}
 MISSING = "-"
+ONE_KIND = "There are only good or only defective test parts: AUROC and AUPRO compare the two, and need both."
+# Parts that a note names; --json has all.
+N_NAMED = 10
 COMPARABILITY = (
     "The paper's figures are those of its full-size networks and published checkpoints on MVTec 3D-AD, and are "
     "comparable with ours only where both are the same."
@@ -40,10 +43,11 @@ class Table:
 
 def tables(evaluation: Evaluation) -> list[Table]:
     """Everything an evaluation tells in figures."""
+    by_defect = defect_table(evaluation)
     return [
         metrics_table(evaluation),
         threshold_table(evaluation),
-        defect_table(evaluation),
+        *([] if by_defect is None else [by_defect]),
         latency_table(evaluation),
     ]
 
@@ -56,13 +60,14 @@ def metrics_table(evaluation: Evaluation) -> Table:
     for row in evaluation.rows:
         cells = [metric_cell(evaluation, row, metric) for metric in METRICS]
         rows.append([row.class_name, row.route, row.main, *cells, str(row.n_test)])
-    note = f"In parentheses: {paper().source}. {COMPARABILITY}" if compared else ""
-    return Table("", headers, rows, 3, note)
+    notes = [f"In parentheses: {paper().source}. {COMPARABILITY}"] if compared else []
+    notes += [ONE_KIND] if any(row.i_auroc is None for row in evaluation.rows) else []
+    return Table("", headers, rows, 3, " ".join(notes))
 
 
 def threshold_table(evaluation: Evaluation) -> Table:
     """What the threshold from normal scans alone does to the test parts."""
-    headers = ["class", "route", "main", "threshold", "asked", "good rejected", "defects missed"]
+    headers = ["class", "route", "main", "threshold", "asked", "good rejected", "defects missed", "refused"]
     rows = []
     for name in evaluation.names:
         outcomes = evaluation.of(name)
@@ -75,12 +80,32 @@ def threshold_table(evaluation: Evaluation) -> Table:
             first, total = outcomes[0], Verdicts.total(each.verdicts for each in outcomes)
             cells = [MISSING, f"{first.threshold.false_reject_rate:.2%}", *verdict_cells(total)]
             rows.append(["all", first.row.route, first.row.main, *cells])
-    return Table("At the threshold that was calibrated on normal scans", headers, rows, 3)
+    return Table("At the threshold that was calibrated on normal scans", headers, rows, 3, refusal_note(evaluation))
 
 
-def defect_table(evaluation: Evaluation) -> Table:
-    """Image AUROC of each defect's parts against the good ones."""
+def refusal_note(evaluation: Evaluation) -> str:
+    """Which test parts `infer` would refuse, and why; empty where it would inspect all."""
+    refused = {
+        f"{outcome.row.class_name}/test/{name}": "; ".join(reasons)
+        for outcome in evaluation.outcomes
+        for name, reasons in zip(outcome.names, outcome.refusals, strict=True)
+        if reasons
+    }
+    if not refused:
+        return ""
+    named = [f"{name}: {reason}" for name, reason in list(refused.items())[:N_NAMED]]
+    more = [f"{len(refused) - N_NAMED} more"] if len(refused) > N_NAMED else []
+    return (
+        "Refused: `cmdiad-rt infer` would give no verdict on such parts without --allow-any-size; here they are scored "
+        f"and counted like all others. {'. '.join([*named, *more])}."
+    )
+
+
+def defect_table(evaluation: Evaluation) -> Table | None:
+    """Image AUROC of each defect's parts against the good ones; None where there are not both."""
     names = sorted({name for each in evaluation.outcomes for name in each.by_defect})
+    if not names:
+        return None
     rows = [
         [each.row.class_name, each.row.route, each.row.main, *(figure(each.by_defect.get(name)) for name in names)]
         for each in evaluation.outcomes
@@ -126,16 +151,26 @@ def figure(value: float | None) -> str:
 
 
 def verdict_cells(verdicts: Verdicts) -> list[str]:
-    """Counts and rates of the good parts rejected and the defective ones missed."""
+    """Counts and rates of the good parts rejected and the defective ones missed; how many `infer` would refuse."""
     return [
-        f"{verdicts.false_rejects} of {verdicts.n_good} ({verdicts.false_reject_rate:.1%})",
-        f"{verdicts.misses} of {verdicts.n_defective} ({verdicts.miss_rate:.1%})",
+        counted(verdicts.false_rejects, verdicts.n_good, verdicts.false_reject_rate),
+        counted(verdicts.misses, verdicts.n_defective, verdicts.miss_rate),
+        f"{verdicts.refused} of {verdicts.n_good + verdicts.n_defective}",
     ]
 
 
+def counted(count: int, n: int, rate: float | None) -> str:
+    """How many of how many, and their share; a dash where there are none."""
+    return MISSING if rate is None else f"{count} of {n} ({rate:.1%})"
+
+
 def as_json(evaluation: Evaluation) -> bytes:
-    """The documented object: `rows` of metrics, and beside it what else was found, each with class, route, main."""
-    content: dict[str, list[object]] = {"rows": list(evaluation.rows), "defects": [], "thresholds": [], "latency": []}
+    """The documented object: `rows` of metrics, and beside it what else was found, each with class, route, main.
+
+    `parts` are the test parts with their scores; `refusal` says why `infer` would give no verdict on a part.
+    """
+    content: dict[str, list[object]] = {"rows": list(evaluation.rows)}
+    content |= {name: [] for name in ("defects", "thresholds", "latency", "parts")}
     for each in evaluation.outcomes:
         key = {"class": each.row.class_name, "route": each.row.route, "main": each.row.main}
         content["defects"] += [{**key, "defect": name, "i_auroc": value} for name, value in each.by_defect.items()]
@@ -149,8 +184,19 @@ def as_json(evaluation: Evaluation) -> bytes:
                 "false_reject_rate": verdicts.false_reject_rate,
                 "n_defective": verdicts.n_defective,
                 "miss_rate": verdicts.miss_rate,
+                "n_refused": verdicts.refused,
             }
         )
+        content["parts"] += [
+            {
+                **key,
+                "part": name,
+                "score": float(score),
+                "is_defect": bool(score > each.threshold.value),
+                "refusal": "; ".join(reasons) or None,
+            }
+            for name, score, reasons in zip(each.names, each.scores, each.refusals, strict=True)
+        ]
         content["latency"].append({**key, "ms": each.milliseconds, "bank_bytes": each.bank_bytes})
     content["paper"] = [
         {"class": row.class_name, "route": row.route, "main": row.main, "metric": metric, "printed": printed}
@@ -166,17 +212,17 @@ def as_csv(evaluation: Evaluation) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     papers = [f"paper_{metric}" for metric in METRICS]
-    rates = ["threshold", "false_reject_rate", "miss_rate", "ms"]
+    rates = ["threshold", "false_reject_rate", "miss_rate", "n_refused", "ms"]
     writer.writerow(["class", "route", "main", *METRICS, "n_test", *papers, *rates])
     for name in evaluation.names:
         outcomes = evaluation.of(name)
         for each in outcomes:
             verdicts = each.verdicts
-            known = [verdicts.false_reject_rate, verdicts.miss_rate, each.milliseconds["total"]]
+            known = [verdicts.false_reject_rate, verdicts.miss_rate, verdicts.refused, each.milliseconds["total"]]
             writer.writerow([*_csv_cells(evaluation, each.row), each.threshold.value, *known])
         if len(outcomes) > 1:
             total = Verdicts.total(each.verdicts for each in outcomes)
-            known = [total.false_reject_rate, total.miss_rate]
+            known = [total.false_reject_rate, total.miss_rate, total.refused]
             writer.writerow([*_csv_cells(evaluation, evaluation.mean(name)), "", *known, ""])
     return text.getvalue().encode(errors="backslashreplace")
 

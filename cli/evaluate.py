@@ -158,11 +158,13 @@ def evaluate(
     chosen = routes_of(
         [each.value for each in routes or [RouteName.f2f]], [each.value for each in mains or [MainModality.pc]]
     )
+    wanted = Destinations(markdown, csv, html, report)
+    wanted.require_writable()
     with console.progress_display(quiet or json) as progress:
         evaluation = evaluate_runs(
             data, class_names or [], runs or [Path("runs/latest")], chosen, settings, provider, progress
         )
-    written = write_reports(evaluation, data, settings, provider, Destinations(markdown, csv, html, report))
+    written = write_reports(evaluation, data, settings, provider, wanted)
     if json:
         console.emit_bytes(as_json(evaluation))
         return
@@ -181,10 +183,11 @@ def _evaluate_table(
     json: bool,
     quiet: bool,
 ) -> None:
-    from ..calibration.report import write_tables
+    from ..calibration.report import Destinations, write_tables
     from ..calibration.report_tables import tables_as_json
     from ..export.paper_runs import run_paper_table
 
+    Destinations(*files).require_writable()
     with console.progress_display(quiet or json) as progress:
         found = run_paper_table(number.value, data, class_names, grid, progress)
     written = write_tables(found, *files)

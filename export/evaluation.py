@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..calibration.calibrate import CalibrationSettings
-from ..calibration.evaluate import Candidate, evaluate_dataset
+from ..calibration.contenders import Candidate
+from ..calibration.evaluate import evaluate_dataset
 from ..calibration.outcomes import Evaluation
 from ..calibration.paper import method_name
 from ..runtime.bundle import open_bundle

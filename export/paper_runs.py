@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import save as encode_safetensors
 
 from ..calibration.calibrate import CalibrationSettings
-from ..calibration.evaluate import Candidate, evaluate_dataset
+from ..calibration.contenders import Candidate
+from ..calibration.evaluate import evaluate_dataset
 from ..calibration.outcomes import Outcome
 from ..calibration.paper_tables import Experiment, Pair, experiments_of, paper_table
 from ..calibration.report_tables import Table

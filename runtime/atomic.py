@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,6 +40,28 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         if error.filename is not None and str(error.filename) not in map(str, (part, path, *path.parents)):
             # Not ours: the block met it elsewhere.
             raise
+        raise _refused(path, error) from error
+
+
+def require_writable(path: Path) -> None:
+    """Refuse a destination in which nothing can be written, before the work that is to be written there is done.
+
+    Nothing is left behind: folders that are missing are not made yet.
+
+    Args:
+        path: a file or folder that may or may not be there; it is made in, or replaced from, the folder above it.
+
+    Raises:
+        OutputError: it cannot be written: no permission, no space, or what should be a folder is a file.
+    """
+    place = path.absolute().parent
+    try:
+        while not place.exists():
+            place = place.parent
+        with tempfile.TemporaryFile(dir=place) as stream:
+            stream.write(b"cmdiad")
+            stream.flush()
+    except OSError as error:
         raise _refused(path, error) from error
 
 

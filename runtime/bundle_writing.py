@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import manifest as manifest_format
-from .atomic import naming_place, sync_folder
+from .atomic import naming_place, require_writable, sync_folder
 from .atomic_folder import replace_folder
 from .bundle import Bundle, chunks, file_digest, read_manifest
 from .errors import BundleError, UsageError
@@ -121,11 +121,13 @@ def changed_contents(bundle: Bundle, added: Mapping[str, Content], dropped: Coll
 
 
 def refuse_to_overwrite(path: Path) -> None:
-    """Stop before the work if what lies at `path` is not a bundle.
+    """Stop before the work if what lies at `path` is not a bundle, or nothing can be written there.
 
     Raises:
         UsageError: it is not.
+        OutputError: no permission, no space.
     """
+    require_writable(path)
     if not path.exists():
         return
     is_folder_bundle = path.is_dir() and ((path / manifest_format.NAME).exists() or not any(path.iterdir()))

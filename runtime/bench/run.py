@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ..atomic import atomic_write_bytes
+from ..atomic import atomic_write_bytes, require_writable
 from ..bundle import Bundle, find_bundle, open_bundle, require_calibration
 from ..errors import UsageError
 from ..sensor.dataset import find_samples
@@ -59,9 +59,11 @@ def run_bench(request: Request, progress: Progress) -> tuple[Report, bool]:
 
     Raises:
         CmdiadError: nothing could be measured: the reason of the first configuration.
+        OutputError: the report cannot be written.
     """
     if request.loadgen:
         import_loadgen()
+    require_writable(request.out / NAME)
     opened = [open_bundle(find_bundle(path)) for path in (request.bundles or (None,))]
     _check_calibrated(opened)
     _check_sensors(opened)

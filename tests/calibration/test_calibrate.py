@@ -12,7 +12,7 @@ from cmdiad.runtime import bank as bank_module
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.bundle_writing import rewrite_bundle
 from cmdiad.runtime.decision import Decision, match_bank
-from cmdiad.runtime.errors import EngineError, ScanError, UsageError
+from cmdiad.runtime.errors import EngineError, OutputError, ScanError, UsageError
 from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.patches.routes import MAIN
@@ -108,6 +108,20 @@ def test_too_few_scans_are_refused(exported_bundle, scans, tmp_path):
     with pytest.raises(UsageError, match="at least 3"):
         calibrate_bundle(open_bundle(exported_bundle), scans[:2], SETTINGS, tmp_path / "b")
     assert not (tmp_path / "b").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(exported_bundle, scans, tmp_path):
+    (tmp_path / "file").write_text("")
+    stages = []
+    with pytest.raises(OutputError, match="cannot be written"):
+        calibrate_bundle(
+            open_bundle(exported_bundle),
+            scans,
+            SETTINGS,
+            tmp_path / "file" / "out",
+            progress=lambda *seen: stages.append(seen),
+        )
+    assert stages == []
 
 
 def test_an_unusable_scan_is_named_and_nothing_is_written(exported_bundle, scans, tmp_path):

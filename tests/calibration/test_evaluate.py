@@ -3,15 +3,18 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
-from cmdiad.calibration.evaluate import Candidate, Tally, evaluate_dataset, has_masks
+from cmdiad.calibration.contenders import Candidate
+from cmdiad.calibration.evaluate import ScoredPart, Tally, evaluate_dataset, has_masks
 from cmdiad.calibration.outcomes import Scored, choose_examples, measure, measure_defects
-from cmdiad.calibration.report_tables import as_json
+from cmdiad.calibration.report_tables import as_json, threshold_table
 from cmdiad.export.bundles import export_bundle
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.errors import ScanError, UsageError
@@ -97,11 +100,13 @@ def test_the_time_of_shared_work_is_booked_to_every_candidate(evaluation):
 
 def scored_example():
     rng = np.random.default_rng(0)
-    samples = [Sample(None, None, None, name) for name in ["good"] * 6 + ["dent"] * 3 + ["crack"] * 3]
+    samples = [Sample(Path("000.tiff"), None, None, name) for name in ["good"] * 6 + ["dent"] * 3 + ["crack"] * 3]
     masks = np.zeros((12, 224, 224), bool)
     masks[6:, 50:80, 60:90] = True
     maps = (rng.random(masks.shape) + 0.3 * masks).astype(np.float32)
-    return Scored(samples, rng.random(12), maps, masks, [{"extract": 0.1, "score": 0.2}] * 12)
+    return Scored(
+        samples, rng.random(12), maps, masks, [{"extract": 0.1, "score": 0.2}] * 12, [[]] * 11 + [["twice the size"]]
+    )
 
 
 def threshold(value):
@@ -117,7 +122,8 @@ def threshold(value):
 
 
 def measured(bundle, scored, value=0.5):
-    return measure("part", "f2f", open_bundle(bundle).manifest, scored, (threshold(value), threshold(1.0)), 1000)
+    thresholds = threshold(value), threshold(1.0)
+    return measure("part", "f2f", open_bundle(bundle).manifest, scored, None, thresholds, 1000)
 
 
 def test_metrics_are_those_of_scikit_learn(exported_bundle):
@@ -137,7 +143,7 @@ def test_verdicts_are_counted_at_the_threshold(exported_bundle):
     outcome = measured(exported_bundle, scored, value=float(np.median(scored.scores)))
     rejected = scored.scores > np.median(scored.scores)
     verdicts = outcome.verdicts
-    assert (verdicts.n_good, verdicts.n_defective) == (6, 6)
+    assert (verdicts.n_good, verdicts.n_defective, verdicts.refused) == (6, 6, 1)
     assert verdicts.false_reject_rate == pytest.approx(rejected[:6].mean())
     assert verdicts.miss_rate == pytest.approx(1 - rejected[6:].mean())
     assert outcome.milliseconds == pytest.approx({"extract": 100.0, "score": 200.0, "total": 300.0})
@@ -169,13 +175,64 @@ def test_a_defect_without_a_mask_among_others_is_refused(synth_data):
         has_masks(broken)
 
 
+def test_a_class_without_defective_parts_has_its_false_rejects_alone(candidates, synth_data, tmp_path):
+    shutil.copytree(synth_data, tmp_path / "data")
+    for folder in (tmp_path / "data").glob("*/test/*"):
+        if folder.name != "good":
+            shutil.rmtree(folder)
+    evaluation = evaluate_dataset(tmp_path / "data", [], candidates[:1], "cpu", silent)
+    (outcome,) = evaluation.outcomes
+    assert outcome.row.i_auroc is outcome.row.p_auroc is outcome.row.aupro is outcome.roc is None
+    assert outcome.by_defect == {} and outcome.verdicts.miss_rate is None
+    assert outcome.verdicts.false_reject_rate == np.mean(outcome.scores > outcome.threshold.value)
+    content = json.loads(as_json(evaluation))
+    assert content["rows"][0]["i_auroc"] is None and content["defects"] == []
+    assert [entry["part"] for entry in content["parts"]] == ["good/000", "good/001"]
+
+
+def test_a_class_without_good_test_parts_has_its_misses_alone(exported_bundle):
+    scored = scored_example()
+    bad = dataclasses.replace(
+        scored,
+        samples=scored.samples[6:],
+        scores=scored.scores[6:],
+        maps=scored.maps[6:],
+        masks=scored.masks[6:],
+        refusals=scored.refusals[6:],
+    )
+    outcome = measured(exported_bundle, bad)
+    assert outcome.row.i_auroc is None and outcome.by_defect == {} and outcome.roc is None
+    assert outcome.row.aupro is not None and outcome.verdicts.false_reject_rate is None
+
+
+def test_a_part_outside_the_range_is_scored_and_said_to_be_refused(candidates, synth_data, tmp_path):
+    shutil.copytree(synth_data, tmp_path / "data")
+    scan = tmp_path / "data" / "gland" / "test" / "good" / "xyz" / "001.tiff"
+    tifffile.imwrite(scan, 2 * tifffile.imread(scan), photometric="rgb")
+    evaluation = evaluate_dataset(tmp_path / "data", [], candidates[:1], "cpu", silent)
+    parts = {entry["part"]: entry["refusal"] for entry in json.loads(as_json(evaluation))["parts"]}
+    refused = parts.pop("good/001")
+    assert ": calibration saw" in refused and set(parts.values()) == {None}
+    assert evaluation.outcomes[0].verdicts.refused == 1 and evaluation.outcomes[0].row.n_test == 7
+    note = threshold_table(evaluation).note
+    assert f"gland/test/good/001: {refused}" in note and "--allow-any-size" in note
+
+
+def test_empty_masks_are_found_before_the_calibration(synth_data, tmp_path):
+    shutil.copytree(synth_data, tmp_path / "data")
+    mask = next((tmp_path / "data").glob("*/test/dent/gt/*.png"))
+    Image.fromarray(np.zeros((224, 224), np.uint8)).save(mask)
+    with pytest.raises(ScanError, match="marks nothing"):
+        has_masks(find_samples(tmp_path / "data" / "gland", "test"))
+
+
 def tallied(folder, mask):
     """One defective part in a tally, whose mask is written first."""
     Image.fromarray(mask).save(folder / "mask.png")
     sample = Sample(folder / "000.tiff", None, folder / "mask.png", "dent")
     tally = Tally(1)
     prepared = SimpleNamespace(frame=Frame.of(*mask.shape, pad_multiple=100, size=224))
-    tally.add(0, sample, prepared, 1.0, np.zeros((224, 224), np.float32), StageTimes())
+    tally.add(0, sample, ScoredPart(prepared, 1.0, np.zeros((224, 224), np.float32), StageTimes()), [])
     return tally.scored([sample], with_masks=True).masks
 
 

@@ -9,7 +9,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from cmdiad.calibration.calibrate import CalibrationSettings
-from cmdiad.calibration.evaluate import Candidate, evaluate_dataset
+from cmdiad.calibration.contenders import Candidate
+from cmdiad.calibration.evaluate import evaluate_dataset
 from cmdiad.calibration.outcomes import Evaluation
 from cmdiad.calibration.report import Destinations, gather_facts, write_reports
 from cmdiad.calibration.report_charts import histogram
@@ -17,6 +18,7 @@ from cmdiad.calibration.report_html import html_report
 from cmdiad.calibration.report_pictures import PANEL, crop_window, panel
 from cmdiad.export.bundles import export_bundle
 from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.errors import OutputError, UsageError
 from PIL import Image
 
 SETTINGS = CalibrationSettings(coreset_ratio=0.01, false_reject_rate=0.3)
@@ -119,6 +121,40 @@ def test_no_name_reaches_the_page_unescaped(evaluation, synth_data):
     content = html_report(Evaluation([renamed]), facts, lambda *_: "data:image/jpeg;base64,").decode()
     assert "<script" not in content
     assert "script" not in Page(content).tags
+
+
+def test_the_page_does_without_defective_parts(evaluation, synth_data):
+    good = dataclasses.replace(evaluation.outcomes[0], pro=None, roc=None, by_defect={}, examples=[])
+    chosen = good.defects == "good"
+    kept = [index for index, is_good in enumerate(chosen) if is_good]
+    good = dataclasses.replace(
+        good,
+        row=type(good.row)("gland", "single", "pc", None, None, None, None, len(kept)),
+        defects=good.defects[chosen],
+        scores=good.scores[chosen],
+        names=[good.names[index] for index in kept],
+        refusals=[["the part is <9> mm across"] for _ in kept],
+    )
+    facts = gather_facts(Evaluation([good]), synth_data, SETTINGS, "cpu")
+    content = html_report(Evaluation([good]), facts, lambda *_: "data:image/jpeg;base64,").decode()
+    assert "ROC of the parts" not in content and "I-AUROC by defect" not in content
+    assert "need both" in content and "the part is &lt;9&gt; mm across" in content
+
+
+@pytest.mark.parametrize("option", ["markdown", "csv", "html", "folder"])
+def test_a_place_that_cannot_be_written_is_refused_before_the_work(option, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        Destinations(**{option: tmp_path / "file" / "report"}).require_writable()
+    Destinations(**{option: tmp_path / "new" / "folder" / "report"}).require_writable()
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_reports_that_meet_in_one_file_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="two reports"):
+        Destinations(markdown=tmp_path / "report.csv", folder=tmp_path).require_writable()
+    with pytest.raises(UsageError, match="is a folder"):
+        Destinations(html=tmp_path).require_writable()
 
 
 def test_the_page_does_without_masks(evaluation, synth_data):

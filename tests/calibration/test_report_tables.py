@@ -1,6 +1,7 @@
 """Tables tell what was measured, the paper's figures stand beside ours, and names cannot break the text."""
 
 import csv
+import dataclasses
 import io
 import json
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from cmdiad.calibration.outcomes import Evaluation, Outcome, Row
 from cmdiad.calibration.paper import method_name, paper, paper_classes, printed_figure
-from cmdiad.calibration.report_tables import as_csv, as_json, as_markdown, metrics_table, tables
+from cmdiad.calibration.report_tables import as_csv, as_json, as_markdown, metrics_table, tables, threshold_table
 from cmdiad.runtime.threshold import Threshold
 
 THRESHOLD = Threshold(
@@ -30,11 +31,14 @@ def outcome(class_name="bagel", route="f2f", main="pc", scores=(0.1, 0.6, 0.4, 0
         name=method_name(route, main),
         row=Row(class_name, route, main, **values, n_test=4),
         manifest=None,
+        part_range=None,
         by_defect={"crack": 0.75},
         threshold=THRESHOLD,
         pixel_threshold=1.0,
         defects=np.array(["good", "good", "crack", "crack"]),
         scores=np.array(scores),
+        names=["good/000", "good/001", "crack/000", "crack/001"],
+        refusals=[[], [], [], ["the part is 9 mm across"]],
         roc=CURVE,
         pro=CURVE,
         milliseconds={"extract": 12.0, "total": 20.0},
@@ -95,6 +99,7 @@ def test_csv_has_the_rates_at_the_threshold_and_leaves_unknown_cells_empty():
     content = as_csv(Evaluation([outcome(), outcome("gland", p_auroc=None, aupro=None, aupro_001=None)]))
     first, second, mean = csv.DictReader(io.StringIO(content.decode()))
     assert (first["false_reject_rate"], first["miss_rate"], first["ms"]) == ("0.5", "0.5", "20.0")
+    assert (first["n_refused"], mean["n_refused"]) == ("1", "2")
     assert (first["paper_i_auroc"], first["paper_aupro_001"]) == ("0.992", "")
     assert (second["class"], second["p_auroc"], second["paper_i_auroc"]) == ("gland", "", "")
     assert (mean["class"], mean["p_auroc"], mean["n_test"], mean["miss_rate"]) == ("mean", "", "8", "0.5")
@@ -113,13 +118,23 @@ def test_json_names_class_route_and_main_everywhere():
         "false_reject_rate": 0.5,
         "n_defective": 2,
         "miss_rate": 0.5,
+        "n_refused": 1,
     }
+    last = {"class": "bagel", "route": "f2f", "main": "pc", "part": "crack/001"}
+    assert content["parts"][-1] == {**last, "score": 0.9, "is_defect": True, "refusal": "the part is 9 mm across"}
     assert {(each["metric"], each["printed"]) for each in content["paper"]} == {
         ("i_auroc", 0.992),
         ("p_auroc", 0.992),
         ("aupro", 0.968),
     }
     assert msgspec.json.decode(as_json(Evaluation([outcome()])))["latency"][0]["ms"] == {"extract": 12.0, "total": 20.0}
+
+
+def test_parts_that_the_line_would_refuse_are_named_up_to_ten():
+    table = threshold_table(Evaluation([outcome(f"class_{number}") for number in range(12)]))
+    assert table.rows[0][-1] == "1 of 4" and table.rows[-1][-1] == "12 of 48"
+    assert table.note.count("the part is 9 mm across") == 10 and table.note.endswith("2 more.")
+    assert threshold_table(Evaluation([dataclasses.replace(outcome(), refusals=[[]] * 4)])).note == ""
 
 
 def test_a_name_cannot_break_a_markdown_table():
@@ -132,4 +147,4 @@ def test_a_name_cannot_break_a_markdown_table():
 def test_rates_over_all_classes_are_those_of_all_parts():
     evaluation = Evaluation([outcome(), outcome("gland", scores=(0.1, 0.2, 0.8, 0.9))])
     table = tables(evaluation)[1]
-    assert table.rows[-1][0] == "all" and table.rows[-1][5:] == ["1 of 4 (25.0%)", "1 of 4 (25.0%)"]
+    assert table.rows[-1][0] == "all" and table.rows[-1][5:] == ["1 of 4 (25.0%)", "1 of 4 (25.0%)", "2 of 8"]

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from cmdiad.runtime.atomic import atomic_write, atomic_write_bytes, naming_place
+from cmdiad.runtime.atomic import atomic_write, atomic_write_bytes, naming_place, require_writable
 from cmdiad.runtime.errors import OutputError
 
 
@@ -82,3 +82,12 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     place = tmp_path / "file" / "bundle"
     with pytest.raises(OutputError, match=r"file/bundle: cannot be written: Not a directory"), naming_place(place):
         place.mkdir()
+
+
+def test_a_place_where_nothing_can_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="bundle: cannot be written"):
+        require_writable(tmp_path / "file" / "bundle")
+    require_writable(tmp_path / "new" / "folder" / "bundle")
+    require_writable(tmp_path / "file")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
