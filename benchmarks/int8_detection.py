@@ -67,12 +67,10 @@ def compare(data: Path, work: Path) -> None:
         Candidate(name, bundle, CalibrationSettings())
         for name, bundle in (("fp32", fp32), ("int8", quantized(fp32, work / "int8")))
     ]
-    outcomes = evaluate_dataset(data, [], candidates, "cpu", lambda *_: None).outcomes
-    mean = {
-        name: sum(scores) / len(scores)
-        for name in ("fp32", "int8")
-        if (scores := [each.row.i_auroc for each in outcomes if each.name == name])
-    }
+    evaluation = evaluate_dataset(data, [], candidates, "cpu", lambda *_: None)
+    mean = {name: evaluation.mean(name).i_auroc for name in ("fp32", "int8")}
+    if mean["int8"] is None or mean["fp32"] is None:
+        raise SystemExit(f"{data}: has no good or no defective test parts")
     difference = abs(mean["int8"] - mean["fp32"])
     line = {"measure": f"int8_i_auroc_{data.name}", "int8": round(mean["int8"], 4), "fp32": round(mean["fp32"], 4)}
     print(json.dumps({**line, "error": round(difference, 5), "baseline": "fp32", "bar": BAR, "met": difference <= BAR}))

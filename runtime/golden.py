@@ -26,7 +26,7 @@ from .image import decode_rgb
 from .inspector import Inspection, Inspector
 from .manifest import Manifest
 from .readers import decode_scan
-from .sensor.part import Part, modalities, read_part
+from .sensor.part import Part, modalities, part_from_arrays, read_part
 
 FOLDER = "golden"
 INDEX = f"{FOLDER}/golden.json"
@@ -142,11 +142,14 @@ def read_case(bundle: Bundle, case: GoldenCase) -> Part:
         BundleError: its files are not what they must be.
     """
     try:
-        points = None if case.scan is None else decode_scan(bundle.read(case.scan)).astype(np.float32, copy=False)
+        points = None if case.scan is None else decode_scan(bundle.read(case.scan))
         rgb = None if case.image is None else decode_rgb(bundle.read(case.image))
+        # What lies far from the origin is recorded in float64, and read as a file of it would be.
+        if points is not None and points.dtype == np.float64:
+            return part_from_arrays(points, rgb)
     except ScanError as cause:
         raise BundleError(f"{bundle.path}: the golden scan {case.name}: {cause}: calibrate again") from cause
-    return Part(points, rgb)
+    return Part(None if points is None else points.astype(np.float32, copy=False), rgb)
 
 
 def replay(inspector: Inspector, part: Part) -> tuple[Inspection, dict[str, Array]]:
@@ -178,6 +181,7 @@ def bounded(part: Part) -> Part:
     return Part(
         points=None if part.points is None else np.ascontiguousarray(part.points[thinned]),
         rgb=None if part.rgb is None else np.ascontiguousarray(part.rgb[thinned]),
+        origin=part.origin,
     )
 
 
@@ -198,7 +202,7 @@ def _record(
     scan = image = None
     if part.points is not None:
         scan = f"{FOLDER}/{name}_scan.tiff"
-        files[scan] = encode_points(part.points)
+        files[scan] = encode_points(part.coordinates())
     if part.rgb is not None:
         image = f"{FOLDER}/{name}_image.png"
         files[image] = _encode_rgb(part.rgb)
@@ -213,8 +217,8 @@ def _record(
     )
 
 
-def encode_points(points: Array) -> bytes:
-    """(H, W, 3) float32 as a compressed TIFF; equal points give equal bytes."""
+def encode_points(points: npt.NDArray[np.floating]) -> bytes:
+    """(H, W, 3) floats as a compressed TIFF; equal points give equal bytes."""
     stream = io.BytesIO()
     tifffile.imwrite(
         stream, points, photometric="rgb", compression="zlib", predictor=True, metadata=None, software=False

@@ -20,6 +20,7 @@ from .preparation.part import PreparedPart, prepare_part
 from .preparation.part_range import PartRange, outside
 from .preparation.part_view import PartView
 from .preprocessing import map_to_input
+from .sensor.origin import NEAR, Vector
 from .sensor.part import Part, modalities, read_part
 from .strategies import Answer, Graph, choose_strategy
 from .timing import Span, StageTimes
@@ -36,10 +37,11 @@ class Inspection:
         is_defect: score > threshold.
         map: (H, W) float32, the anomaly map in the input scan's own pixels.
         pixel_threshold: the map value above which a pixel is marked.
-        points: (H, W, 3) float32, metres, the scan as read; None for an image alone.
+        points: (H, W, 3) float32, metres, the scan as read, relative to `origin`; None for an image alone.
         rgb: (H, W, 3) uint8, the image as read; None without a camera.
         valid: (H, W) bool, the pixels that were inspected as part.
-        view: how large the part is, where it lies, and how much of it was seen.
+        view: how large the part is, where it lies (relative to `origin`), and how much of it was seen.
+        origin: what was subtracted from the file's coordinates, metres: zero for scans within 16 m of their origin.
         seconds: time by stage.
         spans: each run of a stage, for a profile.
     """
@@ -55,6 +57,7 @@ class Inspection:
     valid: npt.NDArray[np.bool_]
     view: PartView
     seconds: dict[str, float]
+    origin: Vector = NEAR
     spans: tuple[Span, ...] = ()
 
     def heatmap(self) -> npt.NDArray[np.uint8]:
@@ -68,7 +71,7 @@ class Inspection:
             "score": self.score,
             "threshold": self.threshold,
             "is_defect": self.is_defect,
-            **view_as_json(self.view),
+            **view_as_json(self.view, self.origin),
         }
 
     def with_times(self, times: StageTimes) -> Inspection:
@@ -240,8 +243,19 @@ class Inspector:
             valid=prepared.kept,
             view=prepared.view,
             seconds=times.seconds,
+            origin=part.origin,
             spans=tuple(times.spans),
         )
+
+    def close(self) -> None:
+        """End the threads of the search; they also end with the inspector itself."""
+        self._strategy.close()
+
+    def __enter__(self) -> Inspector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def observed(self, observer: Observer) -> AbstractContextManager[None]:
         """Show an observer what goes into and comes out of the networks while the block runs."""
@@ -280,12 +294,13 @@ def check_likeness(view: PartView, expected: PartRange) -> None:
         )
 
 
-def view_as_json(view: PartView) -> dict[str, Any]:
-    """What was inspected, as `infer --json` has it; lengths are null for an image alone."""
+def view_as_json(view: PartView, origin: Vector = NEAR) -> dict[str, Any]:
+    """What was inspected, as `infer --json` has it, in the file's coordinates; lengths are null for an image alone."""
+    center = None if view.center_m is None else tuple(map(sum, zip(view.center_m, origin, strict=True)))
     return {
         "part_pixels": view.part_pixels,
         "part_diameter_m": view.diameter_m,
-        "part_center_m": view.center_m,
+        "part_center_m": center,
         "on_plane": view.on_plane,
         "inspected_share": view.inspected_share,
         "measured_share": view.measured_share,

@@ -5,6 +5,7 @@ Training, calibration and inspection all come through here; the parameters trave
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from .preparation.repeated import refuse_repeated
 from .preparation.supporting import PlaneEvidence, plane_evidence
 from .resizing import SIZE, Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
 from .sensor.missing import MAX_COORDINATE_M
+from .sensor.origin import NEAR, Vector
 
 __all__ = [
     "EYECANDIES",
@@ -63,7 +65,10 @@ class PreparedScan:
 
 
 def prepare(
-    points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing, expected: PartRange | None = None
+    points_hw3: npt.NDArray[np.float32],
+    preprocessing: Preprocessing,
+    expected: PartRange | None = None,
+    origin: Vector = NEAR,
 ) -> PreparedScan:
     """Remove the supporting plane and what lies behind it, keep the part, pad and resize.
 
@@ -72,6 +77,7 @@ def prepare(
         preprocessing: the sensor's parameters.
         expected: what calibration saw; of several things in view, the one most like that is the part. Whether it is
             like that is not judged here: see `preparation.part_range.outside`.
+        origin: what was subtracted from the file's coordinates, metres; see `Scan`.
 
     Raises:
         ScanError: nothing was measured, or one thing again and again; no supporting plane can be found, nothing
@@ -79,7 +85,7 @@ def prepare(
     """
     planes, valid = _planar(points_hw3)
     refuse_repeated(planes, valid)
-    evidence = _supporting_plane(planes, valid, preprocessing)
+    evidence = _supporting_plane(planes, valid, preprocessing, origin)
     standing = _whole(planes, valid, preprocessing) if evidence is None else _on(evidence, planes, valid, preprocessing)
     part = choose_part(standing, expected)
     kept = valid if evidence is None else standing.clusters.mask(part)
@@ -104,18 +110,20 @@ def without_plane(points_hw3: npt.NDArray[np.float32], preprocessing: Preprocess
     return _before(evidence, planes, valid, preprocessing)[0]
 
 
-def evidence_of(points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing) -> PlaneEvidence:
+def evidence_of(
+    points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing, origin: Vector = NEAR
+) -> PlaneEvidence:
     """What one scan says about being raw: what `preparation.raw_or_preprocessed.settle` decides from.
 
     Args:
-        points_hw3, preprocessing: as `prepare` takes them.
+        points_hw3, preprocessing, origin: as `prepare` takes them.
 
     Raises:
         ScanError: nothing was measured, or one thing again and again.
     """
     planes, valid = _planar(points_hw3)
     refuse_repeated(planes, valid)
-    return plane_evidence(planes, valid, preprocessing)
+    return plane_evidence(planes, valid, preprocessing, origin)
 
 
 def prepare_image(
@@ -162,16 +170,23 @@ def _planar(points_hw3: npt.NDArray[np.float32]) -> tuple[_Planes, _Mask]:
     return planes, valid
 
 
-def _supporting_plane(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> PlaneEvidence | None:
+def _supporting_plane(
+    planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing, origin: Vector
+) -> PlaneEvidence | None:
     """The plane to remove; None where the scan was preprocessed."""
     if preprocessing.plane == "never":
         return None
-    evidence = plane_evidence(planes_3hw, valid_hw, preprocessing)
+    evidence = plane_evidence(planes_3hw, valid_hw, preprocessing, origin)
     verdict = "raw" if preprocessing.plane == "always" else evidence.verdict(preprocessing.border_valid_share)
     if verdict == "preprocessed":
         return None
     if not (evidence.is_surface if preprocessing.plane == "always" else evidence.supports):
         raise ScanError(_no_plane(evidence))
+    if preprocessing.side == "origin" and evidence.origin_m == 0:
+        raise ScanError(
+            f"the origin of the coordinates is {math.hypot(*origin):.0f} m away beside the supporting plane, and that "
+            "of calibration's scans was before it: record scans in the same frame as those, or calibrate again"
+        )
     if verdict == "unclear":
         raise ScanError(f"{evidence.doubt()}: say --plane always if scans are raw, --plane never if they are not")
     return evidence

@@ -69,6 +69,10 @@ class Strategy(Protocol[Work]):
         """Show an observer what goes into and comes out of every network while the block runs."""
         ...
 
+    def close(self) -> None:
+        """End the threads that it holds."""
+        ...
+
 
 class ByNetworks:
     """Each network by itself, the banks searched in NumPy: one part at a time."""
@@ -98,6 +102,10 @@ class ByNetworks:
     def observed(self, observer: Observer) -> AbstractContextManager[None]:
         """See `Strategy`."""
         return self._features.observed(observer)
+
+    def close(self) -> None:
+        """See `Strategy`."""
+        self._decision.close()
 
 
 class ByLineGraph:
@@ -135,6 +143,9 @@ class ByLineGraph:
     def observed(self, observer: Observer) -> AbstractContextManager[None]:
         """See `Strategy`."""
         return self._line.observed(observer)
+
+    def close(self) -> None:
+        """See `Strategy`: the graph's threads are ONNX Runtime's, and end with it."""
 
 
 def choose_strategy(

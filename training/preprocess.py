@@ -106,7 +106,7 @@ def _preprocess_sample(job: tuple[Sample, Path], preprocessing: Preprocessing) -
         kept = valid_mask(read_scan(target).points)
     else:
         with naming_scan(sample.scan):
-            kept = _write_part(sample, folder, part, prepare(part.points, preprocessing))
+            kept = _write_part(sample, folder, part, prepare(part.points, preprocessing, origin=part.origin))
     return Removal(name, int(valid_mask(part.points).sum()), int(kept.sum()))
 
 
@@ -118,7 +118,7 @@ def _write_part(sample: Sample, folder: Path, part: Part, scan: PreparedScan) ->
     if sample.mask is not None:
         mask = read_mask(sample.mask).astype(np.uint8) * np.uint8(255)
         _write_png(folder / "gt" / f"{sample.name}.png", _padded(mask, scan.frame))
-    kept_points = np.where(scan.kept[..., None], part.points, np.float32(0))
+    kept_points = np.where(scan.kept[..., None], part.coordinates(), np.float32(0))
     with atomic_write(folder / "xyz" / f"{sample.name}.tiff") as stream:
         tifffile.imwrite(stream, _padded(kept_points, scan.frame), photometric="rgb", compression="zlib", metadata=None)
     return scan.kept

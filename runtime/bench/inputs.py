@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from ..bundle import Bundle
 from ..errors import UsageError
 from ..golden import encode_points
@@ -54,4 +52,5 @@ def in_sensor_units(bundle: Bundle, file: str) -> bytes:
     unit, content = bundle.manifest.preprocessing.metres_per_unit, bundle.read(file)
     if unit is None or unit == 1:
         return content
-    return encode_points((decode_scan(content) / unit).astype(np.float32))
+    points = decode_scan(content)
+    return encode_points((points / unit).astype(points.dtype))

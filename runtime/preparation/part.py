@@ -74,7 +74,7 @@ def prepare_part(
         assert part.rgb is not None
         image, valid, kept, frame = prepare_image(part.rgb, preprocessing)
         return PreparedPart(None, image, valid, kept, frame)
-    scan = prepare(part.points, preprocessing, expected)
+    scan = prepare(part.points, preprocessing, expected, part.origin)
     rgb = prepare_rgb(part.rgb, scan.kept, scan.frame) if part.rgb is not None and "rgb" in measured else None
     return PreparedPart(scan, rgb, scan.valid, scan.kept, scan.frame)
 

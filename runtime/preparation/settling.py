@@ -34,9 +34,9 @@ def settle_scans(
     evidence = []
     for number, scan in enumerate(chosen, 1):
         with naming_scan(scan):
-            points = read_part(scan, POINTS, preprocessing).points
-            assert points is not None
-            evidence.append(evidence_of(points, preprocessing))
+            part = read_part(scan, POINTS, preprocessing)
+            assert part.points is not None
+            evidence.append(evidence_of(part.points, preprocessing, part.origin))
         progress(number, len(chosen))
     return settle(preprocessing, evidence, [short_name(scan) for scan in chosen])
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..plane import Plane, find_plane, refine_plane, thinned
+from ..sensor.origin import NEAR, Vector
 from .parameters import Preprocessing
 
 Verdict = Literal["raw", "preprocessed", "unclear"]
@@ -29,6 +30,7 @@ _FILLED_BORDER = 0.5
 # Less than this on a plane is noise.
 _LEAST_STANDING = 0.002
 _CLEARLY_MORE = 4
+_LEAST_ELEVATION = 0.1  # of the distance to a far origin: 6 degrees
 
 _Mask = npt.NDArray[np.bool_]
 _Planes = npt.NDArray[np.float32]
@@ -119,13 +121,16 @@ class PlaneEvidence:
         )
 
 
-def plane_evidence(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> PlaneEvidence:
+def plane_evidence(
+    planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing, origin: Vector = NEAR
+) -> PlaneEvidence:
     """Look for the supporting plane on the image's border or, where that was not measured, on the measured field's.
 
     Args:
         planes_3hw: (3, H, W) float32: x, y and z in metres.
         valid_hw: (H, W) bool, the measured pixels; at least one.
         preprocessing: the sensor's parameters.
+        origin: what was subtracted from the file's coordinates, metres.
     """
     ring = _ring(valid_hw.shape, preprocessing.border_pixels)
     border_share = _ring_share(valid_hw, preprocessing.border_pixels)
@@ -133,7 +138,7 @@ def plane_evidence(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preproce
     best = None
     for outermost in (outermost_first, not outermost_first):
         border = _outermost(valid_hw, preprocessing.border_pixels) if outermost else ring & valid_hw
-        evidence = _judged(planes_3hw, valid_hw, np.flatnonzero(border), border_share, preprocessing)
+        evidence = _judged(planes_3hw, valid_hw, np.flatnonzero(border), border_share, preprocessing, origin)
         if evidence.supports:
             return evidence
         if best is None or not best.is_surface:
@@ -148,6 +153,7 @@ def _judged(
     border: npt.NDArray[np.intp],
     border_share: float,
     preprocessing: Preprocessing,
+    origin: Vector,
 ) -> PlaneEvidence:
     field_share, box, margin = _field(valid_hw, preprocessing.border_pixels)
     plane = _fitted(planes_3hw, valid_hw, border, preprocessing)
@@ -157,7 +163,7 @@ def _judged(
     some_planes, some_valid = np.ascontiguousarray(planes_3hw[:, ::step, ::step]), valid_hw[::step, ::step]
     plane = _towards_viewer(plane, some_planes[:, ::2, ::2], some_valid[::2, ::2])
     points_3n = some_planes[:, some_valid]
-    heights, origin_m = plane.distances(points_3n.T), plane.offset
+    heights, origin_m = plane.distances(points_3n.T), _height_of_origin(plane, origin)
     extent_m = float(np.linalg.norm([axis.max() - axis.min() for axis in points_3n]))
     on_grid_side = _stands_on_grid_side(heights, origin_m, extent_m, border_share, preprocessing)
     if not on_grid_side:
@@ -209,6 +215,16 @@ def _peak(heights_n: npt.NDArray[np.floating], threshold_m: float) -> float:
     beside = int(np.count_nonzero((distances > threshold_m) & (distances <= 2 * threshold_m))) / threshold_m
     # One point more: nothing at all beside it is no proof of infinite density.
     return core / (beside + 1 / threshold_m)
+
+
+def _height_of_origin(plane: Plane, origin: Vector) -> float:
+    """How far before the plane the origin of the file's coordinates is, metres; 0 where that cannot be told.
+
+    A plane's tilt is known to a fraction of a degree: so far away that decides on which side of it the origin lies,
+    unless that is well off the plane, as a sensor's is.
+    """
+    height = plane.offset - float(plane.normal @ np.asarray(origin))
+    return height if abs(height) >= _LEAST_ELEVATION * float(np.linalg.norm(origin)) else 0.0
 
 
 def _stands_on_grid_side(

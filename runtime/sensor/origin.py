@@ -22,6 +22,10 @@ _NEXT_TO_ORIGIN_M = np.float32(1e-7)
 _COARSEST_STEP = 0.1
 _MEASURED_ROWS = 512
 
+Vector = tuple[float, float, float]
+NEAR: Vector = (0.0, 0.0, 0.0)
+"""The origin of scans that lie near it: nothing was subtracted."""
+
 
 def origin_of(sample_n3: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """What to subtract from a scan's points before they become float32: (3,), metres.

@@ -18,10 +18,11 @@ from ..image import decode_rgb, read_rgb
 from ..manifest import Manifest, Modality, Route
 from ..patches.routes import route_of
 from ..preprocessing import Preprocessing
-from ..scan import Scan, read_scan, scan_from_array, scan_from_bytes
+from ..scan import Scan, read_scan, scan_from_array, scan_from_bytes, valid_mask
 from .dataset import GOOD, Sample, find_samples, list_classes, normal_folder, place_of
 from .find import Found, find_files
 from .listing import IMAGES, SCANS, Kind, files_in, is_folder, natural_order
+from .origin import NEAR, Vector
 
 POINTS: frozenset[Modality] = frozenset({"pc"})
 IMAGE: frozenset[Modality] = frozenset({"rgb"})
@@ -35,10 +36,12 @@ class Part:
     Attributes:
         points: (H, W, 3) float32, metres, missing points zero; None without a 3D sensor.
         rgb: (H, W, 3) uint8, registered with the points; None without a camera.
+        origin: what was subtracted from the file's coordinates, metres; see `Scan`.
     """
 
     points: npt.NDArray[np.float32] | None
     rgb: npt.NDArray[np.uint8] | None
+    origin: Vector = NEAR
 
     def __post_init__(self) -> None:
         """Check what is cheap to check.
@@ -59,6 +62,32 @@ class Part:
             raise ScanError(
                 f"the image has {self.rgb.shape[:2]} pixels, the scan {self.points.shape[:2]}: they must be registered"
             )
+
+    @classmethod
+    def of(cls, scan: Scan, rgb: npt.NDArray[np.uint8] | None) -> Part:
+        """A part of a scan that was read.
+
+        Raises:
+            ScanError: the image is of another type or size.
+        """
+        x, y, z = scan.origin.tolist()
+        return cls(scan.points, rgb, (x, y, z))
+
+    def coordinates(self) -> npt.NDArray[np.floating]:
+        """The points in the file's coordinates: (H, W, 3), metres, missing points zero.
+
+        Float32, or float64 where that is needed for their digits: far from the origin.
+
+        Raises:
+            ScanError: there are no points.
+        """
+        if self.points is None:
+            raise ScanError("there are no points: the part is an image alone")
+        if self.origin == NEAR:
+            return self.points
+        moved = self.points + np.array(self.origin)
+        moved[~valid_mask(self.points)] = 0
+        return moved
 
 
 def modalities(manifest: Manifest) -> frozenset[Modality]:
@@ -168,7 +197,7 @@ def part_from_bytes(
     if "rgb" in measured and image is None:
         raise ScanError("there is no registered image: this route measures points and image")
     rgb = decode_rgb(image) if "rgb" in measured and image is not None else None
-    return Part(scan_from_bytes(data, preprocessing.metres_per_unit).points, rgb)
+    return Part.of(scan_from_bytes(data, preprocessing.metres_per_unit), rgb)
 
 
 def part_from_arrays(
@@ -192,8 +221,10 @@ def part_from_arrays(
         >>> part.points.dtype, float(part.points[0, 0, 2])
         (dtype('float32'), 0.5)
     """
-    scan = None if points is None else scan_from_array(np.asarray(points), metres_per_unit).points
-    return Part(scan, None if rgb is None else np.ascontiguousarray(rgb))
+    image = None if rgb is None else np.ascontiguousarray(rgb)
+    if points is None:
+        return Part(None, image)
+    return Part.of(scan_from_array(np.asarray(points), metres_per_unit), image)
 
 
 def _kind(measured: AbstractSet[Modality]) -> Kind:
@@ -201,10 +232,10 @@ def _kind(measured: AbstractSet[Modality]) -> Kind:
 
 
 def _read(scan: Path, image: Path | None, preprocessing: Preprocessing) -> Part:
-    points = read_scan(scan, preprocessing.metres_per_unit).points
+    measured = read_scan(scan, preprocessing.metres_per_unit)
     rgb = None if image is None else read_rgb(image)
     with naming_scan(scan):
-        return Part(points, rgb)
+        return Part.of(measured, rgb)
 
 
 def _normal_parts(path: Path, measured: AbstractSet[Modality]) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -82,3 +83,17 @@ def test_an_inspection_draws_its_own_heat_map_and_can_be_compared(calibrated_bun
     inspection = Inspector.load(calibrated_bundle)(scan)
     assert inspection.heatmap().shape == (*inspection.map.shape, 3)
     assert inspection == inspection and inspection != Inspector.load(calibrated_bundle)(scan)
+
+
+def test_a_closed_inspector_has_ended_its_search_threads(calibrated_bundle: Path, scan: Path) -> None:
+    before = set(threading.enumerate())
+
+    def own() -> list[threading.Thread]:
+        return [one for one in threading.enumerate() if one not in before and one.name.startswith(("search", "second"))]
+
+    with Inspector.load(calibrated_bundle, graph="networks") as inspector:
+        first = inspector(scan).score
+        assert own()
+    assert not own()
+    assert inspector(scan).score == first
+    inspector.close()

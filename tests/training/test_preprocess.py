@@ -1,9 +1,11 @@
 """A preprocessed copy: cleaned, registered, resumable, never in place, and not preprocessed twice."""
 
 import csv
+import shutil
 
 import numpy as np
 import pytest
+import tifffile
 from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.image import read_rgb
 from cmdiad.runtime.preparation.raw_or_preprocessed import settle
@@ -37,6 +39,23 @@ def test_a_preprocessed_scan_is_not_preprocessed_again(written):
     out, _ = written
     points = read_scan(out / "gland" / "train" / "good" / "xyz" / "001.tiff").points
     np.testing.assert_array_equal(prepare(points, STRUCTURED_LIGHT).kept, valid_mask(points))
+
+
+def test_a_scan_far_from_its_origin_keeps_its_coordinates(synth_data, tmp_path):
+    shutil.copytree(synth_data, tmp_path / "data")
+    for scan in (tmp_path / "data").glob("gland/*/*/xyz/*.tiff"):
+        points = tifffile.imread(scan).astype(np.float64)
+        moved = np.where(points.any(axis=-1, keepdims=True), points + np.array([0, 0, 24.6]), 0)
+        tifffile.imwrite(scan, moved, photometric="rgb")
+    preprocess_dataset(tmp_path / "data", tmp_path / "out", [], STRUCTURED_LIGHT, 1, lambda *_: None)
+    copy = read_scan(tmp_path / "out" / "gland" / "test" / "crack" / "xyz" / "000.tiff")
+    kept = valid_mask(copy.points)
+    assert 0.02 < kept.mean() < 0.6
+    np.testing.assert_allclose((copy.points + copy.origin)[kept], moved_points(synth_data)[kept], atol=1e-6)
+
+
+def moved_points(synth_data):
+    return read_scan(synth_data / "gland" / "test" / "crack" / "xyz" / "000.tiff").points + np.array([0, 0, 24.6])
 
 
 def test_the_report_counts_every_scan(written):
