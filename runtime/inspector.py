@@ -290,7 +290,7 @@ def check_likeness(view: PartView, expected: PartRange) -> None:
     if reasons := outside(view, expected):
         raise ScanError(
             f"is not such a part as the bundle was calibrated for: {'; '.join(reasons)}: check the view and the "
-            "product, or give --allow-any-size"
+            "product, or inspect it all the same with `cmdiad-rt infer --allow-any-size`"
         )
 
 

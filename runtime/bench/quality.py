@@ -23,14 +23,14 @@ def measure_quality(inspector: Inspector, folder: Path, report: Callable[[str, i
         ScanError: a scan cannot be inspected.
     """
     samples = find_samples(folder, "test")
+    defective = [sample.is_defect for sample in samples]
+    if all(defective) or not any(defective):
+        raise UsageError(f"{folder}: its test split needs good and defective parts")
     measured = modalities(inspector.bundle.manifest)
     scores = []
     for number, sample in enumerate(samples, 1):
         scores.append(inspector(input_file(sample, measured)).score)
         report("quality", number, len(samples))
-    defective = [sample.is_defect for sample in samples]
-    if all(defective) or not any(defective):
-        raise UsageError(f"{folder}: its test split needs good and defective parts")
     return Quality(
         i_auroc=auroc(scores, defective),
         n_good=len(samples) - sum(defective),

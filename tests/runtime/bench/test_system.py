@@ -1,5 +1,7 @@
 """The bundle under test: its inputs, its smaller banks, its quality; and LoadGen on the same system."""
 
+import shutil
+
 import msgspec
 import numpy as np
 import pytest
@@ -144,6 +146,13 @@ def test_quality_counts_good_and_defective(calibrated_bundle, synth_data):
     )
     assert quality.n_good == 2 and quality.n_defective == 5 and 0 <= quality.i_auroc <= 1
     assert seen[-1] == (7, 7)
+
+
+def test_quality_needs_both_kinds_and_says_so_before_it_inspects(synth_data, tmp_path):
+    shutil.copytree(synth_data / "gland" / "train", tmp_path / "gland" / "train")
+    shutil.copytree(synth_data / "gland" / "test" / "good", tmp_path / "gland" / "test" / "good")
+    with pytest.raises(UsageError, match="needs good and defective parts"):
+        measure_quality(None, tmp_path / "gland", lambda *_: None)
 
 
 class Sleeper:
