@@ -41,7 +41,7 @@ def calibrate(
     scans: Annotated[
         list[str],
         typer.Argument(
-            metavar="SCAN...",
+            metavar="SCAN",
             help="Normal scans (images, if that is the bundle's sensor): files, folders or quoted globs.",
         ),
     ],

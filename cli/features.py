@@ -26,7 +26,7 @@ from .options import (
 def features(
     scans: Annotated[
         list[str],
-        typer.Argument(metavar="SCAN...", help="Scans (images for main rgb), raw or preprocessed: files or globs."),
+        typer.Argument(metavar="SCAN", help="Scans (images for main rgb), raw or preprocessed: files or globs."),
     ],
     out: Annotated[Path, typer.Option(help="File NAME.npz; for several scans a folder.")],
     bundle: Annotated[

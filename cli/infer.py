@@ -24,7 +24,7 @@ DEFECT_FOUND = 1
 
 
 def infer(
-    scans: Annotated[list[str], typer.Argument(metavar="SCAN...", help="Scan files, folders or quoted globs.")],
+    scans: Annotated[list[str], typer.Argument(metavar="SCAN", help="Scan files, folders or quoted globs.")],
     bundle: Annotated[
         Path | None,
         typer.Option(help="Bundle folder or .cmdiad file.  [default: $CMDIAD_BUNDLE, else ./bundle]"),

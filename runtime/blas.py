@@ -7,6 +7,7 @@ The commands start with one thread (`cli/console.py`); this is for whoever calls
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,22 +20,30 @@ class _Limit:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._inside = 0
+        self._own = threading.local()
         self._controller: Any = None
         self._limiter: Any = None
 
     def enter(self) -> None:
         with self._lock:
+            self._own.inside = getattr(self._own, "inside", 0) + 1
             self._inside += 1
             if self._inside == 1:
                 self._limiter = self._take_control().limit(limits=1, user_api="blas")
 
     def leave(self) -> None:
         with self._lock:
+            self._own.inside -= 1
             self._inside -= 1
             if self._inside == 0:
                 self._take_control()
                 self._limiter.restore_original_limits()
                 self._take_control()
+
+    def renew(self) -> None:
+        """In a fork, which has none of the other threads: what they held is nobody's any more."""
+        self._lock = threading.Lock()
+        self._inside = getattr(self._own, "inside", 0)
 
     def _take_control(self) -> Any:
         """threadpoolctl obeys one thread at a time, and the last to leave need not be the first that came."""
@@ -47,6 +56,8 @@ class _Limit:
 
 
 _LIMIT = _Limit()
+if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
+    os.register_at_fork(after_in_child=_LIMIT.renew)
 
 
 @contextmanager

@@ -222,7 +222,11 @@ def open_bundle(path: str | Path) -> Bundle:
         BundleError: a file is missing or changed, a name leads outside, or the format is not read here.
     """
     path = Path(path)
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as cause:
+        raise _unreadable(path, path.name, cause) from cause
+    if not is_there:
         _refuse_interrupted(path)
         raise BundleError(f"{path}: no such bundle")
     store = _open_store(path)
@@ -302,7 +306,9 @@ def _open_store(path: Path) -> Store:
         check_archive(path)
         _check_directory(path)
         return ZipStore(path)
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as cause:
+    except OSError as cause:
+        raise _unreadable(path, path.name, cause) from cause
+    except (zipfile.BadZipFile, NotImplementedError) as cause:
         raise BundleError(
             f"{path}: {path.name} is neither a bundle folder nor a .cmdiad file ({cause}): get the bundle again"
         ) from cause
@@ -325,7 +331,7 @@ def _read_manifest(path: Path, store: Store) -> Manifest:
     except KeyError as cause:
         raise BundleError(f"{path}: there is no {manifest_format.NAME}: this is not a bundle") from cause
     except OSError as cause:
-        raise BundleError(f"{path}: {manifest_format.NAME} cannot be read: {cause.strerror or cause}") from cause
+        raise _unreadable(path, manifest_format.NAME, cause) from cause
     return manifest_format.decode(raw, str(path))
 
 
@@ -345,6 +351,12 @@ def _check_file(path: Path, store: Store, name: str, digest: str) -> None:
     except KeyError as cause:
         raise BundleError(f"{path}: {name} is missing: get the bundle again") from cause
     except OSError as cause:
-        raise BundleError(f"{path}: {name} cannot be read: {cause.strerror or cause}") from cause
+        raise _unreadable(path, name, cause) from cause
     if actual != digest:
         raise BundleError(f"{path}: {name} was changed after it was written: get the bundle again")
+
+
+def _unreadable(path: Path, name: str, cause: OSError) -> BundleError:
+    """Of a file that the system does not give: that is not the bundle's fault."""
+    advice = "give this user the right to read it" if isinstance(cause, PermissionError) else "look at the disk"
+    return BundleError(f"{path}: {name} cannot be read: {cause.strerror or cause}: {advice}")

@@ -139,7 +139,7 @@ def test_a_bad_scan_among_many_does_not_stop_the_others(calibrated_bundle, test_
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["infer"], 2, "SCAN..."),
+        (["infer"], 2, "SCAN"),
         (["infer", "x.tiff", "--bundle", "nowhere"], 4, "nowhere"),
         (["infer", "x.tiff"], 4, "CMDIAD_BUNDLE"),
         (["nonsense"], 2, "nonsense"),

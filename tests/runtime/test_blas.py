@@ -1,10 +1,13 @@
 """NumPy's matrix products on one thread, while asked for and no longer."""
 
+import os
+import signal
 import threading
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from cmdiad.runtime.blas import single_threaded_blas
+from cmdiad.runtime.blas import _LIMIT, single_threaded_blas
 from threadpoolctl import threadpool_info, threadpool_limits
 
 
@@ -52,3 +55,27 @@ def test_an_error_ends_it_too():
     with pytest.raises(ZeroDivisionError), single_threaded_blas():
         1 / 0  # noqa: B018
     assert threads() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_is_not_held_up_by_what_its_parents_threads_held():
+    """Forked while another thread is inside the lock and inside a block."""
+    with _LIMIT._lock, single_threaded_blas_of_another_thread():
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # ends a child that waits for the lock
+            with single_threaded_blas():
+                held = set(threads())
+            os._exit(0 if held == {1} and _LIMIT._inside == 0 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@contextmanager
+def single_threaded_blas_of_another_thread():
+    """As if it had entered before."""
+    _LIMIT._inside += 1
+    try:
+        yield
+    finally:
+        _LIMIT._inside -= 1

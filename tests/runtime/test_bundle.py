@@ -3,6 +3,7 @@
 import hashlib
 import io
 import zipfile
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -317,3 +318,13 @@ def test_the_size_that_preprocessing_had_once_is_read_where_it_worked(size, read
     else:
         with pytest.raises(BundleError, match=r"preprocessing.size.*export it again"):
             manifest_format.decode(raw, "bundle")
+
+
+def test_a_bundle_that_this_user_may_not_read_is_not_called_damaged(written, monkeypatch):
+    def denied(path, *_):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(BundleError, match="cannot be read: Permission denied: give this user the right") as caught:
+        open_bundle(written)
+    assert "get the bundle again" not in str(caught.value)
