@@ -23,7 +23,7 @@ NEEDS: Mapping[str, Modules] = {
     "calibrate": {**_RUN, **_CALIBRATE},
     "evaluate": {**_RUN, **_EVALUATE},
     "inspect": {"calibrate": ("onnx",)},
-    "features with checkpoints": _TRAIN,
+    "features in torch": _TRAIN,
     "weights verify": _TRAIN,
     "weights adopt": _TRAIN,
 }

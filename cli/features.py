@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..runtime.errors import UsageError
 from . import console
 from .extras import require_extras
-from .options import (
-    CheckpointOption,
-    ImageExtractorOption,
-    MainModality,
-    MainOption,
-    PointExtractorOption,
-    QuietOption,
-    ScaleOption,
-    Sensor,
-    SensorOption,
-    sensor_preprocessing,
-)
+from .options import CheckpointOption, MainModality, QuietOption, ScaleOption, Sensor, sensor_preprocessing
+
+if TYPE_CHECKING:
+    from ..runtime.intermediates import FeatureSource
+
+# The extractors of networks in torch, where none is given.
+POINT_EXTRACTOR, IMAGE_EXTRACTOR = "point-mae", "vit_base_patch8_224.dino"
 
 
 def features(
@@ -31,45 +28,115 @@ def features(
     out: Annotated[Path, typer.Option(help="File NAME.npz; for several scans a folder.")],
     bundle: Annotated[
         Path | None,
-        typer.Option(help="Exported bundle.  [default: $CMDIAD_BUNDLE, else ./bundle, if no checkpoint is given]"),
+        typer.Option(
+            help="Exported bundle.  [default: $CMDIAD_BUNDLE, else ./bundle, if no extractor or checkpoint is given]"
+        ),
     ] = None,
     point_checkpoint: CheckpointOption = None,
     image_checkpoint: CheckpointOption = None,
     route_checkpoint: Annotated[
         Path | None, typer.Option(help="Weights of a trained route: MTFI_*.pth, or those of a run.")
     ] = None,
-    point_extractor: PointExtractorOption = "point-mae",
-    image_extractor: ImageExtractorOption = "vit_base_patch8_224.dino",
-    main: MainOption = MainModality.pc,
-    sensor: SensorOption = Sensor.structured_light,
+    point_extractor: Annotated[
+        str | None, typer.Option(help=f"embedded, point-mae or point-bert.  [default: {POINT_EXTRACTOR}]")
+    ] = None,
+    image_extractor: Annotated[
+        str | None, typer.Option(help=f"embedded, or a ViT of timm.  [default: {IMAGE_EXTRACTOR}]")
+    ] = None,
+    main: Annotated[
+        MainModality | None, typer.Option(help="Main modality: what the line measures.  [default: pc]")
+    ] = None,
+    sensor: Annotated[
+        Sensor | None, typer.Option(help="Preset of the preprocessing parameters.  [default: structured-light]")
+    ] = None,
     metres_per_unit: ScaleOption = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Write center_idx, tokens, patch features and hallucination of scans, from checkpoints (torch) or a bundle."""
+    """Write center_idx, tokens, patch features and hallucination of scans, by networks in torch or a bundle's.
+
+    Extractors and checkpoints make the networks in torch; --main, --sensor and --metres-per-unit go with them.
+    """
     from ..runtime.bundle import find_bundle, open_bundle
-    from ..runtime.errors import UsageError
     from ..runtime.intermediates import bundle_source, write_features
     from ..runtime.sensor.part import find_inputs
 
-    from_checkpoints = point_checkpoint or image_checkpoint or route_checkpoint
-    if bundle is not None and from_checkpoints:
-        raise UsageError("give --bundle or checkpoints, not both")
-    if from_checkpoints:
-        require_extras("features with checkpoints")
-        from ..training.feature_dump import CheckpointChoice, torch_source
-
-        choice = CheckpointChoice(
-            main=main.value,
-            point_extractor=point_extractor,
-            image_extractor=image_extractor,
-            point_checkpoint=point_checkpoint,
-            image_checkpoint=image_checkpoint,
-            route_checkpoint=route_checkpoint,
-        )
-        source = torch_source(choice, sensor_preprocessing(sensor, metres_per_unit))
-    else:
+    points = _given({"--point-extractor": point_extractor, "--point-checkpoint": point_checkpoint})
+    images = _given({"--image-extractor": image_extractor, "--image-checkpoint": image_checkpoint})
+    networks = [*points, *images, *_given({"--route-checkpoint": route_checkpoint})]
+    settings = _given({"--main": main, "--sensor": sensor, "--metres-per-unit": metres_per_unit})
+    if bundle is not None or not networks:
+        _refuse_beside_bundle([*networks, *settings], bundle)
         source = bundle_source(open_bundle(find_bundle(bundle)))
+    else:
+        modality = main or MainModality.pc
+        if route_checkpoint is None:
+            _refuse_unused(points if modality is MainModality.rgb else images, modality)
+        source = _torch_source(
+            modality,
+            (point_extractor or POINT_EXTRACTOR, point_checkpoint),
+            (image_extractor or IMAGE_EXTRACTOR, image_checkpoint),
+            route_checkpoint,
+            (sensor or Sensor.structured_light, metres_per_unit),
+        )
     with console.progress_display(quiet) as progress:
         files = find_inputs(scans, source.path.route.measured).require()
         written = write_features(source, files, out, lambda done, total: progress("features", done, total, ""))
     console.emit(f"features: {', '.join(map(str, written))}")
+
+
+def _torch_source(
+    main: MainModality,
+    point: tuple[str, str | None],
+    image: tuple[str, str | None],
+    route_checkpoint: Path | None,
+    sensor: tuple[Sensor, float | None],
+) -> FeatureSource:
+    """Networks in torch: extractors with their checkpoints, and a sensor with its unit."""
+    require_extras("features in torch")
+    from ..training.feature_dump import CheckpointChoice, torch_source
+
+    choice = CheckpointChoice(
+        main=main.value,
+        point_extractor=point[0],
+        image_extractor=image[0],
+        point_checkpoint=point[1],
+        image_checkpoint=image[1],
+        route_checkpoint=route_checkpoint,
+    )
+    return torch_source(choice, sensor_preprocessing(*sensor))
+
+
+def _given(options: dict[str, object]) -> list[str]:
+    """The names of those that have a value."""
+    return [name for name, value in options.items() if value is not None]
+
+
+def _refuse_beside_bundle(given: Sequence[str], bundle: Path | None) -> None:
+    """Refuse what would have no effect: a bundle has its own networks and preprocessing.
+
+    Raises:
+        UsageError: names it.
+    """
+    if not given:
+        return
+    names = ", ".join(given)
+    if bundle is not None:
+        raise UsageError(f"give --bundle or {names}, not both: a bundle has its own networks and preprocessing")
+    raise UsageError(
+        f"{names}: a bundle has its own networks and preprocessing: leave it out, or name networks in torch with "
+        "--point-extractor, --image-extractor or a checkpoint"
+    )
+
+
+def _refuse_unused(given: Sequence[str], main: MainModality) -> None:
+    """Refuse options of the extractor that does not run where nothing is hallucinated.
+
+    Raises:
+        UsageError: names them.
+    """
+    if given:
+        other = MainModality.rgb if main is MainModality.pc else MainModality.pc
+        raise UsageError(
+            f"{', '.join(given)}: has no effect on features of {main.value}: leave it out, or give "
+            f"--main {other.value} or --route-checkpoint"
+        )

@@ -113,8 +113,13 @@ def present_file(entry: PublishedWeights) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-def find_weights(name: str, given: str | None) -> Path:
+def find_weights(name: str, given: str | None, option: str = "its checkpoint option") -> Path:
     """The weights file of an extractor or route: the one given, else that in the weights folder.
+
+    Args:
+        name: see `published_weights`.
+        given: a file; None: that in the weights folder.
+        option: the one of the command line that takes a file.
 
     Raises:
         WeightsError: it is not there; says where it can be had and where to put it.
@@ -129,6 +134,6 @@ def find_weights(name: str, given: str | None) -> Path:
     if path_or_none is None:
         raise WeightsError(
             f"{weights_folder() / entry.files[0]}: the weights of {name} are not here: get {entry.files[0]} from "
-            f"{entry.source} and put it there, or give its checkpoint option a file, or random:0 for seeded weights"
+            f"{entry.source} and put it there, or give {option} FILE (random:0 in place of a file: seeded weights)"
         )
     return path_or_none.resolve()

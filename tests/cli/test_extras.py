@@ -64,7 +64,7 @@ def run(module: str, *arguments: str, hidden: tuple[str, ...], folder: Path) -> 
 
 def test_the_commands_here_are_all_of_them() -> None:
     assert set(commands(workstation.app)) == set(ARGUMENTS)
-    assert set(NEEDS) - set(ARGUMENTS) == {"features with checkpoints"}
+    assert set(NEEDS) - set(ARGUMENTS) == {"features in torch"}
 
 
 @pytest.mark.parametrize("command", ARGUMENTS)
@@ -72,7 +72,7 @@ def test_without_any_extra_a_command_names_its_extra_or_gets_further(command: st
     arguments = [*command.split(), *ARGUMENTS[command].split()]
     answer = run("workstation", *arguments, hidden=EXTRA_MODULES, folder=tmp_path)
     assert "Traceback" not in answer.stderr and "No module named" not in answer.stderr, answer.stderr
-    needs = NEEDS.get("features with checkpoints" if command == "features" else command)
+    needs = NEEDS.get("features in torch" if command == "features" else command)
     if needs is None:
         assert "pip install 'cmdiad[" not in answer.stderr
         return

@@ -77,3 +77,68 @@ def test_features_need_weights_or_a_bundle_and_not_both(folder, tmp_path):
     assert isinstance(answer.exception, UsageError) and "not both" in str(answer.exception)
     answer = run("features", "scan.tiff", "--route-checkpoint", folder / "MTFI_FtoF_PCs.pth", "--out", "F.npz")
     assert isinstance(answer.exception, WeightsError) and "Point-MAE" in str(answer.exception)
+
+
+def test_features_come_from_extractors_that_need_no_checkpoint(synth_data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    good = synth_data / "gland" / "train" / "good"
+    points = ["features", good / "xyz" / "000.tiff", "--point-extractor", "embedded"]
+    image = ["features", good / "rgb" / "000.png", "--image-extractor", "embedded", "--main", "rgb"]
+    for arguments, names in ((points, {"center_idx", "tokens", "patch"}), (image, {"tokens", "patch"})):
+        answer = run(*arguments, "--out", "F.npz", "--quiet")
+        assert answer.exit_code == 0, answer.output
+        with np.load("F.npz", allow_pickle=False) as stored:
+            assert set(stored) == names
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (["--point-extractor", "point-bert"], "--point-checkpoint"),
+        (["--main", "rgb", "--image-extractor", "vit_small_patch8_224.dino"], "--image-checkpoint"),
+    ],
+)
+def test_an_extractor_whose_weights_are_not_here_says_which_option_takes_them(options, wanted):
+    answer = run("features", "scan.tiff", "--out", "F.npz", *options)
+    assert isinstance(answer.exception, WeightsError) and f"{wanted} FILE" in str(answer.exception)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--point-extractor", "embedded"],
+        ["--image-extractor", "embedded"],
+        ["--route-checkpoint", "route.pth"],
+        ["--main", "pc"],
+        ["--sensor", "kinect", "--metres-per-unit", "0.001"],
+    ],
+)
+@pytest.mark.parametrize("is_named", [True, False], ids=["named", "default"])
+def test_features_of_a_bundle_take_no_option_of_networks_in_torch(exported_bundle, monkeypatch, options, is_named):
+    networks = ("--point-extractor", "--image-extractor", "--route-checkpoint")
+    if not is_named and options[0] in networks:
+        return
+    monkeypatch.setenv("CMDIAD_BUNDLE", str(exported_bundle))
+    named = ["--bundle", exported_bundle] if is_named else []
+    answer = run("features", "scan.tiff", "--out", "F.npz", *named, *options)
+    assert isinstance(answer.exception, UsageError), answer.output
+    assert ", ".join(options[::2]) in str(answer.exception) and "bundle" in str(answer.exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong", "advice"),
+    [
+        (["--image-extractor", "embedded"], "--image-extractor", "--main rgb"),
+        (["--main", "rgb", "--point-checkpoint", "random:0"], "--point-checkpoint", "--main pc"),
+    ],
+)
+def test_an_extractor_that_would_not_run_is_refused(options, wrong, advice):
+    answer = run("features", "scan.tiff", "--out", "F.npz", *options)
+    assert isinstance(answer.exception, UsageError)
+    assert str(answer.exception).startswith(wrong) and advice in str(answer.exception)
+
+
+def test_help_of_features_names_the_defaults():
+    text = " ".join(run("features", "--help").stdout.split())
+    for default in ("point-mae", "vit_base_patch8_224.dino", "pc", "structured-light"):
+        assert f"[default: {default}]" in text

@@ -86,7 +86,7 @@ def open_extractor(name: str, modality: Modality, checkpoint: str | None = None)
     if checkpoint is not None and checkpoint.startswith(RANDOM):
         network = _seeded(build, checkpoint)
     else:
-        file = find_weights(name, checkpoint)
+        file = find_weights(name, checkpoint, "--point-checkpoint" if modality == "pc" else "--image-checkpoint")
         checkpoint = str(file)
         network = build(False)
         load_checkpoint(network.vit if isinstance(network, ImageTransformer) else network, file, layout)
