@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.decision import Decision, NormalizedBank
+from ..runtime.errors import naming_scan
 from ..runtime.features import FeaturePath
 from ..runtime.line_graph import LineGraph
 from ..runtime.manifest import Manifest
 from ..runtime.patches.routes import route_of
-from ..runtime.preparation.part import PreparedPart, prepare_file
-from ..runtime.sensor.part import modalities
+from ..runtime.preparation.part import PreparedPart, prepare_part
+from ..runtime.sensor.part import modalities, read_part
 from ..runtime.timing import StageTimes
 from .parity import DecisionCheck, ParityReport, TensorCheck, Tolerance, check_decisions, check_tensor, scan_name
 
@@ -64,7 +65,7 @@ def check_line_graph(
 
     Args:
         line: the graph, opened.
-        manifest: of the bundle.
+        manifest: of the bundle, with its calibration.
         path: the bundle's networks.
         decision: its banks and fusion.
         threshold: of the score.
@@ -77,7 +78,7 @@ def check_line_graph(
     expected: dict[str, Reference] = {}
     actual: dict[str, Tensors] = {}
     for scan in chosen:
-        prepared = prepare_file(scan, modalities(manifest), manifest.preprocessing)
+        prepared = _prepared(scan, manifest)
         expected[scan_name(scan)] = reference(manifest, path, decision, prepared)
         actual[scan_name(scan)] = line.run(prepared, StageTimes()).outputs
     precisions = {network.precision for network in manifest.networks.values()}
@@ -87,6 +88,14 @@ def check_line_graph(
         tensors=[_check(name, actual, expected, tolerance) for name in names],
         decisions=[_check_scores(actual, expected, threshold, tolerance)],
     )
+
+
+def _prepared(scan: Path, manifest: Manifest) -> PreparedPart:
+    """As the line prepares it: of several things in view the part is what is most as calibration saw it."""
+    measured = modalities(manifest)
+    with naming_scan(scan):
+        part = read_part(scan, measured, manifest.preprocessing)
+        return prepare_part(part, measured, manifest.preprocessing, manifest.part_range)
 
 
 def reference(manifest: Manifest, path: FeaturePath, decision: Decision, prepared: PreparedPart) -> Reference:

@@ -43,7 +43,7 @@ def decided_preprocessing(manifest: Manifest, scans: Sequence[Path]) -> Preproce
         UsageError: scans are of both kinds.
     """
     known = manifest.preprocessing
-    if not scans or known.plane == "never" or "auto" not in (known.plane, known.side):
+    if not scans or not known.is_undecided:
         return known
     return settled_preprocessing(manifest, known, scans, lambda *_: None).preprocessing
 

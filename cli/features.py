@@ -57,7 +57,7 @@ def features(
     Extractors and checkpoints make the networks in torch; --main, --sensor and --metres-per-unit go with them.
     """
     from ..runtime.bundle import find_bundle, open_bundle
-    from ..runtime.intermediates import bundle_source, write_features
+    from ..runtime.intermediates import bundle_source, settled_source, write_features
     from ..runtime.sensor.part import find_inputs
 
     points = _given({"--point-extractor": point_extractor, "--point-checkpoint": point_checkpoint})
@@ -80,6 +80,11 @@ def features(
         )
     with console.progress_display(quiet) as progress:
         files = find_inputs(scans, source.path.route.measured).require()
+        source, warnings = settled_source(
+            source, files, lambda done, total: progress("raw or preprocessed", done, total, "")
+        )
+        for warning in warnings:
+            console.warn(warning)
         written = write_features(source, files, out, lambda done, total: progress("features", done, total, ""))
     console.emit(f"features: {', '.join(map(str, written))}")
 

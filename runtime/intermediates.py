@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,11 @@ from .engine_opening import Recorder
 from .errors import UsageError, naming_scan
 from .features import FeatureExtractor, FeaturePath
 from .patches.routes import EXTRACTOR
-from .preparation.part import PreparedPart, prepare_file
-from .sensor.part import modalities
+from .preparation.part import PreparedPart, prepare_part
+from .preparation.part_range import PartRange
+from .preparation.settling import settle_scans
+from .preprocessing import Preprocessing
+from .sensor.part import read_part
 from .timing import StageTimes
 
 SUFFIX = ".npz"
@@ -28,11 +31,24 @@ class FeatureSource:
 
     Attributes:
         path: the networks, ready to run.
-        prepare: reads and preprocesses a file of the main modality.
+        preprocessing: of the files; see `settled_source`.
+        expected: what calibration saw; None before that.
     """
 
     path: FeaturePath
-    prepare: Callable[[Path], PreparedPart]
+    preprocessing: Preprocessing
+    expected: PartRange | None = None
+
+    def prepare(self, file: Path) -> PreparedPart:
+        """Read and preprocess a file of the main modality, as inspection does.
+
+        Raises:
+            ScanError: it cannot be read, or nothing of the part is left. The message names the file.
+        """
+        measured = self.path.route.measured
+        with naming_scan(file):
+            part = read_part(file, measured, self.preprocessing)
+            return prepare_part(part, measured, self.preprocessing, self.expected)
 
 
 def bundle_source(bundle: Bundle, provider: str = "cpu") -> FeatureSource:
@@ -43,8 +59,26 @@ def bundle_source(bundle: Bundle, provider: str = "cpu") -> FeatureSource:
         BundleError: a network is missing or not valid.
     """
     manifest = bundle.manifest
-    path = FeatureExtractor(bundle, provider)
-    return FeatureSource(path, lambda file: prepare_file(file, modalities(manifest), manifest.preprocessing))
+    return FeatureSource(FeatureExtractor(bundle, provider), manifest.preprocessing, manifest.part_range)
+
+
+def settled_source(
+    source: FeatureSource, files: Sequence[Path], progress: Callable[[int, int], None] = lambda *_: None
+) -> tuple[FeatureSource, tuple[str, ...]]:
+    """The source with raw or preprocessed decided once from all files, as calibration does; an image has no plane.
+
+    Returns:
+        It, and what speaks against the decision: a sentence each.
+
+    Raises:
+        ScanError: a scan cannot be read.
+        UsageError: scans are of both kinds.
+    """
+    known = source.preprocessing
+    if "pc" not in source.path.route.measured or not known.is_undecided:
+        return source, ()
+    settled = settle_scans(known, files, progress)
+    return replace(source, preprocessing=settled.preprocessing), settled.warnings
 
 
 def write_features(

@@ -183,6 +183,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     provenance: dict[str, str] = {}
     files: dict[str, str] = {}
 
+    @property
+    def part_range(self) -> PartRange | None:
+        """What calibration saw of its parts; None before that, and before format version 2."""
+        return None if self.calibration is None else self.calibration.part
+
     def built_networks(self) -> dict[str, Network]:
         """The graphs that engines are built from, by role."""
         return {**self.networks, **self.engine_networks}

@@ -15,7 +15,6 @@ from ..runtime.intermediates import FeatureSource
 from ..runtime.manifest import Modality
 from ..runtime.manifest import Route as RouteName
 from ..runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, Single, other, route_of
-from ..runtime.preparation.part import prepare_file
 from ..runtime.preprocessing import Preprocessing
 from .extractors.opening import Extractor, open_extractor
 from .route_checkpoints import open_route_checkpoint
@@ -77,8 +76,7 @@ def torch_source(choice: CheckpointChoice, preprocessing: Preprocessing) -> Feat
         engines[SECOND_EXTRACTOR] = TorchEngine(second.network, "tokens")
         grouping = grouping or second.grouping
     grouping = grouping or Grouping()
-    path = FeaturePath(route, choice.main, grouping, engines)
-    return FeatureSource(path, lambda file: prepare_file(file, {choice.main}, preprocessing))
+    return FeatureSource(FeaturePath(route, choice.main, grouping, engines), preprocessing)
 
 
 def check_width(choice: CheckpointChoice, extractor: Extractor, route: DistilledRoute, network: nn.Module) -> None:

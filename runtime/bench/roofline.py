@@ -17,8 +17,7 @@ from ..inspector import Inspector
 from ..line_graph import DATA, LINE
 from ..patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR
 from ..pooling import foreground_patches
-from ..preparation.part import prepare_file
-from ..sensor.part import modalities
+from ..preparation.part import PreparedPart
 from ..threads import usable_processors
 from .configuration import Configuration
 from .costs import network_bytes, network_flop
@@ -57,13 +56,12 @@ def measure_work(inspector: Inspector, scan: Path, stage_s: Mapping[str, float])
     with inspector.observed(count):
         inspector(scan)
     if LINE_ROLE not in seen:
-        _add_search(bundle, scan, flop, moved)
+        _add_search(bundle, inspector.read(scan).prepared, flop, moved)
     return [Work(name=name, flop=flop[name], bytes=moved[name], seconds=stage_s.get(name, 0.0)) for name in flop]
 
 
-def _add_search(bundle: Bundle, scan: Path, flop: dict[str, float], moved: dict[str, float]) -> None:
+def _add_search(bundle: Bundle, prepared: PreparedPart, flop: dict[str, float], moved: dict[str, float]) -> None:
     """The search of every bank; the line graph has it inside."""
-    prepared = prepare_file(scan, modalities(bundle.manifest), bundle.manifest.preprocessing)
     queries = int(foreground_patches(prepared.valid).sum())
     for bank in bundle.manifest.banks.values():
         flop[SEARCH] += search_flop(queries, bank.n_rows, bank.dim)

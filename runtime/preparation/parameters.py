@@ -79,6 +79,11 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
         if self.metres_per_unit is not None and not 0 < self.metres_per_unit < float("inf"):
             raise ValueError(f"metres_per_unit is {self.metres_per_unit}, must be positive and finite")
 
+    @property
+    def is_undecided(self) -> bool:
+        """Whether something is left for `settle` to decide; without a plane there is no side of it."""
+        return self.plane != "never" and "auto" in (self.plane, self.side)
+
 
 STRUCTURED_LIGHT = Preprocessing()
 """The paper's, for sensors with noise far below a millimetre and a measured image border."""

@@ -4,6 +4,7 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
+from cmdiad.calibration import line_graph_check
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.calibration.graph_writing import GraphWriter, encode_model
@@ -19,7 +20,7 @@ from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.line_graph import DATA, LINE, LineGraph
 from cmdiad.runtime.patches.routes import route_of
-from cmdiad.runtime.preparation.part import prepare_file
+from cmdiad.runtime.preparation.part import prepare_file, prepare_part
 from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.sensor.part import modalities
 from cmdiad.runtime.stream import inspect_stream
@@ -232,6 +233,22 @@ def test_a_right_graph_passes_and_a_wrong_one_is_caught(bundle, extractor, netwo
     damage(model)
     with pytest.raises(ParityError, match=r"distance_main.*of the features' norm"):
         checked(bundle, extractor, decision, model, scans).require()
+
+
+def test_the_check_takes_the_same_of_several_things_for_the_part_as_the_line(
+    exported_bundle, synth_data, tmp_path, monkeypatch
+):
+    asked = []
+
+    def prepare(part, measured, preprocessing, expected=None):
+        asked.append(expected)
+        return prepare_part(part, measured, preprocessing, expected)
+
+    monkeypatch.setattr(line_graph_check, "prepare_part", prepare)
+    normal = find_scans([synth_data / "gland" / "train" / "good"])[:3]
+    settings = CalibrationSettings(coreset_ratio=0.005)
+    done = calibrate_bundle(open_bundle(exported_bundle), normal, settings, tmp_path / "b", with_line_graph=True)
+    assert asked == [done.manifest.calibration.part] * 3 and None not in asked
 
 
 def test_a_bundle_without_one_says_how_to_get_it(calibrated_bundle, exported_bundle, synth_data, tmp_path):

@@ -1,12 +1,16 @@
 """`cmdiad weights` and `cmdiad features` as a user types them."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from cmdiad.cli.workstation import app
-from cmdiad.runtime.errors import UsageError, WeightsError
+from cmdiad.runtime.errors import ScanError, UsageError, WeightsError
+from cmdiad.runtime.preprocessing import Preprocessing, prepare
+from cmdiad.runtime.scan import read_scan
 from cmdiad.training.f2f import FeatureToFeature
 from typer.testing import CliRunner
 
@@ -49,6 +53,22 @@ def test_features_come_from_a_bundle(exported_bundle, synth_data, tmp_path):
     assert answer.exit_code == 0, answer.output
     with np.load(tmp_path / "F.npz", allow_pickle=False) as stored:
         assert set(stored) == {"center_idx", "tokens", "patch", "hallucination"}
+
+
+def test_features_decide_once_for_all_scans_whether_these_are_raw(synth_data, tmp_path):
+    good = synth_data / "gland" / "train" / "good" / "xyz"
+    for number in range(4):
+        shutil.copy(good / f"{number:03}.tiff", tmp_path)
+    points = read_scan(good / "004.tiff").points
+    part = prepare(points, Preprocessing(plane="always", side="origin")).kept
+    tifffile.imwrite(tmp_path / "cleared.tiff", np.where(part[..., None], points, 0), photometric="rgb")
+    scans = sorted(tmp_path.glob("*.tiff"))
+    answer = run("features", *scans[:-1], "--point-extractor", "embedded", "--out", tmp_path / "arrays")
+    assert answer.exit_code == 0 and "warning" not in answer.stderr, answer.output
+    answer = run("features", *scans, "--point-extractor", "embedded", "--out", tmp_path / "arrays")
+    # The scan that is unlike the others is taken as they are, and nothing supports a plane in it.
+    assert isinstance(answer.exception, ScanError) and "cleared.tiff" in str(answer.exception)
+    assert "warning: 1 of 5 scans" in answer.stderr and "unlike the others" in answer.stderr
 
 
 @pytest.mark.slow

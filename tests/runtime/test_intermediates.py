@@ -1,11 +1,19 @@
 """A bundle's intermediate arrays: what is in them, and that they are what inspection compares with the banks."""
 
+from dataclasses import replace
+
+import msgspec
 import numpy as np
 import pytest
+import tifffile
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.errors import ScanError, UsageError
-from cmdiad.runtime.intermediates import bundle_source, feature_arrays, write_features
+from cmdiad.runtime.intermediates import bundle_source, feature_arrays, settled_source, write_features
+from cmdiad.runtime.preparation.part_range import range_of
+from cmdiad.runtime.preprocessing import Preprocessing
 from cmdiad.runtime.timing import StageTimes
+
+from .preparation.scenes import dome, scan, without_table
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +69,41 @@ def test_a_scan_that_cannot_be_used_is_named(source, tmp_path):
     with pytest.raises(ScanError, match=r"nowhere\.tiff"):
         write_features(source, [tmp_path / "nowhere.tiff"], tmp_path / "F.npz", lambda *_: None)
     assert not (tmp_path / "F.npz").exists()
+
+
+def write_scans(folder, *points):
+    folder.mkdir()
+    for number, each in enumerate(points):
+        tifffile.imwrite(folder / f"{number:03}.tiff", each, photometric="rgb")
+    return sorted(folder.iterdir())
+
+
+def test_of_several_things_in_view_a_calibrated_bundle_takes_what_calibration_saw(calibrated_bundle, tmp_path):
+    small, place = dome(at=(-0.02, -0.02), size=0.6)
+    large, _ = dome(at=(0.015, 0.015))
+    alone, both = write_scans(tmp_path / "scans", scan(small), scan(np.maximum(small, large)))
+    bundle = open_bundle(calibrated_bundle)
+    raw = msgspec.structs.replace(bundle.manifest, preprocessing=Preprocessing(plane="always", side="origin"))
+    exported = bundle_source(replace(bundle, manifest=msgspec.structs.replace(raw, calibration=None)))
+    seen = msgspec.structs.replace(raw.calibration, part=range_of([exported.prepare(alone).view]))
+    calibrated = bundle_source(replace(bundle, manifest=msgspec.structs.replace(raw, calibration=seen)))
+    assert not (exported.prepare(both).kept & place).any()
+    assert (calibrated.prepare(both).kept & place).sum() > 0.9 * place.sum()
+
+
+def test_raw_or_preprocessed_is_decided_once_from_all_scans(source, tmp_path):
+    heights, part = dome()
+    raw = scan(heights)
+    scans = write_scans(tmp_path / "scans", *(scan(heights, seed) for seed in range(4)), without_table(raw, part))
+    unsettled = replace(source, preprocessing=Preprocessing())
+    settled, warnings = settled_source(unsettled, scans)
+    assert (settled.preprocessing.plane, settled.preprocessing.side) == ("always", "origin")
+    (warning,) = warnings
+    assert "004.tiff" in warning and "unlike the others" in warning
+    with pytest.raises(UsageError, match="of one kind"):
+        settled_source(unsettled, scans[-3:])
+
+
+def test_what_is_settled_is_not_decided_again(source, tmp_path):
+    known = replace(source, preprocessing=Preprocessing(plane="never"))
+    assert settled_source(known, [tmp_path / "absent.tiff"]) == (known, ())
