@@ -22,7 +22,8 @@ _Mask = npt.NDArray[np.bool_]
 def refuse_repeated(planes_3hw: npt.NDArray[np.float32], valid_hw: _Mask) -> None:
     """Raise ScanError where the measured pixels hold the same few points again and again.
 
-    A sample tells an ordinary scan; only a suspicious one is counted in full.
+    A sample tells an ordinary scan; only a suspicious one is counted in full. What marks a file's missing points is
+    refused before, where it is read, at a tenth of this share: see `sensor.missing.refuse_marking_point`.
 
     Args:
         planes_3hw: (3, H, W) float32: x, y and z in metres.

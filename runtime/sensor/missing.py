@@ -63,6 +63,9 @@ def refuse_marks(raw_hw3: npt.NDArray[Any], measured_hw: npt.NDArray[np.bool_], 
 def refuse_marking_point(sample_n3: npt.NDArray[np.float64]) -> None:
     """Refuse a scan whose pixels repeat one point: no two rays of a sensor meet the same one.
 
+    Of a file's own numbers, where few such pixels are a mark and few digits no reason; `preparation.repeated` then
+    judges every part, also one that was never a file, and repeated rows and columns as well.
+
     Args:
         sample_n3: (N, 3) measured points, evenly chosen from the scan's.
 
