@@ -17,7 +17,7 @@ from ..runtime.decision import Decision
 from ..runtime.engine import OnnxEngine
 from ..runtime.errors import UsageError
 from ..runtime.features import FeaturePath
-from ..runtime.image import read_mask
+from ..runtime.image import read_defect_mask
 from ..runtime.manifest import Manifest
 from ..runtime.preparation.part import PreparedPart, prepare_file
 from ..runtime.preprocessing import prepare_mask
@@ -81,22 +81,25 @@ def check_verdicts(
         reduced: role -> the other graph.
         judged: see there.
         tolerance: what may change.
+
+    Raises:
+        ScanError: a scan or mask cannot be read or used, or the mask of a defect marks nothing.
     """
     decided = decided_preprocessing(manifest, [*judged.normal, *judged.scans])
     manifest = msgspec.structs.replace(manifest, preprocessing=decided)
     path = _path(manifest, references)
     decision, threshold = judged.decision, judged.threshold
+    if decision is None and (len(judged.normal) < 3 or not judged.scans):
+        return ParityReport()
+    parts = [_prepared(scan, manifest) for scan in judged.scans]
+    masks = [_mask(sample, part) for sample, part in zip(judged.samples, parts, strict=False)]
     if decision is None:
-        if len(judged.normal) < 3 or not judged.scans:
-            return ParityReport()
         normal = [path.extract(_prepared(scan, manifest), StageTimes()) for scan in judged.normal]
         made = calibrate(manifest, path, normal, "", CalibrationSettings(coreset_ratio=0.05))
         decision, threshold = made.decision, made.calibration.threshold.value
-    parts = [_prepared(scan, manifest) for scan in judged.scans]
     expected = [_decide(path, decision, part) for part in parts]
     other = _path(manifest, reduced)
     actual = [_decide(other, decision, part) for part in parts]
-    masks = [_mask(sample, part) for sample, part in zip(judged.samples, parts, strict=False)]
     check = check_decisions(
         f"{precision} against fp32",
         [scan_name(scan) for scan in judged.scans],
@@ -127,4 +130,4 @@ def _decide(path: FeaturePath, decision: Decision, part: PreparedPart) -> tuple[
 def _mask(sample: Sample, part: PreparedPart) -> npt.NDArray[np.bool_]:
     if sample.mask is None:
         return np.zeros(part.valid.shape, bool)
-    return prepare_mask(read_mask(sample.mask), part.frame)
+    return prepare_mask(read_defect_mask(sample.mask), part.frame)

@@ -22,7 +22,7 @@ import torch
 from ..runtime.atomic import atomic_write
 from ..runtime.errors import WeightsError, naming_scan
 from ..runtime.features import PartFeatures, image_tokens, point_features, token_of_patch
-from ..runtime.image import read_mask, resized_image
+from ..runtime.image import read_defect_mask, resized_image
 from ..runtime.manifest import Modality, Statistics
 from ..runtime.pooling import N_PATCHES, SIZE, foreground_patches
 from ..runtime.preparation.part import PreparedPart, prepare_part
@@ -202,7 +202,7 @@ def paired_features(
         small = resized_image(rgb)
         mask = np.zeros_like(scan.valid)
         if sample.mask is not None:
-            mask = prepare_mask(read_mask(sample.mask), scan.frame) & scan.valid
+            mask = prepare_mask(read_defect_mask(sample.mask), scan.frame) & scan.valid
         points = scan.points
         if wanted.pseudo_defect is not None:
             points, small, mask = with_pseudo_defect(points, small, scan.valid, wanted.pseudo_defect)

@@ -23,7 +23,7 @@ from PIL import Image
 
 from ..runtime.atomic import atomic_write, atomic_write_bytes
 from ..runtime.errors import UsageError, naming_scan
-from ..runtime.image import read_mask
+from ..runtime.image import read_defect_mask
 from ..runtime.preparation.settling import settle_scans
 from ..runtime.preprocessing import Frame, PreparedScan, Preprocessing, prepare, prepare_rgb
 from ..runtime.scan import read_scan, valid_mask
@@ -116,7 +116,7 @@ def _write_part(sample: Sample, folder: Path, part: Part, scan: PreparedScan) ->
     if part.rgb is not None:
         _write_png(folder / "rgb" / f"{sample.name}.png", prepare_rgb(part.rgb, scan.kept, scan.frame))
     if sample.mask is not None:
-        mask = read_mask(sample.mask).astype(np.uint8) * np.uint8(255)
+        mask = read_defect_mask(sample.mask).astype(np.uint8) * np.uint8(255)
         _write_png(folder / "gt" / f"{sample.name}.png", _padded(mask, scan.frame))
     kept_points = np.where(scan.kept[..., None], part.coordinates(), np.float32(0))
     with atomic_write(folder / "xyz" / f"{sample.name}.tiff") as stream:

@@ -6,13 +6,14 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
-from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.errors import ScanError, UsageError
 from cmdiad.runtime.image import read_rgb
 from cmdiad.runtime.preparation.raw_or_preprocessed import settle
 from cmdiad.runtime.preprocessing import EYECANDIES, STRUCTURED_LIGHT, evidence_of, prepare
 from cmdiad.runtime.scan import read_scan, valid_mask
 from cmdiad.runtime.sensor.dataset import find_classes, find_samples
 from cmdiad.training.preprocess import REPORT, preprocess_dataset
+from PIL import Image
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +73,14 @@ def test_it_goes_on_where_it_stopped(written, synth_data):
     lost.unlink()
     preprocess_dataset(synth_data, out, [], STRUCTURED_LIGHT, 1, lambda *_: None)
     assert lost.read_bytes() == content and kept.stat().st_mtime_ns == before
+
+
+def test_a_defect_whose_mask_marks_nothing_is_refused(synth_data, tmp_path):
+    shutil.copytree(synth_data, tmp_path / "data")
+    mask = tmp_path / "data" / "gland" / "test" / "crack" / "gt" / "000.png"
+    Image.fromarray(np.zeros((200, 200), np.uint8)).save(mask)
+    with pytest.raises(ScanError, match=r"crack/gt/000\.png: marks nothing"):
+        preprocess_dataset(tmp_path / "data", tmp_path / "out", [], STRUCTURED_LIGHT, 1, lambda *_: None)
 
 
 def test_it_never_writes_into_the_dataset_or_something_else(synth_data, tmp_path):

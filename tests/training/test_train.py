@@ -205,3 +205,19 @@ def test_cached_features_are_those_of_both_modalities(synth_data):
     )
     assert len(pair.pc) == len(pair.rgb) == pair.foreground.sum() > 300
     assert np.isfinite(pair.pc).all() and np.isfinite(pair.rgb).all() and not pair.mask.any()
+
+
+def test_a_judged_defect_whose_mask_marks_nothing_is_refused(synth_data, tmp_path):
+    from cmdiad.runtime.preprocessing import Preprocessing
+    from cmdiad.runtime.sensor.dataset import find_samples
+    from cmdiad.training.extractors.opening import open_extractor
+    from cmdiad.training.paired_features import Wanted, paired_features
+    from PIL import Image
+
+    sample = find_samples(synth_data / "gland", "test", "crack")[0]
+    empty = dataclasses.replace(sample, mask=tmp_path / "empty.png")
+    Image.fromarray(np.zeros((200, 200), np.uint8)).save(empty.mask)
+    extractors = open_extractor("embedded", "pc"), open_extractor("embedded", "rgb")
+    assert paired_features(Wanted(sample), *extractors, Preprocessing()).mask.any()
+    with pytest.raises(ScanError, match=r"empty\.png: marks nothing"):
+        paired_features(Wanted(empty), *extractors, Preprocessing())
