@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 
 from ..runtime.bundle import Bundle
 from ..runtime.errors import BundleError, ParityError
+from ..runtime.json_encoding import encode_json_file, encode_text
 from .metrics import aupro, auroc
 
 REPORT = "parity.json"
@@ -193,8 +194,7 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
 
     def files(self) -> dict[str, bytes]:
         """The report as it lies in the bundle, as JSON and as text."""
-        encoded = msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=2) + b"\n"
-        return {REPORT: encoded, TEXT: self.as_text().encode()}
+        return {REPORT: encode_json_file(self, order="sorted"), TEXT: encode_text(self.as_text())}
 
     def require(self, accept: str = "") -> ParityReport:
         """The report, if everything passed or what did not is accepted for a reason.

@@ -16,6 +16,7 @@ from ..runtime.bundle import Bundle, open_bundle, require_calibration
 from ..runtime.bundle_writing import refuse_to_overwrite, write_bundle
 from ..runtime.decision import Decision
 from ..runtime.errors import UsageError
+from ..runtime.json_encoding import escape_name
 from ..runtime.manifest import Manifest, Modality, Network, Route
 from ..runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, route_of
 from ..runtime.pooling import SIZE
@@ -98,7 +99,7 @@ def manifest_of_run(
     """
     point, image = extractors
     return Manifest(
-        product=run.classes[0] if len(run.classes) == 1 else "any",
+        product=escape_name(run.classes[0]) if len(run.classes) == 1 else "any",
         route=route,
         main=main,
         precision=PRECISION,
@@ -166,15 +167,16 @@ def product_data(bundle: Bundle, run_path: Path, settings: ExportSettings) -> Da
     except UsageError as cause:
         raise _needs_scans(bundle, f"there is no run in {run_path}") from cause
     manifest, classes = bundle.manifest, ", ".join(run.classes)
+    own = [name for name in run.classes if escape_name(name) == manifest.product]
     if manifest.provenance.get("training_data_digest") != run.data_digest:
         raise _needs_scans(bundle, f"{run_path} is not the run it was exported from: its scans are of {classes}")
-    if manifest.calibration is not None and manifest.product not in run.classes:
+    if manifest.calibration is not None and not own:
         raise _needs_scans(
             bundle, f"it is calibrated for {manifest.product!r}, and those of {run_path} are of {classes}"
         )
     if not run.data or not Path(run.data).is_dir():
         raise _needs_scans(bundle, f"the training data of {run_path} is not where it was")
-    return Dataset(Path(run.data), [manifest.product] if manifest.product in run.classes else run.classes)
+    return Dataset(Path(run.data), own or run.classes)
 
 
 def _needs_scans(bundle: Bundle, reason: str) -> UsageError:

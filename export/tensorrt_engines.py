@@ -16,6 +16,7 @@ from ..runtime.devices import Machine, this_machine
 from ..runtime.engine_check import engine_graphs, external_data
 from ..runtime.engine_flavor import Flavor, flavor_of
 from ..runtime.errors import UsageError
+from ..runtime.json_encoding import encode_json_file, encode_text
 from ..runtime.manifest import Manifest, Network, TensorRTEngine
 from .tensorrt_builder import BuiltEngine, EngineSettings, Graph
 from .tensorrt_process import build_apart
@@ -134,11 +135,10 @@ def _describe(
 
 
 def _files(entry: TensorRTEngine, built: BuiltEngine) -> dict[str, Content]:
-    description = msgspec.json.format(msgspec.json.encode(entry, order="sorted"), indent=2) + b"\n"
     return {
         entry.file: built.plan,
-        entry.file.removesuffix(".engine") + ".json": description,
-        entry.log: built.log.encode(),
+        entry.file.removesuffix(".engine") + ".json": encode_json_file(entry, order="sorted"),
+        entry.log: encode_text(built.log),
     }
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
 
 # Half characters that stand for no byte: nothing that a file system gives.
 _STRAY = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+# How JSON in ASCII begins one.
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def encode_json(value: Any) -> bytes:
+def encode_json(value: Any, order: Literal["sorted"] | None = None) -> bytes:
     r"""Encode as UTF-8 JSON, as `msgspec.json.encode` does.
 
     File names that are not UTF-8 reach Python with lone surrogates, which JSON cannot hold: each such byte is written
@@ -18,9 +22,56 @@ def encode_json(value: Any) -> bytes:
     import msgspec  # here, for the commands' help does without it
 
     try:
-        return msgspec.json.encode(value)
+        return msgspec.json.encode(value, order=order)
     except UnicodeEncodeError:
-        return msgspec.json.encode(_escaped(msgspec.to_builtins(value)))
+        return msgspec.json.encode(_escaped(msgspec.to_builtins(value)), order=order)
+
+
+def encode_json_file(value: Any, order: Literal["sorted"] | None = None) -> bytes:
+    """The same in indented lines, for a file that people read too."""
+    import msgspec
+
+    return msgspec.json.format(encode_json(value, order), indent=2) + b"\n"
+
+
+def encode_own_json(value: Any, indent: int | None = None) -> bytes:
+    """JSON that `decode_own_json` alone has to read, so that all file names in it come back as they were.
+
+    Args:
+        value: what `msgspec` encodes.
+        indent: None: on one line.
+    """
+    import json
+
+    import msgspec
+
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(msgspec.to_builtins(value), indent=indent).encode() + b"\n"
+    return (encoded if indent is None else msgspec.json.format(encoded, indent=indent)) + b"\n"
+
+
+def decode_own_json(raw: bytes, kind: type[T]) -> T:
+    """What `encode_own_json` encoded.
+
+    Raises:
+        msgspec.MsgspecError: it is something else.
+    """
+    import json
+
+    import msgspec
+
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.DecodeError as cause:
+        if isinstance(cause, msgspec.ValidationError) or not _HALF.search(raw):
+            raise
+        try:
+            value = json.loads(raw)
+        except (ValueError, RecursionError) as error:
+            raise msgspec.DecodeError(str(error)) from cause
+        return msgspec.convert(value, kind)
 
 
 def _escaped(value: Any) -> Any:
@@ -37,3 +88,8 @@ def escape_name(text: str) -> str:
     What is UTF-8 and was taken for something else, as in an ASCII locale, becomes itself again.
     """
     return _STRAY.sub("\ufffd", text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def encode_text(text: str) -> bytes:
+    """Text with names of files in it as UTF-8; see `escape_name`."""
+    return escape_name(text).encode()

@@ -11,6 +11,7 @@ from .bounds import require_finite, require_positive, require_share
 from .engine_flavor import FlavorName
 from .errors import BundleError
 from .grouping import Grouping
+from .json_encoding import encode_json_file
 from .preparation.part_range import PartRange
 from .preprocessing import Preprocessing
 from .threshold import Threshold
@@ -204,7 +205,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def encode(manifest: Manifest) -> bytes:
     """The manifest file's bytes, with the digest filled in; equal manifests give equal bytes."""
     blank = msgspec.structs.replace(manifest, digest=_ZERO_DIGEST)
-    text = msgspec.json.format(msgspec.json.encode(blank, order="sorted"), indent=2) + b"\n"
+    text = encode_json_file(blank, order="sorted")
     digest = hashlib.sha256(text).hexdigest()
     return text.replace(_ZERO_DIGEST.encode(), digest.encode(), 1)
 

@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 from warnings import warn
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import tifffile
@@ -24,6 +23,7 @@ from PIL import Image
 from ..runtime.atomic import atomic_write, atomic_write_bytes
 from ..runtime.errors import UsageError, naming_scan
 from ..runtime.image import read_defect_mask
+from ..runtime.json_encoding import encode_json_file, encode_text
 from ..runtime.preparation.settling import settle_scans
 from ..runtime.preprocessing import Frame, PreparedScan, Preprocessing, prepare, prepare_rgb
 from ..runtime.scan import read_scan, valid_mask
@@ -88,7 +88,7 @@ def preprocess_dataset(
 
 
 def _claim(out: Path, preprocessing: Preprocessing) -> None:
-    settings = msgspec.json.format(msgspec.json.encode(preprocessing), indent=2) + b"\n"
+    settings = encode_json_file(preprocessing)
     file = out / SETTINGS
     if out.exists() and any(out.iterdir()) and (not file.exists() or file.read_bytes() != settings):
         raise UsageError(f"{out}: holds something else, or was begun with other parameters: choose a new folder")
@@ -141,4 +141,4 @@ def _encode_report(removals: Sequence[Removal]) -> bytes:
     writer.writerow(["scan", "measured_pixels", "part_pixels", "removed_share"])
     for each in removals:
         writer.writerow([each.scan, each.measured, each.kept, f"{1 - each.kept / each.measured:.4f}"])
-    return text.getvalue().encode()
+    return encode_text(text.getvalue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +11,7 @@ import msgspec
 from ..runtime.atomic import atomic_write_bytes
 from ..runtime.errors import UsageError
 from ..runtime.grouping import Grouping
+from ..runtime.json_encoding import decode_own_json, encode_own_json
 from ..runtime.manifest import Modality, Statistics
 from ..runtime.preprocessing import Preprocessing
 
@@ -73,7 +75,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_run(folder: Path, run: Run) -> None:
     """Write a run's settings, the last file of a run: a folder without it is not finished."""
-    atomic_write_bytes(folder / CONFIG, msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
+    atomic_write_bytes(folder / CONFIG, encode_own_json(run, indent=2))
 
 
 def read_run(path: Path) -> tuple[Path, Run]:
@@ -84,7 +86,7 @@ def read_run(path: Path) -> tuple[Path, Run]:
     """
     folder = resolve_run(path)
     try:
-        return folder, msgspec.json.decode((folder / CONFIG).read_bytes(), type=Run)
+        return folder, decode_own_json((folder / CONFIG).read_bytes(), Run)
     except OSError as cause:
         raise UsageError(f"{path}: no finished training run is here: run `cmdiad train DATA` first") from cause
     except msgspec.MsgspecError as cause:
@@ -99,7 +101,7 @@ def weights_file(route: Distillation) -> str:
 def resolve_run(path: Path) -> Path:
     """Follow `latest`, which is a link where the file system has them and else a file with the folder's name."""
     if path.is_file():
-        return path.parent / path.read_text().strip()
+        return path.parent / os.fsdecode(path.read_bytes().strip())
     return path
 
 
@@ -120,4 +122,4 @@ def mark_latest(folder: Path) -> None:
     try:
         latest.symlink_to(folder.name, target_is_directory=True)
     except OSError:
-        latest.write_text(folder.name + "\n")
+        latest.write_bytes(os.fsencode(folder.name) + b"\n")

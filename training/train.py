@@ -14,6 +14,7 @@ import torch
 
 from ..runtime.atomic import atomic_write_bytes
 from ..runtime.errors import UsageError
+from ..runtime.json_encoding import encode_json_file
 from ..runtime.manifest import Modality
 from ..runtime.preparation.settling import settle_scans
 from ..runtime.preprocessing import STRUCTURED_LIGHT, Preprocessing
@@ -216,7 +217,7 @@ def _claim(folder: Path, settings: TrainingSettings, digests: list[str]) -> None
         UsageError: it is.
     """
     wanted = msgspec.structs.asdict(msgspec.convert(settings, _Claimed, from_attributes=True))
-    claim = msgspec.json.format(msgspec.json.encode([wanted, digests]), indent=2) + b"\n"
+    claim = encode_json_file([wanted, digests])
     file = folder / CLAIM
     if folder.exists() and any(folder.iterdir()):
         if not file.exists() or file.read_bytes() != claim:

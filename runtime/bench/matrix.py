@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import msgspec
 from .. import errors
 from ..child_python import child_environment
 from ..errors import CmdiadError
+from ..json_encoding import encode_own_json
 from .configuration import Configuration, Skipped
 from .report import Outcome
 from .scenarios import Plan, Scenario
@@ -102,8 +102,7 @@ def run_fresh(
     assert process.stdin is not None
     interrupted = False
     try:
-        # In ASCII, which can hold the name of any file.
-        process.stdin.write(json.dumps(msgspec.to_builtins(order)).encode() + b"\n")
+        process.stdin.write(encode_own_json(order))
         process.stdin.flush()
         # An event, for Ctrl-C in Thread.join may leave a live thread marked as ended (CPython 3.11).
         while not inbox.ended.wait(0.2):

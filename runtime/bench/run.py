@@ -11,6 +11,7 @@ from pathlib import Path
 from ..atomic import atomic_write_bytes, require_writable
 from ..bundle import Bundle, find_bundle, open_bundle, require_calibration
 from ..errors import UsageError
+from ..json_encoding import encode_text
 from ..sensor.dataset import find_samples
 from ..sensor.part import modalities
 from .configuration import Choices, combinations, labels
@@ -101,8 +102,8 @@ def run_bench(request: Request, progress: Progress) -> tuple[Report, bool]:
 def write_report(report: Report, out: Path) -> None:
     """Write the three files; report.html needs nothing beside it."""
     atomic_write_bytes(out / NAME, encode_report(report))
-    atomic_write_bytes(out / "report.md", markdown_report(report).encode())
-    atomic_write_bytes(out / "report.html", html_report(report).encode())
+    atomic_write_bytes(out / "report.md", encode_text(markdown_report(report)))
+    atomic_write_bytes(out / "report.html", encode_text(html_report(report)))
 
 
 def _check_calibrated(bundles: Sequence[Bundle]) -> None:

@@ -5,7 +5,6 @@ The parent ends a measurement early by closing our standard input: what was meas
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -19,7 +18,7 @@ import msgspec
 from ..bundle import Bundle, open_bundle
 from ..errors import CmdiadError
 from ..inspector import Inspector
-from ..json_encoding import encode_json
+from ..json_encoding import decode_own_json, encode_json
 from ..sensor.dataset import data_digest
 from .configuration import Configuration
 from .coreset import write_reduced
@@ -82,7 +81,7 @@ Send = Callable[[Message], None]
 def main() -> None:
     """Take one order, measure, and answer."""
     send = _claim_stdout()
-    order = msgspec.convert(json.loads(sys.stdin.buffer.readline()), Order)
+    order = decode_own_json(sys.stdin.buffer.readline(), Order)
     stop = threading.Event()
     threading.Thread(target=_watch_parent, args=(stop,), daemon=True).start()
     try:

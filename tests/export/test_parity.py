@@ -1,12 +1,26 @@
 """The gate says no: to every kind of broken export, by the name of the layer, before anything is written."""
 
+import json
+import os
+from pathlib import Path
+
 import msgspec
 import numpy as np
 import onnx
 import pytest
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
-from cmdiad.calibration.parity import TOLERANCES, ParityReport, check_decisions, check_tensor, excess, read_report
+from cmdiad.calibration.parity import (
+    REPORT,
+    TEXT,
+    TOLERANCES,
+    ParityReport,
+    check_decisions,
+    check_tensor,
+    excess,
+    read_report,
+    scan_name,
+)
 from cmdiad.export import bundles
 from cmdiad.export.bundles import export_bundle, reduce_bundle
 from cmdiad.export.reduced import ExportSettings
@@ -268,3 +282,11 @@ def test_of_labeled_scans_a_lost_value_is_a_refusal_that_names_the_scan(lost):
     )
     with pytest.raises(ParityError, match="largest change of a score inf on c"):
         ParityReport(decisions=[check]).require()
+
+
+def test_a_report_names_scans_whose_names_are_not_utf8():
+    odd = scan_name(Path(os.fsdecode(b"good/xyz/part-\xff.tiff")))
+    check = check_tensor("a", "b", "t", {odd: (np.ones(3, np.float32), np.zeros(3, np.float32))}, FP32)
+    found = ParityReport(tensors=[check]).files()
+    assert json.loads(found[REPORT])["tensors"][0]["worst"] == "good/xyz/part-\\xff.tiff"
+    assert "good/xyz/part-\\xff.tiff" in found[TEXT].decode()

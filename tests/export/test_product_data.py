@@ -1,5 +1,6 @@
 """The gate of a precision judges a bundle on scans of its own product, or asks for some."""
 
+import os
 import shutil
 
 import msgspec
@@ -31,6 +32,13 @@ def changed_bundle(path, target, **changes):
     bundle = open_bundle(path)
     rewrite_bundle(bundle, target, msgspec.structs.replace(bundle.manifest, **changes), {})
     return open_bundle(target)
+
+
+def test_a_class_whose_name_is_not_utf8_is_its_own(exported_bundle, changed_run, synth_data, tmp_path):
+    odd = os.fsdecode(b"geh\xe4use")
+    run = changed_run(classes=["other", odd])
+    bundle = changed_bundle(exported_bundle, tmp_path / "bundle", product=odd)
+    assert bundle.manifest.product == "geh\\xe4use" and list(product_data(bundle, run, FP16).classes) == [odd]
 
 
 def test_the_run_s_own_class_is_taken(calibrated_bundle, exported_bundle, trained_run, synth_data):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import msgspec
 import numpy as np
@@ -42,6 +43,13 @@ MANIFEST = Manifest(
     banks={"main": BANK},
     calibration=CALIBRATION,
 )
+
+
+def test_any_name_of_a_folder_can_be_the_product():
+    manifest = msgspec.structs.replace(MANIFEST, product=os.fsdecode(b"geh\xe4use"))
+    assert decode(encode(manifest), "b").product == "geh\\xe4use"
+
+
 NUMBERS = [
     ("calibration.threshold.value", ["1e999", "-1e999", "NaN", "Infinity", "null"]),
     ("calibration.threshold.false_reject_rate", ["0", "-0.1", "1.5", "1e999"]),

@@ -1,6 +1,7 @@
 """A preprocessed copy: cleaned, registered, resumable, never in place, and not preprocessed twice."""
 
 import csv
+import os
 import shutil
 
 import numpy as np
@@ -57,6 +58,16 @@ def test_a_scan_far_from_its_origin_keeps_its_coordinates(synth_data, tmp_path):
 
 def moved_points(synth_data):
     return read_scan(synth_data / "gland" / "test" / "crack" / "xyz" / "000.tiff").points + np.array([0, 0, 24.6])
+
+
+def test_names_that_are_not_utf8_are_copied_and_reported(synth_data, tmp_path):
+    odd = os.fsdecode(b"geh\xe4use")
+    shutil.copytree(synth_data / "gland" / "train", tmp_path / "data" / odd / "train")
+    for file in (tmp_path / "data").rglob("000.*"):
+        file.rename(file.with_stem(os.fsdecode(b"part-\xff")))
+    preprocess_dataset(tmp_path / "data", tmp_path / "out", [], STRUCTURED_LIGHT, 1, lambda *_: None)
+    assert (tmp_path / "out" / odd / "train" / "good" / "xyz" / os.fsdecode(b"part-\xff.tiff")).is_file()
+    assert "geh\\xe4use/train/good/part-\\xff," in (tmp_path / "out" / REPORT).read_text("utf-8")
 
 
 def test_the_report_counts_every_scan(written):

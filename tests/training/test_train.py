@@ -2,12 +2,14 @@
 
 import csv
 import dataclasses
+import os
 
+import msgspec
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.training.curves import LOG
-from cmdiad.training.run import mark_latest, read_run
+from cmdiad.training.run import mark_latest, read_run, write_run
 from cmdiad.training.train import TrainingSettings, train_route
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, seed=1, threads=1)
@@ -158,6 +160,14 @@ def test_a_missing_tensorboard_names_the_extra(synth_data, tmp_path, monkeypatch
     settings = dataclasses.replace(SETTINGS, tensorboard=True)
     with pytest.raises(UsageError, match=r"cmdiad\[tensorboard\]"):
         train_route(synth_data, [], settings, tmp_path / "run", silent)
+
+
+def test_a_run_of_names_that_are_not_utf8_comes_back_with_them(trained_run, tmp_path):
+    odd = os.fsdecode(b"geh\xe4use")
+    run = msgspec.structs.replace(read_run(trained_run)[1], data=f"/data/{odd}", classes=[odd])
+    write_run(tmp_path / odd, run)
+    (tmp_path / "latest").write_bytes(os.fsencode(odd) + b"\n")
+    assert read_run(tmp_path / "latest") == (tmp_path / odd, run)
 
 
 def test_a_missing_run_is_said_plainly(tmp_path):

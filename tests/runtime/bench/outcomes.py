@@ -51,7 +51,7 @@ def outcome(latencies, takt_s=None, quality=None, **configuration):
     )
 
 
-def report(outcomes, **fields):
+def report(outcomes, skipped=(), **fields):
     """A report of outcomes."""
     return Report(
         created="2026-01-01T00:00:00+00:00",
@@ -59,6 +59,6 @@ def report(outcomes, **fields):
         machine=MACHINE,
         plan=Plan(seconds=1, samples=1),
         outcomes=outcomes,
-        skipped=[],
+        skipped=list(skipped),
         **fields,
     )

@@ -1,5 +1,6 @@
 """Reports: the verdict, the tables, and files that need nothing beside them."""
 
+import os
 import re
 from xml.etree import ElementTree
 
@@ -82,6 +83,16 @@ def test_a_report_comes_back_as_it_was_written(tmp_path):
     write_report(made, tmp_path)
     assert read_report(tmp_path) == made == read_report(tmp_path / "report.json")
     assert encode_report(made) == (tmp_path / "report.json").read_bytes()
+
+
+def test_a_bundle_of_any_name_can_be_reported(tmp_path):
+    odd = Configuration(bundle=os.fsdecode(b"b-\xff.cmdiad"), precision="fp32", provider="cuda")
+    measured = msgspec.structs.replace(outcome([0.1] * 70, 0.2, 0.9), configuration=odd, product=odd.bundle)
+    made = report([measured], skipped=[Skipped(configuration=odd, reason=f"{odd.bundle}: no GPU")])
+    write_report(made, tmp_path)
+    assert read_report(tmp_path).skipped[0].configuration.bundle == "b-\\xff.cmdiad"
+    for name in ("report.md", "report.html"):
+        assert "b-\\xff.cmdiad" in (tmp_path / name).read_text("utf-8")
 
 
 @pytest.mark.parametrize("content", [b"{}", b"not json", b'{"kind": "cmdiad bench report"}', None])
