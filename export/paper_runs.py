@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +21,8 @@ from ..calibration.paper_tables import Experiment, Pair, experiments_of, paper_t
 from ..calibration.report_tables import Table
 from ..runtime.atomic import atomic_write_bytes
 from ..runtime.bundle import Bundle, open_bundle
-from ..runtime.errors import EngineError, ParityError, UsageError, WeightsError
+from ..runtime.errors import EngineError, ParityError, ScanError, UsageError, WeightsError
+from ..runtime.json_encoding import encode_json
 from ..runtime.manifest import Modality
 from ..runtime.sensor.dataset import GOOD, find_classes, find_samples
 from ..training.extractors.opening import open_extractor
@@ -190,14 +192,14 @@ class Grid:
 
     def _digest(self, settings: TrainingSettings) -> str:
         """Names a run in the cache by its settings, the extractors' weights, and the scans' names and sizes."""
-        digest = hashlib.sha256(msgspec.json.encode(settings))
+        digest = hashlib.sha256(encode_json(settings))
         point = open_extractor(settings.point_extractor, "pc", settings.point_checkpoint)
         image = open_extractor(settings.image_extractor, "rgb", settings.image_checkpoint)
         digest.update(f"{point.digest} {image.digest}\n".encode())
         for folder in self._classes:
             for sample in find_samples(folder, "train", GOOD):
-                name = f"{folder.resolve().name}/{sample.scan.name} {sample.scan.stat().st_size}\n"
-                digest.update(name.encode())
+                name = f"{folder.resolve().name}/{sample.scan.name} {_size(sample.scan)}\n"
+                digest.update(os.fsencode(name))
         return digest.hexdigest()[:12]
 
     def _untrained(self, trained: Path) -> Path:
@@ -214,6 +216,18 @@ class Grid:
         atomic_write_bytes(target / file, encode_safetensors(weights))
         write_run(target, msgspec.structs.replace(run, epochs=0))
         return target
+
+
+def _size(scan: Path) -> int:
+    """A file's bytes.
+
+    Raises:
+        ScanError: it is a link that leads nowhere, or out of reach.
+    """
+    try:
+        return scan.stat().st_size
+    except OSError as cause:
+        raise ScanError(f"{scan}: cannot be read: {cause.strerror}: mend or remove it") from cause
 
 
 def fits(run: Run, experiment: Experiment) -> bool:

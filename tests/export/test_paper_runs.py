@@ -1,12 +1,13 @@
 """The paper's experiments are run on the data at hand: given runs are taken, missing ones trained once."""
 
+import os
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 from cmdiad.calibration.paper_tables import Experiment, Pair
 from cmdiad.export.paper_runs import Grid, GridSettings, fits, run_paper_table
-from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.errors import ScanError, UsageError
 from cmdiad.runtime.sensor.dataset import find_classes
 from cmdiad.training.run import read_run
 from cmdiad.training.train import TrainingSettings
@@ -45,6 +46,22 @@ def test_what_is_missing_is_trained_once_and_found_again(synth_data, tmp_path):
         ]
     assert stages.count("distillation") == 1 and len(set(runs)) == 1
     assert read_run(runs[0])[1].epochs == 1
+
+
+@pytest.mark.parametrize("name", [b"000.tiff", b"part-\xff.tiff"])
+def test_a_link_that_leads_nowhere_is_named(tmp_path, monkeypatch, name):
+    scan = tmp_path / "data" / "gland" / "train" / "good" / "xyz" / os.fsdecode(name)
+    scan.parent.mkdir(parents=True)
+    monkeypatch.setattr("cmdiad.export.paper_runs.open_extractor", lambda *_: SimpleNamespace(digest="d"))
+    scan.write_bytes(b"scan")
+    settings = grid([], tmp_path, point_checkpoint=str(scan))
+    experiments = Grid(tmp_path / "data", find_classes(tmp_path / "data"), settings, tmp_path, lambda *_: None)
+    assert len(experiments._digest(settings.training)) == 12
+    scan.unlink()
+    scan.symlink_to("nowhere.tiff")
+    with pytest.raises(ScanError) as caught:
+        experiments._digest(settings.training)
+    assert str(caught.value) == f"{scan}: cannot be read: No such file or directory: mend or remove it"
 
 
 def test_runs_of_other_weights_or_settings_have_a_place_of_their_own(tmp_path, monkeypatch):
