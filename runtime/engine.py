@@ -25,7 +25,7 @@ from .engine_providers import (
 )
 from .errors import BundleError, EngineError
 from .onnxruntime_import import import_onnxruntime
-from .threads import usable_processors
+from .threads import thread_count
 
 _ERROR_LEVEL = 3
 
@@ -63,8 +63,9 @@ class OnnxEngine:
         Raises:
             EngineError: ONNX Runtime or the provider is missing, or the provider refuses the graph.
             BundleError: the graph is not a valid ONNX file.
+            UsageError: fewer than one thread.
         """
-        self._session = _open_session(model, provider, threads or usable_processors(), cuda_graph, external or {})
+        self._session = _open_session(model, provider, thread_count(threads), cuda_graph, external or {})
         self._inputs = {item.name: item.shape for item in self._session.get_inputs()}
         self._outputs = [item.name for item in self._session.get_outputs()]
         self._bound: BoundSession | None = None

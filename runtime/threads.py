@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
+from .errors import UsageError
+
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
 # Threads that share a bank's search: each needs the interpreter's lock between its products.
@@ -25,6 +27,19 @@ def usable_processors() -> int:
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(allowed, math.ceil(min(_quota(), allowed))))
+
+
+def thread_count(asked: int | None) -> int:
+    """The threads that were asked for; None: as many as there are usable processors.
+
+    Raises:
+        UsageError: fewer than one.
+    """
+    if asked is None:
+        return usable_processors()
+    if asked < 1:
+        raise UsageError(f"{asked} threads: give 1 or more, or none for all that this process may use")
+    return asked
 
 
 def search_threads() -> int:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 
 from ..runtime.errors import EngineError
-from ..runtime.threads import usable_processors
+from ..runtime.threads import thread_count
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -20,9 +20,10 @@ def open_device(name: str, threads: int | None) -> torch.device:
         threads: of the CPU; None: the processors this process may use.
 
     Raises:
+        UsageError: fewer than one thread.
         EngineError: cuda was asked for and torch sees no GPU.
     """
-    torch.set_num_threads(threads or usable_processors())
+    torch.set_num_threads(thread_count(threads))
     if name == "cuda" and not torch.cuda.is_available():
         raise EngineError("--device cuda: torch sees no GPU here: install its driver, or choose --device cpu")
     if name == "cpu" or not torch.cuda.is_available():

@@ -124,7 +124,8 @@ def _settings(lg: Any, scenario: Scenario, plan: Plan, expected_s: float) -> Any
     settings.offline_expected_qps = 1 / expected_s
     if scenario.name == "server":
         settings.server_target_qps = scenario.rate_hz
-        settings.server_target_latency_ns = math.ceil(1e9 * (scenario.bound_s or plan.seconds))
+        bound_s = plan.seconds if scenario.bound_s is None else scenario.bound_s
+        settings.server_target_latency_ns = math.ceil(1e9 * bound_s)
     return settings
 
 

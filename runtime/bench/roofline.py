@@ -18,7 +18,7 @@ from ..line_graph import DATA, LINE
 from ..patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR
 from ..pooling import foreground_patches
 from ..preparation.part import PreparedPart
-from ..threads import usable_processors
+from ..threads import thread_count
 from .configuration import Configuration
 from .costs import network_bytes, network_flop
 from .devices import find_device
@@ -76,7 +76,7 @@ def search_flop(queries: int, rows: int, dim: int) -> float:
 def device_roof(gpu: Gpu | None, configuration: Configuration) -> Roof | None:
     """The roof of the device that a configuration runs on: measured for the CPU, published for a GPU."""
     if configuration.provider == "cpu":
-        return measured_roof(configuration.threads or usable_processors())
+        return measured_roof(thread_count(configuration.threads))
     device = None if gpu is None else find_device(gpu.name)
     if device is None:
         return None

@@ -93,6 +93,7 @@ def chosen(
     wanted = list(NAMES if names == ["all"] else dict.fromkeys(names or DEFAULT))
     if takt_s is not None and "takt" not in wanted:
         wanted.append("takt")
+    deadline_s = takt_s if latency_s is None else latency_s
     scenarios = []
     for name in wanted:
         if name not in NAMES:
@@ -103,7 +104,7 @@ def chosen(
                 parts_a_query=streams if name == "multi-stream" else 1,
                 rate_hz=rate_hz if name == "server" else None,
                 takt_s=takt_s if name == "takt" else None,
-                bound_s={"server": latency_s, "takt": latency_s or takt_s}.get(name),
+                bound_s={"server": latency_s, "takt": deadline_s}.get(name),
                 seed=seed,
             )
         )

@@ -30,6 +30,8 @@ def test_a_graph_or_batch_that_does_not_exist_is_refused(calibrated_bundle: Path
         Inspector.load(calibrated_bundle, graph="foo")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="batch"):
         Inspector.load(calibrated_bundle, batch=0)
+    with pytest.raises(UsageError, match="0 threads"):
+        Inspector.load(calibrated_bundle, threads=0)
 
 
 @pytest.mark.parametrize("graph", ["networks", "line"])

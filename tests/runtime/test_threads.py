@@ -12,11 +12,22 @@ import pytest
 from cmdiad.runtime import screen, threads
 from cmdiad.runtime.bank import MIN_SCREENED_ROWS, build_bank
 from cmdiad.runtime.decision import Decision, NormalizedBank
+from cmdiad.runtime.engine import OnnxEngine
+from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.features import PartFeatures
 from cmdiad.runtime.fusion import Combination, Fusion
-from cmdiad.runtime.threads import SearchThreads, control_group_quota, usable_processors
+from cmdiad.runtime.threads import SearchThreads, control_group_quota, thread_count, usable_processors
 from hypothesis import given
 from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize("asked", [0, -1])
+def test_no_threads_are_refused_and_never_taken_for_all(asked):
+    assert thread_count(None) == usable_processors() and thread_count(3) == 3
+    with pytest.raises(UsageError, match=rf"{asked} threads: give 1 or more"):
+        thread_count(asked)
+    with pytest.raises(UsageError, match="threads"):
+        OnnxEngine(b"", threads=asked)
 
 
 def groups(tmp_path, lines, files):

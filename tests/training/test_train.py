@@ -144,6 +144,11 @@ def test_an_impossible_loss_is_refused(synth_data, tmp_path):
         train_route(synth_data, [], settings, tmp_path / "run", silent)
 
 
+def test_no_threads_are_refused(synth_data, tmp_path):
+    with pytest.raises(UsageError, match="0 threads"):
+        train_route(synth_data, [], dataclasses.replace(SETTINGS, threads=0), tmp_path / "run", silent)
+
+
 def test_a_missing_gpu_is_said_plainly(synth_data, tmp_path, monkeypatch):
     import torch
 

@@ -149,6 +149,7 @@ def test_takt_is_added_by_its_option_and_all_means_all():
     assert len(everything) == 5
     assert {each.name: each.bound_s for each in everything}["takt"] == 0.3
     assert chosen([], 0.8, None, None, 8, 0)[-1].bound_s == 0.8
+    assert chosen([], 0.8, 0.0, None, 8, 0)[-1].bound_s == 0.0
 
 
 @pytest.mark.parametrize(("names", "words"), [(["takt"], "--takt"), (["server"], "--rate"), (["turbo"], "turbo")])
