@@ -48,7 +48,10 @@ _SIBLINGS = {"cmdiad": ("cmdiad-rt", ".line"), "cmdiad-rt": ("cmdiad", ".worksta
 
 
 class Commands(TyperGroup):
-    """A group whose commands refuse numbers that are none and missing packages, and keep standard output clean."""
+    """A group whose commands refuse numbers that are none and missing packages, and keep standard output clean.
+
+    Their usage lines name arguments as plain words.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -56,6 +59,7 @@ class Commands(TyperGroup):
             if not isinstance(command, TyperGroup) and command.callback is not None:
                 full_name = f"{self.name} {name}" if self.name else name
                 command.callback = _guarded(full_name, command)
+                _show_plain_names(command)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As typer does; another program's command is named as that."""
@@ -183,6 +187,12 @@ def _guarded(name: str, command: Any) -> Callable[..., Any]:
             raise Interruption(name) from cause
 
     return call
+
+
+def _show_plain_names(command: Any) -> None:
+    """Newer typers put what must be given into braces, as if it were one of several: {SCAN}... for SCAN... ."""
+    pieces = command.collect_usage_pieces
+    command.collect_usage_pieces = lambda context: [re.sub(r"^\{(.*)\}", r"\1", piece) for piece in pieces(context)]
 
 
 def refuse_non_finite(parameters: Any, values: Mapping[str, Any]) -> None:
