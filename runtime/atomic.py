@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import OutputError
+from .ownership import abandoned, claim, kept
+
+_PART = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
 @contextmanager
@@ -23,15 +27,15 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         OutputError: the file cannot be written: no permission, no space, or the name is a folder's.
     """
     path = Path(path)
-    part = path.parent / f".{secrets.token_hex(8)}.part"
+    part, stream = _claimed_part(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with part.open("xb") as stream:
-                yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            part.replace(path)
+            with kept(stream.fileno()):
+                with stream:
+                    yield stream
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
@@ -63,6 +67,27 @@ def require_writable(path: Path) -> None:
             stream.flush()
     except OSError as error:
         raise _refused(path, error) from error
+
+
+def remove_abandoned_parts(folder: Path) -> None:
+    """Remove the halves of files that killed processes left in a folder, and no living one's."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for part in [Path(entry.path) for entry in entries if _PART.fullmatch(entry.name)]:
+            with abandoned(part) as is_free:
+                if is_free:
+                    part.unlink(missing_ok=True)
+
+
+def _claimed_part(path: Path) -> tuple[Path, BinaryIO]:
+    """A new file beside a path, which nobody takes for abandoned as long as it or a copy of its descriptor is open."""
+    with naming_place(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            part = path.parent / f".{secrets.token_hex(8)}.part"
+            stream = part.open("xb")
+            if claim(part, stream.fileno()):
+                return part, stream
+            stream.close()
 
 
 @contextmanager

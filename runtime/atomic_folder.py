@@ -1,66 +1,132 @@
-"""A finished folder takes its name, in place of an older one: at every moment one of the two is there, whole."""
+"""A finished folder or file takes its name, in place of an older one: at every moment one of the two is there, whole.
+
+It is made in a hidden folder beside its place, `.NAME.` and eight characters, which holds `new`, a lock, and for a
+moment `old`. A process that is killed leaves that behind; the next one that writes there removes it.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import re
 import shutil
 import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .atomic import sync_folder
+from .ownership import abandoned, claim
 
+NEW, OLD, LOCK = "new", "old", "lock"
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
 
 
-def replace_folder(staging: Path, target: Path) -> None:
-    """Rename a folder, in place of an older one of the target's name, which is removed.
+@contextmanager
+def work_folder(target: Path) -> Iterator[Path]:
+    """A folder beside a target, to make `NEW` in; gone when the block ends.
 
-    On Linux the two change places in one step. Where a system or disk cannot do that, the older one is moved aside
+    Args:
+        target: no link; the folder above it exists.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    work, lock = _claimed_folder(target)
+    try:
+        yield work
+    finally:
+        os.close(lock)
+        _remove(work, target)
+
+
+def put_in_place(work: Path, target: Path) -> None:
+    """Rename what was made in a work folder, in place of an older one of the target's name.
+
+    On Linux two folders change places in one step. Where a system or disk cannot do that, the older one is moved aside
     first; `interrupted_replacement` finds it if the process is killed in between.
 
     Args:
-        staging: a folder beside the target, on disk already.
+        work: its `NEW` is on disk already.
         target: no link.
 
     Raises:
-        OSError: the system refuses; the older folder is where it was.
+        OSError: the system refuses; the older one is where it was.
     """
     if not target.exists():
-        staging.rename(target)
-    elif _exchange(staging, target):
-        shutil.rmtree(staging, ignore_errors=True)
-    else:
-        _replace_in_two_steps(staging, target)
+        (work / NEW).rename(target)
+    elif target.is_file():
+        (work / NEW).replace(target)
+    elif not _exchange(work / NEW, target):
+        _replace_in_two_steps(work, target)
     sync_folder(target.parent)
 
 
+def remove_leftovers(target: Path) -> None:
+    """Remove the work folders of killed processes beside a target, and no other's.
+
+    One that holds the only copy of an older target stays, see `interrupted_replacement`.
+    """
+    for work in _work_folders(target):
+        with suppress(OSError):
+            if not any(work.iterdir()):
+                work.rmdir()
+        with abandoned(work / LOCK) as is_free:
+            if is_free:
+                _remove(work, target)
+
+
 def interrupted_replacement(target: Path) -> Path | None:
-    """The older folder that a killed `replace_folder` has moved aside; None where the target is there, or never was."""
-    if target.exists() or not target.parent.is_dir():
+    """The older one that a killed `put_in_place` has moved aside; None where the target is there, or never was."""
+    if target.exists():
         return None
-    with suppress(OSError):
-        for place in sorted(target.parent.iterdir()):
-            if place.name.startswith(f".{target.name}.old.") and (place / target.name).is_dir():
-                return place / target.name
+    for work in _work_folders(target):
+        with suppress(OSError):
+            if (work / OLD).is_dir():
+                return work / OLD
     return None
 
 
-def _replace_in_two_steps(staging: Path, target: Path) -> None:
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+def _work_folders(target: Path) -> list[Path]:
+    # As `tempfile.mkdtemp` names them.
+    pattern = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}")
+    with suppress(OSError), os.scandir(target.parent) as entries:
+        found = [each.path for each in entries if pattern.fullmatch(each.name) and each.is_dir(follow_symlinks=False)]
+        return [Path(path) for path in sorted(found)]
+    return []
+
+
+def _claimed_folder(target: Path) -> tuple[Path, int]:
+    """A new work folder, and the descriptor that holds its lock."""
+    while True:
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        with suppress(FileNotFoundError):  # another process may have swept it, as it was empty
+            lock = os.open(work / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            if claim(work / LOCK, lock):
+                return work, lock
+            os.close(lock)
+
+
+def _remove(work: Path, target: Path) -> None:
+    """Remove a work folder, its lock last: without that nobody would know what it is."""
+    if (work / OLD).exists() and not target.exists():
+        return
+    with suppress(OSError):
+        (work / NEW).unlink()
+    for name in (NEW, OLD):
+        shutil.rmtree(work / name, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _replace_in_two_steps(work: Path, target: Path) -> None:
+    target.rename(work / OLD)
     try:
-        target.rename(aside / target.name)
-        try:
-            staging.rename(target)
-        except BaseException:
-            (aside / target.name).rename(target)
-            raise
-    finally:
-        if target.exists():
-            shutil.rmtree(aside, ignore_errors=True)
+        (work / NEW).rename(target)
+    except BaseException:
+        (work / OLD).rename(target)
+        raise
 
 
 def _exchange(first: Path, second: Path) -> bool:

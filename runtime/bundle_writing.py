@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ import numpy.typing as npt
 
 from . import manifest as manifest_format
 from .atomic import naming_place, require_writable, sync_folder
-from .atomic_folder import replace_folder
+from .atomic_folder import NEW, put_in_place, remove_leftovers, work_folder
 from .bundle import Bundle, chunks, file_digest, read_manifest
 from .errors import BundleError, UsageError
 from .manifest import Calibration, Manifest
@@ -100,10 +98,15 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, Content]
     with naming_place(path):
         place = path.resolve()
         place.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ARCHIVE_SUFFIX:
-            _write_archive(place, files)
-        else:
-            _write_folder(place, files)
+        remove_leftovers(place)
+        with work_folder(place) as work:
+            if path.suffix == ARCHIVE_SUFFIX:
+                _write_archive(work / NEW, files, path)
+            else:
+                _write_folder(work / NEW, files)
+            put_in_place(work, place)
+        # Once more, for the older bundle that a killed process had moved aside.
+        remove_leftovers(place)
     return manifest_format.decode(encoded, str(path))
 
 
@@ -220,30 +223,24 @@ def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return view
 
 
-def _write_folder(path: Path, files: Mapping[str, Content]) -> None:
-    staging = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        staging.chmod(0o755)
-        for name, content in files.items():
-            target = staging / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as stream:
-                for piece in _pieces(content):
-                    stream.write(piece)
-                stream.flush()
-                os.fsync(stream.fileno())
-        for folder in {(staging / name).parent for name in files}:
-            sync_folder(folder)
-        replace_folder(staging, path)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+def _write_folder(staging: Path, files: Mapping[str, Content]) -> None:
+    staging.mkdir()
+    staging.chmod(0o755)
+    for name, content in files.items():
+        target = staging / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("wb") as stream:
+            for piece in _pieces(content):
+                stream.write(piece)
+            stream.flush()
+            os.fsync(stream.fileno())
+    for folder in {(staging / name).parent for name in files}:
+        sync_folder(folder)
 
 
-def _write_archive(path: Path, files: Mapping[str, Content]) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    staging = Path(name)
+def _write_archive(staging: Path, files: Mapping[str, Content], path: Path) -> None:
     try:
-        with os.fdopen(descriptor, "w+b") as stream:
+        with staging.open("w+b") as stream:
             with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
                 archive.comment = b"0" * 64
                 for member, content in files.items():
@@ -258,12 +255,8 @@ def _write_archive(path: Path, files: Mapping[str, Content]) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         staging.chmod(0o644)
-        staging.replace(path)
-        sync_folder(path.parent)
     except zipfile.LargeZipFile as cause:
         raise BundleError(f"{path}: the bundle is too large for one file ({cause}): write a folder") from cause
-    finally:
-        staging.unlink(missing_ok=True)
 
 
 def _aligned_member(name: str, header_offset: int, size: int) -> zipfile.ZipInfo:

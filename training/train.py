@@ -12,7 +12,7 @@ from warnings import warn
 import msgspec
 import torch
 
-from ..runtime.atomic import atomic_write_bytes
+from ..runtime.atomic import atomic_write_bytes, remove_abandoned_parts
 from ..runtime.errors import UsageError
 from ..runtime.json_encoding import encode_json_file
 from ..runtime.manifest import Modality
@@ -120,6 +120,8 @@ def train_route(
     _claim(folder, settings, [digest, point.digest, image.digest])
     progress("run", 1, 1, str(folder))
     store = cache or (folder.parent if lies_in_runs(folder) else folder) / CACHE
+    for place in (folder, store):
+        remove_abandoned_parts(place)
     preprocessing = _decided(settings.preprocessing, [sample.scan for sample in samples], progress)
 
     def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:

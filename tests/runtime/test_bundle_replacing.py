@@ -98,7 +98,7 @@ def test_a_step_that_fails_leaves_the_old_bundle_where_it_was(tmp_path, monkeypa
     original = type(path).rename
 
     def interrupted(self, target):
-        if self.name.startswith(".bundle.") and not self.name.startswith(".bundle.old."):
+        if self.name == atomic_folder.NEW:
             raise KeyboardInterrupt
         return original(self, target)
 

@@ -133,7 +133,10 @@ def test_a_run_that_was_killed_goes_on(trained_run, synth_data, monkeypatch):
             train_route(synth_data, [], SETTINGS, folder, silent)
     with pytest.raises(UsageError, match="no finished"):
         read_run(folder)
+    half = folder / f".{'0' * 16}.part"
+    half.write_bytes(b"half a file")
     train_route(synth_data, [], SETTINGS, folder, silent)
+    assert not half.exists()
     assert (folder / "f2f.safetensors").read_bytes() == (trained_run / "f2f.safetensors").read_bytes()
     assert not (folder / "state.safetensors").exists()
 
