@@ -11,6 +11,7 @@ import io
 import math
 import os
 import shlex
+import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,7 +72,12 @@ class FolderStore:
     def locate(self, name: str) -> tuple[Path, int]:
         """The file on disk and the offset at which the content begins."""
         path = self._root / name
-        if not path.is_file():
+        try:
+            # Not is_file(): in newer Pythons that says no where it is not allowed to look.
+            is_file = stat.S_ISREG(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError) as cause:
+            raise KeyError(name) from cause
+        if not is_file:
             raise KeyError(name)
         if not path.resolve().is_relative_to(self._root.resolve()):
             raise BundleError(f"{self._root}: {name} is a link that leads outside the bundle: do not use it")
@@ -189,10 +195,10 @@ def find_bundle(given: str | Path | None) -> Path:
     """The bundle to use: the one given, else $CMDIAD_BUNDLE, else ./bundle.
 
     Raises:
-        BundleError: there is none.
+        BundleError: there is none, or it is out of reach.
     """
     path = Path(given or os.environ.get(BUNDLE_VARIABLE) or DEFAULT_BUNDLE)
-    if not path.exists():
+    if not _is_there(path):
         _refuse_interrupted(path)
         raise BundleError(
             f"{path}: there is no bundle here: give --bundle PATH, set ${BUNDLE_VARIABLE}, "
@@ -222,11 +228,7 @@ def open_bundle(path: str | Path) -> Bundle:
         BundleError: a file is missing or changed, a name leads outside, or the format is not read here.
     """
     path = Path(path)
-    try:
-        is_there = path.exists()
-    except OSError as cause:
-        raise _unreadable(path, path.name, cause) from cause
-    if not is_there:
+    if not _is_there(path):
         _refuse_interrupted(path)
         raise BundleError(f"{path}: no such bundle")
     store = _open_store(path)
@@ -297,6 +299,16 @@ def read_manifest(path: Path) -> Manifest:
         BundleError: there is no manifest, or it cannot be read.
     """
     return _read_manifest(path, _open_store(path))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null byte in the name
+        return False
+    except OSError as cause:
+        raise _unreadable(path, path.name, cause) from cause
+    return True
 
 
 def _open_store(path: Path) -> Store:

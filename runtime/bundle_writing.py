@@ -133,12 +133,18 @@ def refuse_to_overwrite(path: Path) -> None:
     require_writable(path)
     if not path.exists():
         return
-    is_folder_bundle = path.is_dir() and ((path / manifest_format.NAME).exists() or not any(path.iterdir()))
-    is_archive = path.is_file() and zipfile.is_zipfile(path)
+    with naming_place(path):
+        is_folder_bundle = path.is_dir() and ((path / manifest_format.NAME).exists() or not any(path.iterdir()))
+        is_archive = path.is_file() and _is_archive(path)
     if not (is_folder_bundle or is_archive):
         raise UsageError(f"{path}: exists and is not a bundle: choose another place or remove it")
     if path.is_dir() == (path.suffix == ARCHIVE_SUFFIX):
         raise UsageError(f"{path}: a folder must not end in {ARCHIVE_SUFFIX} and a file must: choose another name")
+
+
+def _is_archive(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return zipfile.is_zipfile(stream)
 
 
 def protect_calibration(path: Path, advice: str) -> None:

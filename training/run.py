@@ -82,13 +82,18 @@ def read_run(path: Path) -> tuple[Path, Run]:
     """A run's folder (`latest` followed) and its settings.
 
     Raises:
-        UsageError: there is no finished run.
+        UsageError: there is no finished run, or it cannot be read.
     """
-    folder = resolve_run(path)
     try:
-        return folder, decode_own_json((folder / CONFIG).read_bytes(), Run)
+        folder = resolve_run(path)
+        raw = (folder / CONFIG).read_bytes()
+    except PermissionError as cause:
+        reason = f"{cause.strerror}: give this user the right to read it"
+        raise UsageError(f"{path}: the run cannot be read: {reason}") from cause
     except OSError as cause:
         raise UsageError(f"{path}: no finished training run is here: run `cmdiad train DATA` first") from cause
+    try:
+        return folder, decode_own_json(raw, Run)
     except msgspec.MsgspecError as cause:
         raise UsageError(f"{folder / CONFIG}: not a run of this version ({cause}): train again") from cause
 

@@ -146,7 +146,7 @@ def whole(path: Path) -> Path:
 def cannot_be_searched(path: Path | str, error: Exception) -> ScanError:
     """The error for a place that cannot be listed."""
     reason = getattr(error, "strerror", None) or str(error)
-    return ScanError(f"{path}: cannot be searched: {reason}")
+    return ScanError(f"{path}: cannot be searched: {reason}: check its rights and disk")
 
 
 def _of_own_folder(folder: Path, files: Sequence[Path], kind: Kind) -> list[Path]:
