@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..runtime.manifest import Modality
@@ -18,7 +17,7 @@ from .objectives import Loss
 from .paired_features import PairedFeatures
 from .routes import distillation
 from .run import Distillation
-from .state import Epoch, checkpoint_path, load_state, save_state, save_weights
+from .state import Epoch, checkpoint_path, load_state, load_weights, save_state, save_weights
 
 WARMUP_EPOCHS = 10
 CHECKPOINT_EPOCHS = 5
@@ -129,12 +128,12 @@ def selected_weights(
 
     Directions that share nothing are chosen one by one.
     """
-    weights = load_file(checkpoint_path(folder, chosen.get(main, last)))
+    weights = load_weights(checkpoint_path(folder, chosen.get(main, last)))
     directions = distillation(route).directions
     if not directions:
         return weights
     both: dict[str, Tensor] = {}
     for direction, prefix in directions.items():
-        part = load_file(checkpoint_path(folder, chosen.get(direction, last)))
+        part = load_weights(checkpoint_path(folder, chosen.get(direction, last)))
         both |= {name: value for name, value in part.items() if name.startswith(prefix)}
     return both

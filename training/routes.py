@@ -12,7 +12,6 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..runtime.errors import UsageError
@@ -27,6 +26,7 @@ from .i2f import WIDTHS, InputToFeature, branch_width
 from .objectives import Loss, distillation_loss, patches_of, stacked
 from .paired_features import Pair
 from .run import Distillation, Run
+from .state import load_weights
 
 # (name of a parameter, axis, width where the file lacks it) -> how wide it is.
 Width = Callable[[str, int, int], int]
@@ -266,7 +266,7 @@ def load_network(path: Path, route: RouteName) -> nn.Module:
     if not path.is_file():
         raise UsageError(f"{path}: the run has no {route.upper()} weights: train with --route {route}")
     try:
-        return network_from_weights(route, load_file(path))
+        return network_from_weights(route, load_weights(path))
     except (KeyError, IndexError, RuntimeError) as cause:
         raise UsageError(f"{path}: does not hold the weights of an {route.upper()} network: train again") from cause
 

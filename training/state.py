@@ -10,7 +10,8 @@ from pathlib import Path
 
 import msgspec
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
+from safetensors.torch import load as decode_safetensors
 from safetensors.torch import save as encode_safetensors
 from torch import Tensor, nn
 
@@ -61,9 +62,8 @@ def load_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimize
     if not path.exists():
         return []
     try:
-        with safe_open(path, "pt") as stored:
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            log = msgspec.json.decode(stored.metadata()["log"], type=list[Epoch])
+        content = path.read_bytes()
+        tensors, log = decode_safetensors(content), msgspec.json.decode(_metadata(content)["log"], type=list[Epoch])
         network.load_state_dict(_within(tensors, _NETWORK))
         optimizer.load_state_dict(optimizer.state_dict() | {"state": _optimizer_entries(tensors)})
     except (SafetensorError, RuntimeError, KeyError, msgspec.MsgspecError, TypeError) as cause:
@@ -76,11 +76,30 @@ def checkpoint_path(folder: Path, epoch: int) -> Path:
     return folder / CHECKPOINTS / f"epoch_{epoch:03d}.safetensors"
 
 
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """Read what `save_weights` wrote; safetensors itself opens no file whose name is not UTF-8.
+
+    Raises:
+        RuntimeError: the file does not hold tensors.
+    """
+    try:
+        return decode_safetensors(path.read_bytes())
+    except SafetensorError as cause:
+        raise RuntimeError(str(cause)) from cause
+
+
 def save_weights(path: Path, weights: dict[str, Tensor]) -> None:
     """Write weights, whole or not at all."""
     atomic_write_bytes(
         path, encode_safetensors({name: value.detach().cpu().contiguous() for name, value in weights.items()})
     )
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    """The texts in the header of a safetensors file: a length of eight bytes, then JSON."""
+    length = int.from_bytes(content[:8], "little")
+    metadata: dict[str, str] = msgspec.json.decode(content[8 : 8 + length])["__metadata__"]
+    return metadata
 
 
 def _within(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
