@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ..export.tensorrt_builder import Batch
 
 BundleOption = Annotated[
-    Path | None, typer.Option(help="An exported bundle to add engines to, instead of exporting a run.")
+    Path | None,
+    typer.Option(
+        help="An exported bundle to bring to another precision or add engines to, instead of exporting a run."
+    ),
 ]
 EngineOption = Annotated[
     str | None,

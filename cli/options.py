@@ -101,7 +101,8 @@ class CalibratorName(str, Enum):
 
 
 PrecisionOption = Annotated[
-    PrecisionName, typer.Option(help="fp16 in place of fp32; bf16 and int8 for engines, beside fp32.")
+    PrecisionName,
+    typer.Option(help="fp16 in place of fp32; beside fp32: bf16 for engines, int8 for engines and the CPU."),
 ]
 GateScansOption = Annotated[
     list[str] | None,

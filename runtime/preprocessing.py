@@ -188,15 +188,17 @@ def _supporting_plane(
             "of calibration's scans was before it: record scans in the same frame as those, or calibrate again"
         )
     if verdict == "unclear":
-        raise ScanError(f"{evidence.doubt()}: say --plane always if scans are raw, --plane never if they are not")
+        raise ScanError(
+            f"{evidence.doubt()}: calibrate with --plane always if scans are raw, --plane never if they are not"
+        )
     return evidence
 
 
 def _no_plane(evidence: PlaneEvidence) -> str:
     return (
         f"no supporting plane: {evidence.border_points} points were measured along the scan's border, and "
-        f"{evidence.objection()}; say --plane never if scans were preprocessed before, --sensor for another kind of "
-        "sensor, or --metres-per-unit if they are not in metres"
+        f"{evidence.objection()}; calibrate with --plane never if scans were preprocessed before, with --sensor for "
+        "another kind of sensor, or with --metres-per-unit if they are not in metres"
     )
 
 
@@ -210,8 +212,8 @@ def _before(
     if not standing.any():
         raise ScanError(
             f"no measured point is more than {preprocessing.plane_distance_m * 1e3:g} mm above the supporting plane: "
-            "no part is in view, or scans were preprocessed before (say --plane never), or the part is flatter than "
-            "this kind of sensor tells (see --sensor)"
+            "no part is in view, or scans were preprocessed before (calibrate with --plane never), or the part is "
+            "flatter than this kind of sensor tells (see --sensor)"
         )
     return standing, heights
 
