@@ -119,7 +119,7 @@ def _path(manifest: Manifest, models: Mapping[str, bytes]) -> FeaturePath:
 
 
 def _prepared(scan: Path, manifest: Manifest) -> PreparedPart:
-    return prepare_file(scan, modalities(manifest), manifest.preprocessing)
+    return prepare_file(scan, modalities(manifest), manifest.preprocessing, manifest.part_range)
 
 
 def _decide(path: FeaturePath, decision: Decision, part: PreparedPart) -> tuple[float, npt.NDArray[np.float32]]:

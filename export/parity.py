@@ -80,7 +80,8 @@ def read_parts(manifest: Manifest, scans: Sequence[Path]) -> dict[str, PreparedP
         ScanError: a scan cannot be read or used.
     """
     measured, preprocessing = modalities(manifest), decided_preprocessing(manifest, scans)
-    return {scan_name(scan): prepare_file(scan, measured, preprocessing) for scan in scans}
+    expected = manifest.part_range
+    return {scan_name(scan): prepare_file(scan, measured, preprocessing, expected) for scan in scans}
 
 
 def observe(

@@ -79,11 +79,13 @@ def prepare_part(
     return PreparedPart(scan, rgb, scan.valid, scan.kept, scan.frame)
 
 
-def prepare_file(path: Path, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> PreparedPart:
-    """Read and preprocess a part; arguments as of `read_part`.
+def prepare_file(
+    path: Path, measured: AbstractSet[Modality], preprocessing: Preprocessing, expected: PartRange | None = None
+) -> PreparedPart:
+    """Read and preprocess a part; arguments as of `read_part` and `prepare_part`.
 
     Raises:
         ScanError: a file cannot be read, or nothing of the part is left. The message names the file.
     """
     with naming_scan(path):
-        return prepare_part(read_part(path, measured, preprocessing), measured, preprocessing)
+        return prepare_part(read_part(path, measured, preprocessing), measured, preprocessing, expected)

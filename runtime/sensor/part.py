@@ -272,7 +272,7 @@ def _require_file(file: Path) -> None:
     except FileNotFoundError as error:
         raise ScanError(f"{file}: there is no such file") from error
     except OSError as error:
-        raise ScanError(f"{file}: cannot be read: {error.strerror}") from error
+        raise ScanError(f"{file}: cannot be read: {error.strerror}: check its name, rights and disk") from error
 
 
 def _several(path: Path, what: str, names: Sequence[str], class_folder: Path) -> UsageError:
