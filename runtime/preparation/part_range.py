@@ -137,12 +137,15 @@ def _beyond(value: float, seen: Seen, factors: tuple[float, float], what: str, u
     allowed = seen.allowed(factors)
     if allowed.least <= value <= allowed.greatest:
         return None
-    figures = [
-        f"{number * scale:.4g}" for number in (value, seen.least, seen.greatest, allowed.least, allowed.greatest)
-    ]
+    figures = [_plain(number * scale) for number in (value, seen.least, seen.greatest, allowed.least, allowed.greatest)]
     return "the part is {0} {u} {w}: calibration saw {1} to {2} {u}, and {3} to {4} {u} is allowed".format(
         *figures, u=unit, w=what
     )
+
+
+def _plain(number: float) -> str:
+    """Four digits, and all of those before the point: no exponent."""
+    return f"{number:.0f}" if number >= 1000 else f"{number:.4g}"
 
 
 def _shares(view: PartView, part_range: PartRange) -> list[str]:

@@ -144,3 +144,13 @@ def test_real_objects_of_another_shape_but_of_the_size_of_boxes_are_scored_not_r
     part_range = range_of([view for view in views["train/good"] if view is not None])
     for split in ("test/good", "test/other_shape"):
         assert [outside(view, part_range) for view in views[split] if view is not None] == [[]] * len(views[split])
+
+
+def test_counts_of_pixels_are_written_out() -> None:
+    mask = np.zeros((600, 600), np.bool_)
+    mask[100:500, 100:500] = True
+    small = np.zeros((600, 600), np.bool_)
+    small[200:300, 200:300] = True
+    reasons = outside(view_image(mask), range_of([view_image(small)]))
+    assert any("the part is 160000 pixels in all: calibration saw 10000 to 10000" in reason for reason in reasons)
+    assert not any("e+0" in reason for reason in reasons)
