@@ -34,7 +34,7 @@ from .line_graph import add_line_graph
 from .line_graph_check import COMPARED as LINE_CHECK
 from .line_graph_check import check_line_graph
 from .parity import read_report
-from .survey import Survey, settled_preprocessing
+from .survey import Survey, refuse_copies, settled_preprocessing
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,7 @@ def calibrate_bundle(
     """
     require_enough(scans)
     require_writable(out)
+    refuse_copies(scans)
     asked = preprocessing or bundle.manifest.preprocessing
     settled = settled_preprocessing(bundle.manifest, asked, scans, progress)
     manifest = msgspec.structs.replace(

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from warnings import warn
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +26,11 @@ from ..runtime.preparation.part import PreparedPart
 from ..runtime.preparation.part_range import outside
 from ..runtime.preprocessing import prepare_mask
 from ..runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
-from ..runtime.sensor.listing import MASKS
 from ..runtime.timing import StageTimes
 from .calibrate import Progress, require_usable
 from .contenders import Candidate, Contender, NormalParts, prepare, settled_contenders
 from .outcomes import Evaluation, Outcome, Scored, measure
+from .survey import copies_among
 
 Array = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -76,6 +77,8 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
     samples = find_samples(folder, "test")
     with_masks = has_masks(samples)
     good = find_samples(folder, "train", GOOD)
+    for told in copies_among([sample.scan for sample in good]):
+        warn(f"{told}: the threshold means little where parts are copies of each other", stacklevel=2)
     contenders = settled_contenders(contenders, good, progress)
     normal = NormalParts(good, progress)
     calibrated = [normal.calibrate(each) for each in contenders]
@@ -114,7 +117,7 @@ def has_masks(samples: Sequence[Sample]) -> bool:
     missing = [sample for sample in defective if sample.mask is None]
     if missing and len(missing) < len(defective):
         raise UsageError(
-            f"{missing[0].scan}: the defect has no mask of its name in gt/ ({', '.join(MASKS.suffixes)}), as "
+            f"{missing[0].scan}: the defect has no mask in gt/, such as gt/{missing[0].scan.stem}.png, as "
             f"{len(missing)} of {len(defective)} defective test parts, but others have: add the masks, or remove all "
             "for image metrics alone"
         )

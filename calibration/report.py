@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..runtime.atomic import atomic_write_bytes, require_writable
+from ..runtime.atomic import atomic_write_bytes, is_special, require_writable
 from ..runtime.errors import UsageError
 from ..runtime.threads import usable_processors
 from ..version import __version__
@@ -45,11 +45,11 @@ class Destinations:
             OutputError: a file cannot be written.
             UsageError: two files are the same.
         """
-        places = [path.resolve() for _, path in self.files()]
-        for path in places:
+        places = [path.resolve() for _, path in self.files() if not is_special(path)]
+        for _, path in self.files():
             if path.is_dir():
                 raise UsageError(f"{path}: is a folder: name a file, or give --report for a folder with all of them")
-            if places.count(path) > 1:
+            if places.count(path.resolve()) > 1:
                 raise UsageError(f"{path}: two reports would be written there: give each a place of its own")
             require_writable(path)
 

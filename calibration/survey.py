@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ..runtime.errors import UsageError
 from ..runtime.manifest import Manifest
 from ..runtime.preparation.contact_sheet import TILE, Tile, contact_sheet, evenly_chosen
 from ..runtime.preparation.disagreements import disagreements
@@ -18,6 +19,7 @@ from ..runtime.preparation.part_view import PartView
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preparation.settling import settle_scans, short_name
 from ..runtime.preprocessing import Preprocessing
+from ..runtime.sensor.dataset import data_digest
 from ..runtime.sensor.part import Part, modalities
 
 
@@ -87,3 +89,33 @@ def _small_tile(name: str, part: Part, prepared: PreparedPart) -> Tile:
         for other in prepared.view.other_objects
     )
     return Tile(name, picture[::step, ::step].copy(), prepared.kept[::step, ::step].copy(), others)
+
+
+def copies_among(scans: Sequence[Path]) -> list[str]:
+    """Which scans are the same file again: a sentence each.
+
+    Raises:
+        ScanError: a scan cannot be read.
+    """
+    first: dict[str, Path] = {}
+    told = []
+    for scan in scans:
+        known = first.setdefault(data_digest([scan]), scan)
+        if known != scan:
+            told.append(f"{scan} is the same scan as {known}")
+    return told
+
+
+def refuse_copies(scans: Sequence[Path]) -> None:
+    """Refuse copies: a scan is scored without its own patches in the banks, but its copy's would be in them.
+
+    The threshold would be made from scores of almost nothing.
+
+    Raises:
+        UsageError: two files are the same; the message names them.
+        ScanError: a scan cannot be read.
+    """
+    if told := copies_among(scans):
+        more = f", and {len(told) - 1} more" if len(told) > 1 else ""
+        advice = "remove the copies, or record again if the sensor was frozen"
+        raise UsageError(f"{told[0]}{more}: each part counts once: {advice}")

@@ -97,6 +97,7 @@ def calibrate(
     from ..calibration.calibrated_bundle import calibrate_bundle, product_of
     from ..runtime.bundle import find_bundle, open_bundle
     from ..runtime.bundle_writing import protect_calibration
+    from ..runtime.errors import UsageError
     from ..runtime.sensor.part import find_normal_parts, modalities
 
     settings = CalibrationSettings(
@@ -111,6 +112,8 @@ def calibrate(
         svm_iterations=svm_iterations,
         seed=seed,
     )
+    if product is not None and not product.strip():
+        raise UsageError("--product: give a name, or leave it out")
     source = open_bundle(find_bundle(bundle))
     inputs = find_normal_parts(scans, modalities(source.manifest))
     product = product or product_of(inputs) or source.manifest.product

@@ -42,10 +42,10 @@ def describe(path: Path) -> dict[str, Any]:
     if read_header(raw) is not None or path.suffix in (".engine", ".plan"):
         return {"kind": "engine", "path": str(path), **describe_engine(raw), **_beside(path)}
     try:
-        model = onnx.load(str(path))
+        model = onnx.load(str(path), format="protobuf")
         onnx.checker.check_model(str(path))
     except (DecodeError, onnx.checker.ValidationError, ValueError) as cause:
-        raise UsageError(f"{path}: is no bundle, ONNX file or engine ({cause})") from cause
+        raise UsageError(f"{path}: is not a bundle, ONNX file or engine ({cause})") from cause
     return {"kind": "onnx", "path": str(path), "sha256": hashlib.sha256(raw).hexdigest(), **describe_graph(model)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -14,6 +15,8 @@ from typing import BinaryIO
 from .errors import OutputError
 from .ownership import abandoned, claim, kept
 
+# Folders of the system's own, whose entries are no files that one could replace.
+_SYSTEM = ("/dev", "/proc")
 _PART = re.compile(r"\.[0-9a-f]{16}\.part")
 
 
@@ -21,12 +24,20 @@ _PART = re.compile(r"\.[0-9a-f]{16}\.part")
 def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """Open a binary file that takes its name only when the block has ended without an error.
 
-    The content is on disk before an older file of the name is replaced; the parent folder is created.
+    The content is on disk before an older file of the name is replaced; the parent folder is created. A device or pipe
+    is never replaced: it is written as it is.
 
     Raises:
         OutputError: the file cannot be written: no permission, no space, or the name is a folder's.
     """
     path = Path(path)
+    if is_special(path):
+        with naming_place(path), path.open("wb") as special:
+            yield special
+        return
+    with naming_place(path):
+        # What a link leads to is replaced, and the link stays.
+        path = path.resolve() if path.is_symlink() else path
     part, stream = _claimed_part(path)
     try:
         try:
@@ -47,6 +58,15 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         raise _refused(path, error) from error
 
 
+def is_special(path: Path) -> bool:
+    """Whether a path is a device, a pipe or a socket, as `/dev/stdout` may be, and no file or folder."""
+    if any(path.absolute().is_relative_to(root) for root in _SYSTEM):
+        return True
+    with suppress(OSError):  # whoever writes there finds out why
+        return path.exists() and not path.is_file() and not path.is_dir()
+    return False
+
+
 def require_writable(path: Path) -> None:
     """Refuse a destination in which nothing can be written, before the work that is to be written there is done.
 
@@ -60,6 +80,10 @@ def require_writable(path: Path) -> None:
     """
     place = path.absolute().parent
     try:
+        if is_special(path):
+            if not os.access(path, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            return
         while not place.exists():
             place = place.parent
         with tempfile.TemporaryFile(dir=place) as stream:

@@ -201,7 +201,10 @@ class Inspector:
         Raises:
             ScanError: nothing of the part is left after preprocessing, or too few points.
             NotFiniteError: the networks answer with what is not a number.
+            UsageError: it is not a `Part`.
         """
+        if not isinstance(part, Part):
+            raise UsageError(f"inspect takes a Part, not {type(part).__name__}: give part_from_arrays(points)")
         return self.finish(self._ready(part, StageTimes()))
 
     def _ready(self, part: Part, times: StageTimes) -> ReadyPart:

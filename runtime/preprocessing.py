@@ -213,7 +213,8 @@ def _before(
         raise ScanError(
             f"no measured point is more than {preprocessing.plane_distance_m * 1e3:g} mm above the supporting plane: "
             "no part is in view, or scans were preprocessed before (calibrate with --plane never), or the part is "
-            "flatter than this kind of sensor tells (see --sensor)"
+            "flatter than this kind of sensor tells (see --sensor), or scans are in another frame than calibration's "
+            "were (calibrate again)"
         )
     return standing, heights
 

@@ -110,6 +110,15 @@ def test_too_few_scans_are_refused(exported_bundle, scans, tmp_path):
     assert not (tmp_path / "b").exists()
 
 
+def test_copies_of_a_scan_are_refused_by_name(exported_bundle, scans, tmp_path):
+    """The copy's patches would be in the banks that a scan is scored by."""
+    copy = tmp_path / "copy.tiff"
+    copy.write_bytes(scans[1].read_bytes())
+    with pytest.raises(UsageError, match=rf"copy\.tiff is the same scan as .*{scans[1].name}"):
+        calibrate_bundle(open_bundle(exported_bundle), [*scans, copy], SETTINGS, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(exported_bundle, scans, tmp_path):
     (tmp_path / "file").write_text("")
     stages = []

@@ -44,9 +44,13 @@ def test_multiplications_are_counted():
 def test_an_onnx_file_is_described(calibrated_bundle, tmp_path):
     found = describe(calibrated_bundle / "extractor.onnx")
     assert found["kind"] == "onnx" and found["opset"] == 20 and len(found["sha256"]) == 64
-    with pytest.raises(UsageError, match="no bundle, ONNX file or engine"):
+    with pytest.raises(UsageError, match="not a bundle, ONNX file or engine"):
         (tmp_path / "x.onnx").write_bytes(b"\x00\x01nonsense")
         describe(tmp_path / "x.onnx")
+    for name in ("run.json", "x.onnxtxt", "x.textproto"):
+        (tmp_path / name).write_text('{"route": "f2f"}')
+        with pytest.raises(UsageError, match="not a bundle, ONNX file or engine"):
+            describe(tmp_path / name)
     with pytest.raises(UsageError, match="nothing here"):
         describe(tmp_path / "missing")
 

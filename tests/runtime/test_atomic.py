@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,32 @@ def test_a_place_where_nothing_can_be_written_is_known_before_the_work(tmp_path:
     require_writable(tmp_path / "new" / "folder" / "bundle")
     require_writable(tmp_path / "file")
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "folder" / "file")
+    atomic_write_bytes(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink() and (tmp_path / "folder" / "file").read_bytes() == b"new"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_is_written_and_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.append((tmp_path / "pipe").read_bytes()), daemon=True)
+    reader.start()
+    require_writable(tmp_path / "pipe")
+    atomic_write_bytes(tmp_path / "pipe", b"verdicts")
+    reader.join(20)
+    assert received == [b"verdicts"] and stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no such device here")
+def test_a_device_is_never_replaced() -> None:
+    with pytest.raises(OutputError, match="No space left"):
+        atomic_write_bytes("/dev/full", b"verdicts")
+    assert Path("/dev/full").is_char_device()
+    atomic_write_bytes("/dev/null", b"verdicts")
+    assert Path("/dev/null").is_char_device()

@@ -99,3 +99,8 @@ def test_a_closed_inspector_has_ended_its_search_threads(calibrated_bundle: Path
     assert not own()
     assert inspector(scan).score == first
     inspector.close()
+
+
+def test_an_array_in_place_of_a_part_is_refused_with_what_makes_one(calibrated_bundle: Path) -> None:
+    with pytest.raises(UsageError, match=r"part_from_arrays\(points\)"):
+        Inspector.load(calibrated_bundle).inspect(np.zeros((9, 9, 3)))  # type: ignore[arg-type]
