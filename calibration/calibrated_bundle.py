@@ -95,7 +95,7 @@ def calibrate_bundle(
         out: where the calibrated bundle goes; may be where it came from.
         provider: the execution provider the line will use.
         product: what the bundle inspects; None: the class whose train/good the scans are, else unchanged.
-        preprocessing: the parameters of another sensor; None: unchanged.
+        preprocessing: the parameters of another sensor; None: unchanged, but raw or preprocessed is decided anew.
         progress: called with (stage, done, all, remark).
         defective: a scan with a defect, to be one of the golden scans; None: the normal scan that scored highest.
         with_line_graph: whether to write the fused graph; None: where it is small, see `add_line_graph`.
@@ -112,7 +112,8 @@ def calibrate_bundle(
     require_enough(scans)
     require_writable(out)
     refuse_copies(scans)
-    asked = preprocessing or bundle.manifest.preprocessing
+    # What an earlier calibration decided of its scans says nothing about these.
+    asked = preprocessing or msgspec.structs.replace(bundle.manifest.preprocessing, plane="auto", side="auto")
     settled = settled_preprocessing(bundle.manifest, asked, scans, progress)
     manifest = msgspec.structs.replace(
         bundle.manifest,

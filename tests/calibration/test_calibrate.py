@@ -1,8 +1,10 @@
 """Calibration holds what it says: normalized banks of the right size, honest thresholds, the same bytes."""
 
+import dataclasses
 import shutil
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import pytest
 from cmdiad.calibration import calibrated_bundle as calibrated_bundle_module
@@ -108,6 +110,15 @@ def test_too_few_scans_are_refused(exported_bundle, scans, tmp_path):
     with pytest.raises(UsageError, match="at least 3"):
         calibrate_bundle(open_bundle(exported_bundle), scans[:2], SETTINGS, tmp_path / "b")
     assert not (tmp_path / "b").exists()
+
+
+def test_raw_or_preprocessed_is_decided_anew_for_other_scans(calibrated_bundle, scans, tmp_path):
+    """A bundle that was calibrated on preprocessed scans takes raw ones for raw."""
+    bundle = open_bundle(calibrated_bundle)
+    told = msgspec.structs.replace(bundle.manifest.preprocessing, plane="never", side="auto")
+    before = dataclasses.replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, preprocessing=told))
+    completed = calibrate_bundle(before, scans, SETTINGS, tmp_path / "out", with_line_graph=False)
+    assert completed.manifest.preprocessing == bundle.manifest.preprocessing
 
 
 def test_copies_of_a_scan_are_refused_by_name(exported_bundle, scans, tmp_path):
