@@ -28,7 +28,7 @@ from ..runtime.manifest import Manifest
 from ..runtime.patches.routes import route_of
 from ..runtime.preparation.part_range import PartRange
 from ..runtime.preprocessing import Preprocessing
-from ..runtime.sensor.dataset import data_digest, place_of
+from ..runtime.sensor.dataset import file_digests, joint_digest, place_of
 from .calibrate import Calibrated, CalibrationSettings, Progress, calibrate, extract_features, require_enough
 from .line_graph import add_line_graph
 from .line_graph_check import COMPARED as LINE_CHECK
@@ -111,9 +111,9 @@ def calibrate_bundle(
     """
     require_enough(scans)
     require_writable(out)
-    refuse_copies(scans)
-    # What an earlier calibration decided of its scans says nothing about these.
-    asked = preprocessing or msgspec.structs.replace(bundle.manifest.preprocessing, plane="auto", side="auto")
+    digests = file_digests(scans)
+    refuse_copies(scans, digests)
+    asked = preprocessing or bundle.manifest.preprocessing.undecided()
     settled = settled_preprocessing(bundle.manifest, asked, scans, progress)
     manifest = msgspec.structs.replace(
         bundle.manifest,
@@ -123,7 +123,7 @@ def calibrate_bundle(
     )
     extractor, survey = FeatureExtractor(bundle, provider), Survey(scans)
     features = extract_features(manifest, extractor, scans, survey, progress)
-    calibrated = calibrate(manifest, extractor, features, data_digest(scans), settings, progress)
+    calibrated = calibrate(manifest, extractor, features, joint_digest(digests), settings, progress)
     manifest, contents = with_banks(manifest, calibrated, survey.part_range(), provider)
     wanted = line_graph_wanted(manifest, provider, with_line_graph)
     manifest, line = with_line(bundle, manifest, calibrated, extractor, scans, wanted, progress)

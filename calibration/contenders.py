@@ -120,7 +120,7 @@ def settled_contenders(
     changed = []
     for contender in contenders:
         bundle = contender.candidate.bundle
-        asked = msgspec.structs.replace(bundle.manifest.preprocessing, plane="auto", side="auto")
+        asked = bundle.manifest.preprocessing.undecided()
         key = msgspec.json.encode([sorted(modalities(bundle.manifest)), asked])
         if key not in settled:
             scans = [sample.scan for sample in samples]

@@ -25,7 +25,7 @@ from ..runtime.pooling import SIZE
 from ..runtime.preparation.part import PreparedPart
 from ..runtime.preparation.part_range import outside
 from ..runtime.preprocessing import prepare_mask
-from ..runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
+from ..runtime.sensor.dataset import GOOD, Sample, file_digests, find_classes, find_samples
 from ..runtime.timing import StageTimes
 from .calibrate import Progress, require_usable
 from .contenders import Candidate, Contender, NormalParts, prepare, settled_contenders
@@ -77,7 +77,8 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
     samples = find_samples(folder, "test")
     with_masks = has_masks(samples)
     good = find_samples(folder, "train", GOOD)
-    for told in copies_among([sample.scan for sample in good]):
+    scans = [sample.scan for sample in good]
+    for told in copies_among(scans, file_digests(scans)):
         warn(f"{told}: the threshold means little where parts are copies of each other", stacklevel=2)
     contenders = settled_contenders(contenders, good, progress)
     normal = NormalParts(good, progress)

@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..runtime.decision import Decision, NormalizedBank
-from ..runtime.errors import naming_scan
 from ..runtime.features import FeaturePath
 from ..runtime.line_graph import LineGraph
 from ..runtime.manifest import Manifest
 from ..runtime.patches.routes import route_of
-from ..runtime.preparation.part import PreparedPart, prepare_part
-from ..runtime.sensor.part import modalities, read_part
+from ..runtime.preparation.part import PreparedPart, prepare_file
+from ..runtime.sensor.part import modalities
 from ..runtime.timing import StageTimes
 from .parity import DecisionCheck, ParityReport, TensorCheck, Tolerance, check_decisions, check_tensor, scan_name
 
@@ -78,7 +77,8 @@ def check_line_graph(
     expected: dict[str, Reference] = {}
     actual: dict[str, Tensors] = {}
     for scan in chosen:
-        prepared = _prepared(scan, manifest)
+        # As the line prepares it: of several things in view the part is what is most as calibration saw it.
+        prepared = prepare_file(scan, modalities(manifest), manifest.preprocessing, manifest.part_range)
         expected[scan_name(scan)] = reference(manifest, path, decision, prepared)
         actual[scan_name(scan)] = line.run(prepared, StageTimes()).outputs
     precisions = {network.precision for network in manifest.networks.values()}
@@ -88,14 +88,6 @@ def check_line_graph(
         tensors=[_check(name, actual, expected, tolerance) for name in names],
         decisions=[_check_scores(actual, expected, threshold, tolerance)],
     )
-
-
-def _prepared(scan: Path, manifest: Manifest) -> PreparedPart:
-    """As the line prepares it: of several things in view the part is what is most as calibration saw it."""
-    measured = modalities(manifest)
-    with naming_scan(scan):
-        part = read_part(scan, measured, manifest.preprocessing)
-        return prepare_part(part, measured, manifest.preprocessing, manifest.part_range)
 
 
 def reference(manifest: Manifest, path: FeaturePath, decision: Decision, prepared: PreparedPart) -> Reference:

@@ -19,7 +19,6 @@ from ..runtime.preparation.part_view import PartView
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preparation.settling import settle_scans, short_name
 from ..runtime.preprocessing import Preprocessing
-from ..runtime.sensor.dataset import data_digest
 from ..runtime.sensor.part import Part, modalities
 
 
@@ -91,31 +90,26 @@ def _small_tile(name: str, part: Part, prepared: PreparedPart) -> Tile:
     return Tile(name, picture[::step, ::step].copy(), prepared.kept[::step, ::step].copy(), others)
 
 
-def copies_among(scans: Sequence[Path]) -> list[str]:
-    """Which scans are the same file again: a sentence each.
-
-    Raises:
-        ScanError: a scan cannot be read.
-    """
-    first: dict[str, Path] = {}
+def copies_among(scans: Sequence[Path], digests: Sequence[bytes]) -> list[str]:
+    """Which scans are the same file again, by their digests: a sentence each."""
+    first: dict[bytes, Path] = {}
     told = []
-    for scan in scans:
-        known = first.setdefault(data_digest([scan]), scan)
+    for scan, digest in zip(scans, digests, strict=True):
+        known = first.setdefault(digest, scan)
         if known != scan:
             told.append(f"{scan} is the same scan as {known}")
     return told
 
 
-def refuse_copies(scans: Sequence[Path]) -> None:
+def refuse_copies(scans: Sequence[Path], digests: Sequence[bytes]) -> None:
     """Refuse copies: a scan is scored without its own patches in the banks, but its copy's would be in them.
 
     The threshold would be made from scores of almost nothing.
 
     Raises:
         UsageError: two files are the same; the message names them.
-        ScanError: a scan cannot be read.
     """
-    if told := copies_among(scans):
+    if told := copies_among(scans, digests):
         more = f", and {len(told) - 1} more" if len(told) > 1 else ""
         advice = "remove the copies, or record again if the sensor was frozen"
         raise UsageError(f"{told[0]}{more}: each part counts once: {advice}")

@@ -84,6 +84,10 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
         """Whether something is left for `settle` to decide; without a plane there is no side of it."""
         return self.plane != "never" and "auto" in (self.plane, self.side)
 
+    def undecided(self) -> Preprocessing:
+        """The same before any `settle`: what was decided of some scans says nothing about others."""
+        return msgspec.structs.replace(self, plane="auto", side="auto")
+
 
 STRUCTURED_LIGHT = Preprocessing()
 """The paper's, for sensors with noise far below a millimetre and a measured image border."""

@@ -20,7 +20,7 @@ from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.line_graph import DATA, LINE, LineGraph
 from cmdiad.runtime.patches.routes import route_of
-from cmdiad.runtime.preparation.part import prepare_file, prepare_part
+from cmdiad.runtime.preparation.part import prepare_file
 from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.sensor.part import modalities
 from cmdiad.runtime.stream import inspect_stream
@@ -240,11 +240,11 @@ def test_the_check_takes_the_same_of_several_things_for_the_part_as_the_line(
 ):
     asked = []
 
-    def prepare(part, measured, preprocessing, expected=None):
+    def prepare(scan, measured, preprocessing, expected=None):
         asked.append(expected)
-        return prepare_part(part, measured, preprocessing, expected)
+        return prepare_file(scan, measured, preprocessing, expected)
 
-    monkeypatch.setattr(line_graph_check, "prepare_part", prepare)
+    monkeypatch.setattr(line_graph_check, "prepare_file", prepare)
     normal = find_scans([synth_data / "gland" / "train" / "good"])[:3]
     settings = CalibrationSettings(coreset_ratio=0.005)
     done = calibrate_bundle(open_bundle(exported_bundle), normal, settings, tmp_path / "b", with_line_graph=True)
