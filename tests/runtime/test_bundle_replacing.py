@@ -10,9 +10,8 @@ from cmdiad.runtime import atomic_folder
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.bundle_writing import MemoryStore, StoredFile, draft_bundle, rewrite_bundle, write_bundle
 from cmdiad.runtime.errors import BundleError
-from cmdiad.runtime.grouping import Grouping
-from cmdiad.runtime.manifest import Manifest
-from cmdiad.runtime.preprocessing import Preprocessing
+
+from .manifests import least_manifest
 
 ROWS = np.arange(24, dtype=np.float32).reshape(6, 4)
 KILLED = 9
@@ -43,18 +42,6 @@ bundle_writing.rewrite_bundle(bundle, path, msgspec.structs.replace(bundle.manif
 """
 
 
-def make_manifest(product="old"):
-    return Manifest(
-        product=product,
-        route="single",
-        main="pc",
-        precision="fp32",
-        preprocessing=Preprocessing(),
-        grouping=Grouping(),
-        networks={},
-    )
-
-
 def killed_after(path, steps, can_exchange):
     """Replace the bundle in a process that is killed after so many steps; whether it was."""
     command = [sys.executable, "-c", CHILD, str(path), str(steps), str(can_exchange)]
@@ -75,7 +62,7 @@ def test_a_killed_write_leaves_the_old_bundle_or_the_new_one(tmp_path, name, can
     while killed:
         shutil.rmtree(tmp_path)
         tmp_path.mkdir()
-        write_bundle(path, make_manifest(), {"x": b"old", "bank_main.npy": ROWS})
+        write_bundle(path, least_manifest("old"), {"x": b"old", "bank_main.npy": ROWS})
         killed = killed_after(path, steps, can_exchange)
         try:
             bundle = open_bundle(path)
@@ -93,7 +80,7 @@ def test_a_killed_write_leaves_the_old_bundle_or_the_new_one(tmp_path, name, can
 
 def test_a_step_that_fails_leaves_the_old_bundle_where_it_was(tmp_path, monkeypatch):
     path = tmp_path / "bundle"
-    write_bundle(path, make_manifest(), {"x": b"old"})
+    write_bundle(path, least_manifest("old"), {"x": b"old"})
     monkeypatch.setattr(atomic_folder, "_exchange", lambda *_: False)
     original = type(path).rename
 
@@ -104,7 +91,7 @@ def test_a_step_that_fails_leaves_the_old_bundle_where_it_was(tmp_path, monkeypa
 
     monkeypatch.setattr(type(path), "rename", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_bundle(path, make_manifest("new"), {"x": b"new"})
+        write_bundle(path, least_manifest("new"), {"x": b"new"})
     assert open_bundle(path).manifest.product == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["bundle"]
 
@@ -123,28 +110,28 @@ def test_on_linux_the_folders_change_places_in_one_step(tmp_path):
 @pytest.mark.parametrize("name", ["bundle", "bundle.cmdiad"])
 def test_what_a_link_points_at_is_replaced_and_not_the_link(tmp_path, name):
     real, link = tmp_path / "real" / name, tmp_path / name
-    write_bundle(real, make_manifest(), {"x": b"old"})
+    write_bundle(real, least_manifest("old"), {"x": b"old"})
     link.symlink_to(real)
-    write_bundle(link, make_manifest("new"), {"x": b"new"})
+    write_bundle(link, least_manifest("new"), {"x": b"new"})
     assert link.is_symlink() and open_bundle(real).read("x") == b"new"
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted({name, "real"})
 
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.cmdiad"])
 def test_a_bundle_whose_arrays_are_mapped_is_replaced_in_place(tmp_path, name):
-    write_bundle(tmp_path / name, make_manifest(), {"bank_main.npy": ROWS})
+    write_bundle(tmp_path / name, least_manifest("old"), {"bank_main.npy": ROWS})
     bundle = open_bundle(tmp_path / name)
     mapped = bundle.array("bank_main.npy")
-    rewrite_bundle(bundle, tmp_path / name, make_manifest("new"), {"bank_main.npy": mapped[::-1]})
+    rewrite_bundle(bundle, tmp_path / name, least_manifest("new"), {"bank_main.npy": mapped[::-1]})
     np.testing.assert_array_equal(mapped, ROWS)
     np.testing.assert_array_equal(open_bundle(tmp_path / name).array("bank_main.npy"), ROWS[::-1])
 
 
 def test_a_file_that_changed_since_the_bundle_was_opened_is_never_copied(tmp_path):
     """Its stated digest would be that of the bytes before."""
-    write_bundle(tmp_path / "one", make_manifest(), {"x": b"old", "y": b"1"})
+    write_bundle(tmp_path / "one", least_manifest("old"), {"x": b"old", "y": b"1"})
     bundle = open_bundle(tmp_path / "one")
-    write_bundle(tmp_path / "one", make_manifest(), {"x": b"new", "y": b"1"})
+    write_bundle(tmp_path / "one", least_manifest("old"), {"x": b"new", "y": b"1"})
     with pytest.raises(BundleError, match="x was changed since"):
         rewrite_bundle(bundle, tmp_path / "two", bundle.manifest, {"y": b"2"})
     assert not (tmp_path / "two").exists()
@@ -152,7 +139,7 @@ def test_a_file_that_changed_since_the_bundle_was_opened_is_never_copied(tmp_pat
 
 @pytest.mark.parametrize("name", ["bundle", "bundle.cmdiad"])
 def test_a_draft_reads_as_the_bundle_that_is_written_of_it(tmp_path, name):
-    write_bundle(tmp_path / "source", make_manifest(), {"kept": b"abc", "kept.npy": ROWS})
+    write_bundle(tmp_path / "source", least_manifest("old"), {"kept": b"abc", "kept.npy": ROWS})
     source = open_bundle(tmp_path / "source")
     contents = {
         "kept": StoredFile(source, "kept"),
@@ -162,7 +149,7 @@ def test_a_draft_reads_as_the_bundle_that_is_written_of_it(tmp_path, name):
         "bytes": b"xyz",
         "bytes.npy": source.read("kept.npy"),
     }
-    draft = draft_bundle(tmp_path / name, make_manifest("new"), contents)
+    draft = draft_bundle(tmp_path / name, least_manifest("new"), contents)
     assert not (tmp_path / name).exists()
     write_bundle(tmp_path / name, draft.manifest, contents)
     written = open_bundle(tmp_path / name)

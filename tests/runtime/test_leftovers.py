@@ -15,9 +15,8 @@ from cmdiad.runtime.atomic_folder import LOCK, NEW, OLD, remove_leftovers, work_
 from cmdiad.runtime.bundle import open_bundle
 from cmdiad.runtime.bundle_writing import write_bundle
 from cmdiad.runtime.errors import BundleError
-from cmdiad.runtime.grouping import Grouping
-from cmdiad.runtime.manifest import Manifest
-from cmdiad.runtime.preprocessing import Preprocessing
+
+from .manifests import least_manifest
 
 pytestmark = pytest.mark.skipif(not ownership.CAN_TELL, reason="this system has no locks that end with a process")
 
@@ -51,15 +50,7 @@ with atomic_write(sys.argv[1]) as stream:
     stream.flush()
     wait()
 """
-MANIFEST = Manifest(
-    product="flange",
-    route="single",
-    main="pc",
-    precision="fp32",
-    preprocessing=Preprocessing(),
-    grouping=Grouping(),
-    networks={},
-)
+MANIFEST = least_manifest()
 
 
 @contextmanager

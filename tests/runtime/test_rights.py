@@ -15,26 +15,17 @@ import pytest
 from cmdiad.runtime.bundle import find_bundle, open_bundle, read_manifest
 from cmdiad.runtime.bundle_writing import protect_calibration, write_bundle
 from cmdiad.runtime.errors import BundleError, CmdiadError, OutputError, ScanError, UsageError
-from cmdiad.runtime.grouping import Grouping
 from cmdiad.runtime.image import read_rgb
-from cmdiad.runtime.manifest import Manifest
-from cmdiad.runtime.preprocessing import Preprocessing
 from cmdiad.runtime.scan import read_scan
 from cmdiad.runtime.sensor.listing import visible
 from cmdiad.training.run import read_run
 
+from .manifests import least_manifest
+
 pytestmark = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="rights are others here")
 
 NOBODY = 65534
-MANIFEST = Manifest(
-    product="flange",
-    route="single",
-    main="pc",
-    precision="fp32",
-    preprocessing=Preprocessing(),
-    grouping=Grouping(),
-    networks={},
-)
+MANIFEST = least_manifest()
 
 
 @contextmanager
