@@ -13,16 +13,17 @@ import threading
 import time
 from collections.abc import Sequence
 
-from cmdiad.runtime.bench.compare import Comparison, compare_outcomes
-from cmdiad.runtime.bench.configuration import Configuration
-from cmdiad.runtime.bench.driver import SystemUnderTest, WallClock, drive
-from cmdiad.runtime.bench.monitor import Readings
-from cmdiad.runtime.bench.report import Outcome, make_result
-from cmdiad.runtime.bench.scenarios import Plan, Scenario
-from cmdiad.runtime.bench.system import BundleUnderTest
-from cmdiad.runtime.bench.yardstick import make_yardstick
+from cmdiad.runtime.bench.measuring.configuration import Configuration
+from cmdiad.runtime.bench.measuring.driver import SystemUnderTest, WallClock, drive
+from cmdiad.runtime.bench.measuring.monitor import Readings
+from cmdiad.runtime.bench.measuring.report import Outcome, make_result
+from cmdiad.runtime.bench.measuring.scenarios import Plan, Scenario
+from cmdiad.runtime.bench.measuring.system import BundleUnderTest
+from cmdiad.runtime.bench.measuring.yardstick import make_yardstick
+from cmdiad.runtime.bench.reporting.compare import Comparison, compare_outcomes
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.sensor.part import find_inputs, modalities
+from cmdiad.runtime.patches.routes import modalities
+from cmdiad.runtime.sensor.part import find_inputs
 
 SLOWDOWN = 0.10
 NO_READINGS = Readings(samples=0, host_memory_mb=None, host_memory_peak_mb=None, cpu_clock_mhz=None, gpu=None)

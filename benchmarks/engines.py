@@ -18,14 +18,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
-from cmdiad.export.tensorrt_builder import EngineSettings, Graph, engine_from_onnx
-from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.devices import this_machine
-from cmdiad.runtime.engine_check import RTX_TARGETS, engine_graphs, external_data
-from cmdiad.runtime.engine_flavor import FLAVORS
+from cmdiad.export.tensorrt.builder import EngineSettings, Graph, engine_from_onnx
+from cmdiad.runtime.bundle.manifest import Network, Tensor
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.engines.flavor import FLAVORS
+from cmdiad.runtime.engines.machine import this_machine
+from cmdiad.runtime.engines.onnxruntime_import import import_onnxruntime
+from cmdiad.runtime.engines.plan_check import RTX_TARGETS, engine_graphs, external_data
 from cmdiad.runtime.errors import EngineError
-from cmdiad.runtime.manifest import Network, Tensor
-from cmdiad.runtime.onnxruntime_import import import_onnxruntime
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 FLAVOR = FLAVORS["tensorrt-rtx"]
@@ -94,7 +94,7 @@ def product(kind: int, nodes: list[NodeProto] | None = None, weights: tuple[Tens
 
 def quantized_product(kind: int, zero: int) -> bytes:
     """Both factors through QuantizeLinear and DequantizeLinear."""
-    scale = numpy_helper.from_array(np.float32(0.05), "scale")
+    scale = numpy_helper.from_array(np.array(0.05, np.float32), "scale")
     nodes = []
     for name in "xw":
         nodes.append(helper.make_node("QuantizeLinear", [name, "scale", "zero"], [f"{name}_q"]))

@@ -22,19 +22,19 @@ import numpy.typing as npt
 import torch
 from cmdiad.calibration.parity import TOLERANCES
 from cmdiad.export.bundles import extractor_spec, hallucinator_spec
+from cmdiad.export.gate.against_torch import Observed, check_outputs, observe, read_parts
 from cmdiad.export.graphs import GraphSpec, onnx_from_module
-from cmdiad.export.parity import Observed, check_outputs, observe, read_parts
-from cmdiad.runtime.bank import build_bank
-from cmdiad.runtime.decision import NormalizedBank, match_bank
-from cmdiad.runtime.engine import Arrays, Engine, OnnxEngine
-from cmdiad.runtime.manifest import Manifest, Modality, Route
-from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, other, route_of
-from cmdiad.runtime.preprocessing import KINECT
+from cmdiad.runtime.banks.bank import build_bank
+from cmdiad.runtime.bundle.manifest import Manifest
+from cmdiad.runtime.bundle.parameters import KINECT, Modality, Route
+from cmdiad.runtime.engines.session import Arrays, Engine, OnnxEngine
+from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, modalities, other, route_of
 from cmdiad.runtime.sensor.dataset import GOOD, find_samples
-from cmdiad.runtime.sensor.part import input_file, modalities
+from cmdiad.runtime.sensor.part import input_file
+from cmdiad.runtime.verdict.decision import NormalizedBank, match_bank
 from cmdiad.training.extractors.opening import Extractor, open_extractor
-from cmdiad.training.routes import distillation
-from cmdiad.training.torch_engine import TorchEngine
+from cmdiad.training.features.torch_session import TorchEngine
+from cmdiad.training.routes.distillation import distillation
 from torch import nn
 
 ROUTES: list[tuple[Route, Modality]] = [(route, main) for route in get_args(Route) for main in get_args(Modality)]

@@ -19,14 +19,15 @@ import msgspec
 import numpy as np
 import tifffile
 import torch
-from cmdiad.runtime.bundle import Bundle, open_bundle
-from cmdiad.runtime.decision import Decision, NormalizedBank
-from cmdiad.runtime.grouping import Grouping, farthest_points, group_points
+from cmdiad.runtime.bundle.parameters import Grouping
+from cmdiad.runtime.bundle.reading import Bundle, open_bundle
 from cmdiad.runtime.inspector import Inspection, Inspector
-from cmdiad.runtime.pooling import foreground_patches, pooling_matrix
-from cmdiad.runtime.preprocessing import PreparedScan, prepare
-from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.patches.grouping import farthest_points, group_points
+from cmdiad.runtime.patches.pooling import foreground_patches, pooling_matrix
+from cmdiad.runtime.preparation.prepare import PreparedScan, prepare
 from cmdiad.runtime.sensor.part import Part
+from cmdiad.runtime.sensor.scan import read_scan
+from cmdiad.runtime.verdict.decision import Decision, NormalizedBank
 from measuring import alternated, machine, report, report_error
 from paper_pipeline import (
     PaperBank,

@@ -3,8 +3,8 @@
     python benchmarks/int8_detection.py [--quick] [DATA ...]
 
 DATA is a dataset root in the MVTec 3D-AD layout; synthetic parts are always measured too. F2F is trained briefly with
-the embedded pair of extractors, exported once, and quantized for the CPU provider (`export/dynamic_int8.py`). Prints
-one JSON object a dataset, then the machine.
+the embedded pair of extractors, exported once, and quantized for the CPU provider
+(`export/precision/dynamic_int8.py`). Prints one JSON object a dataset, then the machine.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 
 import msgspec
 from cmdiad.calibration.calibrate import CalibrationSettings
-from cmdiad.calibration.contenders import Candidate
-from cmdiad.calibration.evaluate import evaluate_dataset
+from cmdiad.calibration.evaluation.contenders import Candidate
+from cmdiad.calibration.evaluation.evaluate import evaluate_dataset
 from cmdiad.export.bundles import export_bundle
-from cmdiad.export.reduced import cpu_int8, described
-from cmdiad.runtime.bundle import Bundle, open_bundle
-from cmdiad.runtime.bundle_writing import rewrite_bundle
-from cmdiad.training.synth.dataset import PART_CLASSES, write_dataset
+from cmdiad.export.precision.reduced import cpu_int8, described
+from cmdiad.runtime.bundle.reading import Bundle, open_bundle
+from cmdiad.runtime.bundle.writing import rewrite_bundle
+from cmdiad.training.synth.synthesis import PART_CLASSES, write_dataset
 from cmdiad.training.train import TrainingSettings, train_route
 from measuring import machine
 

@@ -21,28 +21,28 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from cmdiad.calibration.graph_writing import encode_model
-from cmdiad.calibration.line_graph import line_graph
+from cmdiad.calibration.line_graph.building import line_graph
+from cmdiad.calibration.line_graph.graph_writing import encode_model
 from cmdiad.export.bundles import extractor_spec, hallucinator_spec
 from cmdiad.export.graphs import describe_network, onnx_from_module
-from cmdiad.runtime.bank import build_bank
-from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.bundle_writing import write_bundle
-from cmdiad.runtime.decision import Decision, NormalizedBank
-from cmdiad.runtime.engine import OnnxEngine
-from cmdiad.runtime.features import FeatureExtractor, PartFeatures
-from cmdiad.runtime.fusion import Combination, Fusion
+from cmdiad.runtime.banks.bank import build_bank
+from cmdiad.runtime.bundle.manifest import Manifest
+from cmdiad.runtime.bundle.parameters import KINECT
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.bundle.writing import write_bundle
+from cmdiad.runtime.engines.session import OnnxEngine
 from cmdiad.runtime.line_graph import LINE, LineGraph
-from cmdiad.runtime.manifest import Manifest
-from cmdiad.runtime.preparation.part import PreparedPart, prepare_file, prepare_part
-from cmdiad.runtime.preprocessing import KINECT
+from cmdiad.runtime.patches.features import FeatureExtractor, PartFeatures
+from cmdiad.runtime.preparation.prepared_part import PreparedPart, prepare_file, prepare_part
 from cmdiad.runtime.sensor.dataset import GOOD, Sample, find_samples
 from cmdiad.runtime.sensor.part import POINTS, Part, read_sample
 from cmdiad.runtime.timing import StageTimes
+from cmdiad.runtime.verdict.decision import Decision, NormalizedBank
+from cmdiad.runtime.verdict.fusion import Combination, Fusion
 from cmdiad.training.extractors.opening import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
-from cmdiad.training.f2f import FeatureToFeature, Hallucinator
-from cmdiad.training.routes import DEFAULT, distillation
+from cmdiad.training.routes.distillation import DEFAULT, distillation
+from cmdiad.training.routes.f2f import FeatureToFeature, Hallucinator
 
 
 def main() -> None:

@@ -15,15 +15,16 @@ import tempfile
 import threading
 from pathlib import Path
 
-from cmdiad.runtime.bench.driver import WallClock, drive
-from cmdiad.runtime.bench.loadgen import import_loadgen, run_loadgen
-from cmdiad.runtime.bench.monitor import Monitor
-from cmdiad.runtime.bench.report import make_result
-from cmdiad.runtime.bench.scenarios import Name, Plan, Scenario
-from cmdiad.runtime.bench.system import BundleUnderTest
+from cmdiad.runtime.bench.measuring.driver import WallClock, drive
+from cmdiad.runtime.bench.measuring.loadgen import import_loadgen, run_loadgen
+from cmdiad.runtime.bench.measuring.monitor import Monitor
+from cmdiad.runtime.bench.measuring.report import make_result
+from cmdiad.runtime.bench.measuring.scenarios import Name, Plan, Scenario
+from cmdiad.runtime.bench.measuring.system import BundleUnderTest
 from cmdiad.runtime.errors import EngineError
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.sensor.part import find_inputs, modalities
+from cmdiad.runtime.patches.routes import modalities
+from cmdiad.runtime.sensor.part import find_inputs
 
 BAR = 0.05
 SCENARIOS: tuple[tuple[Name, str], ...] = (("single-stream", "latency_p50_ms"), ("offline", "parts_a_second"))

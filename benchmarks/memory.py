@@ -71,9 +71,9 @@ def line_run(folder: Path, precision: str) -> Callable[[Path], object]:
 
 def paper_run(folder: Path) -> Callable[[Path], object]:
     """The paper's pipeline with the fp32 bundle's banks."""
-    from cmdiad.runtime.bundle import open_bundle
-    from cmdiad.runtime.preprocessing import prepare
-    from cmdiad.runtime.scan import read_scan
+    from cmdiad.runtime.bundle.reading import open_bundle
+    from cmdiad.runtime.preparation.prepare import prepare
+    from cmdiad.runtime.sensor.scan import read_scan
     from inspection import paper_pipeline
     from workbench import PREPROCESSING
 

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from cmdiad.runtime.fusion import Fusion
-from cmdiad.runtime.preprocessing import Preprocessing
-from cmdiad.runtime.scan import valid_mask
+from cmdiad.runtime.bundle.parameters import Preprocessing
+from cmdiad.runtime.sensor.missing import valid_mask
+from cmdiad.runtime.verdict.fusion import Fusion
 from cmdiad.training.extractors.point_transformer import Attention, Block, GroupEncoder, PointTransformer
-from cmdiad.training.f2f import FeatureToFeature
+from cmdiad.training.routes.f2f import FeatureToFeature
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn import functional

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from cmdiad.runtime.features import point_features
-from cmdiad.runtime.pooling import foreground_patches
-from cmdiad.runtime.preprocessing import KINECT, STRUCTURED_LIGHT, PreparedScan, prepare
-from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT
+from cmdiad.runtime.patches.features import point_features
+from cmdiad.runtime.patches.pooling import foreground_patches
+from cmdiad.runtime.preparation.prepare import PreparedScan, prepare
+from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.training.extractors.loading import load_embedded_point_extractor
 from cmdiad.training.extractors.point_transformer import POINT_EMBEDDED
-from cmdiad.training.synth.dataset import PART_CLASSES, render_sample
+from cmdiad.training.synth.synthesis import PART_CLASSES, render_sample
 from scipy import ndimage
 
 DIM = 768

@@ -14,9 +14,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT, Preprocessing
 from cmdiad.runtime.errors import ScanError
-from cmdiad.runtime.preprocessing import KINECT, STRUCTURED_LIGHT, Preprocessing, without_plane
-from cmdiad.runtime.scan import read_scan, valid_mask
+from cmdiad.runtime.preparation.prepare import without_plane
+from cmdiad.runtime.sensor.missing import valid_mask
+from cmdiad.runtime.sensor.scan import read_scan
 from PIL import Image
 
 PRESETS = {"kinect": KINECT, "structured_light": STRUCTURED_LIGHT}

@@ -21,15 +21,16 @@ from pathlib import Path
 
 from cmdiad.calibration.parity import TOLERANCES, DecisionCheck
 from cmdiad.export.bundles import export_bundle
-from cmdiad.export.decisions import Judged, check_verdicts
-from cmdiad.export.parity import check_reduced, observe, read_parts
-from cmdiad.export.reduced import ExportSettings, Precision, reduce_graph
-from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.engine import OnnxEngine
-from cmdiad.runtime.manifest import Manifest
+from cmdiad.export.gate.against_torch import check_reduced, observe, read_parts
+from cmdiad.export.gate.decisions import Judged, check_verdicts
+from cmdiad.export.precision.reduced import ExportSettings, Precision, reduce_graph
+from cmdiad.runtime.bundle.manifest import Manifest
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.patches.routes import modalities
 from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
-from cmdiad.runtime.sensor.part import input_file, modalities
-from cmdiad.training.synth.dataset import PART_CLASSES, write_dataset
+from cmdiad.runtime.sensor.part import input_file
+from cmdiad.training.synth.synthesis import PART_CLASSES, write_dataset
 from cmdiad.training.train import TrainingSettings, train_route
 from line_graph import full_size_bundle
 from measuring import machine

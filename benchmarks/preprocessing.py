@@ -19,8 +19,9 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, prepare
-from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
+from cmdiad.runtime.preparation.prepare import prepare
+from cmdiad.runtime.sensor.scan import read_scan
 from measuring import machine, report, report_error
 from paper_pipeline import open3d_part
 
@@ -50,14 +51,14 @@ def scans(paths: list[str]) -> list[tuple[str, Points]]:
     """Raw scans by name: those asked for, or one synthetic part a class."""
     if paths:
         return [(Path(path).stem, read_scan(path).points) for path in paths]
-    from cmdiad.training.synth.dataset import PART_CLASSES
+    from cmdiad.training.synth.synthesis import PART_CLASSES
 
     return [(name, raw_scan(name, seed=1)) for name in PART_CLASSES]
 
 
 def raw_scan(part_class: str, seed: int, size: int = 800) -> Points:
     """A rendered raw scan, (size, size, 3) float32, metres."""
-    from cmdiad.training.synth.dataset import render_sample
+    from cmdiad.training.synth.synthesis import render_sample
 
     return render_sample(part_class, None, seed=seed, size=size).points * SCALE
 

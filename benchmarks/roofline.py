@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.engines.onnxruntime_import import import_onnxruntime
 from cmdiad.runtime.inspector import Inspection, Inspector
-from cmdiad.runtime.onnxruntime_import import import_onnxruntime
-from cmdiad.runtime.pooling import foreground_patches
+from cmdiad.runtime.patches.pooling import foreground_patches
 from cmdiad.training.extractors.point_transformer import MLP_RATIO, POINT_MAE_FULL
 from inspection import for_prepared, inspect_prepared, typical_scan
 from measuring import machine

@@ -21,15 +21,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cmdiad.runtime.bank import MemoryBank
-from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.decision import Decision
-from cmdiad.runtime.features import FeatureExtractor
-from cmdiad.runtime.preparation.part import prepare_file
-from cmdiad.runtime.search import block_slices, half_sq_norms, nearest_rows
-from cmdiad.runtime.sensor.part import modalities
+from cmdiad.runtime.banks.bank import MemoryBank
+from cmdiad.runtime.banks.exact import block_slices, half_sq_norms, nearest_rows
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.patches.features import FeatureExtractor
+from cmdiad.runtime.patches.routes import modalities
+from cmdiad.runtime.preparation.prepared_part import prepare_file
 from cmdiad.runtime.threads import search_threads
 from cmdiad.runtime.timing import StageTimes
+from cmdiad.runtime.verdict.decision import Decision
 from measuring import alternated, machine, report, report_error
 
 N_QUERIES = 1250

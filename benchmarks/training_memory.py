@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 from cmdiad.training.device import open_device
+from cmdiad.training.features.paired_features import Pair, PairedFeatures, write_pair
 from cmdiad.training.fitting import FitSettings, fit
-from cmdiad.training.paired_features import Pair, PairedFeatures, write_pair
-from cmdiad.training.routes import DEFAULT, DISTILLATIONS, distillation
+from cmdiad.training.routes.distillation import DEFAULT, DISTILLATIONS, distillation
 
 DIM = 768
 N_TOKENS = 784

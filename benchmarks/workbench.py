@@ -27,18 +27,19 @@ from cmdiad.calibration.calibrate import BankPrecision, CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.export.bundles import exported, extractor_spec, hallucinator_spec
 from cmdiad.export.graphs import describe_network
-from cmdiad.export.reduced import cpu_int8, described
-from cmdiad.runtime.bundle import Bundle, open_bundle
-from cmdiad.runtime.bundle_writing import Content, rewrite_bundle, write_bundle
-from cmdiad.runtime.grouping import group_points
-from cmdiad.runtime.manifest import Manifest
+from cmdiad.export.precision.reduced import cpu_int8, described
+from cmdiad.runtime.banks.exact import half_sq_norms
+from cmdiad.runtime.bundle.manifest import Manifest
+from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
+from cmdiad.runtime.bundle.reading import Bundle, open_bundle
+from cmdiad.runtime.bundle.writing import Content, rewrite_bundle, write_bundle
+from cmdiad.runtime.patches.grouping import group_points
 from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR
-from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, prepare
-from cmdiad.runtime.search import half_sq_norms
+from cmdiad.runtime.preparation.prepare import prepare
 from cmdiad.training.extractors.opening import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
-from cmdiad.training.f2f import FeatureToFeature, Hallucinator
-from cmdiad.training.routes import DEFAULT, distillation
+from cmdiad.training.routes.distillation import DEFAULT, distillation
+from cmdiad.training.routes.f2f import FeatureToFeature, Hallucinator
 from patch_features import scans
 from preprocessing import raw_scan
 from safetensors.torch import load_file, save_file

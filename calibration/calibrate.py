@@ -10,19 +10,20 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ..runtime import manifest as manifest_format
-from ..runtime.bank import build_bank
-from ..runtime.decision import BankMatch, Decision, NormalizedBank, match_bank
+from ..runtime.banks.bank import build_bank
+from ..runtime.bundle import manifest as manifest_format
+from ..runtime.bundle.manifest import Manifest, Statistics
+from ..runtime.bundle.parameters import Metric, Normalization
 from ..runtime.errors import EngineError, UsageError, naming_scan
-from ..runtime.features import FeatureExtractor, FeaturePath, PartFeatures
-from ..runtime.manifest import Manifest, Metric, Normalization, Statistics
-from ..runtime.patches.routes import MAIN, route_of
-from ..runtime.pooling import N_PATCHES
-from ..runtime.preparation.part import prepare_part
-from ..runtime.sensor.part import modalities, read_part
+from ..runtime.patches.features import FeatureExtractor, FeaturePath, PartFeatures
+from ..runtime.patches.pooling import N_PATCHES
+from ..runtime.patches.routes import MAIN, modalities, route_of
+from ..runtime.preparation.prepared_part import prepare_part
+from ..runtime.sensor.part import read_part
 from ..runtime.timing import StageTimes
+from ..runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
 from .coreset import select_coreset
-from .fusion import fit_fusion
+from .fusion_fitting import fit_fusion
 from .survey import Survey
 from .threshold import threshold_from_good
 

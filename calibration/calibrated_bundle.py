@@ -12,27 +12,26 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..runtime import manifest as manifest_format
-from ..runtime.atomic import atomic_write, require_writable
-from ..runtime.bank import MemoryBank
-from ..runtime.bundle import Bundle
-from ..runtime.bundle_writing import Content, changed_contents, draft_bundle, write_bundle
-from ..runtime.decision import FUSION, Decision
-from ..runtime.engine import OnnxEngine
+from ..runtime.acceptance.golden import golden_files, record_golden
+from ..runtime.banks.bank import MemoryBank
+from ..runtime.bundle import manifest as manifest_format
+from ..runtime.bundle.manifest import Manifest
+from ..runtime.bundle.parameters import PartRange, Preprocessing
+from ..runtime.bundle.reading import Bundle
+from ..runtime.bundle.writing import Content, changed_contents, draft_bundle, write_bundle
+from ..runtime.engines.session import OnnxEngine
 from ..runtime.errors import UsageError
-from ..runtime.features import FeatureExtractor, FeaturePath
-from ..runtime.fusion import encode_fusion
-from ..runtime.golden import golden_files, record_golden
+from ..runtime.files.atomic import atomic_write, require_writable
 from ..runtime.line_graph import DATA, LINE, LineGraph
-from ..runtime.manifest import Manifest
+from ..runtime.patches.features import FeatureExtractor, FeaturePath
 from ..runtime.patches.routes import route_of
-from ..runtime.preparation.part_range import PartRange
-from ..runtime.preprocessing import Preprocessing
 from ..runtime.sensor.dataset import file_digests, joint_digest, place_of
+from ..runtime.verdict.decision import FUSION, Decision
+from ..runtime.verdict.fusion import encode_fusion
 from .calibrate import Calibrated, CalibrationSettings, Progress, calibrate, extract_features, require_enough
-from .line_graph import add_line_graph
-from .line_graph_check import COMPARED as LINE_CHECK
-from .line_graph_check import check_line_graph
+from .line_graph.building import add_line_graph
+from .line_graph.checking import COMPARED as LINE_CHECK
+from .line_graph.checking import check_line_graph
 from .parity import read_report
 from .survey import Survey, refuse_copies, settled_preprocessing
 

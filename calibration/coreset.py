@@ -16,11 +16,12 @@ import numpy.typing as npt
 from scipy.spatial.distance import cdist
 from sklearn.random_projection import SparseRandomProjection, johnson_lindenstrauss_min_dim
 
-from ..runtime.bank import Metric, directed
-from ..runtime.blas import single_threaded_blas
+from ..runtime.banks.bank import directed
+from ..runtime.banks.exact import block_slices, fit_reduction, pair_sq_distances, product_error
+from ..runtime.banks.screen import CELL_SLACK, EXTRA_TERMS, Screen, build_screen
+from ..runtime.bundle.parameters import Metric
 from ..runtime.errors import UsageError
-from ..runtime.screen import CELL_SLACK, EXTRA_TERMS, Screen, build_screen
-from ..runtime.search import block_slices, fit_reduction, pair_sq_distances, product_error
+from ..runtime.threads import single_threaded_blas
 
 Float32Array = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]

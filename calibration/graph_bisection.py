@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from ..runtime.engine import OnnxEngine
+from ..runtime.engines.session import OnnxEngine
 from .parity import Tolerance, excess
 
 # Tensors that are kept at once; the first stage of a full-size extractor takes 268 MB each.

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
 
-from ..runtime.bundle import Bundle
+from ..runtime.bundle.reading import Bundle
 from ..runtime.errors import BundleError, ParityError
-from ..runtime.json_encoding import encode_json_file, encode_text
+from ..runtime.files.json_encoding import encode_json_file, encode_text
 from .metrics import aupro, auroc
 
 REPORT = "parity.json"

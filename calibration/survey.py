@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ..runtime.bundle.manifest import Manifest
+from ..runtime.bundle.parameters import PartRange, Preprocessing
 from ..runtime.errors import UsageError
-from ..runtime.manifest import Manifest
-from ..runtime.preparation.contact_sheet import TILE, Tile, contact_sheet, evenly_chosen
-from ..runtime.preparation.disagreements import disagreements
-from ..runtime.preparation.part import PreparedPart
-from ..runtime.preparation.part_range import PartRange, range_of
+from ..runtime.patches.routes import modalities
+from ..runtime.preparation.part_range import range_of
 from ..runtime.preparation.part_view import PartView
+from ..runtime.preparation.prepared_part import PreparedPart
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preparation.settling import settle_scans, short_name
-from ..runtime.preprocessing import Preprocessing
-from ..runtime.sensor.part import Part, modalities
+from ..runtime.sensor.part import Part
+from .contact_sheet import TILE, Tile, contact_sheet, evenly_chosen
+from .disagreements import disagreements
 
 
 def settled_preprocessing(

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from scipy import stats
 from scipy.optimize import brentq
 
+from ..runtime.bundle.parameters import Threshold
 from ..runtime.errors import UsageError
-from ..runtime.threshold import Threshold
 
 CONFIDENCE = 0.95
 _TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)

@@ -12,7 +12,7 @@ from . import console
 from .interruption import exit_code
 
 if TYPE_CHECKING:
-    from ..runtime.bench.report import Report
+    from ..runtime.bench.measuring.report import Report
 
 _COMPARISON_NOTE = """
 before, after: medians as measured. ratio: after over before, by the faster quarter of each block and with the machine's
@@ -106,10 +106,10 @@ def bench(
     if estimate is not None:
         _estimate(bundles, scans, estimate, json)
         return
-    from ..runtime.bench.configuration import Choices, parse_list
-    from ..runtime.bench.durations import parse_duration
+    from ..runtime.bench.measuring.configuration import Choices, parse_list
+    from ..runtime.bench.measuring.durations import parse_duration
+    from ..runtime.bench.measuring.scenarios import Plan, chosen
     from ..runtime.bench.run import Request, run_bench
-    from ..runtime.bench.scenarios import Plan, chosen
 
     request = Request(
         bundles=bundles or [],
@@ -151,16 +151,16 @@ def bench(
 
 def _print_report(report: Report, out: Path, json: bool, markdown: bool) -> None:
     if json:
-        from ..runtime.bench.report import encode_report
+        from ..runtime.bench.measuring.report import encode_report
 
         console.emit_bytes(encode_report(report))
         return
     if markdown:
-        from ..runtime.bench.markdown import markdown_report
+        from ..runtime.bench.reporting.markdown import markdown_report
 
         console.emit(markdown_report(report).rstrip("\n"))
         return
-    from ..runtime.bench.tables import headline, report_tables
+    from ..runtime.bench.reporting.tables import headline, report_tables
 
     console.emit("\n".join(headline(report)))
     for table in report_tables(report):
@@ -172,8 +172,8 @@ def _print_report(report: Report, out: Path, json: bool, markdown: bool) -> None
 
 
 def _compare(before: Path, after: Path, json: bool) -> None:
-    from ..runtime.bench.compare import compare_reports, comparison_table, differences
-    from ..runtime.bench.report import read_report
+    from ..runtime.bench.measuring.report import read_report
+    from ..runtime.bench.reporting.compare import compare_reports, comparison_table, differences
     from ..runtime.errors import LineRateError
 
     old, new = read_report(before), read_report(after)

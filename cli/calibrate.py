@@ -32,7 +32,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from ..calibration.calibrated_bundle import Completed
-    from ..runtime.preprocessing import Preprocessing
+    from ..runtime.bundle.parameters import Preprocessing
 
 N_HIGHEST = 3
 
@@ -95,10 +95,11 @@ def calibrate(
     """Make memory banks, fusion and thresholds from normal scans, with the exported networks (no torch, no RGB)."""
     from ..calibration.calibrate import CalibrationSettings
     from ..calibration.calibrated_bundle import calibrate_bundle, product_of
-    from ..runtime.bundle import find_bundle, open_bundle
-    from ..runtime.bundle_writing import protect_calibration
+    from ..runtime.bundle.reading import find_bundle, open_bundle
+    from ..runtime.bundle.writing import protect_calibration
     from ..runtime.errors import UsageError
-    from ..runtime.sensor.part import find_normal_parts, modalities
+    from ..runtime.patches.routes import modalities
+    from ..runtime.sensor.part import find_normal_parts
 
     settings = CalibrationSettings(
         false_reject_rate=false_reject_rate,

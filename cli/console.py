@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from ..runtime.json_encoding import encode_json, escape_name
+from ..runtime.files.json_encoding import encode_json, escape_name
 from .streams import Output
 
 Progress = Callable[[str, int, int, str], None]

@@ -10,7 +10,7 @@ import typer
 from . import console
 
 if TYPE_CHECKING:
-    from ..runtime.doctor import Diagnosis
+    from ..runtime.acceptance.doctor import Diagnosis
 
 _BundleOption = Annotated[
     Path | None,
@@ -42,8 +42,8 @@ def workstation_doctor(bundle: _BundleOption = None, provider: _NeededOption = N
 def _examine(path: Path | None, provider: str | None, json: bool, workstation: bool) -> None:
     import os
 
-    from ..runtime.bundle import BUNDLE_VARIABLE, DEFAULT_BUNDLE, find_bundle, open_bundle
-    from ..runtime.doctor import WORKSTATION_PACKAGES, examine
+    from ..runtime.acceptance.doctor import WORKSTATION_PACKAGES, examine
+    from ..runtime.bundle.reading import BUNDLE_VARIABLE, DEFAULT_BUNDLE, find_bundle, open_bundle
     from ..runtime.errors import EngineError
 
     there = path is not None or os.environ.get(BUNDLE_VARIABLE) or Path(DEFAULT_BUNDLE).exists()

@@ -12,7 +12,7 @@ from ..runtime.errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
-    from ..export.tensorrt_builder import Batch
+    from ..export.tensorrt.builder import Batch
 
 BundleOption = Annotated[
     Path | None,
@@ -56,9 +56,9 @@ def build_engines(
     report: Callable[[str], None],
 ) -> None:
     """Add engines to a bundle and say which."""
-    from ..export.tensorrt_builder import EngineSettings
-    from ..export.tensorrt_engines import EngineRequest, add_engines, parse_targets
-    from ..runtime.bundle import open_bundle
+    from ..export.tensorrt.builder import EngineSettings
+    from ..export.tensorrt.engines import EngineRequest, add_engines, parse_targets
+    from ..runtime.bundle.reading import open_bundle
 
     settings = EngineSettings(
         batch=parse_batch(batch),
@@ -78,7 +78,7 @@ def parse_batch(text: str) -> Batch:
     Raises:
         UsageError: it is not three whole numbers in order.
     """
-    from ..export.tensorrt_builder import Batch
+    from ..export.tensorrt.builder import Batch
 
     try:
         smallest, best, largest = (int(part) for part in text.split(","))

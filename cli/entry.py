@@ -20,8 +20,8 @@ from typing import Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from ..runtime.engines.onnxruntime_import import switch_telemetry_off
 from ..runtime.errors import CmdiadError, MachineError, OutputError, UsageError
-from ..runtime.onnxruntime_import import switch_telemetry_off
 from . import console
 from .extras import require_extras
 from .interruption import Interruption, exit_code, ignore_signals, leave_at_once, was_interrupted, watch_signals

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,11 +35,11 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from ..export.paper_runs import GridSettings
-    from ..runtime.manifest import Modality
+    from ..reproduce.paper_runs import GridSettings
+    from ..runtime.bundle.parameters import Modality
 
 
-class TableNumber(str, Enum):
+class TableNumber(StrEnum):
     """A table of the paper."""
 
     table_2 = "2"
@@ -119,8 +119,8 @@ def evaluate(
             raise UsageError(
                 "--table: has routes and a form of its own: leave out --route, --main, --html and --report"
             )
-        from ..calibration.paper_tables import Pair
-        from ..export.paper_runs import GridSettings
+        from ..reproduce.paper_runs import GridSettings
+        from ..reproduce.paper_tables import Pair
         from ..training.train import TrainingSettings
 
         training = TrainingSettings(
@@ -140,9 +140,9 @@ def evaluate(
         _evaluate_table(table, data, class_names or [], grid, (markdown, csv), json, quiet)
         return
     from ..calibration.calibrate import CalibrationSettings
-    from ..calibration.report import Destinations, write_reports
-    from ..calibration.report_tables import as_json, tables
-    from ..export.evaluation import evaluate_runs, routes_of
+    from ..calibration.evaluation.report import Destinations, write_reports
+    from ..calibration.evaluation.report_tables import as_json, tables
+    from ..export.evaluate_runs import evaluate_runs, routes_of
 
     settings = CalibrationSettings(
         false_reject_rate=false_reject_rate,
@@ -183,9 +183,9 @@ def _evaluate_table(
     json: bool,
     quiet: bool,
 ) -> None:
-    from ..calibration.report import Destinations, write_tables
-    from ..calibration.report_tables import tables_as_json
-    from ..export.paper_runs import run_paper_table
+    from ..calibration.evaluation.report import Destinations, write_tables
+    from ..calibration.evaluation.report_tables import tables_as_json
+    from ..reproduce.paper_runs import run_paper_table
 
     Destinations(*files).require_writable()
     with console.progress_display(quiet or json) as progress:

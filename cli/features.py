@@ -14,7 +14,7 @@ from .extras import require_extras
 from .options import CheckpointOption, MainModality, QuietOption, ScaleOption, Sensor, sensor_preprocessing
 
 if TYPE_CHECKING:
-    from ..runtime.intermediates import FeatureSource
+    from ..runtime.patches.intermediates import FeatureSource
 
 # The extractors of networks in torch, where none is given.
 POINT_EXTRACTOR, IMAGE_EXTRACTOR = "point-mae", "vit_base_patch8_224.dino"
@@ -56,8 +56,8 @@ def features(
 
     Extractors and checkpoints make the networks in torch; --main, --sensor and --metres-per-unit go with them.
     """
-    from ..runtime.bundle import find_bundle, open_bundle
-    from ..runtime.intermediates import bundle_source, settled_source, write_features
+    from ..runtime.bundle.reading import find_bundle, open_bundle
+    from ..runtime.patches.intermediates import bundle_source, settled_source, write_features
     from ..runtime.sensor.part import find_inputs
 
     points = _given({"--point-extractor": point_extractor, "--point-checkpoint": point_checkpoint})

@@ -63,8 +63,9 @@ def infer(
     4 bad bundle, 5 execution provider not available, 74 a result could not be written.
     """
     from ..runtime.inspector import Inspector
+    from ..runtime.patches.routes import modalities
     from ..runtime.profile import Profiler
-    from ..runtime.sensor.part import find_inputs, modalities
+    from ..runtime.sensor.part import find_inputs
     from ..runtime.stream import Outcome, inspect_stream
 
     inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph.value, batch, allow_any_size)

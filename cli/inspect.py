@@ -64,7 +64,7 @@ def _summary(bundle: dict[str, Any]) -> list[str]:
 def _calibration(calibration: dict[str, Any] | None) -> str:
     import msgspec
 
-    from ..runtime.threshold import Threshold
+    from ..runtime.bundle.parameters import Threshold
 
     if calibration is None:
         return "no: run `cmdiad calibrate SCANS`"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from ..runtime.preprocessing import Preprocessing
+    from ..runtime.bundle.parameters import Preprocessing
 
 
-class RouteName(str, Enum):
+class RouteName(StrEnum):
     """What is compared with memory banks at inspection."""
 
     f2f = "f2f"
@@ -22,14 +22,14 @@ class RouteName(str, Enum):
     dual = "dual"
 
 
-class MainModality(str, Enum):
+class MainModality(StrEnum):
     """The sensor that the line has."""
 
     pc = "pc"
     rgb = "rgb"
 
 
-class Sensor(str, Enum):
+class Sensor(StrEnum):
     """Preprocessing parameters of a kind of sensor."""
 
     structured_light = "structured-light"
@@ -37,7 +37,7 @@ class Sensor(str, Enum):
     eyecandies = "eyecandies"
 
 
-class MetricName(str, Enum):
+class MetricName(StrEnum):
     """A distance between features."""
 
     l2 = "l2"
@@ -45,21 +45,21 @@ class MetricName(str, Enum):
     cosine = "cosine"
 
 
-class BankPrecisionName(str, Enum):
+class BankPrecisionName(StrEnum):
     """The type that a memory bank holds its rows in."""
 
     fp32 = "fp32"
     fp16 = "fp16"
 
 
-class NormalizationName(str, Enum):
+class NormalizationName(StrEnum):
     """Whose statistics normalize features."""
 
     paper = "paper"
     reference = "reference"
 
 
-class GraphName(str, Enum):
+class GraphName(StrEnum):
     """What runs: see `Inspector.load`."""
 
     auto = "auto"
@@ -67,7 +67,7 @@ class GraphName(str, Enum):
     line = "line"
 
 
-class WrittenName(str, Enum):
+class WrittenName(StrEnum):
     """Whose heat maps and raw maps are written: see `inspect_stream`."""
 
     all = "all"
@@ -75,7 +75,7 @@ class WrittenName(str, Enum):
     none = "none"
 
 
-class PrecisionName(str, Enum):
+class PrecisionName(StrEnum):
     """The type that networks compute in."""
 
     fp32 = "fp32"
@@ -84,7 +84,7 @@ class PrecisionName(str, Enum):
     int8 = "int8"
 
 
-class PlaneName(str, Enum):
+class PlaneName(StrEnum):
     """Whether scans are raw: with the plane that the parts stand on."""
 
     auto = "auto"
@@ -92,7 +92,7 @@ class PlaneName(str, Enum):
     never = "never"
 
 
-class CalibratorName(str, Enum):
+class CalibratorName(StrEnum):
     """How the ranges of int8 are chosen."""
 
     minmax = "minmax"
@@ -158,7 +158,7 @@ def sensor_preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Prepr
     """
     import msgspec
 
-    from ..runtime.preprocessing import EYECANDIES, KINECT, STRUCTURED_LIGHT
+    from ..runtime.bundle.parameters import EYECANDIES, KINECT, STRUCTURED_LIGHT
     from ..runtime.sensor.units import checked_unit
 
     presets = {Sensor.structured_light: STRUCTURED_LIGHT, Sensor.kinect: KINECT, Sensor.eyecandies: EYECANDIES}

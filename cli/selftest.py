@@ -12,7 +12,7 @@ from . import console
 from .options import GraphName
 
 if TYPE_CHECKING:
-    from ..runtime.selftest import SelftestReport
+    from ..runtime.acceptance.selftest import SelftestReport
 
 
 def selftest(
@@ -32,9 +32,9 @@ def selftest(
 
     Exit codes: 0 every stage is within its tolerance, 4 bad bundle, 5 provider not available, 6 a stage is not.
     """
-    from ..runtime.bundle import find_bundle, open_bundle
+    from ..runtime.acceptance.selftest import run_selftest
+    from ..runtime.bundle.reading import find_bundle, open_bundle
     from ..runtime.errors import ParityError
-    from ..runtime.selftest import run_selftest
 
     report = run_selftest(open_bundle(find_bundle(bundle)), provider, threads, cuda_graph, graph.value)
     if json:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ..runtime.json_encoding import escape_name
+from ..runtime.files.json_encoding import escape_name
 
 _STDOUT, _STDERR = 1, 2
 

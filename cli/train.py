@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +26,7 @@ from .options import (
 )
 
 
-class Device(str, Enum):
+class Device(StrEnum):
     """Where training computes."""
 
     auto = "auto"
@@ -34,7 +34,7 @@ class Device(str, Enum):
     cuda = "cuda"
 
 
-class TrainedRoute(str, Enum):
+class TrainedRoute(StrEnum):
     """A route that has something to learn."""
 
     f2f = "f2f"

@@ -33,7 +33,7 @@ def list_weights(json: JsonOption = False) -> None:
     """Name, source, license, SHA-256 and file of all published weights."""
     import msgspec
 
-    from ..training.weights import NOT_PUBLISHED, PUBLISHED, present_file, weights_folder
+    from ..training.weights.published import NOT_PUBLISHED, PUBLISHED, present_file, weights_folder
 
     found = {entry.name: present_file(entry) for entry in PUBLISHED}
     if json:
@@ -85,7 +85,7 @@ def verify(
 @app.command(short_help="Print the folder where weights are looked for.")
 def path() -> None:
     """Print the folder where weights are looked for: $CMDIAD_WEIGHTS, else one in the user's cache."""
-    from ..training.weights import weights_folder
+    from ..training.weights.published import weights_folder
 
     console.emit(weights_folder())
 

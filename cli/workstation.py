@@ -87,7 +87,7 @@ def synth(
     quiet: QuietOption = False,
 ) -> None:
     """Write a synthetic dataset: parts as a structured-light camera sees them, normal and defective."""
-    from ..training.synth.dataset import PART_CLASSES, write_dataset
+    from ..training.synth.synthesis import PART_CLASSES, write_dataset
 
     with console.progress_display(quiet) as progress:
         write_dataset(
@@ -164,7 +164,7 @@ def export(
 
     Exit codes: 0 done, 2 wrong usage, 4 bad bundle, 5 an engine cannot be built, 6 a graph does not compute the same.
     """
-    from ..runtime.bundle_writing import protect_calibration
+    from ..runtime.bundle.writing import protect_calibration
     from ..runtime.errors import UsageError
 
     if engine is None and ((bundle is not None and precision is PrecisionName.fp32) or targets):
@@ -177,9 +177,10 @@ def export(
         source = bundle
         if bundle is None or precision is not PrecisionName.fp32:
             from ..export.bundles import export_bundle, reduce_bundle
-            from ..export.reduced import ExportSettings
-            from ..runtime.bundle import open_bundle
-            from ..runtime.sensor.part import find_normal_parts, measured_by, modalities
+            from ..export.precision.reduced import ExportSettings
+            from ..runtime.bundle.reading import open_bundle
+            from ..runtime.patches.routes import measured_by, modalities
+            from ..runtime.sensor.part import find_normal_parts
 
             measured = (
                 measured_by(route.value, main.value) if bundle is None else modalities(open_bundle(bundle).manifest)

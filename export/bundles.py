@@ -12,21 +12,22 @@ import msgspec
 import torch
 from torch import nn
 
-from ..runtime.bundle import Bundle, open_bundle, require_calibration
-from ..runtime.bundle_writing import refuse_to_overwrite, write_bundle
-from ..runtime.decision import Decision
+from ..runtime.bundle.manifest import Manifest, Network
+from ..runtime.bundle.parameters import Modality, Route
+from ..runtime.bundle.reading import Bundle, open_bundle, require_calibration
+from ..runtime.bundle.writing import refuse_to_overwrite, write_bundle
 from ..runtime.errors import UsageError
-from ..runtime.json_encoding import escape_name
-from ..runtime.manifest import Manifest, Modality, Network, Route
+from ..runtime.files.json_encoding import escape_name
+from ..runtime.patches.pooling import SIZE
 from ..runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, route_of
-from ..runtime.pooling import SIZE
+from ..runtime.verdict.decision import Decision
 from ..training.extractors.opening import RANDOM, Extractor, reopen_extractor, weights_digest
-from ..training.routes import DistilledRoute, distillation, load_network, serves
-from ..training.run import Run, read_run, weights_file
-from .decisions import Judged, judged_of_data
+from ..training.routes.distillation import DistilledRoute, distillation, load_network, serves
+from ..training.runs.run import Run, read_run, weights_file
+from .gate.against_torch import Dataset, check_against_torch, gate_scans, read_parts
+from .gate.decisions import Judged, judged_of_data
 from .graphs import GraphSpec, describe_network, onnx_from_module
-from .parity import Dataset, check_against_torch, gate_scans, read_parts
-from .reduced import DEFAULTS, PRECISION, ExportSettings, add_precision, reduce_networks
+from .precision.reduced import DEFAULTS, PRECISION, ExportSettings, add_precision, reduce_networks
 
 _GRAPHS: dict[tuple[str, tuple[str, ...]], bytes] = {}
 

@@ -15,12 +15,12 @@ from google.protobuf.message import DecodeError
 from onnx import TensorProto, shape_inference
 
 from ..calibration.parity import read_report
-from ..runtime.bundle import Bundle, open_bundle
-from ..runtime.devices import this_machine
-from ..runtime.doctor import examine
-from ..runtime.engine_check import read_header
+from ..runtime.acceptance.doctor import examine
+from ..runtime.bundle.reading import Bundle, open_bundle
+from ..runtime.engines.machine import this_machine
+from ..runtime.engines.plan_check import read_header
 from ..runtime.errors import UsageError
-from ..runtime.pooling import N_PATCHES
+from ..runtime.patches.pooling import N_PATCHES
 
 # What a free axis counts as when multiplications are counted; any other counts as one.
 _AXES = {"patches": N_PATCHES}

@@ -12,7 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from ..runtime import manifest as manifest_format
+from ..runtime.bundle import manifest as manifest_format
 from ..runtime.errors import ParityError
 from .group_encoder import for_export
 

@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .bundle import Bundle, find_bundle, open_bundle, require_calibration
-from .engine_opening import Observer
+from .bundle.parameters import PartRange
+from .bundle.reading import Bundle, find_bundle, open_bundle, require_calibration
+from .engines.opening import Observer
 from .errors import NotFiniteError, ScanError, UsageError, naming_scan
-from .heatmap import draw_heatmap
-from .preparation.part import PreparedPart, prepare_part
-from .preparation.part_range import PartRange, outside
+from .patches.routes import modalities
+from .preparation.frame import map_to_input
+from .preparation.part_range import outside
 from .preparation.part_view import PartView
-from .preprocessing import map_to_input
+from .preparation.prepared_part import PreparedPart, prepare_part
 from .sensor.origin import NEAR, Vector
-from .sensor.part import Part, modalities, read_part
+from .sensor.part import Part, read_part
 from .strategies import Answer, Graph, choose_strategy
 from .timing import Span, StageTimes
+from .verdict.heatmap import draw_heatmap
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,20 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .bundle import Bundle
-from .devices import this_machine
-from .engine import Engine
-from .engine_check import LINE_ROLE, has_engine
-from .engine_opening import ENGINE_PROVIDERS, ObservedEngine, Observer, open_engine
-from .engine_providers import PROVIDERS
+from .bundle.manifest import Manifest
+from .bundle.reading import Bundle
+from .engines.machine import this_machine
+from .engines.opening import ENGINE_PROVIDERS, ObservedEngine, Observer, open_engine
+from .engines.plan_check import LINE_ROLE, has_engine
+from .engines.providers import PROVIDERS
+from .engines.session import Engine
 from .errors import BundleError
-from .features import network_input
-from .image import network_image
-from .manifest import Manifest
-from .patches.grouped import Grouper, group_on_cpu, group_part
+from .patches.features import network_input
+from .patches.grouped import GroupedPart, Grouper, group_on_cpu, group_part
+from .patches.pooling import foreground_patches
 from .patches.routes import route_of
-from .pooling import foreground_patches
-from .preparation.part import PreparedPart
+from .preparation.prepared_part import PreparedPart
+from .sensor.image import network_image
 from .timing import StageTimes
 
 LINE = f"{LINE_ROLE}.onnx"
@@ -111,8 +111,9 @@ class LineGraph:
         return {name: array[None] for name, array in arrays.items()}
 
     def _point_inputs(self, prepared: PreparedPart) -> Arrays:
-        grouped = prepared.grouped
-        if grouped is None:
+        if isinstance(prepared, GroupedPart):
+            grouped = prepared.grouped
+        else:
             assert prepared.scan is not None
             grouped = group_part(prepared.scan, self._grouping, self._grouper)
         return {"groups": grouped.groups, "centers": grouped.centers, "pooling": grouped.dense_pooling()}

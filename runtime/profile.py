@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
-from .atomic import atomic_write
-from .json_encoding import encode_json
+from .files.atomic import atomic_write
+from .files.json_encoding import encode_json
 from .timing import Span
 
 SUMMARY, TRACE = "profile.json", "trace.json"

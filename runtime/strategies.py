@@ -14,14 +14,14 @@ from typing import Any, Literal, Protocol, TypeVar, get_args
 import numpy as np
 import numpy.typing as npt
 
-from .bundle import Bundle
-from .decision import Decision
-from .engine_opening import Observer
+from .bundle.reading import Bundle
+from .engines.opening import Observer
 from .errors import EngineError, UsageError
-from .features import FeatureExtractor
 from .line_graph import Arrays, open_line_graph, prefers_line_graph
-from .preparation.part import PreparedPart
+from .patches.features import FeatureExtractor
+from .preparation.prepared_part import PreparedPart
 from .timing import StageTimes
+from .verdict.decision import Decision
 
 Graph = Literal["auto", "networks", "line"]
 Work = TypeVar("Work")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import CmdiadError, OutputError, as_cmdiad_error, naming_scan
-from .heatmap import write_heatmap, write_map
+from .files.outputs import OutputPaths, output_paths
 from .inspector import Inspection, Inspector, ReadyPart
-from .outputs import OutputPaths, output_paths
 from .pipeline import pipelined
 from .timing import StageTimes
+from .verdict.heatmap import write_heatmap, write_map
 
 Written = Literal["all", "defects", "none"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from cmdiad.runtime.onnxruntime_import import switch_telemetry_off
+from cmdiad.runtime.engines.onnxruntime_import import switch_telemetry_off
 
 # Tests import ONNX Runtime by themselves too.
 switch_telemetry_off()
@@ -44,7 +44,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def synth_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small synthetic dataset of one class."""
-    from cmdiad.training.synth.dataset import write_dataset
+    from cmdiad.training.synth.synthesis import write_dataset
 
     root = tmp_path_factory.mktemp("synth") / "data"
     write_dataset(root, classes=[CLASS_NAME], train=5, validation=1, test_good=2, per_defect=1, size=200, seed=3)
@@ -135,7 +135,7 @@ def calibrated_bundle(exported_bundle: Path, synth_data: Path, tmp_path_factory:
     """The same, calibrated on the normal training scans."""
     from cmdiad.calibration.calibrate import CalibrationSettings
     from cmdiad.calibration.calibrated_bundle import calibrate_bundle
-    from cmdiad.runtime.bundle import open_bundle
+    from cmdiad.runtime.bundle.reading import open_bundle
     from cmdiad.runtime.sensor.find import find_scans
 
     path = tmp_path_factory.mktemp("calibrated") / "bundle"

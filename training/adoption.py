@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Preprocessing
 from ..runtime.errors import UsageError, WeightsError
-from ..runtime.preprocessing import STRUCTURED_LIGHT, Preprocessing
 from .feature_dump import CheckpointChoice
 from .published_runs import run_from_checkpoint
-from .run import mark_latest
+from .runs.run import mark_latest
 from .train import TrainingSettings
 
 

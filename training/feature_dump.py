@@ -7,19 +7,17 @@ from pathlib import Path
 
 from torch import nn
 
-from ..runtime.engine import Engine
+from ..runtime.bundle.parameters import Grouping, Modality, Preprocessing
+from ..runtime.bundle.parameters import Route as RouteName
+from ..runtime.engines.session import Engine
 from ..runtime.errors import WeightsError
-from ..runtime.features import FeaturePath
-from ..runtime.grouping import Grouping
-from ..runtime.intermediates import FeatureSource
-from ..runtime.manifest import Modality
-from ..runtime.manifest import Route as RouteName
+from ..runtime.patches.features import FeaturePath
+from ..runtime.patches.intermediates import FeatureSource
 from ..runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, Single, other, route_of
-from ..runtime.preprocessing import Preprocessing
 from .extractors.opening import Extractor, open_extractor
-from .route_checkpoints import open_route_checkpoint
-from .routes import DistilledRoute
-from .torch_engine import TorchEngine
+from .features.torch_session import TorchEngine
+from .routes.distillation import DistilledRoute
+from .routes.route_checkpoints import open_route_checkpoint
 
 
 @dataclass(frozen=True)

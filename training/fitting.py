@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..runtime.manifest import Modality
+from ..runtime.bundle.parameters import Modality
 from .device import mixed_precision
-from .objectives import Loss
-from .paired_features import PairedFeatures
-from .routes import distillation
-from .run import Distillation
-from .state import Epoch, checkpoint_path, load_state, load_weights, save_state, save_weights
+from .features.paired_features import PairedFeatures
+from .routes.distillation import distillation
+from .routes.objectives import Loss
+from .runs.run import Distillation
+from .runs.state import Epoch, checkpoint_path, load_state, load_weights, save_state, save_weights
 
 WARMUP_EPOCHS = 10
 CHECKPOINT_EPOCHS = 5

@@ -20,15 +20,18 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image
 
-from ..runtime.atomic import atomic_write, atomic_write_bytes
+from ..runtime.bundle.parameters import Preprocessing
 from ..runtime.errors import UsageError, naming_scan
-from ..runtime.image import read_defect_mask
-from ..runtime.json_encoding import encode_json_file, encode_text
+from ..runtime.files.atomic import atomic_write, atomic_write_bytes
+from ..runtime.files.json_encoding import encode_json_file, encode_text
+from ..runtime.preparation.frame import Frame, prepare_rgb
+from ..runtime.preparation.prepare import PreparedScan, prepare
 from ..runtime.preparation.settling import settle_scans
-from ..runtime.preprocessing import Frame, PreparedScan, Preprocessing, prepare, prepare_rgb
-from ..runtime.scan import read_scan, valid_mask
 from ..runtime.sensor.dataset import SPLITS, Sample, find_classes, find_samples, has_split
+from ..runtime.sensor.image import read_defect_mask
+from ..runtime.sensor.missing import valid_mask
 from ..runtime.sensor.part import BOTH, POINTS, Part, read_sample
+from ..runtime.sensor.scan import read_scan
 
 SETTINGS = "preprocessing.json"
 REPORT = "preprocessing.csv"

@@ -10,12 +10,12 @@ from pathlib import Path
 from safetensors.torch import save as encode_safetensors
 from torch import nn
 
-from ..runtime.atomic import atomic_write_bytes
+from ..runtime.bundle.parameters import Modality
 from ..runtime.errors import WeightsError
-from ..runtime.manifest import Modality
+from ..runtime.files.atomic import atomic_write_bytes
 from .extractors.opening import Extractor, open_extractor
-from .route_checkpoints import open_route_checkpoint
-from .run import Run, Selection, weights_file, write_run
+from .routes.route_checkpoints import open_route_checkpoint
+from .runs.run import Run, Selection, weights_file, write_run
 from .train import TrainingSettings
 
 UNKNOWN = "unknown"

@@ -20,20 +20,20 @@ import torch
 from scipy.stats import rankdata
 from torch import nn
 
-from ..runtime.bank import build_bank
-from ..runtime.decision import BankMatch, NormalizedBank, match_bank
-from ..runtime.engine import Engine
-from ..runtime.features import FeaturePath
-from ..runtime.manifest import Modality
+from ..runtime.banks.bank import build_bank
+from ..runtime.bundle.parameters import Modality
+from ..runtime.engines.session import Engine
+from ..runtime.patches.features import FeaturePath
+from ..runtime.patches.pooling import PATCH_GRID, SIZE
 from ..runtime.patches.routes import HALLUCINATOR, SECOND_EXTRACTOR
-from ..runtime.pooling import PATCH_GRID, SIZE
 from ..runtime.sensor.dataset import GOOD, Sample, find_samples, list_samples
 from ..runtime.timing import StageTimes
+from ..runtime.verdict.decision import BankMatch, NormalizedBank, match_bank
 from .extractors.opening import Extractor
-from .paired_features import Pair, PairedFeatures, Wanted
-from .routes import distillation
-from .run import Distillation
-from .torch_engine import TorchEngine
+from .features.paired_features import Pair, PairedFeatures, Wanted
+from .features.torch_session import TorchEngine
+from .routes.distillation import distillation
+from .runs.run import Distillation
 
 # Enough to rank checkpoints, and seconds a checkpoint and class on two cores.
 BANK_PARTS = 12

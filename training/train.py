@@ -12,23 +12,22 @@ from warnings import warn
 import msgspec
 import torch
 
-from ..runtime.atomic import atomic_write_bytes, remove_abandoned_parts
+from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Modality, Preprocessing
 from ..runtime.errors import UsageError
-from ..runtime.json_encoding import encode_json_file
-from ..runtime.manifest import Modality
+from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
+from ..runtime.files.json_encoding import encode_json_file
 from ..runtime.preparation.settling import settle_scans
-from ..runtime.preprocessing import STRUCTURED_LIGHT, Preprocessing
 from ..runtime.sensor.dataset import GOOD, data_digest, find_classes, find_samples
-from .curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
 from .device import open_device
 from .extractors.opening import Extractor, open_extractor
+from .features.paired_features import PairedFeatures, Wanted, cache_paired_features
 from .fitting import FitSettings, fit, select_epochs, selected_weights
-from .objectives import Loss
-from .paired_features import PairedFeatures, Wanted, cache_paired_features
-from .routes import DEFAULT, distillation
-from .run import CONFIG, RUNS, Distillation, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
+from .routes.distillation import DEFAULT, distillation
+from .routes.objectives import Loss
+from .runs.curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
+from .runs.run import CONFIG, RUNS, Distillation, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
+from .runs.state import STATE, Epoch, save_weights
 from .selection import Judge, find_validation
-from .state import STATE, Epoch, save_weights
 
 CLAIM = "training.json"
 CACHE = "feature_cache"

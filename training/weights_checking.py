@@ -7,12 +7,12 @@ from pathlib import Path
 
 import msgspec
 
-from ..runtime.bundle import file_digest
+from ..runtime.bundle.reading import file_digest
 from ..runtime.errors import CmdiadError, WeightsError
 from .extractors.opening import POINT_NETWORKS, open_extractor
-from .route_checkpoints import open_route_checkpoint
-from .routes import DISTILLATIONS
-from .weights import PUBLISHED, PublishedWeights, present_file, published_weights, weights_folder
+from .routes.distillation import DISTILLATIONS
+from .routes.route_checkpoints import open_route_checkpoint
+from .weights.published import PUBLISHED, PublishedWeights, present_file, published_weights, weights_folder
 
 OK = "ok"
 

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from ..bundle import find_bundle, open_bundle
+from ..bundle.reading import find_bundle, open_bundle
 from ..inspector import Inspector
-from .devices import Device, devices_of
-from .durations import in_ms
-from .inputs import bench_scans
-from .report import Work
-from .roofline import SEARCH, measure_work
+from .measuring.durations import in_ms
+from .measuring.gpus import Device, devices_of
+from .measuring.inputs import bench_scans
+from .measuring.report import Work
+from .measuring.roofline import SEARCH, measure_work
 
 LABEL = "ESTIMATE, not measured"
 

@@ -5,25 +5,25 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
-from ..atomic import atomic_write_bytes, require_writable
-from ..bundle import Bundle, find_bundle, open_bundle, require_calibration
+from ..bundle.reading import Bundle, find_bundle, open_bundle, require_calibration
 from ..errors import UsageError
-from ..json_encoding import encode_text
+from ..files.atomic import atomic_write_bytes, require_writable
+from ..files.json_encoding import encode_text
+from ..patches.routes import modalities
 from ..sensor.dataset import find_samples
-from ..sensor.part import modalities
-from .configuration import Choices, combinations, labels
-from .html import html_report
-from .inputs import bench_scans
-from .loadgen import import_loadgen
-from .machine import describe_machine
-from .markdown import markdown_report
-from .matrix import Job, Progress, run_matrix
-from .report import NAME, Report, encode_report
-from .scenarios import Plan, Scenario
-from .verdict import judge
+from .measuring.configuration import Choices, combinations, labels
+from .measuring.host import describe_machine
+from .measuring.inputs import bench_scans
+from .measuring.loadgen import import_loadgen
+from .measuring.matrix import Job, Progress, run_matrix
+from .measuring.report import NAME, Report, encode_report
+from .measuring.scenarios import Plan, Scenario
+from .reporting.html import html_report
+from .reporting.markdown import markdown_report
+from .reporting.takt_verdict import judge
 
 LOADGEN_LOGS = "loadgen"
 
@@ -87,7 +87,7 @@ def run_bench(request: Request, progress: Progress) -> tuple[Report, bool]:
     if error is not None and not measured.outcomes:
         raise error
     report = Report(
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
         partial=measured.interrupted,
         machine=machine,
         plan=request.plan,

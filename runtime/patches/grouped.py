@@ -13,9 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from ..grouping import Grouping, group_points
-from ..pooling import pooling_matrix
-from ..preprocessing import PreparedScan
+from ..bundle.parameters import Grouping
+from ..preparation.prepare import PreparedScan
+from ..preparation.prepared_part import PreparedPart
+from .grouping import group_points
+from .pooling import pooling_matrix
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,22 @@ class GroupedPoints:
         """A as the line graph takes it: (3136, G) float32."""
         dense: npt.NDArray[np.float32] = self.pooling.toarray()
         return dense
+
+
+@dataclass(frozen=True)
+class GroupedPart(PreparedPart):
+    """A prepared part whose measured points were grouped ahead of the networks.
+
+    Attributes:
+        grouped: the measured points' groups.
+    """
+
+    grouped: GroupedPoints
+
+    @classmethod
+    def of(cls, prepared: PreparedPart, grouped: GroupedPoints) -> GroupedPart:
+        """The part with its groups."""
+        return cls(prepared.scan, prepared.image, prepared.valid, prepared.kept, prepared.frame, grouped)
 
 
 class Grouper(Protocol):

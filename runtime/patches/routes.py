@@ -1,8 +1,8 @@
 """One class a route: what it measures, which networks it needs, how its second features are made, and its banks.
 
 A route tells how by the few steps of `Steps`. They are taken on the arrays of one part while it is inspected
-(`features.py`), and on the tensors of the line graph while that is written (`calibration/line_graph.py`), so that the
-two cannot compute different things. What is trained for a route stands in `training/routes.py`.
+(`features.py`), and on the tensors of the line graph while that is written (`calibration/line_graph/building.py`), so
+that the two cannot compute different things. What is trained for a route stands in `training/routes/distillation.py`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Generic, Protocol, TypeVar
 
-from ..grouping import Grouping
-from ..manifest import Modality, Tensor
-from ..manifest import Route as RouteName
-from ..pooling import N_PATCHES, SIZE
+from ..bundle.manifest import Manifest, Tensor
+from ..bundle.parameters import Grouping, Modality
+from ..bundle.parameters import Route as RouteName
+from .pooling import N_PATCHES, SIZE
 
 EXTRACTOR = "extractor"
 SECOND_EXTRACTOR = "second_extractor"
@@ -252,6 +252,16 @@ def route_of(name: RouteName, main: Modality) -> Route:
         ('main', 'other')
     """
     return _ROUTES[name](main)
+
+
+def modalities(manifest: Manifest) -> frozenset[Modality]:
+    """What the route of a bundle measures at inspection."""
+    return measured_by(manifest.route, manifest.main)
+
+
+def measured_by(route: RouteName, main: Modality) -> frozenset[Modality]:
+    """What a route measures at inspection."""
+    return route_of(route, main).measured
 
 
 def other(modality: Modality) -> Modality:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..clusters import Clusters
+from ..bundle.parameters import PartRange
 from . import part_view
-from .part_range import PartRange
+from .clusters import Clusters
 from .part_view import LEAST_OBJECT, MOST_OBJECTS, OtherObject, PartView, diameter, inner, surface_area
 
 # What does not reach the plane is the part only where nothing that does has at least this share of its size: a flat

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import msgspec
-
+from ..bundle.parameters import PartRange, Seen
 from .part_view import PartView
 
 # How far from what calibration saw a part may be. A part with two fifths of it missing is a defect and stays inside, as
@@ -22,63 +21,6 @@ MORE_CUT = 0.03
 OTHER_DIAMETER = 1.5
 # Of its diameter, farther above the plane than at calibration.
 MORE_CLEARANCE = 0.25
-
-
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """The least and the greatest value among the parts of a calibration."""
-
-    least: float
-    greatest: float
-
-    def __post_init__(self) -> None:
-        """Refuse what no part can be. Raises ValueError."""
-        # Written so that NaN, which compares as false, is refused too.
-        if not 0 <= self.least <= self.greatest < math.inf:
-            raise ValueError(f"from {self.least} to {self.greatest} is not a range of sizes")
-
-    def allowed(self, factors: tuple[float, float]) -> Seen:
-        """The range wider by two factors."""
-        return Seen(least=self.least * factors[0], greatest=self.greatest * factors[1])
-
-    def middle(self) -> float:
-        """The geometric mean of both ends."""
-        return math.sqrt(self.least * self.greatest)
-
-
-class PartRange(msgspec.Struct, frozen=True, kw_only=True):
-    """What calibration saw of its parts; the attributes are those of `PartView`.
-
-    Attributes:
-        n_parts: how many parts were seen.
-        diameter_m, area_m2, clearance_m: None for images, the last also where no plane was removed.
-        on_plane: whether all of them reached the plane.
-        other_objects: the most that was seen beside a part.
-        other_diameter: the largest of them over its part's diameter; 0 where there was none.
-    """
-
-    n_parts: int
-    part_pixels: Seen
-    diameter_px: Seen
-    diameter_m: Seen | None = None
-    area_m2: Seen | None = None
-    clearance_m: Seen | None = None
-    measured_share: Seen
-    inspected_share: Seen
-    touches_border: Seen
-    on_plane: bool = False
-    other_objects: int = 0
-    other_diameter: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Refuse what no calibration can have seen. Raises ValueError."""
-        if self.n_parts < 1 or self.other_objects < 0 or not 0 <= self.other_diameter < math.inf:
-            raise ValueError("n_parts, other_objects or other_diameter is not what a calibration can have seen")
-
-    def misfit(self, diameter_m: float, area_m2: float) -> float:
-        """How unlike the calibration's parts something of this size is: 0 for the middle of their range."""
-        if self.diameter_m is None or self.area_m2 is None:
-            return 0.0
-        return _distance(diameter_m, self.diameter_m) + 0.5 * _distance(area_m2, self.area_m2)
 
 
 def range_of(views: Sequence[PartView]) -> PartRange:
@@ -209,13 +151,6 @@ def _other_diameter(view: PartView) -> float:
         for other in view.other_objects
     ]
     return max(ratios, default=0.0)
-
-
-def _distance(value: float, seen: Seen) -> float:
-    """How many times larger or smaller than the middle of a range, as the logarithm."""
-    if not value > 0 or not seen.middle() > 0:
-        return math.inf
-    return abs(math.log(value / seen.middle()))
 
 
 def _seen(values: Sequence[float]) -> Seen:

@@ -136,7 +136,7 @@ def border_share(part_hw: _Mask, edges: tuple[bool, bool, bool, bool]) -> float:
         part_hw: (H, W) bool.
         edges: whether the first row, the last row, the first column and the last column end what was measured.
     """
-    outline = 2 * (np.count_nonzero(part_hw.any(axis=0)) + np.count_nonzero(part_hw.any(axis=1)))
+    outline = 2 * int(np.count_nonzero(part_hw.any(axis=0)) + np.count_nonzero(part_hw.any(axis=1)))
     lines = (part_hw[0], part_hw[-1], part_hw[:, 0], part_hw[:, -1])
     cut = sum(int(np.count_nonzero(line)) for line, ends in zip(lines, edges, strict=True) if ends)
     return float(cut / max(1, outline))

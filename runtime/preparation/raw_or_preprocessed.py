@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from ..bundle.parameters import Preprocessing
 from ..errors import UsageError
-from .parameters import Preprocessing
 from .supporting import PlaneEvidence, Side
 
 # More scans than this that are of the other kind are no exceptions.
@@ -57,7 +57,7 @@ def settle(preprocessing: Preprocessing, evidence: Sequence[PlaneEvidence], name
 
     Args:
         preprocessing: the sensor's; what is not "auto" stays as it was told, and is warned of where scans contradict.
-        evidence: `runtime.preprocessing.evidence_of` every scan, at least one.
+        evidence: `preparation.prepare.evidence_of` every scan, at least one.
         names: how the scans are called in messages.
 
     Raises:
@@ -85,7 +85,7 @@ def decide_plane(
     A plane on which nothing stands in any scan is not a table but flat parts. Scans that do not tell decide nothing.
 
     Args:
-        evidence: `runtime.preprocessing.evidence_of` every scan, at least one.
+        evidence: `preparation.prepare.evidence_of` every scan, at least one.
         names: how the scans are called in messages.
         border_valid_share: see `Preprocessing`.
 

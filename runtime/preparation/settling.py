@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..bundle.parameters import Preprocessing
 from ..errors import naming_scan
-from ..preprocessing import Preprocessing, evidence_of
 from ..sensor.part import POINTS, read_part
+from .prepare import evidence_of
 from .raw_or_preprocessed import Settled, settle
 
 MOST_ASKED = 50

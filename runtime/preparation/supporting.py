@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from ..plane import Plane, find_plane, refine_plane, thinned
+from ..bundle.parameters import Preprocessing
 from ..sensor.origin import NEAR, Vector
-from .parameters import Preprocessing
+from .plane import Plane, find_plane, refine_plane, thinned
 
 Verdict = Literal["raw", "preprocessed", "unclear"]
 Side = Literal["origin", "grid", "mirrored"]
@@ -250,10 +250,10 @@ def _stands_on_grid_side(
         # Only a camera is as far away as what it sees is wide.
         return origin_m > -extent_m
     for reach in (3 * preprocessing.ransac_threshold_m, np.inf):
-        before = np.count_nonzero((heights_n > preprocessing.plane_distance_m) & (heights_n < reach))
-        behind = np.count_nonzero((heights_n < -preprocessing.plane_distance_m) & (heights_n > -reach))
+        before = int(np.count_nonzero((heights_n > preprocessing.plane_distance_m) & (heights_n < reach)))
+        behind = int(np.count_nonzero((heights_n < -preprocessing.plane_distance_m) & (heights_n > -reach)))
         if max(before, behind) > max(_CLEARLY_MORE * min(before, behind), _LEAST_STANDING * len(heights_n)):
-            return bool(before > behind)
+            return before > behind
     return True
 
 

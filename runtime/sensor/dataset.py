@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from .. import eyecandies
 from ..errors import UsageError
-from ..readers.limits import read_bounded
+from . import eyecandies
 from .listing import IMAGES, MASKS, SCANS, by_stem, depth_maps_in, files_in, is_folder, visible, whole
+from .readers.limits import read_bounded
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .. import eyecandies
 from ..errors import ScanError
-from ..readers import SUFFIXES
+from . import eyecandies
+from .readers import SUFFIXES
 
 SCAN_SUFFIXES = SUFFIXES
 # TIFF images are read where they are named; in a folder such a file may as well be a scan.

@@ -12,17 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .. import eyecandies
+from ..bundle.parameters import Modality, Preprocessing
 from ..errors import ScanError, UsageError, naming_scan
-from ..image import decode_rgb, read_rgb
-from ..manifest import Manifest, Modality, Route
-from ..patches.routes import route_of
-from ..preprocessing import Preprocessing
-from ..scan import Scan, read_scan, scan_from_array, scan_from_bytes, valid_mask
+from . import eyecandies
 from .dataset import GOOD, Sample, find_samples, list_classes, normal_folder, place_of
 from .find import Found, find_files
+from .image import decode_rgb, read_rgb
 from .listing import IMAGES, SCANS, Kind, files_in, is_folder, natural_order
+from .missing import valid_mask
 from .origin import NEAR, Vector
+from .scan import Scan, read_scan, scan_from_array, scan_from_bytes
 
 POINTS: frozenset[Modality] = frozenset({"pc"})
 IMAGE: frozenset[Modality] = frozenset({"rgb"})
@@ -88,16 +87,6 @@ class Part:
         moved = self.points + np.array(self.origin)
         moved[~valid_mask(self.points)] = 0
         return moved
-
-
-def modalities(manifest: Manifest) -> frozenset[Modality]:
-    """What the route measures at inspection."""
-    return measured_by(manifest.route, manifest.main)
-
-
-def measured_by(route: Route, main: Modality) -> frozenset[Modality]:
-    """What a route measures at inspection."""
-    return route_of(route, main).measured
 
 
 def find_inputs(paths: Sequence[str | Path], measured: AbstractSet[Modality]) -> Found:

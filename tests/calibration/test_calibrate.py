@@ -10,19 +10,18 @@ import pytest
 from cmdiad.calibration import calibrated_bundle as calibrated_bundle_module
 from cmdiad.calibration.calibrate import CalibrationSettings, statistics_of
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle, product_of
-from cmdiad.runtime import bank as bank_module
-from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.bundle_writing import rewrite_bundle
-from cmdiad.runtime.decision import Decision, match_bank
+from cmdiad.runtime.acceptance.selftest import run_selftest
+from cmdiad.runtime.banks import bank as bank_module
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.bundle.writing import rewrite_bundle
 from cmdiad.runtime.errors import EngineError, OutputError, ScanError, UsageError
-from cmdiad.runtime.features import FeatureExtractor
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.patches.routes import MAIN
-from cmdiad.runtime.preparation.part import prepare_file
-from cmdiad.runtime.selftest import run_selftest
+from cmdiad.runtime.patches.features import FeatureExtractor
+from cmdiad.runtime.patches.routes import MAIN, modalities
+from cmdiad.runtime.preparation.prepared_part import prepare_file
 from cmdiad.runtime.sensor.find import find_scans
-from cmdiad.runtime.sensor.part import modalities
 from cmdiad.runtime.timing import StageTimes
+from cmdiad.runtime.verdict.decision import Decision, match_bank
 
 SETTINGS = CalibrationSettings(coreset_ratio=0.02, seed=5)
 

@@ -12,9 +12,9 @@ from cmdiad.calibration.calibrate import (
     fixed_statistics,
 )
 from cmdiad.calibration.coreset import select_coreset, sparse_random_projection
-from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.bundle.manifest import Statistics
+from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import UsageError
-from cmdiad.runtime.manifest import Statistics
 from scipy.spatial.distance import cdist
 
 KNOWN = {"pc": Statistics(mean=0.25, std=2.0), "rgb": Statistics(mean=-3.0, std=4.0)}

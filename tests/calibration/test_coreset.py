@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from cmdiad.calibration import coreset
 from cmdiad.calibration.coreset import greedy_k_center, select_coreset, sparse_random_projection
-from cmdiad.runtime.bank import Metric
+from cmdiad.runtime.bundle.parameters import Metric
 from cmdiad.runtime.errors import UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from cmdiad.calibration.survey import Survey, settled_preprocessing
-from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.preparation.part import prepare_part
-from cmdiad.runtime.preprocessing import Preprocessing
+from cmdiad.runtime.bundle.parameters import Preprocessing
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.preparation.prepared_part import prepare_part
 from cmdiad.runtime.sensor.part import Part
 
 SIDE = 120

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import tifffile
-from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.bundle.reading import open_bundle
 from PIL import Image
 
 

@@ -23,7 +23,7 @@ import sys, time
 from pathlib import Path
 import numpy as np
 from cmdiad.cli import console, entry
-from cmdiad.runtime.atomic import atomic_write
+from cmdiad.runtime.files.atomic import atomic_write
 app = entry.new_app("An app.")
 
 @app.callback()

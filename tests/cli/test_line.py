@@ -9,8 +9,8 @@ import sys
 import numpy as np
 import pytest
 import tifffile
-from cmdiad.runtime.outputs import output_paths
-from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.files.outputs import output_paths
+from cmdiad.runtime.sensor.scan import read_scan
 from PIL import Image
 
 KEYS = {
@@ -173,7 +173,7 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 def test_version(tmp_path):
-    from cmdiad import __version__
+    from cmdiad.version import __version__
 
     assert run("--version", cwd=tmp_path).stdout.strip() == __version__
 

@@ -3,8 +3,8 @@
 import pytest
 from cmdiad.cli.calibrate import _adapted
 from cmdiad.cli.options import PlaneName, Sensor, sensor_preprocessing
+from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT, Preprocessing
 from cmdiad.runtime.errors import UsageError
-from cmdiad.runtime.preprocessing import KINECT, STRUCTURED_LIGHT, Preprocessing
 
 BAD = pytest.mark.parametrize("unit", [0.0, -0.001, float("nan"), float("inf")])
 

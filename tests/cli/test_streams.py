@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from cmdiad.cli.streams import Output, write_all
-from cmdiad.runtime.json_encoding import encode_json, escape_name
+from cmdiad.runtime.files.json_encoding import encode_json, escape_name
 from hypothesis import given
 from hypothesis import strategies as st
 

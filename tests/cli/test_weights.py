@@ -8,10 +8,11 @@ import pytest
 import tifffile
 import torch
 from cmdiad.cli.workstation import app
+from cmdiad.runtime.bundle.parameters import Preprocessing
 from cmdiad.runtime.errors import ScanError, UsageError, WeightsError
-from cmdiad.runtime.preprocessing import Preprocessing, prepare
-from cmdiad.runtime.scan import read_scan
-from cmdiad.training.f2f import FeatureToFeature
+from cmdiad.runtime.preparation.prepare import prepare
+from cmdiad.runtime.sensor.scan import read_scan
+from cmdiad.training.routes.f2f import FeatureToFeature
 from typer.testing import CliRunner
 
 

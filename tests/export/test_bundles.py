@@ -6,11 +6,11 @@ import pytest
 import torch
 from cmdiad.export.bundles import export_bundle, hallucinator_spec
 from cmdiad.export.graphs import OPSET, describe_network, onnx_from_module
-from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.engine import OnnxEngine
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.engines.session import OnnxEngine
 from cmdiad.runtime.errors import UsageError
-from cmdiad.training.f2f import FeatureToFeature, Hallucinator
-from cmdiad.training.routes import distillation
+from cmdiad.training.routes.distillation import distillation
+from cmdiad.training.routes.f2f import FeatureToFeature, Hallucinator
 
 EXPECTED_NETWORKS = {
     ("f2f", "pc"): {"extractor", "hallucinator"},

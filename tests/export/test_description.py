@@ -68,7 +68,7 @@ def test_an_engine_is_read_without_tensorrt(tmp_path):
 
 
 def test_the_description_names_every_type(exported_bundle):
-    from cmdiad.export.precision import convert
+    from cmdiad.export.precision.casting import convert
 
     model = convert((exported_bundle / "hallucinator.onnx").read_bytes(), "fp16", [])
     found = describe_graph(onnx.load_model_from_string(model))

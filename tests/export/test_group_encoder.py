@@ -6,7 +6,7 @@ import pytest
 import torch
 from cmdiad.export import group_encoder
 from cmdiad.export.group_encoder import SlicedGroupEncoder, for_export
-from cmdiad.runtime.grouping import Grouping
+from cmdiad.runtime.bundle.parameters import Grouping
 from cmdiad.training.extractors.point_transformer import (
     GroupEncoder,
     PointTransformer,

@@ -6,11 +6,11 @@ import shutil
 import msgspec
 import pytest
 from cmdiad.export.bundles import product_data, reduce_bundle
-from cmdiad.export.reduced import ExportSettings
-from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.bundle_writing import rewrite_bundle
+from cmdiad.export.precision.reduced import ExportSettings
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.bundle.writing import rewrite_bundle
 from cmdiad.runtime.errors import UsageError
-from cmdiad.training.run import read_run, write_run
+from cmdiad.training.runs.run import read_run, write_run
 
 FP16 = ExportSettings("fp16")
 

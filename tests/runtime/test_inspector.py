@@ -61,7 +61,7 @@ def test_an_answer_that_is_not_a_number_is_an_error_of_that_part(
 def test_a_network_that_answers_nan_is_an_error_of_that_part(
     calibrated_bundle: Path, scan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cmdiad.runtime.engine import OnnxEngine
+    from cmdiad.runtime.engines.session import OnnxEngine
 
     run = OnnxEngine.run
 

@@ -9,14 +9,15 @@ import warnings
 
 import numpy as np
 import pytest
-from cmdiad.runtime import screen, threads
-from cmdiad.runtime.bank import MIN_SCREENED_ROWS, build_bank
-from cmdiad.runtime.decision import Decision, NormalizedBank
-from cmdiad.runtime.engine import OnnxEngine
+from cmdiad.runtime import threads
+from cmdiad.runtime.banks import screen
+from cmdiad.runtime.banks.bank import MIN_SCREENED_ROWS, build_bank
+from cmdiad.runtime.engines.session import OnnxEngine
 from cmdiad.runtime.errors import UsageError
-from cmdiad.runtime.features import PartFeatures
-from cmdiad.runtime.fusion import Combination, Fusion
+from cmdiad.runtime.patches.features import PartFeatures
 from cmdiad.runtime.threads import SearchThreads, control_group_quota, thread_count, usable_processors
+from cmdiad.runtime.verdict.decision import Decision, NormalizedBank
+from cmdiad.runtime.verdict.fusion import Combination, Fusion
 from hypothesis import given
 from hypothesis import strategies as st
 

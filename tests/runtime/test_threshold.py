@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from cmdiad.runtime.threshold import Threshold
+from cmdiad.runtime.bundle.parameters import Threshold
 
 COUNTED = Threshold(
     value=4.6721,

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cmdiad.training.paired_features import Pair, PairedFeatures, write_pair
+from cmdiad.training.features.paired_features import Pair, PairedFeatures, write_pair
 
 DIM_PC, DIM_RGB = 24, 48
 

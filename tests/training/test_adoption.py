@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 from cmdiad.export.bundles import export_bundle
-from cmdiad.export.reduced import ExportSettings
-from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.engine import OnnxEngine
+from cmdiad.export.precision.reduced import ExportSettings
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.engines.session import OnnxEngine
 from cmdiad.runtime.errors import UsageError, WeightsError
 from cmdiad.training.adoption import Adoption, adopt_checkpoint
 from cmdiad.training.extractors.opening import open_extractor
-from cmdiad.training.f2f import FeatureToFeature, Hallucinator
 from cmdiad.training.feature_dump import CheckpointChoice
-from cmdiad.training.run import read_run
+from cmdiad.training.routes.f2f import FeatureToFeature, Hallucinator
+from cmdiad.training.runs.run import read_run
 
 
 def published(folder, network):

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
 from cmdiad.runtime.errors import WeightsError
-from cmdiad.runtime.intermediates import feature_arrays
-from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT
+from cmdiad.runtime.patches.intermediates import feature_arrays
 from cmdiad.training.extractors.opening import open_extractor
-from cmdiad.training.f2f import FeatureToFeature
-from cmdiad.training.f2i import FeatureToInput
 from cmdiad.training.feature_dump import CheckpointChoice, torch_source
+from cmdiad.training.routes.f2f import FeatureToFeature
+from cmdiad.training.routes.f2i import FeatureToInput
 from safetensors.torch import save_file
 
 DIM_PC, DIM_RGB = (open_extractor("embedded", modality).dim for modality in ("pc", "rgb"))

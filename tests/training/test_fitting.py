@@ -4,11 +4,11 @@ import pytest
 import torch
 from cmdiad.runtime.errors import UsageError
 from cmdiad.training import fitting
+from cmdiad.training.features.paired_features import PairedFeatures
+from cmdiad.training.features.torch_session import CPU
 from cmdiad.training.fitting import FitSettings, fit, select_epochs, selected_weights
-from cmdiad.training.paired_features import PairedFeatures
-from cmdiad.training.routes import distillation
-from cmdiad.training.state import STATE, checkpoint_path
-from cmdiad.training.torch_engine import CPU
+from cmdiad.training.routes.distillation import distillation
+from cmdiad.training.runs.state import STATE, checkpoint_path
 from safetensors.torch import load_file
 
 SETTINGS = FitSettings(route="f2f", main="pc", loss="l2", epochs=7, batch_size=2, learning_rate=5e-4, seed=3, amp=False)

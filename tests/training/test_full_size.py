@@ -9,14 +9,14 @@ import pytest
 import tifffile
 import torch
 from cmdiad.calibration.calibrate import CalibrationSettings, calibrate_side, combine
-from cmdiad.runtime.features import PartFeatures
-from cmdiad.runtime.intermediates import feature_arrays
-from cmdiad.runtime.pooling import foreground_patches
-from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT
+from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
+from cmdiad.runtime.patches.features import PartFeatures
+from cmdiad.runtime.patches.intermediates import feature_arrays
+from cmdiad.runtime.patches.pooling import foreground_patches
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
-from cmdiad.training.f2f import FeatureToFeature
 from cmdiad.training.feature_dump import CheckpointChoice, torch_source
+from cmdiad.training.routes.f2f import FeatureToFeature
 from torch.nn import functional
 
 TOLERANCE = 1e-3

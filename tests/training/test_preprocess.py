@@ -7,12 +7,14 @@ import shutil
 import numpy as np
 import pytest
 import tifffile
+from cmdiad.runtime.bundle.parameters import EYECANDIES, STRUCTURED_LIGHT
 from cmdiad.runtime.errors import ScanError, UsageError
-from cmdiad.runtime.image import read_rgb
+from cmdiad.runtime.preparation.prepare import evidence_of, prepare
 from cmdiad.runtime.preparation.raw_or_preprocessed import settle
-from cmdiad.runtime.preprocessing import EYECANDIES, STRUCTURED_LIGHT, evidence_of, prepare
-from cmdiad.runtime.scan import read_scan, valid_mask
 from cmdiad.runtime.sensor.dataset import find_classes, find_samples
+from cmdiad.runtime.sensor.image import read_rgb
+from cmdiad.runtime.sensor.missing import valid_mask
+from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.training.preprocess import REPORT, preprocess_dataset
 from PIL import Image
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 from cmdiad.runtime.errors import WeightsError
-from cmdiad.training.f2i import FeatureToInput
 from cmdiad.training.published_runs import run_from_checkpoint
-from cmdiad.training.routes import distillation, load_network
-from cmdiad.training.run import read_run, weights_file
+from cmdiad.training.routes.distillation import distillation, load_network
+from cmdiad.training.routes.f2i import FeatureToInput
+from cmdiad.training.runs.run import read_run, weights_file
 from cmdiad.training.train import TrainingSettings
 from safetensors.torch import save_file
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from cmdiad.runtime.sensor.dataset import Sample
 from cmdiad.training.extractors.opening import open_extractor
-from cmdiad.training.paired_features import Wanted
-from cmdiad.training.routes import distillation
+from cmdiad.training.features.paired_features import Wanted
+from cmdiad.training.features.torch_session import CPU
+from cmdiad.training.routes.distillation import distillation
 from cmdiad.training.selection import Judge, ValidationParts, find_validation, rank_auroc
-from cmdiad.training.torch_engine import CPU
 
 DIM_PC, DIM_RGB = 24, 48
 

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import EngineError, ScanError, UsageError
-from cmdiad.training.curves import LOG
-from cmdiad.training.run import mark_latest, read_run, write_run
+from cmdiad.training.runs.curves import LOG
+from cmdiad.training.runs.run import mark_latest, read_run, write_run
 from cmdiad.training.train import TrainingSettings, train_route
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, seed=1, threads=1)
@@ -66,7 +66,7 @@ def test_selection_can_be_turned_off(trained_run, synth_data):
 
 def test_statistics_are_those_of_all_patches(trained_run, synth_data, shared_cache):
     """By the whole 3136 x D grid of every sample, patches without points being zero."""
-    from cmdiad.training.paired_features import PairedFeatures
+    from cmdiad.training.features.paired_features import PairedFeatures
 
     _, run = read_run(trained_run)
     files = sorted(shared_cache.glob("*.npz"))
@@ -162,7 +162,7 @@ def test_a_missing_gpu_is_said_plainly(synth_data, tmp_path, monkeypatch):
 
 
 def test_a_missing_tensorboard_names_the_extra(synth_data, tmp_path, monkeypatch):
-    from cmdiad.training import curves
+    from cmdiad.training.runs import curves
 
     monkeypatch.setattr(curves.importlib.util, "find_spec", lambda name: None)
     settings = dataclasses.replace(SETTINGS, tensorboard=True)
@@ -199,7 +199,7 @@ def test_a_folder_without_classes_is_said_plainly(tmp_path):
 
 
 def test_cached_features_are_not_computed_again(synth_data, trained_run, monkeypatch):
-    from cmdiad.training import paired_features
+    from cmdiad.training.features import paired_features
 
     def compute(*_):
         raise AssertionError("computed again")
@@ -212,10 +212,10 @@ def test_cached_features_are_not_computed_again(synth_data, trained_run, monkeyp
 
 
 def test_cached_features_are_those_of_both_modalities(synth_data):
-    from cmdiad.runtime.preprocessing import Preprocessing
+    from cmdiad.runtime.bundle.parameters import Preprocessing
     from cmdiad.runtime.sensor.dataset import find_samples
     from cmdiad.training.extractors.opening import open_extractor
-    from cmdiad.training.paired_features import Wanted, paired_features
+    from cmdiad.training.features.paired_features import Wanted, paired_features
 
     sample = find_samples(synth_data / "gland", "train", "good")[0]
     pair = paired_features(
@@ -226,10 +226,10 @@ def test_cached_features_are_those_of_both_modalities(synth_data):
 
 
 def test_a_judged_defect_whose_mask_marks_nothing_is_refused(synth_data, tmp_path):
-    from cmdiad.runtime.preprocessing import Preprocessing
+    from cmdiad.runtime.bundle.parameters import Preprocessing
     from cmdiad.runtime.sensor.dataset import find_samples
     from cmdiad.training.extractors.opening import open_extractor
-    from cmdiad.training.paired_features import Wanted, paired_features
+    from cmdiad.training.features.paired_features import Wanted, paired_features
     from PIL import Image
 
     sample = find_samples(synth_data / "gland", "test", "crack")[0]

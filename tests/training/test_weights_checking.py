@@ -5,8 +5,9 @@ import dataclasses
 import pytest
 import torch
 from cmdiad.runtime.errors import WeightsError
-from cmdiad.training import weights, weights_checking
-from cmdiad.training.f2f import FeatureToFeature
+from cmdiad.training import weights_checking
+from cmdiad.training.routes.f2f import FeatureToFeature
+from cmdiad.training.weights import published as weights
 from cmdiad.training.weights_checking import OK, verify_weights
 
 

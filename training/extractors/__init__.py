@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from .loading import load_embedded_image_extractor, load_embedded_point_extractor
-from .point_transformer import (
-    POINT_BERT_FULL,
-    POINT_EMBEDDED,
-    POINT_MAE_FULL,
-    PointTransformer,
-    PointTransformerConfig,
-)
+from .point_transformer import POINT_BERT_FULL, POINT_EMBEDDED, POINT_MAE_FULL, PointTransformer, PointTransformerConfig
 from .vit import IMAGE_EMBEDDED, ImageTransformer, ImageTransformerConfig
 
 __all__ = [

@@ -10,19 +10,12 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from ...runtime.bundle.parameters import Grouping, Modality
 from ...runtime.errors import UsageError, WeightsError
-from ...runtime.grouping import Grouping
-from ...runtime.manifest import Modality
-from ..checkpoints import POINT_BERT, POINT_MAE, VIT, CheckpointFormat, load_checkpoint
-from ..weights import find_weights
+from ..weights.checkpoints import POINT_BERT, POINT_MAE, VIT, CheckpointFormat, load_checkpoint
+from ..weights.published import find_weights
 from .loading import load_embedded_image_extractor, load_embedded_point_extractor
-from .point_transformer import (
-    POINT_BERT_FULL,
-    POINT_EMBEDDED,
-    POINT_MAE_FULL,
-    PointTransformer,
-    PointTransformerConfig,
-)
+from .point_transformer import POINT_BERT_FULL, POINT_EMBEDDED, POINT_MAE_FULL, PointTransformer, PointTransformerConfig
 from .vit import PUBLISHED_VITS, ImageTransformer, timm_image_transformer
 
 EMBEDDED = "embedded"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ...runtime.grouping import Grouping
+from ...runtime.bundle.parameters import Grouping
 
 MLP_RATIO = 4
 POSITION_WIDTH = 128

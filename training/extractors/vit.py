@@ -14,7 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from ...runtime.errors import UsageError
-from ...runtime.pooling import PATCH_GRID
+from ...runtime.patches.pooling import PATCH_GRID
 
 IMAGE_SIZE = 224
 PATCH_SIZE = 8

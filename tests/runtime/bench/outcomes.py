@@ -1,11 +1,11 @@
 """Reports made of given numbers, for tests of what follows from them."""
 
-from cmdiad.runtime.bench.configuration import Configuration
-from cmdiad.runtime.bench.driver import Call, Recording
-from cmdiad.runtime.bench.machine import Machine
-from cmdiad.runtime.bench.monitor import Readings
-from cmdiad.runtime.bench.report import Outcome, Quality, Report, Roof, Work, make_result
-from cmdiad.runtime.bench.scenarios import Plan, Scenario
+from cmdiad.runtime.bench.measuring.configuration import Configuration
+from cmdiad.runtime.bench.measuring.driver import Call, Recording
+from cmdiad.runtime.bench.measuring.host import Machine
+from cmdiad.runtime.bench.measuring.monitor import Readings
+from cmdiad.runtime.bench.measuring.report import Outcome, Quality, Report, Roof, Work, make_result
+from cmdiad.runtime.bench.measuring.scenarios import Plan, Scenario
 
 SILENT = Readings(samples=0, host_memory_mb=None, host_memory_peak_mb=300.0, cpu_clock_mhz=None, gpu=None)
 MACHINE = Machine(

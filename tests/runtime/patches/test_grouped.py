@@ -4,18 +4,19 @@ import numpy as np
 import pytest
 from cmdiad.calibration.calibrate import extract_features
 from cmdiad.calibration.survey import Survey
-from cmdiad.runtime.bundle import open_bundle
-from cmdiad.runtime.engine import OnnxEngine
+from cmdiad.runtime.bundle.parameters import Grouping
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.engines.session import OnnxEngine
 from cmdiad.runtime.errors import ScanError
-from cmdiad.runtime.features import FeatureExtractor, FeaturePath
-from cmdiad.runtime.grouping import Grouping
 from cmdiad.runtime.line_graph import LINE, LineGraph
 from cmdiad.runtime.patches import grouped as grouped_module
+from cmdiad.runtime.patches.features import FeatureExtractor, FeaturePath
 from cmdiad.runtime.patches.grouped import group_on_cpu, group_part
-from cmdiad.runtime.pooling import foreground_patches
-from cmdiad.runtime.preparation.part import prepare_file
-from cmdiad.runtime.preprocessing import Frame, PreparedScan
-from cmdiad.runtime.sensor.part import modalities
+from cmdiad.runtime.patches.pooling import foreground_patches
+from cmdiad.runtime.patches.routes import modalities
+from cmdiad.runtime.preparation.frame import Frame
+from cmdiad.runtime.preparation.prepare import PreparedScan
+from cmdiad.runtime.preparation.prepared_part import prepare_file
 from cmdiad.runtime.timing import StageTimes
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -103,7 +104,7 @@ def test_what_was_grouped_ahead_is_not_grouped_again(calibrated_bundle, prepared
 def test_calibration_and_training_group_by_the_same_call(calibrated_bundle, synth_data, monkeypatch):
     from cmdiad.runtime.sensor.dataset import find_samples
     from cmdiad.training.extractors.opening import open_extractor
-    from cmdiad.training.paired_features import Wanted, paired_features
+    from cmdiad.training.features.paired_features import Wanted, paired_features
 
     called = []
 

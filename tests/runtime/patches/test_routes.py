@@ -5,13 +5,12 @@ from typing import get_args
 
 import msgspec
 import pytest
-from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.bundle.parameters import Grouping, Modality, Route
+from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import BundleError
-from cmdiad.runtime.features import FeatureExtractor
-from cmdiad.runtime.grouping import Grouping
-from cmdiad.runtime.manifest import Modality, Route
+from cmdiad.runtime.patches.features import FeatureExtractor
 from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, other, route_of
-from cmdiad.training.routes import DISTILLATIONS, distillation
+from cmdiad.training.routes.distillation import DISTILLATIONS, distillation
 
 ROUTES = [(name, main) for name in get_args(Route) for main in get_args(Modality)]
 POINTS, FOREGROUND = ["groups", "centers", "pooling"], ["foreground"]

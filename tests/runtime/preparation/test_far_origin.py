@@ -13,13 +13,14 @@ import pytest
 import tifffile
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
-from cmdiad.runtime.bundle import open_bundle
+from cmdiad.runtime.acceptance.golden import read_case, read_golden
+from cmdiad.runtime.acceptance.selftest import run_selftest
+from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
+from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import ScanError
-from cmdiad.runtime.golden import read_case, read_golden
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.preparation.part import prepare_part
-from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, evidence_of
-from cmdiad.runtime.selftest import run_selftest
+from cmdiad.runtime.preparation.prepare import evidence_of
+from cmdiad.runtime.preparation.prepared_part import prepare_part
 from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.sensor.part import POINTS, Part, part_from_arrays
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
 from cmdiad.runtime.preparation.part_range import range_of
 from cmdiad.runtime.preparation.part_view import PartView
-from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, PreparedScan, prepare
+from cmdiad.runtime.preparation.prepare import PreparedScan, prepare
 
 from .scenes import PITCH, Mask, Points, dome, places, scan, without_table
 

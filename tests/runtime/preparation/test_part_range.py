@@ -8,12 +8,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT, PartRange, Seen
 from cmdiad.runtime.preparation.image_view import view_image
-from cmdiad.runtime.preparation.part_range import PartRange, Seen, outside, range_of
+from cmdiad.runtime.preparation.part_range import outside, range_of
 from cmdiad.runtime.preparation.part_view import OtherObject, PartView
-from cmdiad.runtime.preprocessing import KINECT, STRUCTURED_LIGHT, prepare
-from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.preparation.prepare import prepare
 from cmdiad.runtime.sensor.find import find_scans
+from cmdiad.runtime.sensor.scan import read_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT, Preprocessing
 from cmdiad.runtime.errors import ScanError, UsageError
+from cmdiad.runtime.preparation.prepare import evidence_of, prepare
 from cmdiad.runtime.preparation.raw_or_preprocessed import Settled, decide_plane, decide_side, settle
 from cmdiad.runtime.preparation.supporting import PlaneEvidence
-from cmdiad.runtime.preprocessing import KINECT, STRUCTURED_LIGHT, Preprocessing, evidence_of, prepare
-from cmdiad.runtime.scan import read_scan
 from cmdiad.runtime.sensor.find import find_scans
+from cmdiad.runtime.sensor.scan import read_scan
 
 from .scenes import Points, dome, framed, height_map, places, scan, tube, without_table
 

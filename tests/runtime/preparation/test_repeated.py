@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
 from cmdiad.runtime.errors import ScanError
+from cmdiad.runtime.preparation.prepare import prepare
 from cmdiad.runtime.preparation.repeated import refuse_repeated
-from cmdiad.runtime.preprocessing import STRUCTURED_LIGHT, prepare
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import tifffile
+from cmdiad.runtime.bundle.parameters import Preprocessing
 from cmdiad.runtime.errors import ScanError, UsageError
 from cmdiad.runtime.preparation import settling
+from cmdiad.runtime.preparation.prepare import prepare
 from cmdiad.runtime.preparation.settling import MOST_ASKED, settle_scans, short_name
-from cmdiad.runtime.preprocessing import Preprocessing, prepare
 
 SIDE = 120
 

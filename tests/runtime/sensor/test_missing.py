@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import ScanError
-from cmdiad.runtime.scan import read_scan
 from cmdiad.runtime.sensor.missing import valid_mask
+from cmdiad.runtime.sensor.scan import read_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from cmdiad.runtime.bundle.parameters import Preprocessing
 from cmdiad.runtime.errors import ScanError, UsageError
-from cmdiad.runtime.preprocessing import Preprocessing
+from cmdiad.runtime.patches.routes import measured_by
 from cmdiad.runtime.sensor.dataset import Sample, find_samples
 from cmdiad.runtime.sensor.part import (
     BOTH,
@@ -21,7 +22,6 @@ from cmdiad.runtime.sensor.part import (
     find_inputs,
     find_normal_parts,
     input_file,
-    measured_by,
     part_from_arrays,
     part_from_bytes,
     read_part,

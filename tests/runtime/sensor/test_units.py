@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cmdiad.runtime.bundle.parameters import Preprocessing
 from cmdiad.runtime.errors import ScanError, UsageError
-from cmdiad.runtime.preprocessing import Preprocessing
-from cmdiad.runtime.scan import read_scan
+from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.runtime.sensor.units import checked_unit
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from cmdiad.runtime.grouping import Grouping
+from cmdiad.runtime.bundle.parameters import Grouping
 from cmdiad.training.extractors.point_transformer import (
     POINT_BERT_FULL,
     POINT_EMBEDDED,

@@ -1,0 +1,228 @@
+"""Candidates for evaluation on one class: settled, prepared, calibrated; what they have in common is computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from warnings import warn
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from ...runtime.bundle.manifest import Manifest, Statistics
+from ...runtime.bundle.parameters import PartRange
+from ...runtime.bundle.reading import Bundle
+from ...runtime.errors import naming_scan
+from ...runtime.patches.features import FeatureExtractor, PartFeatures
+from ...runtime.patches.routes import EXTRACTOR, MAIN, modalities
+from ...runtime.preparation.part_range import range_of
+from ...runtime.preparation.prepared_part import PreparedPart, prepare_part
+from ...runtime.preparation.raw_or_preprocessed import Settled
+from ...runtime.sensor.dataset import Sample
+from ...runtime.sensor.part import read_sample
+from ...runtime.timing import StageTimes
+from ..calibrate import (
+    Calibrated,
+    CalibrationSettings,
+    Progress,
+    Side,
+    calibrate_side,
+    combine,
+    fixed_statistics,
+    naming_bank,
+    require_usable,
+)
+from ..survey import settled_preprocessing
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is evaluated.
+
+    Attributes:
+        name: what reports call it.
+        bundle: exported; whether it is calibrated does not matter.
+        settings: of the calibration.
+    """
+
+    name: str
+    bundle: Bundle
+    settings: CalibrationSettings
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A candidate with its networks open, and keys: candidates with an equal key share the work of it.
+
+    Attributes:
+        candidate: what is evaluated.
+        extractor: its networks.
+        expected: what its calibration saw of the class's parts; None before that.
+    """
+
+    candidate: Candidate
+    extractor: FeatureExtractor
+    expected: PartRange | None = None
+
+    def require_range(self) -> PartRange:
+        """What its calibration saw; to be asked for after that."""
+        assert self.expected is not None
+        return self.expected
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the candidate's bundle."""
+        return self.candidate.bundle.manifest
+
+    @property
+    def prepared_key(self) -> object:
+        """What is read of a part, and how it is prepared."""
+        manifest = self.manifest
+        return "prepared", *sorted(modalities(manifest)), msgspec.json.encode(manifest.preprocessing)
+
+    @property
+    def main_key(self) -> object:
+        """The main modality's features; those of an image differ if points tell where the part is."""
+        manifest = self.manifest
+        settings = msgspec.json.encode([manifest.preprocessing, manifest.grouping])
+        return "main", *self._digests(EXTRACTOR), settings, "pc" in modalities(manifest)
+
+    @property
+    def statistics(self) -> Statistics | None:
+        """What both banks are normalized with; None where each has its own."""
+        return fixed_statistics(self.manifest, self.candidate.settings)
+
+    @property
+    def second_key(self) -> object:
+        """The features that are compared with the second bank."""
+        manifest = self.manifest
+        networks = tuple(digest for role in sorted(manifest.networks) for digest in self._digests(role))
+        return "second", manifest.route, networks, self.main_key
+
+    def _digests(self, role: str) -> list[str]:
+        """Of the graphs that a provider may run as this network."""
+        manifest = self.manifest
+        return [manifest.files[each[role].file] for each in (manifest.networks, manifest.cpu_networks) if role in each]
+
+
+def settled_contenders(
+    contenders: Sequence[Contender], samples: Sequence[Sample], progress: Progress
+) -> list[Contender]:
+    """The contenders with raw or preprocessed decided once, from the class's own normal scans, as calibration does.
+
+    Raises:
+        UsageError: scans are of both kinds.
+        ScanError: a scan cannot be read.
+    """
+    settled: dict[bytes, Settled] = {}
+    changed = []
+    for contender in contenders:
+        bundle = contender.candidate.bundle
+        asked = bundle.manifest.preprocessing.undecided()
+        key = msgspec.json.encode([sorted(modalities(bundle.manifest)), asked])
+        if key not in settled:
+            scans = [sample.scan for sample in samples]
+            settled[key] = settled_preprocessing(bundle.manifest, asked, scans, progress)
+            for warning in settled[key].warnings:
+                warn(warning, stacklevel=2)
+        manifest = msgspec.structs.replace(bundle.manifest, preprocessing=settled[key].preprocessing)
+        candidate = replace(contender.candidate, bundle=replace(bundle, manifest=manifest))
+        changed.append(replace(contender, candidate=candidate))
+    return changed
+
+
+class NormalParts:
+    """The normal parts of a class: prepared, measured and made into banks once for all contenders."""
+
+    def __init__(self, samples: Sequence[Sample], progress: Progress) -> None:
+        self._samples, self._progress = samples, progress
+        self._measured: dict[object, list[tuple[PartFeatures, PreparedPart]]] = {}
+        self._completed: tuple[object, list[PartFeatures]] = (None, [])
+        self._sides: dict[object, Side] = {}
+
+    def calibrate(self, contender: Contender) -> Calibrated:
+        """Banks, fusion and thresholds of one contender.
+
+        Raises:
+            ScanError: a scan cannot be read or used.
+        """
+        settings = contender.candidate.settings
+        measured = [features for features, _ in self._measure(contender)]
+        patchless = contender.extractor.without_points(measured[0].main.shape[1])
+        main = self._side(contender, MAIN, contender.main_key, patchless[0], lambda: [each.main for each in measured])
+        second = None
+        role = contender.extractor.route.second_bank
+        if role is not None:
+            second = self._side(contender, role, contender.second_key, patchless[1], lambda: self._second(contender))
+        return combine([each.foreground for each in measured], main, second, "", settings)
+
+    def part_range(self, contender: Contender) -> PartRange:
+        """What the normal parts show of themselves, after the contender was calibrated."""
+        return range_of([prepared.view for _, prepared in self._measure(contender)])
+
+    def _measure(self, contender: Contender) -> list[tuple[PartFeatures, PreparedPart]]:
+        key = contender.main_key
+        if key not in self._measured:
+            self._measured[key] = []
+            for number, sample in enumerate(self._samples, 1):
+                with naming_scan(sample.scan):
+                    prepared = prepare(sample, contender.manifest, StageTimes())
+                    features = contender.extractor.measure(prepared, StageTimes())
+                require_usable(sample.scan, features)
+                self._measured[key].append((features, prepared))
+                self._progress("features", number, len(self._samples), "")
+        return self._measured[key]
+
+    def _second(self, contender: Contender) -> list[Array]:
+        """Those of the last route only: several routes' would need several times the memory."""
+        if self._completed[0] != contender.second_key:
+            self._completed = (
+                contender.second_key,
+                [
+                    self._complete(contender, sample, *measured)
+                    for sample, measured in zip(self._samples, self._measure(contender), strict=True)
+                ],
+            )
+        return [each.second for each in self._completed[1] if each.second is not None]
+
+    def _complete(
+        self, contender: Contender, sample: Sample, features: PartFeatures, prepared: PreparedPart
+    ) -> PartFeatures:
+        with naming_scan(sample.scan):
+            # The features may have been measured for a route that does not look at both sensors.
+            if "rgb" in modalities(contender.manifest) and prepared.image is None:
+                prepared = prepare(sample, contender.manifest, StageTimes())
+            completed = contender.extractor.complete(features, prepared, StageTimes())
+        require_usable(sample.scan, completed)
+        return completed
+
+    def _side(
+        self,
+        contender: Contender,
+        role: str,
+        features_key: object,
+        patchless: Array | None,
+        rows: Callable[[], list[Array]],
+    ) -> Side:
+        settings, statistics = contender.candidate.settings, contender.statistics
+        key = features_key, settings, statistics
+        if key not in self._sides:
+            progress = naming_bank(self._progress, role)
+            self._sides[key] = calibrate_side(rows(), patchless, settings, progress, statistics)
+        return self._sides[key]
+
+
+def prepare(sample: Sample, manifest: Manifest, times: StageTimes, expected: PartRange | None = None) -> PreparedPart:
+    """Read what the route looks at, and prepare it; of several things in view the part is what is most as expected.
+
+    Raises:
+        ScanError: a file cannot be read or used.
+    """
+    measured = modalities(manifest)
+    with times.stage("read"):
+        part = read_sample(sample, measured, manifest.preprocessing)
+    with times.stage("preprocess"):
+        return prepare_part(part, measured, manifest.preprocessing, expected)

@@ -1,0 +1,222 @@
+"""Detection quality on a labeled dataset, by the exported networks and the runtime's own path.
+
+Every class is calibrated on its train/good, as `cmdiad calibrate` does it, and its test parts are then scored one
+after the other. What candidates have in common is computed once. Memory holds the features of the normal parts
+while a class is calibrated, as calibration does, and after that the memory banks and one map a test part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+from warnings import warn
+
+import numpy as np
+import numpy.typing as npt
+
+from ...runtime.errors import UsageError, naming_scan
+from ...runtime.patches.features import FeatureExtractor
+from ...runtime.patches.pooling import SIZE
+from ...runtime.preparation.frame import prepare_mask
+from ...runtime.preparation.part_range import outside
+from ...runtime.preparation.prepared_part import PreparedPart
+from ...runtime.sensor.dataset import GOOD, Sample, file_digests, find_classes, find_samples
+from ...runtime.sensor.image import read_defect_mask
+from ...runtime.timing import StageTimes
+from ...runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
+from ..calibrate import Progress, require_usable
+from ..survey import copies_among
+from .contenders import Candidate, Contender, NormalParts, prepare, settled_contenders
+from .outcomes import Evaluation, Outcome, Scored, measure
+
+Array = npt.NDArray[np.float32]
+T = TypeVar("T")
+
+
+def evaluate_dataset(
+    data: Path, class_names: Sequence[str], candidates: Sequence[Candidate], provider: str, progress: Progress
+) -> Evaluation:
+    """Calibrate every class on its train/good and score its test parts, for each candidate.
+
+    Args:
+        data: a dataset root in the MVTec 3D-AD layout.
+        class_names: which classes; empty: all.
+        candidates: with names that differ.
+        provider: the execution provider.
+        progress: called with (stage, done, all, remark).
+
+    Raises:
+        UsageError: the dataset is not as described.
+        ScanError: a scan cannot be read or used.
+    """
+    opened: dict[int, FeatureExtractor] = {}
+    contenders = []
+    for each in candidates:
+        if id(each.bundle) not in opened:
+            opened[id(each.bundle)] = FeatureExtractor(each.bundle, provider)
+        contenders.append(Contender(each, opened[id(each.bundle)]))
+    return Evaluation(
+        [
+            outcome
+            for folder in find_classes(data, class_names)
+            for outcome in evaluate_class(folder, contenders, progress)
+        ]
+    )
+
+
+def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Progress) -> list[Outcome]:
+    """One class: calibrated and scored for every contender.
+
+    Raises:
+        UsageError: the class has no train/good or no test, or some defects have a mask and some have none.
+        ScanError: a scan or mask cannot be read or used.
+    """
+    samples = find_samples(folder, "test")
+    with_masks = has_masks(samples)
+    good = find_samples(folder, "train", GOOD)
+    scans = [sample.scan for sample in good]
+    for told in copies_among(scans, file_digests(scans)):
+        warn(f"{told}: the threshold means little where parts are copies of each other", stacklevel=2)
+    contenders = settled_contenders(contenders, good, progress)
+    normal = NormalParts(good, progress)
+    calibrated = [normal.calibrate(each) for each in contenders]
+    contenders = [replace(each, expected=normal.part_range(each)) for each in contenders]
+    del normal  # its features are the largest thing here
+    tallies = [Tally(len(samples)) for _ in contenders]
+    for number, sample in enumerate(samples):
+        shared = SharedWork()
+        with naming_scan(sample.scan):
+            for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True):
+                part = score_part(sample, contender, outcome.decision, shared)
+                tally.add(number, sample, part, outside(part.prepared.view, contender.require_range()))
+        progress("test", number + 1, len(samples), "")
+    return [
+        measure(
+            folder.resolve().name,
+            contender.candidate.name,
+            contender.manifest,
+            tally.scored(samples, with_masks),
+            contender.require_range(),
+            (outcome.calibration.threshold, outcome.calibration.pixel_threshold),
+            bank_bytes(outcome.decision),
+        )
+        for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True)
+    ]
+
+
+def has_masks(samples: Sequence[Sample]) -> bool:
+    """Whether there are defective parts, and they have masks. All are read: better now than after the calibration.
+
+    Raises:
+        UsageError: some have and some have not: a defect counted as good pixels would falsify the figures.
+        ScanError: a mask cannot be read, or marks nothing.
+    """
+    defective = [sample for sample in samples if sample.is_defect]
+    missing = [sample for sample in defective if sample.mask is None]
+    if missing and len(missing) < len(defective):
+        raise UsageError(
+            f"{missing[0].scan}: the defect has no mask in gt/, such as gt/{missing[0].scan.stem}.png, as "
+            f"{len(missing)} of {len(defective)} defective test parts, but others have: add the masks, or remove all "
+            "for image metrics alone"
+        )
+    for sample in defective:
+        if sample.mask is not None:
+            read_defect_mask(sample.mask)
+    return bool(defective) and not missing
+
+
+class SharedWork:
+    """What candidates have in common on one part: computed once, its time booked to each of them."""
+
+    def __init__(self) -> None:
+        self._held: dict[object, tuple[Any, dict[str, float]]] = {}
+
+    def get(self, key: object, times: StageTimes, compute: Callable[[StageTimes], T]) -> T:
+        """The result of `compute`, now or before."""
+        if key not in self._held:
+            own = StageTimes()
+            self._held[key] = compute(own), own.seconds
+        result: T
+        result, seconds = self._held[key]
+        for stage, spent in seconds.items():
+            times.seconds[stage] = times.seconds.get(stage, 0.0) + spent
+        return result
+
+
+@dataclass(frozen=True)
+class ScoredPart:
+    """One test part as the line would score it.
+
+    Attributes:
+        prepared: as the networks saw it.
+        score: its image score.
+        map_224: (224, 224) float32, its anomaly map.
+        times: what the line would need.
+    """
+
+    prepared: PreparedPart
+    score: float
+    map_224: Array
+    times: StageTimes
+
+
+class Tally:
+    """The scores, maps and masks of one contender's test parts."""
+
+    def __init__(self, n: int) -> None:
+        self._scores = np.empty(n)
+        self._maps = np.empty((n, SIZE, SIZE), np.float32)
+        self._masks = np.zeros((n, SIZE, SIZE), np.bool_)
+        self._seconds: list[dict[str, float]] = []
+        self._refusals: list[list[str]] = []
+
+    def add(self, number: int, sample: Sample, part: ScoredPart, refusal: list[str]) -> None:
+        """One part, and why `infer` would refuse it; parts come in order."""
+        self._scores[number], self._maps[number] = part.score, part.map_224
+        if sample.mask is not None:
+            self._masks[number] = prepare_mask(read_defect_mask(sample.mask), part.prepared.frame)
+        self._seconds.append(part.times.seconds)
+        self._refusals.append(refusal)
+
+    def scored(self, samples: Sequence[Sample], with_masks: bool) -> Scored:
+        """All parts."""
+        masks = self._masks if with_masks else None
+        return Scored(list(samples), self._scores, self._maps, masks, self._seconds, self._refusals)
+
+
+def score_part(sample: Sample, contender: Contender, decision: Decision, shared: SharedWork) -> ScoredPart:
+    """One part as the line would score it, with the time the line would need.
+
+    Raises:
+        ScanError: the part cannot be read or used.
+    """
+    times, extractor = StageTimes(), contender.extractor
+    prepared = shared.get(
+        contender.prepared_key, times, lambda own: prepare(sample, contender.manifest, own, contender.expected)
+    )
+    features = shared.get(contender.main_key, times, lambda own: extractor.measure(prepared, own))
+    require_usable(sample.scan, features)
+    banks = [(contender.main_key, decision.main, features.main)]
+    if decision.second is not None:
+        completed = shared.get(contender.second_key, times, lambda own: extractor.complete(features, prepared, own))
+        require_usable(sample.scan, completed)
+        assert completed.second is not None
+        banks.append((contender.second_key, decision.second, completed.second))
+    matches = tuple(shared.get((key, id(bank)), times, partial(_match, bank, rows)) for key, bank, rows in banks)
+    with times.stage("score"):
+        score, map_224 = decision.decide(features.foreground, matches)
+    return ScoredPart(prepared, score, map_224, times)
+
+
+def bank_bytes(decision: Decision) -> int:
+    """The size of the memory banks with their tables."""
+    banks = [each.bank for each in (decision.main, decision.second) if each is not None]
+    return sum(array.nbytes for bank in banks for array in bank.arrays().values())
+
+
+def _match(bank: NormalizedBank, rows: Array, times: StageTimes) -> BankMatch:
+    with times.stage("search"):
+        return match_bank(bank, rows)

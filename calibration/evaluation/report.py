@@ -1,0 +1,138 @@
+"""Where an evaluation's reports go, and what they say of how they were made."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...runtime.errors import UsageError
+from ...runtime.files.atomic import atomic_write_bytes, is_special, require_writable
+from ...runtime.threads import usable_processors
+from ...version import __version__
+from ..calibrate import CalibrationSettings
+from .outcomes import Evaluation, Example, Outcome
+from .report_html import Facts, html_report
+from .report_pictures import example_picture
+from .report_tables import Table, as_csv, as_json, as_markdown, tables_as_csv, tables_as_markdown
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True)
+class Destinations:
+    """Files to write, and a folder for all of them; None: not wanted."""
+
+    markdown: Path | None = None
+    csv: Path | None = None
+    html: Path | None = None
+    folder: Path | None = None
+
+    def files(self) -> Iterator[tuple[str, Path]]:
+        """The kind (html, md, csv, json) and the place of every file."""
+        for kind, path in (("md", self.markdown), ("csv", self.csv), ("html", self.html)):
+            if path is not None:
+                yield kind, path
+        if self.folder is not None:
+            for kind in ("html", "md", "csv", "json"):
+                yield kind, self.folder / f"report.{kind}"
+
+    def require_writable(self) -> None:
+        """To be called before the work of an evaluation.
+
+        Raises:
+            OutputError: a file cannot be written.
+            UsageError: two files are the same.
+        """
+        places = [path.resolve() for _, path in self.files() if not is_special(path)]
+        for _, path in self.files():
+            if path.is_dir():
+                raise UsageError(f"{path}: is a folder: name a file, or give --report for a folder with all of them")
+            if places.count(path.resolve()) > 1:
+                raise UsageError(f"{path}: two reports would be written there: give each a place of its own")
+            require_writable(path)
+
+
+def write_reports(
+    evaluation: Evaluation, data: Path, settings: CalibrationSettings, provider: str, wanted: Destinations
+) -> list[Path]:
+    """Write what is wanted.
+
+    Args:
+        evaluation: what to report.
+        data: the dataset's root.
+        settings: of the calibration.
+        provider: the execution provider.
+        wanted: where to.
+
+    Returns:
+        The files written.
+
+    Raises:
+        OutputError: a file cannot be written.
+        ScanError: a part that is to be shown cannot be read any more.
+    """
+    facts = gather_facts(evaluation, data, settings, provider)
+    written = []
+    for kind, path in wanted.files():
+        if kind == "html":
+            content = html_report(evaluation, facts, _draw)
+        elif kind == "md":
+            content = as_markdown(evaluation, facts.title)
+        else:
+            content = as_csv(evaluation) if kind == "csv" else as_json(evaluation) + b"\n"
+        atomic_write_bytes(path, content)
+        written.append(path)
+    return written
+
+
+def write_tables(found: Sequence[Table], markdown: Path | None, csv: Path | None) -> list[Path]:
+    """Write tables as Markdown or CSV, where wanted; the files written.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    written = []
+    for path, content in ((markdown, tables_as_markdown(found)), (csv, tables_as_csv(found))):
+        if path is not None:
+            atomic_write_bytes(path, content)
+            written.append(path)
+    return written
+
+
+def gather_facts(evaluation: Evaluation, data: Path, settings: CalibrationSettings, provider: str) -> Facts:
+    """Versions, settings, networks and the machine; no time stamp and no path."""
+    name, first = data.resolve().name, evaluation.of(evaluation.names[0])
+    lines = [("dataset", name)]
+    lines += [(f"normal parts, {each.row.class_name}", str(each.threshold.n_scans)) for each in first]
+    for method in evaluation.names:
+        manifest = evaluation.of(method)[0].manifest
+        networks = ", ".join(f"{role} {network.architecture}" for role, network in sorted(manifest.networks.items()))
+        lines.append((method, f"{networks}; {manifest.precision}"))
+    lines += [
+        ("coreset", f"{settings.coreset_ratio:.3g} of the patches, metric {settings.metric}"),
+        ("normalization", settings.normalization),
+        ("seed", str(settings.seed)),
+        ("version", _version(evaluation)),
+        ("machine", f"{machine_name()}, execution provider {provider}"),
+    ]
+    return Facts(f"Detection report: {name}", lines)
+
+
+def machine_name() -> str:
+    """The processor and how many of its cores this process may use."""
+    model = platform.processor() or platform.machine()
+    if _CPUINFO.is_file():
+        named = [line.split(":", 1)[1].strip() for line in _CPUINFO.read_text().splitlines() if "model name" in line]
+        model = named[0] if named else model
+    return f"{model}, {usable_processors()} cores"
+
+
+def _version(evaluation: Evaluation) -> str:
+    commit = evaluation.outcomes[0].manifest.provenance.get("git_commit", "")
+    return f"cmdiad {__version__}{f', commit {commit[:12]}' if commit else ''}"
+
+
+def _draw(outcome: Outcome, example: Example) -> str:
+    return example_picture(example, outcome.manifest, outcome.part_range, outcome.pixel_threshold)

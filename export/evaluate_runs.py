@@ -1,0 +1,74 @@
+"""Runs are evaluated: each route's networks are exported, calibrated on every class and scored on its test parts."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..calibration.calibrate import CalibrationSettings
+from ..calibration.evaluation.contenders import Candidate
+from ..calibration.evaluation.evaluate import evaluate_dataset
+from ..calibration.evaluation.outcomes import Evaluation
+from ..calibration.evaluation.paper import method_name
+from ..runtime.bundle.parameters import Modality, Route
+from ..runtime.bundle.reading import open_bundle
+from ..runtime.patches.routes import route_of
+from ..training.routes.distillation import serves
+from ..training.runs.run import read_run
+from .bundles import export_bundle
+from .precision.reduced import ExportSettings
+
+Progress = Callable[[str, int, int, str], None]
+
+
+def evaluate_runs(
+    data: Path,
+    class_names: Sequence[str],
+    runs: Sequence[Path],
+    routes: Sequence[tuple[Route, Modality]],
+    settings: CalibrationSettings,
+    provider: str,
+    progress: Progress,
+) -> Evaluation:
+    """Evaluate routes, each with the run that trained it.
+
+    Args:
+        data: a dataset root in the MVTec 3D-AD layout.
+        class_names: which classes; empty: all.
+        runs: run folders of `cmdiad train`; a route takes the first that was trained for it and its main modality,
+            a baseline the very first.
+        routes: each with its main modality.
+        settings: of the calibration.
+        provider: the execution provider.
+        progress: called with (stage, done, all, remark).
+
+    Raises:
+        UsageError: there is no such run, or none that was trained for a route; the dataset is not as described.
+        ScanError: a scan cannot be read or used.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        candidates = []
+        for number, (route, main) in enumerate(routes):
+            progress("export", number, len(routes), route)
+            path = Path(scratch) / f"{route}_{main}"
+            export_bundle(choose_run(runs, route, main), route, main, path, settings=ExportSettings(data=data))
+            candidates.append(Candidate(method_name(route, main), open_bundle(path), settings))
+        progress("export", len(routes), len(routes), "")
+        return evaluate_dataset(data, class_names, candidates, provider, progress)
+
+
+def routes_of(routes: Sequence[Route], mains: Sequence[Modality]) -> list[tuple[Route, Modality]]:
+    """Every route with every main modality; dual banks are the same with either, and come once."""
+    pairs = ((route, mains[0] if route_of(route, main).is_symmetric else main) for main in mains for route in routes)
+    return list(dict.fromkeys(pairs))
+
+
+def choose_run(runs: Sequence[Path], route: Route, main: Modality) -> Path:
+    """The first run that was trained for a route, or the very first.
+
+    Raises:
+        UsageError: a folder holds no run.
+    """
+    fitting = [path for path, run in [(path, read_run(path)[1]) for path in runs] if serves(run, route, main)]
+    return fitting[0] if fitting else runs[0]

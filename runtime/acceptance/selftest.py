@@ -1,0 +1,198 @@
+"""Repeat a bundle's golden scans on this machine and compare every stage with what was recorded.
+
+This is how a line knows, before the first part, that its GPU, driver and engine give what was validated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bundle.reading import Bundle
+from ..errors import UsageError
+from ..inspector import Inspector
+from ..line_graph import prefers_line_graph
+from ..strategies import Graph
+from .golden import MAP, Golden, GoldenCase, GoldenTensor, choose_elements, read_case, read_golden, replay
+
+SCORE = "score"
+VERDICT = "verdict"
+# What a share is taken of where there is nothing.
+TINY = float(np.finfo(np.float32).tiny)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The largest difference allowed, as a share of the recorded tensor's largest value (or of the score).
+
+    Attributes:
+        tensors: of what goes into and comes out of the networks.
+        map: of the anomaly map.
+        score: of the score.
+    """
+
+    tensors: float
+    map: float
+    score: float
+
+
+TOLERANCES: Mapping[str, Tolerance] = {
+    "fp32": Tolerance(tensors=1e-3, map=1e-3, score=1e-3),
+    "fp16": Tolerance(tensors=1e-2, map=2e-2, score=1e-2),
+    "bf16": Tolerance(tensors=5e-2, map=5e-2, score=5e-2),
+    "int8": Tolerance(tensors=5e-2, map=5e-2, score=5e-2),
+}
+"""Room for another order of summation and rounding on another device; not yet confirmed on a GPU."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One stage of one golden scan.
+
+    Attributes:
+        case: the golden scan.
+        stage: a tensor's name, `map`, `score` or `verdict`.
+        difference: relative to the recorded value's scale; None where the stage is not seen or not a number.
+        tolerance: the largest difference that passes.
+        passed: whether it does.
+        remark: what else to know.
+    """
+
+    case: str
+    stage: str
+    difference: float | None
+    tolerance: float
+    passed: bool
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class SelftestReport:
+    """The outcome on one provider."""
+
+    bundle: str
+    product: str
+    precision: str
+    provider: str
+    recorded_on: str
+    comparisons: list[Comparison]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every stage of every golden scan did."""
+        return all(each.passed for each in self.comparisons)
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented object of `selftest --json`."""
+        return {"passed": self.passed, **asdict(self)}
+
+
+def run_selftest(
+    bundle: Bundle, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False, graph: Graph = "auto"
+) -> SelftestReport:
+    """Repeat the golden scans of a bundle.
+
+    Args:
+        bundle: verified and calibrated.
+        provider: what runs the networks.
+        threads: CPU threads of the networks; None: all this process may use.
+        cuda_graph: capture networks of fixed shape as CUDA graphs.
+        graph: networks: each network by itself. line: the fused line graph. auto: the networks, and the line graph
+            too where inspections would run it.
+
+    Raises:
+        BundleError: the bundle has no golden scans, or is not calibrated.
+        EngineError: the provider is not available.
+        ScanError: preprocessing on this machine leaves nothing of a golden scan.
+        UsageError: no tolerance is known for the bundle's precision.
+    """
+    tolerance = tolerance_of(bundle.manifest.precision)
+    golden = read_golden(bundle)
+    comparisons: list[Comparison] = []
+    for name in graphs_to_repeat(bundle, provider, graph):
+        inspector = Inspector(bundle, provider, threads, cuda_graph=cuda_graph, graph=name, allow_any_size=True)
+        comparisons += _compare_all(bundle, golden, inspector, tolerance, "line " if name == "line" else "")
+    return SelftestReport(
+        bundle=str(bundle.path),
+        product=bundle.manifest.product,
+        precision=bundle.manifest.precision,
+        provider=provider,
+        recorded_on=golden.provider,
+        comparisons=comparisons,
+    )
+
+
+def tolerance_of(precision: str) -> Tolerance:
+    """What is allowed for a bundle's precision.
+
+    Raises:
+        UsageError: the precision is not known.
+    """
+    if precision not in TOLERANCES:
+        raise UsageError(f"no tolerance is stated for precision {precision!r}: known are {', '.join(TOLERANCES)}")
+    return TOLERANCES[precision]
+
+
+def graphs_to_repeat(bundle: Bundle, provider: str, graph: Graph) -> list[Graph]:
+    """The networks one by one, the fused line graph, or both where inspections would run the latter."""
+    if graph != "auto":
+        return [graph]
+    return ["networks", "line"] if prefers_line_graph(bundle, provider) else ["networks"]
+
+
+def _compare_all(
+    bundle: Bundle, golden: Golden, inspector: Inspector, tolerance: Tolerance, prefix: str
+) -> Iterator[Comparison]:
+    """Every stage of every case; of the line graph, whose tensors were not recorded, the map, score and verdict."""
+    for case in golden.cases:
+        inspection, tensors = replay(inspector, read_case(bundle, case))
+        for entry in case.tensors:
+            if entry.name == MAP:
+                found = compare_tensor(case.name, entry, bundle.array(entry.file), tensors[MAP], tolerance.map)
+                yield replace(found, stage=prefix + MAP)
+            elif not prefix:
+                yield compare_tensor(
+                    case.name, entry, bundle.array(entry.file), tensors.get(entry.name), tolerance.tensors
+                )
+        yield replace(_compare_score(case, inspection.score, tolerance.score), stage=prefix + SCORE)
+        yield replace(_compare_verdict(case, inspection.is_defect), stage=prefix + VERDICT)
+
+
+def compare_tensor(
+    case: str,
+    entry: GoldenTensor,
+    recorded: npt.NDArray[np.float32],
+    actual: npt.NDArray[np.float32] | None,
+    allowed: float,
+) -> Comparison:
+    """The largest difference of the recorded elements, as a share of the tensor's largest recorded value."""
+    if actual is None:
+        return Comparison(case, entry.name, None, allowed, False, "no network gives it: calibrate the bundle again")
+    if actual.shape != entry.shape:
+        return Comparison(case, entry.name, None, allowed, False, f"shape {actual.shape}, recorded {entry.shape}")
+    elements = choose_elements(actual).astype(np.float64)
+    if recorded.shape != elements.shape:
+        remark = f"{recorded.shape} elements were recorded, {elements.shape} are wanted: calibrate the bundle again"
+        return Comparison(case, entry.name, None, allowed, False, remark)
+    difference = np.abs(elements - recorded)
+    if not np.isfinite(difference).all():
+        return Comparison(case, entry.name, None, allowed, False, "not a finite number")
+    share = float(difference.max(initial=0)) / max(entry.scale, TINY)
+    return Comparison(case, entry.name, share, allowed, share <= allowed)
+
+
+def _compare_score(case: GoldenCase, score: float, allowed: float) -> Comparison:
+    share = abs(score - case.score) / max(abs(case.score), TINY)
+    remark = f"{score:.6g}, recorded {case.score:.6g}"
+    return Comparison(case.name, SCORE, share if np.isfinite(share) else None, allowed, share <= allowed, remark)
+
+
+def _compare_verdict(case: GoldenCase, is_defect: bool) -> Comparison:
+    words = {True: "defect", False: "good"}
+    same = is_defect == case.is_defect
+    remark = words[is_defect] if same else f"{words[is_defect]}, recorded {words[case.is_defect]}"
+    return Comparison(case.name, VERDICT, float(not same), 0.0, same, remark)

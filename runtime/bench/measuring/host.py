@@ -1,0 +1,109 @@
+"""What the figures were measured on: everything needed to compare two reports."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from ...threads import usable_processors
+
+PACKAGES = (
+    "cmdiad",
+    "numpy",
+    "scipy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "tensorrt",
+    "tensorrt_rtx",
+    "mlcommons-loadgen",
+)
+
+
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    """An NVIDIA device, as its driver describes it."""
+
+    name: str
+    driver: str
+    cuda: str
+    compute_capability: str
+    memory_mb: float
+    power_limit_w: float | None
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Device, system and versions.
+
+    Attributes:
+        cpu: the processor's name.
+        cores: processors that this process may use.
+        cpu_governor: how the kernel chooses clocks; None where it does not say.
+        memory_mb: of the machine.
+        load_1min: processes that wanted to run when the measurement began; None where not known.
+        versions: of what was installed.
+    """
+
+    cpu: str
+    cores: int
+    cpu_governor: str | None
+    memory_mb: float | None
+    system: str
+    python: str
+    load_1min: float | None
+    versions: dict[str, str]
+
+
+def describe_machine() -> Machine:
+    """The machine as it is now."""
+    governor = _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
+    return Machine(
+        cpu=_cpu_name(),
+        cores=usable_processors(),
+        cpu_governor=governor,
+        memory_mb=_total_memory_mb(),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
+        load_1min=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        versions={name: found for name in PACKAGES if (found := _version(name)) is not None},
+    )
+
+
+def proc_field(file: Path, field: str) -> str | None:
+    """The value of the first `field: value` line of a file under /proc; None where there is none."""
+    try:
+        lines = file.read_text().splitlines()
+    except OSError:
+        return None
+    found = (line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == field)
+    return next(found, None)
+
+
+def _cpu_name() -> str:
+    return proc_field(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine()
+
+
+def _total_memory_mb() -> float | None:
+    total = proc_field(Path("/proc/meminfo"), "MemTotal")
+    if total is not None:
+        return int(total.split()[0]) * 1024 / 1e6
+    if sys.platform != "win32" and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return None
+
+
+def _first_line(file: Path) -> str | None:
+    try:
+        return file.read_text().splitlines()[0].strip()
+    except (OSError, IndexError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,57 @@
+"""What is inspected while measuring: real scans, the user's or the bundle's own golden ones; never an empty tensor."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...acceptance.golden import encode_points
+from ...bundle.reading import Bundle
+from ...errors import UsageError
+from ...patches.routes import modalities
+from ...sensor.part import find_inputs
+from ...sensor.readers import decode_scan
+
+GOLDEN_SCAN, GOLDEN_IMAGE = "_scan.tiff", "_image.png"
+
+
+def bench_scans(given: list[str], bundle: Bundle, scratch: Path) -> list[Path]:
+    """The files to inspect: those given, else copies of the bundle's golden scans in `scratch`.
+
+    Raises:
+        ScanError: what was given stands for nothing that this bundle inspects.
+        UsageError: nothing was given and the bundle has no golden scans.
+    """
+    if given:
+        return find_inputs(given, modalities(bundle.manifest)).require()
+    scans = copy_golden_scans(bundle, scratch)
+    if not scans:
+        raise UsageError(
+            f"{bundle.path}: has no golden scans to measure with: give --scans, or run `cmdiad calibrate SCANS` again"
+        )
+    return scans
+
+
+def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
+    """Write the golden scans as files, NAME.tiff with the registered NAME.png beside it; [] if there are none.
+
+    A bundle keeps them as golden/NAME_scan.tiff, in metres, and golden/NAME_image.png.
+    """
+    main_suffix = ".png" if modalities(bundle.manifest) == {"rgb"} else ".tiff"
+    found = []
+    for file in sorted(bundle.manifest.files):
+        for ending, suffix in ((GOLDEN_SCAN, ".tiff"), (GOLDEN_IMAGE, ".png")):
+            if file.startswith("golden/") and file.endswith(ending):
+                path = folder / (Path(file).name.removesuffix(ending) + suffix)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(in_sensor_units(bundle, file) if ending == GOLDEN_SCAN else bundle.read(file))
+                found.append(path)
+    return [path for path in found if path.suffix == main_suffix]
+
+
+def in_sensor_units(bundle: Bundle, file: str) -> bytes:
+    """A golden scan's TIFF as the sensor would have written it: recorded are metres, and files are in its unit."""
+    unit, content = bundle.manifest.preprocessing.metres_per_unit, bundle.read(file)
+    if unit is None or unit == 1:
+        return content
+    points = decode_scan(content)
+    return encode_points((points / unit).astype(points.dtype))

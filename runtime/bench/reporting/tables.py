@@ -1,0 +1,276 @@
+"""The report as tables: the same on the terminal, in Markdown and in HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..measuring.configuration import labels
+from ..measuring.durations import in_ms
+from ..measuring.monitor import Range
+from ..measuring.report import Outcome, Report, Result
+from ..measuring.statistics import samples_needed
+from .takt_verdict import best_index, margin, pareto_front
+
+NONE = "-"
+BEST = "*"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A title, headers, and rows of text; the first `n_text` columns are words, the others figures."""
+
+    title: str
+    headers: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    n_text: int = 1
+
+    @property
+    def numeric(self) -> range:
+        """The columns of figures, which are set flush right."""
+        return range(self.n_text, len(self.headers))
+
+
+def report_tables(report: Report) -> list[Table]:
+    """All tables that have something in them."""
+    names = outcome_labels(report)
+    tables = [
+        _latencies(report, names),
+        _deadlines(report, names),
+        _stages(report, names),
+        _resources(report, names),
+        _loadgen(report, names),
+        _missing(report, names),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def outcome_labels(report: Report) -> list[str]:
+    """A short name of each configuration that was measured; the skipped ones count when names are made."""
+    return _all_labels(report)[: len(report.outcomes)]
+
+
+def _all_labels(report: Report) -> list[str]:
+    measured = [outcome.configuration for outcome in report.outcomes]
+    return labels([*measured, *(skipped.configuration for skipped in report.skipped)])
+
+
+def headline(report: Report) -> list[str]:
+    """What was measured, on what, in a few lines of text."""
+    machine = report.machine
+    versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
+    lines = [
+        f"{machine.cpu}, {machine.cores} cores, {machine.system}, Python {machine.python}",
+        versions,
+    ]
+    if machine.load_1min is not None and machine.load_1min > 0.5 * machine.cores:
+        lines.append(f"The machine was busy: {machine.load_1min:.1f} processes wanted its {machine.cores} cores.")
+    for outcome in report.outcomes[:1]:
+        lines.append(
+            f"bundle {outcome.product} ({outcome.bundle_digest[:12]}), {outcome.n_scans} scans in turn, "
+            f"{outcome.warmup_parts} parts of warm-up in no figure"
+        )
+        if outcome.gpu is not None:
+            gpu = outcome.gpu
+            lines.append(f"{gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}, {gpu.memory_mb:.0f} MB")
+        if outcome.gpu_missing is not None:
+            lines.append(f"no figures of the GPU: {outcome.gpu_missing}")
+    if report.partial:
+        lines.append("PARTIAL: the run was interrupted; what is here was measured until then.")
+    return lines
+
+
+def _latencies(report: Report, names: Sequence[str]) -> Table:
+    best, front = best_index(report.outcomes), pareto_front(report.outcomes)
+    rows = []
+    for index, outcome, result in _results(report):
+        single = result.scenario.name == "single-stream"
+        mark = f" {BEST}" if single and index == best and len(report.outcomes) > 1 else ""
+        summary = result.summary
+        interval = summary.p50_interval_s
+        quality = NONE
+        if single and outcome.quality is not None:
+            quality = f"{outcome.quality.i_auroc:.3f}" + (" (front)" if index in front else "")
+        rows.append(
+            [
+                names[index] + mark,
+                scenario_text(result),
+                str(summary.n),
+                in_ms(summary.p50_s),
+                NONE if interval is None else f"{in_ms(interval[0])} to {in_ms(interval[1])}",
+                _percentile(summary.p90_s, 90),
+                _percentile(summary.p99_s, 99),
+                in_ms(summary.max_s),
+                f"{result.throughput_hz:.2f}",
+                quality,
+            ]
+        )
+    headers = [
+        "configuration",
+        "scenario",
+        "n",
+        "p50 ms",
+        "95 % interval",
+        "p90 ms",
+        "p99 ms",
+        "max ms",
+        "parts/s",
+        "I-AUROC",
+    ]
+    if all(row[-1] == NONE for row in rows):
+        headers, rows = headers[:-1], [row[:-1] for row in rows]
+    title = "Latency and throughput"
+    return Table(title + (f" ({BEST} lowest median)" if len(report.outcomes) > 1 else ""), headers, rows, n_text=2)
+
+
+def scenario_text(result: Result) -> str:
+    """A scenario with its parameter."""
+    scenario = result.scenario
+    if scenario.name == "takt" and scenario.takt_s is not None:
+        return f"takt {in_ms(scenario.takt_s)} ms"
+    if scenario.name == "server" and scenario.rate_hz is not None:
+        bound = (
+            "" if scenario.bound_s is None else f" in {in_ms(scenario.bound_s)} ms: {'yes' if result.holds else 'NO'}"
+        )
+        return f"server {scenario.rate_hz:.3g}/s{bound}"
+    if scenario.name == "multi-stream":
+        return f"multi-stream {scenario.parts_a_query}"
+    return scenario.name
+
+
+def _deadlines(report: Report, names: Sequence[str]) -> Table:
+    rows = []
+    for index, _, result in _results(report):
+        takt, bound = result.takt, result.scenario.bound_s
+        if takt is None or bound is None:
+            continue
+        recovery = (
+            "not recovered" if not takt.recovered else NONE if takt.recovery_s is None else in_ms(takt.recovery_s)
+        )
+        rows.append(
+            [
+                names[index],
+                f"{in_ms(bound)}",
+                f"{takt.missed} of {takt.n}",
+                f"{takt.missed_rate_bound:.1%}",
+                in_ms(takt.worst_s),
+                str(takt.longest_streak),
+                recovery,
+                f"{margin(result):.0%}",
+                "yes" if result.holds else "NO",
+            ]
+        )
+    headers = [
+        "configuration",
+        "deadline ms",
+        "missed",
+        "rate below",
+        "worst ms",
+        "in a row",
+        "recovery ms",
+        "margin",
+        "holds",
+    ]
+    return Table("Deadlines", headers, rows)
+
+
+def _stages(report: Report, names: Sequence[str]) -> Table:
+    rows = []
+    stages = stage_names([result for _, _, result in _results(report)])
+    for index, _, result in _results(report):
+        if result.scenario.name == "single-stream":
+            cells = [in_ms(result.stage_s[stage]) if stage in result.stage_s else NONE for stage in stages]
+            rows.append([names[index], *cells, f"{result.stage_share:.1%}"])
+    return Table(
+        "Stages, mean ms of a part, and their sum's share of the end-to-end time",
+        ["configuration", *stages, "sum"],
+        rows,
+    )
+
+
+def stage_names(results: Sequence[Result]) -> list[str]:
+    """All stages of the results, in the order in which a part goes through them."""
+    return list(dict.fromkeys(stage for result in results for stage in result.stage_s))
+
+
+def _resources(report: Report, names: Sequence[str]) -> Table:
+    rows = []
+    for index, outcome, result in _first_results(report):
+        readings = result.readings
+        gpu = readings.gpu
+        rows.append(
+            [
+                names[index],
+                f"{outcome.opened_s:.2f}",
+                f"{outcome.first_result_s:.2f}",
+                NONE if readings.host_memory_peak_mb is None else f"{readings.host_memory_peak_mb:.0f}",
+                _range(readings.cpu_clock_mhz),
+                *(
+                    []
+                    if gpu is None
+                    else [
+                        _range(gpu.memory_mb),
+                        _range(gpu.utilization_percent),
+                        _range(gpu.sm_clock_mhz),
+                        _range(gpu.power_w),
+                        NONE if gpu.energy_j_a_part is None else f"{gpu.energy_j_a_part:.2f}",
+                        _range(gpu.temperature_c),
+                        ", ".join(gpu.throttle_reasons) or "none",
+                    ]
+                ),
+            ]
+        )
+    headers = ["configuration", "open s", "first result s", "host MB, peak", "CPU MHz"]
+    gpu_headers = ["GPU MB", "GPU %", "SM MHz", "W", "J a part", "deg C", "throttled by"]
+    width = max((len(row) for row in rows), default=0)
+    headers = (headers + gpu_headers)[:width]
+    return Table("Start and resources", headers, [[*row, *[NONE] * (width - len(row))] for row in rows])
+
+
+def _loadgen(report: Report, names: Sequence[str]) -> Table:
+    rows = []
+    for index, _, result in _results(report):
+        found = result.loadgen
+        if found is None:
+            continue
+        pairs = {"p50 ms": (result.summary.p50_s, found.p50_s), "p90 ms": (result.summary.p90_s, found.p90_s)}
+        if result.scenario.name in ("offline", "server"):
+            pairs = {"parts/s": (result.throughput_hz, found.throughput_hz)}
+        for measure, (ours, theirs) in pairs.items():
+            if ours is None or theirs is None:
+                continue
+            shown = [in_ms(each) if measure != "parts/s" else f"{each:.2f}" for each in (ours, theirs)]
+            rows.append([f"{names[index]} {scenario_text(result)}", measure, *shown, f"{theirs / ours - 1:+.1%}"])
+    return Table(
+        "LoadGen on the same system (not an MLPerf result)", ["run", "measure", "ours", "LoadGen", "difference"], rows
+    )
+
+
+def _missing(report: Report, names: Sequence[str]) -> Table:
+    skipped = _all_labels(report)[len(report.outcomes) :]
+    rows = [[name, each.reason] for name, each in zip(skipped, report.skipped, strict=True)]
+    for name, outcome in zip(names, report.outcomes, strict=True):
+        rows += [[f"{name} {scenario}", reason] for scenario, reason in outcome.not_run.items()]
+    return Table("Not measured", ["configuration", "reason"], rows, n_text=2)
+
+
+def _results(report: Report) -> Iterator[tuple[int, Outcome, Result]]:
+    for index, outcome in enumerate(report.outcomes):
+        for result in outcome.results:
+            yield index, outcome, result
+
+
+def _first_results(report: Report) -> Iterator[tuple[int, Outcome, Result]]:
+    for index, outcome in enumerate(report.outcomes):
+        if outcome.results:
+            yield index, outcome, outcome.results[0]
+
+
+def _percentile(seconds: float | None, q: int) -> str:
+    return f"needs {samples_needed(q)}" if seconds is None else in_ms(seconds)
+
+
+def _range(values: Range | None) -> str:
+    if values is None:
+        return NONE
+    return f"{values.mean:.0f}" if values.max - values.min < 1 else f"{values.min:.0f} to {values.max:.0f}"

@@ -1,0 +1,226 @@
+"""What travels in a bundle: how scans are prepared and grouped, what calibration saw, and the words for routes."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import msgspec
+
+from .bounds import require_finite, require_positive, require_share
+
+Route = Literal["f2f", "f2i", "i2f", "single", "dual"]
+Modality = Literal["pc", "rgb"]
+Metric = Literal["l2", "l1", "cosine"]
+Normalization = Literal["paper", "reference"]
+FlavorName = Literal["tensorrt", "tensorrt-rtx"]
+
+_LENGTHS = ("ransac_threshold_m", "plane_distance_m", "cluster_distance_m")
+_LONGEST_M = 1000.0
+# Bounds of what is allocated: planes tried x points they are scored on, and rings wider than any scan.
+_INTEGERS = {
+    "border_pixels": (1, 10_000),
+    "ransac_iterations": (1, 100_000),
+    "ransac_sample": (3, 1000),
+    "cluster_min_points": (1, 1_000_000),
+    "pad_multiple": (1, 10_000),
+    "seed": (0, 2**63 - 1),
+}
+
+
+class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
+    """How one sensor's scans are prepared, lengths in metres; the paper's defaults but for `ransac_sample`.
+
+    Attributes:
+        metres_per_unit: the scan files' unit; None where the reader is to tell.
+        plane: "always": scans are raw, remove the supporting plane and clean up. "never": they were
+            preprocessed before, remove nothing. "auto": nobody decided yet; `settle` decides from all scans, and
+            `prepare` has to decide from the one it is given.
+        side: on which side of the plane the parts stand. "origin": where the origin of the coordinates is, as in
+            the frame of a camera. "grid": towards the viewer of a grid that is not mirrored. "mirrored": towards
+            the viewer of one that is. "auto": nobody decided yet, as for `plane`.
+        border_pixels: width of the border the plane is found on.
+        border_valid_share: where less of the image's border was measured, the outermost measured pixels are
+            the border.
+        ransac_threshold_m: a point this near a plane supports it.
+        ransac_iterations: how many planes are tried.
+        ransac_sample: points a plane is tried from. The paper takes 50, of which some always miss the plane
+            where a part fills a good piece of the border; of three they often do not.
+        refine_on: where the plane is refined: "border" suits a border measured all around, "scan" one that is
+            mostly missing, whose few points on one side say too little about the far end of the table.
+        plane_distance_m: points this near the plane are removed.
+        cluster_distance_m: neighbors this near belong together.
+        cluster_min_points: the smallest piece that is more than noise.
+        pad_multiple: the padded square's side is a multiple of this, pixels.
+        seed: of RANSAC.
+    """
+
+    metres_per_unit: float | None = None
+    plane: Literal["auto", "always", "never"] = "auto"
+    side: Literal["auto", "origin", "grid", "mirrored"] = "auto"
+    border_pixels: int = 10
+    border_valid_share: float = 0.15
+    ransac_threshold_m: float = 0.004
+    ransac_iterations: int = 1000
+    ransac_sample: int = 3
+    refine_on: Literal["border", "scan"] = "border"
+    plane_distance_m: float = 0.005
+    cluster_distance_m: float = 0.006
+    cluster_min_points: int = 30
+    pad_multiple: int = 100
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse values that no sensor can mean; while decoding, msgspec reports this with its place.
+
+        Raises:
+            ValueError: names the parameter.
+        """
+        # Written so that NaN, which compares as false, is refused too.
+        for name, (least, greatest) in _INTEGERS.items():
+            if not least <= getattr(self, name) <= greatest:
+                raise ValueError(f"{name} is {getattr(self, name)}, must be from {least} to {greatest}")
+        for name in _LENGTHS:
+            if not 0 < getattr(self, name) <= _LONGEST_M:
+                raise ValueError(f"{name} is {getattr(self, name)}, must be positive and at most {_LONGEST_M:g}")
+        if not 0 <= self.border_valid_share <= 1:
+            raise ValueError(f"border_valid_share is {self.border_valid_share}, must be from 0 to 1")
+        if self.metres_per_unit is not None and not 0 < self.metres_per_unit < float("inf"):
+            raise ValueError(f"metres_per_unit is {self.metres_per_unit}, must be positive and finite")
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether something is left for `settle` to decide; without a plane there is no side of it."""
+        return self.plane != "never" and "auto" in (self.plane, self.side)
+
+    def undecided(self) -> Preprocessing:
+        """The same before any `settle`: what was decided of some scans says nothing about others."""
+        return msgspec.structs.replace(self, plane="auto", side="auto")
+
+
+STRUCTURED_LIGHT = Preprocessing()
+"""The paper's, for sensors with noise far below a millimetre and a measured image border."""
+
+KINECT = Preprocessing(ransac_threshold_m=0.008, refine_on="scan", plane_distance_m=0.008, cluster_distance_m=0.02)
+"""For consumer RGB-D cameras (millimetres of noise, 2 mm a pixel): see benchmarks/plane_removal.py."""
+
+EYECANDIES = Preprocessing(ransac_threshold_m=0.002, plane_distance_m=0.002)
+"""For the rendered scans of Eyecandies, which have no noise and flat sweets: removed up to 2 mm above the belt, as the
+published preprocessing does."""
+
+
+class Grouping(msgspec.Struct, frozen=True, kw_only=True):
+    """How points are grouped; belongs to the point extractor and is stored in the manifest."""
+
+    n_groups: int = 1024
+    group_size: int = 128
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """The least and the greatest value among the parts of a calibration."""
+
+    least: float
+    greatest: float
+
+    def __post_init__(self) -> None:
+        """Refuse what no part can be. Raises ValueError."""
+        # Written so that NaN, which compares as false, is refused too.
+        if not 0 <= self.least <= self.greatest < math.inf:
+            raise ValueError(f"from {self.least} to {self.greatest} is not a range of sizes")
+
+    def allowed(self, factors: tuple[float, float]) -> Seen:
+        """The range wider by two factors."""
+        return Seen(least=self.least * factors[0], greatest=self.greatest * factors[1])
+
+    def middle(self) -> float:
+        """The geometric mean of both ends."""
+        return math.sqrt(self.least * self.greatest)
+
+    def distance(self, value: float) -> float:
+        """How many times larger or smaller than the middle a value is, as the logarithm."""
+        if not value > 0 or not self.middle() > 0:
+            return math.inf
+        return abs(math.log(value / self.middle()))
+
+
+class PartRange(msgspec.Struct, frozen=True, kw_only=True):
+    """What calibration saw of its parts; the attributes are those of `preparation.part_view.PartView`.
+
+    Attributes:
+        n_parts: how many parts were seen.
+        diameter_m, area_m2, clearance_m: None for images, the last also where no plane was removed.
+        on_plane: whether all of them reached the plane.
+        other_objects: the most that was seen beside a part.
+        other_diameter: the largest of them over its part's diameter; 0 where there was none.
+    """
+
+    n_parts: int
+    part_pixels: Seen
+    diameter_px: Seen
+    diameter_m: Seen | None = None
+    area_m2: Seen | None = None
+    clearance_m: Seen | None = None
+    measured_share: Seen
+    inspected_share: Seen
+    touches_border: Seen
+    on_plane: bool = False
+    other_objects: int = 0
+    other_diameter: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no calibration can have seen. Raises ValueError."""
+        if self.n_parts < 1 or self.other_objects < 0 or not 0 <= self.other_diameter < math.inf:
+            raise ValueError("n_parts, other_objects or other_diameter is not what a calibration can have seen")
+
+    def misfit(self, diameter_m: float, area_m2: float) -> float:
+        """How unlike the calibration's parts something of this size is: 0 for the middle of their range."""
+        if self.diameter_m is None or self.area_m2 is None:
+            return 0.0
+        return self.diameter_m.distance(diameter_m) + 0.5 * self.area_m2.distance(area_m2)
+
+
+class Threshold(msgspec.Struct, frozen=True, kw_only=True):
+    """A score above `value` rejects the part.
+
+    Attributes:
+        value: in units of the score (or of the map).
+        false_reject_rate: the share of good parts that may be rejected, as it was asked for.
+        method: "order-statistic": one of the good scans' own scores, whatever their distribution;
+            "extrapolated": by a log-normal tail, because the scans are too few for the rate.
+        n_scans: good scans it was learned from.
+        rate_low, rate_high: the 95 % interval of the share of good parts that will really be rejected.
+        scans_needed: good scans from which on the order statistic serves for this rate.
+    """
+
+    value: float
+    false_reject_rate: float
+    method: Literal["order-statistic", "extrapolated"]
+    n_scans: int
+    rate_low: float
+    rate_high: float
+    scans_needed: int
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no threshold has, which would let every part pass; see `bounds`."""
+        require_finite(self, "value")
+        require_positive(self, "n_scans", "scans_needed")
+        require_share(self, "false_reject_rate")
+        if not 0 <= self.rate_low <= self.rate_high <= 1:
+            raise ValueError(f"rate_low is {self.rate_low}, rate_high {self.rate_high}: must be in order, 0 to 1")
+
+    def describe(self) -> str:
+        """One sentence for those who run the line."""
+        expected = (
+            f"parts scoring above {self.value:.4g} are rejected: about {_percent(self.false_reject_rate)} of "
+            f"the good ones (95 % confidence: {_percent(self.rate_low)} to {_percent(self.rate_high)})"
+        )
+        if self.method == "order-statistic":
+            return f"{expected}, counted on {self.n_scans} good scans"
+        return (
+            f"{expected}, extrapolated from {self.n_scans} good scans as if their scores were log-normal; "
+            f"calibrate with {self.scans_needed} or more to count instead"
+        )
+
+
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.2g} %" if rate >= 1e-4 else "under 0.01 %"

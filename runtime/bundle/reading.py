@@ -1,0 +1,374 @@
+"""Reading a bundle: a folder, or the same files in one uncompressed zip file `NAME.cmdiad`.
+
+Nothing of a bundle is used before its SHA-256 is checked, and a name in the manifest can only be a file inside
+the bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import shlex
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BundleError
+from ..files.atomic_folder import interrupted_replacement
+from . import manifest as manifest_format
+from .manifest import Calibration, Manifest
+
+DEFAULT_BUNDLE = "bundle"
+BUNDLE_VARIABLE = "CMDIAD_BUNDLE"
+# The format version since which a calibration tells what is raw, and how large the part is.
+RANGES_SINCE = 2
+MAX_FILE_BYTES = 16 << 30
+_CHUNK = 1 << 20
+
+
+class Store(Protocol):
+    """Where a bundle's files lie; both kinds give the same names and bytes."""
+
+    def open(self, name: str) -> BinaryIO:
+        """A file of the bundle, for reading; KeyError if there is none."""
+        ...
+
+    def size(self, name: str) -> int:
+        """A file's size in bytes; KeyError if there is none."""
+        ...
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """A .npy file, read-only and mapped where it lies on disk; ValueError where it is not a plain array."""
+        ...
+
+
+class FolderStore:
+    """The files of a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def open(self, name: str) -> BinaryIO:
+        """See `Store`."""
+        return self.locate(name)[0].open("rb")
+
+    def size(self, name: str) -> int:
+        """See `Store`."""
+        return self.locate(name)[0].stat().st_size
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """See `Store`."""
+        return map_array(*self.locate(name), self.size(name))
+
+    def locate(self, name: str) -> tuple[Path, int]:
+        """The file on disk and the offset at which the content begins."""
+        path = self._root / name
+        try:
+            # Not is_file(): in newer Pythons that says no where it is not allowed to look.
+            is_file = stat.S_ISREG(path.stat().st_mode)
+        except (FileNotFoundError, NotADirectoryError) as cause:
+            raise KeyError(name) from cause
+        if not is_file:
+            raise KeyError(name)
+        if not path.resolve().is_relative_to(self._root.resolve()):
+            raise BundleError(f"{self._root}: {name} is a link that leads outside the bundle: do not use it")
+        return path, 0
+
+
+class ZipStore:
+    """The members of an uncompressed zip file, read in place and never unpacked."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with zipfile.ZipFile(path) as archive:
+            items = archive.infolist()
+        self._members = {item.filename: item for item in items}
+        for item in items:
+            if item.compress_type != zipfile.ZIP_STORED or item.file_size != item.compress_size:
+                raise BundleError(f"{path}: {item.filename} is compressed, a bundle's files never are")
+        if len(self._members) < len(items):
+            raise BundleError(f"{path}: two members have the same name: get the bundle again")
+        if sum(item.file_size for item in items) > path.stat().st_size:
+            raise BundleError(f"{path}: its members overlap, so that it would grow when read: do not use it")
+
+    def open(self, name: str) -> BinaryIO:
+        """See `Store`."""
+        path, offset = self.locate(name)
+        stream = path.open("rb")
+        stream.seek(offset)
+        return stream
+
+    def size(self, name: str) -> int:
+        """See `Store`."""
+        return self._members[name].file_size
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """See `Store`."""
+        return map_array(*self.locate(name), self.size(name))
+
+    def locate(self, name: str) -> tuple[Path, int]:
+        """The archive and the offset at which the content begins."""
+        item = self._members[name]
+        with self._path.open("rb") as stream:
+            stream.seek(item.header_offset)
+            header = stream.read(30)
+        if header[:4] != b"PK\x03\x04":
+            raise BundleError(f"{self._path}: the archive's header of {name} is damaged: get the bundle again")
+        name_length, extra_length = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
+        return self._path, item.header_offset + 30 + name_length + extra_length
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened and verified bundle."""
+
+    path: Path
+    manifest: Manifest
+    store: Store
+
+    def read(self, name: str) -> bytes:
+        """The whole content of a file that the manifest names.
+
+        Raises:
+            BundleError: the manifest does not name it, or it is not there.
+        """
+        with self.opened(name) as (stream, size):
+            return stream.read(size)
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        """A .npy file, read-only; memory-mapped where the bundle is on disk.
+
+        Raises:
+            BundleError: it is not a plain array.
+        """
+        self._require(name)
+        try:
+            return self.store.array(name)
+        except ValueError as cause:
+            raise BundleError(f"{self.path}: {name} is not an array ({cause})") from cause
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
+        """A file that the manifest names, for reading its next `size` bytes: (stream, size).
+
+        Raises:
+            BundleError: the manifest does not name it.
+        """
+        self._require(name)
+        with self.store.open(name) as stream:
+            yield stream, self.store.size(name)
+
+    def _require(self, name: str) -> None:
+        if name not in self.manifest.files:
+            raise BundleError(f"{self.path}: the manifest names no file {name!r}: export the bundle again")
+
+
+def map_array(path: Path, begin: int, size: int) -> npt.NDArray[Any]:
+    """Map the .npy file that the `size` bytes from `begin` of a file are.
+
+    Raises:
+        ValueError: they are not a plain array of just that size.
+    """
+    with path.open("rb") as stream:
+        stream.seek(begin)
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"npy version {version}")
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        offset = stream.tell()
+    length = math.prod(shape) * dtype.itemsize
+    if dtype.hasobject or fortran or min(shape, default=0) < 0 or begin + size != offset + length:
+        raise ValueError("not a plain array of its own size")
+    return np.memmap(path, dtype, "r", offset, shape) if length else np.zeros(shape, dtype)
+
+
+def find_bundle(given: str | Path | None) -> Path:
+    """The bundle to use: the one given, else $CMDIAD_BUNDLE, else ./bundle.
+
+    Raises:
+        BundleError: there is none, or it is out of reach.
+    """
+    path = Path(given or os.environ.get(BUNDLE_VARIABLE) or DEFAULT_BUNDLE)
+    if not _is_there(path):
+        _refuse_interrupted(path)
+        raise BundleError(
+            f"{path}: there is no bundle here: give --bundle PATH, set ${BUNDLE_VARIABLE}, "
+            "or write one with `cmdiad export` and `cmdiad calibrate`"
+        )
+    return path
+
+
+def _refuse_interrupted(path: Path) -> None:
+    """Say where the bundle is that a killed process had moved aside to replace it.
+
+    Raises:
+        BundleError: there is one.
+    """
+    aside = interrupted_replacement(path)
+    if aside is not None:
+        raise BundleError(
+            f"{path}: writing it was interrupted at its last step; the bundle before lies in {aside}: move it back "
+            f"with: mv {shlex.quote(str(aside))} {shlex.quote(str(path))}"
+        )
+
+
+def open_bundle(path: str | Path) -> Bundle:
+    """Open a bundle and verify every byte of it.
+
+    Raises:
+        BundleError: a file is missing or changed, a name leads outside, or the format is not read here.
+    """
+    path = Path(path)
+    if not _is_there(path):
+        _refuse_interrupted(path)
+        raise BundleError(f"{path}: no such bundle")
+    store = _open_store(path)
+    manifest = _read_manifest(path, store)
+    for name, digest in manifest.files.items():
+        _check_name(path, name)
+        _check_file(path, store, name, digest)
+    return Bundle(path, manifest, store)
+
+
+def require_calibration(bundle: Bundle) -> Calibration:
+    """What a bundle was calibrated with, for all who inspect with it.
+
+    Raises:
+        BundleError: it is not calibrated, or by a version whose calibration is not safe to inspect with.
+    """
+    manifest = bundle.manifest
+    if manifest.calibration is None:
+        raise BundleError(
+            f"{bundle.path}: the bundle is not calibrated: run `cmdiad calibrate SCANS --bundle {bundle.path}`"
+        )
+    if manifest.format_version < RANGES_SINCE:
+        raise BundleError(
+            f"{bundle.path}: was calibrated by an earlier version, which guessed for every scan whether it was raw and "
+            "did not record how large the part is: calibrate it again with `cmdiad calibrate SCANS --bundle "
+            f"{bundle.path} --force`"
+        )
+    return manifest.calibration
+
+
+def file_digest(stream: BinaryIO, size: int) -> str:
+    """SHA-256 of the next `size` bytes, in hex."""
+    digest = hashlib.sha256()
+    for piece in chunks(stream, size):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def chunks(stream: BinaryIO, size: int) -> Iterator[bytes]:
+    """The next `size` bytes, at most a mebibyte at a time; fewer where the stream ends before."""
+    left = size
+    while left > 0 and (block := stream.read(min(left, _CHUNK))):
+        yield block
+        left -= len(block)
+
+
+def check_archive(path: Path) -> None:
+    """Check the digest over a whole .cmdiad file, which its zip comment holds.
+
+    It covers what no member's digest does: the archive's own headers.
+
+    Raises:
+        BundleError: a byte was changed.
+    """
+    with path.open("rb") as stream:
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(max(size - 64, 0))
+        stated = stream.read(64)
+        stream.seek(0)
+        if size < 64 or file_digest(stream, size - 64).encode() != stated:
+            raise BundleError(f"{path}: {path.name} was changed, or is not a .cmdiad file: get the bundle again")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """What a bundle says of itself; its other files are not looked at.
+
+    Raises:
+        BundleError: there is no manifest, or it cannot be read.
+    """
+    return _read_manifest(path, _open_store(path))
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null byte in the name
+        return False
+    except OSError as cause:
+        raise _unreadable(path, path.name, cause) from cause
+    return True
+
+
+def _open_store(path: Path) -> Store:
+    if path.is_dir():
+        return FolderStore(path)
+    try:
+        check_archive(path)
+        _check_directory(path)
+        return ZipStore(path)
+    except OSError as cause:
+        raise _unreadable(path, path.name, cause) from cause
+    except (zipfile.BadZipFile, NotImplementedError) as cause:
+        raise BundleError(
+            f"{path}: {path.name} is neither a bundle folder nor a .cmdiad file ({cause}): get the bundle again"
+        ) from cause
+
+
+def _check_directory(path: Path) -> None:
+    """Bound the archive's table of contents before it is read: its end record lies before the 64-byte comment."""
+    with path.open("rb") as stream:
+        stream.seek(max(stream.seek(0, io.SEEK_END) - 64 - 22, 0))
+        record = stream.read(22)
+    if record[:4] == b"PK\x05\x06" and int.from_bytes(record[12:16], "little") > manifest_format.MAX_BYTES:
+        raise BundleError(f"{path}: its table of contents is larger than a bundle's ever is: do not use it")
+
+
+def _read_manifest(path: Path, store: Store) -> Manifest:
+    try:
+        size = store.size(manifest_format.NAME)
+        with store.open(manifest_format.NAME) as stream:
+            raw = stream.read(min(size, manifest_format.MAX_BYTES + 1))
+    except KeyError as cause:
+        raise BundleError(f"{path}: there is no {manifest_format.NAME}: this is not a bundle") from cause
+    except OSError as cause:
+        raise _unreadable(path, manifest_format.NAME, cause) from cause
+    return manifest_format.decode(raw, str(path))
+
+
+def _check_name(path: Path, name: str) -> None:
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in name or ":" in name or not parts.parts:
+        raise BundleError(f"{path}: the manifest names {name!r}, which leads outside the bundle: do not use it")
+
+
+def _check_file(path: Path, store: Store, name: str, digest: str) -> None:
+    try:
+        size = store.size(name)
+        if size > MAX_FILE_BYTES:
+            raise BundleError(f"{path}: {name} has {size} bytes, more than a bundle's file may have")
+        with store.open(name) as stream:
+            actual = file_digest(stream, size)
+    except KeyError as cause:
+        raise BundleError(f"{path}: {name} is missing: get the bundle again") from cause
+    except OSError as cause:
+        raise _unreadable(path, name, cause) from cause
+    if actual != digest:
+        raise BundleError(f"{path}: {name} was changed after it was written: get the bundle again")
+
+
+def _unreadable(path: Path, name: str, cause: OSError) -> BundleError:
+    """Of a file that the system does not give: that is not the bundle's fault."""
+    advice = "give this user the right to read it" if isinstance(cause, PermissionError) else "look at the disk"
+    return BundleError(f"{path}: {name} cannot be read: {cause.strerror or cause}: {advice}")

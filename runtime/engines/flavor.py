@@ -1,0 +1,82 @@
+"""TensorRT in its two flavors: one Python API, of which TensorRT-RTX knows target compute capabilities besides.
+
+Nothing here is imported before a flavor is asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..bundle.parameters import FlavorName
+from ..errors import EngineError, UsageError
+
+# What TensorRT logs of itself on a machine without a driver, whatever was asked of it.
+_NOISE = ("catchCudaError", "cudaError 35")
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """One flavor of TensorRT.
+
+    Attributes:
+        name: as `--engine` takes it.
+        module: the Python package.
+        install: what to do where it is missing.
+    """
+
+    name: FlavorName
+    module: str
+    install: str
+
+
+FLAVORS: Mapping[str, Flavor] = {
+    "tensorrt": Flavor("tensorrt", "tensorrt", "pip install 'cmdiad[tensorrt]' on the machine with the GPU"),
+    "tensorrt-rtx": Flavor("tensorrt-rtx", "tensorrt_rtx", "pip install 'cmdiad[tensorrt-rtx]' (no GPU is needed)"),
+}
+
+
+def flavor_of(name: str) -> Flavor:
+    """The flavor of a name.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in FLAVORS:
+        raise UsageError(f"unknown engine {name!r}: choose one of {', '.join(FLAVORS)}")
+    return FLAVORS[name]
+
+
+def import_flavor(flavor: Flavor) -> Any:
+    """The flavor's Python module.
+
+    Raises:
+        EngineError: it is not installed, or a library of it does not load.
+    """
+    if importlib.util.find_spec(flavor.module) is None:
+        raise EngineError(f"{flavor.name} is not installed: {flavor.install}")
+    try:
+        return importlib.import_module(flavor.module)
+    except (ImportError, OSError) as cause:
+        raise EngineError(f"{flavor.name} does not load ({cause}): {flavor.install}") from cause
+
+
+def collecting_logger(trt: Any) -> Any:
+    """A logger that keeps what TensorRT says, as (severity, text) in `messages`; `errors()` gives the errors' texts."""
+
+    class CollectingLogger(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.messages: list[tuple[str, str]] = []
+
+        def log(self, severity: Any, text: str) -> None:
+            if severity.name != "VERBOSE" and not any(noise in text for noise in _NOISE):
+                self.messages.append((severity.name, " ".join(text.split())))
+
+        def errors(self) -> str:
+            return "; ".join(text for severity, text in self.messages if severity in ("ERROR", "INTERNAL_ERROR"))
+
+    return CollectingLogger()

@@ -1,0 +1,74 @@
+"""The one door to a bundle's networks, and a window on what goes through them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bundle.parameters import FlavorName
+from ..bundle.reading import Bundle
+from ..errors import EngineError
+from .plan import open_tensorrt_engine
+from .plan_check import LINE_ROLE, external_data, graph_of
+from .providers import PROVIDERS
+from .session import Arrays, Engine, OnnxEngine
+
+Observer = Callable[[str, Arrays, Arrays], None]
+
+
+# What `--provider` takes besides ONNX Runtime's execution providers: the bundle's serialized engines, by flavor.
+ENGINE_PROVIDERS: Mapping[str, FlavorName] = {"tensorrt-engine": "tensorrt", "tensorrt-rtx-engine": "tensorrt-rtx"}
+
+
+def open_engine(
+    bundle: Bundle, role: str, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
+) -> Engine:
+    """Make one network of a bundle ready to run.
+
+    Args:
+        bundle: verified.
+        role: which of its networks.
+        provider: an execution provider of ONNX Runtime, or one of `ENGINE_PROVIDERS`.
+        threads: CPU threads inside an operator; None: all this process may use.
+        cuda_graph: capture networks whose only free axis is the batch as CUDA graphs.
+
+    Raises:
+        EngineError: what was asked for is not available on this machine.
+        BundleError: the network is missing or not valid.
+    """
+    network = graph_of(bundle, role) if role == LINE_ROLE else bundle.manifest.run_networks(provider)[role]
+    captured = cuda_graph and all(isinstance(axis, int) for each in network.inputs for axis in each.shape[1:])
+    if provider in ENGINE_PROVIDERS:
+        return open_tensorrt_engine(bundle, role, ENGINE_PROVIDERS[provider], captured)
+    if provider not in PROVIDERS:
+        known = ", ".join([*PROVIDERS, *ENGINE_PROVIDERS])
+        raise EngineError(f"unknown execution provider {provider!r}: choose one of {known}")
+    return OnnxEngine(bundle.read(network.file), provider, threads, captured, external_data(bundle, network))
+
+
+class ObservedEngine:
+    """An engine that shows an observer what goes in and what comes out."""
+
+    def __init__(self, role: str, engine: Engine, observer: Observer) -> None:
+        self._role, self._engine, self._observer = role, engine, observer
+
+    def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """Run the engine, then call the observer with the role, the inputs and the outputs."""
+        outputs = self._engine.run(inputs)
+        self._observer(self._role, inputs, outputs)
+        return outputs
+
+
+class Recorder:
+    """An observer that keeps every tensor of one inspection, named `role.tensor`, in order."""
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, npt.NDArray[np.float32]] = {}
+
+    def __call__(self, role: str, inputs: Arrays, outputs: Arrays) -> None:
+        """Keep the tensors of one run."""
+        for name, array in (*inputs.items(), *outputs.items()):
+            self.tensors[f"{role}.{name}"] = np.array(array, np.float32)

@@ -1,0 +1,145 @@
+"""One small protocol for running a network, and its ONNX Runtime implementation.
+
+A provider that was asked for and is not there is an error, never a silent fall-back to the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import BundleError, EngineError
+from ..threads import thread_count
+from .iobinding import BoundSession
+from .onnxruntime_import import import_onnxruntime
+from .providers import (
+    INSTALL,
+    PROVIDERS,
+    RECORD_PLACEMENT,
+    add_rtx_plugin,
+    load_libraries,
+    missing,
+    provider_list,
+    refuse_fall_back,
+)
+
+_ERROR_LEVEL = 3
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+class Engine(Protocol):
+    """A network that is ready to run on one device."""
+
+    def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """Run the network once: named arrays in, named arrays out."""
+        ...
+
+
+class OnnxEngine:
+    """An ONNX graph in an ONNX Runtime session."""
+
+    def __init__(
+        self,
+        model: bytes | Path,
+        provider: str = "cpu",
+        threads: int | None = None,
+        cuda_graph: bool = False,
+        external: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Open a session.
+
+        Args:
+            model: the graph's bytes, or its file where it has external data.
+            provider: one of `PROVIDERS`.
+            threads: CPU threads inside an operator; None: the processors this process may use.
+            cuda_graph: let a GPU provider capture the network as one CUDA graph for each set of shapes.
+            external: the contents of its external data by file name, where the graph is given as bytes.
+
+        Raises:
+            EngineError: ONNX Runtime or the provider is missing, or the provider refuses the graph.
+            BundleError: the graph is not a valid ONNX file.
+            UsageError: fewer than one thread.
+        """
+        self._session = _open_session(model, provider, thread_count(threads), cuda_graph, external or {})
+        self._inputs = {item.name: item.shape for item in self._session.get_inputs()}
+        self._outputs = [item.name for item in self._session.get_outputs()]
+        self._bound: BoundSession | None = None
+        if provider in ("cuda", "tensorrt") and self._has_fixed_shapes():
+            self._bound = BoundSession(import_onnxruntime(), self._session, "cuda", cuda_graph)
+
+    def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
+        """Run the graph; the inputs are checked against its declared names and shapes first.
+
+        Raises:
+            EngineError: an input does not fit, or the device cannot run the graph, out of memory for instance.
+        """
+        if inputs.keys() != self._inputs.keys():
+            raise EngineError(f"the network takes {sorted(self._inputs)}, got {sorted(inputs)}")
+        for name, array in inputs.items():
+            expected = self._inputs[name]
+            fits = array.ndim == len(expected) and all(
+                not isinstance(want, int) or want == got for want, got in zip(expected, array.shape, strict=True)
+            )
+            if not fits:
+                raise EngineError(f"the network's input {name!r} takes {expected}, got {list(array.shape)}")
+        feed = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        try:
+            if self._bound is not None:
+                return self._bound.run(feed)
+            return dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
+        except Exception as cause:  # ONNX Runtime's errors share no public base class
+            raise EngineError(f"ONNX Runtime cannot run the network: {' '.join(str(cause).split())[:300]}") from cause
+
+    def _has_fixed_shapes(self) -> bool:
+        """Whether no axis but the batch is free."""
+        return all(isinstance(axis, int) for shape in self._inputs.values() for axis in shape[1:])
+
+
+def _open_session(
+    model: bytes | Path, provider: str, threads: int, cuda_graph: bool, external: Mapping[str, bytes]
+) -> Any:
+    if provider not in PROVIDERS:
+        raise EngineError(f"unknown execution provider {provider!r}: choose one of {', '.join(PROVIDERS)}")
+    ort = import_onnxruntime()
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Between networks the processors belong to the search and to the next scan, not to threads that wait.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.inter_op_num_threads = 1
+    # A plan of all buffers for every number of patches is kept for good; on a CPU it saves no time.
+    options.enable_mem_pattern = provider != "cpu"
+    options.log_severity_level = _ERROR_LEVEL
+    if provider != "cpu":
+        options.add_session_config_entry(RECORD_PLACEMENT, "1")
+    if external:
+        sizes = [len(content) for content in external.values()]
+        options.add_external_initializers_from_files_in_memory(list(external), list(external.values()), sizes)
+    source = str(model) if isinstance(model, Path) else model
+    try:
+        if provider == "tensorrt-rtx":
+            add_rtx_plugin(ort, options, cuda_graph)
+            session = ort.InferenceSession(source, options)
+        elif PROVIDERS[provider] not in ort.get_available_providers():
+            raise missing(provider)
+        else:
+            if provider != "cpu":
+                load_libraries(ort)
+            session = ort.InferenceSession(source, options, providers=provider_list(provider, cuda_graph))
+    except (EngineError, BundleError):
+        raise
+    except Exception as cause:  # ONNX Runtime's errors share no public base class
+        raise _session_error(provider, cause) from cause
+    refuse_fall_back(session, provider)
+    return session
+
+
+def _session_error(provider: str, cause: Exception) -> Exception:
+    text = " ".join(str(cause).split())[:300]
+    if type(cause).__name__ in ("InvalidProtobuf", "InvalidGraph", "NoSuchFile"):
+        return BundleError(f"the network is not a valid ONNX graph ({text}): export the bundle again")
+    return EngineError(f"execution provider {provider!r} cannot run the network: {text}; {INSTALL[provider]}")

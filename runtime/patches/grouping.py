@@ -1,0 +1,144 @@
+"""Points become groups: farthest point sampling, then the nearest points of every center.
+
+CMDIAD section 3 / Point-MAE: G centers by farthest point sampling from point 0, and for each its M nearest
+points, with coordinates relative to the center. Scans are lattices, so that points at the very same distance are
+common: of those the first ones in the scan's order are taken, whatever library searches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import cKDTree
+
+from ..bundle.parameters import Grouping
+from ..errors import ScanError
+from ..threads import query_threads
+
+# How many more neighbors are looked at where the last place is shared, and then ever more.
+FURTHER = 8
+# A lattice's ties are over after so many more.
+MANY = 48
+
+
+@dataclass(frozen=True)
+class Groups:
+    """One scan's groups.
+
+    Attributes:
+        center_idx: (G,) int64, the centers' indices among the points.
+        centers: (G, 3) float32, metres.
+        groups: (G, M, 3) float32, metres, relative to their center, nearest first.
+    """
+
+    center_idx: npt.NDArray[np.int64]
+    centers: npt.NDArray[np.float32]
+    groups: npt.NDArray[np.float32]
+
+
+def farthest_points(points_n3: npt.NDArray[np.float32], n: int, start: int = 0) -> npt.NDArray[np.int64]:
+    """Exact farthest point sampling: each next index is the point farthest from all chosen ones.
+
+    Args:
+        points_n3: (N, 3) float32, metres.
+        n: how many to choose; beyond N distinct points, point 0 repeats.
+        start: the first chosen index.
+
+    Returns:
+        (n,) int64 in order of selection; the lowest index wins a tie.
+    """
+    x, y, z = np.ascontiguousarray(points_n3.T)
+    nearest = np.full(len(x), np.inf, np.float32)
+    squared, term = np.empty_like(nearest), np.empty_like(nearest)
+    chosen = np.empty(n, np.int64)
+    index = start
+    for k in range(n):
+        chosen[k] = index
+        np.subtract(x, x[index], out=squared)
+        np.multiply(squared, squared, out=squared)
+        for axis in (y, z):
+            np.subtract(axis, axis[index], out=term)
+            np.multiply(term, term, out=term)
+            np.add(squared, term, out=squared)
+        np.minimum(nearest, squared, out=nearest)
+        index = int(nearest.argmax())
+    return chosen
+
+
+def group_points(points_n3: npt.NDArray[np.float32], grouping: Grouping) -> Groups:
+    """Group a scan's valid points.
+
+    Args:
+        points_n3: (N, 3) float32, metres: the valid points of the prepared scan, row by row.
+        grouping: G and M.
+
+    Raises:
+        ScanError: there are fewer points than one group needs.
+    """
+    if len(points_n3) < grouping.group_size:
+        raise ScanError(
+            f"only {len(points_n3)} valid points are left of the part, a group needs {grouping.group_size}: "
+            "check the sensor's view, or the plane and clean-up parameters"
+        )
+    center_idx = farthest_points(points_n3, grouping.n_groups)
+    centers = points_n3[center_idx]
+    _, members = nearest_points(points_n3, centers, grouping.group_size)
+    return Groups(center_idx, centers, points_n3[members] - centers[:, None, :])
+
+
+def nearest_points(
+    points_n3: npt.NDArray[np.float32], places: npt.NDArray[np.float32], count: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """The points nearest to every place; where the last ones are equally near, those of the lowest indices.
+
+    Args:
+        points_n3: (N, 3) float32, metres, N >= count.
+        places: (P, 3) float32, metres.
+        count: how many.
+
+    Returns:
+        Distances (P, count) float64, metres, and indices (P, count) int64, nearest first.
+    """
+    tree, n_points = cKDTree(points_n3), len(points_n3)
+    # One more than wanted shows whether the last place is shared.
+    reach = min(count + 1, n_points)
+    further, found = _query(tree, places, reach)
+    distances, members = further[:, :count].copy(), found[:, :count].copy()
+    shared = np.flatnonzero(further[:, count - 1] == further[:, -1])
+    kept, step = None, FURTHER
+    while len(shared):
+        if kept is None and reach > count + MANY:
+            # No lattice: points at the very same place, of which no more than `count` can be among the nearest.
+            kept = _without_surplus(points_n3, count)
+            tree, n_points = cKDTree(points_n3[kept]), len(kept)
+        reach = min(reach + step, n_points)
+        step *= 2
+        further, found = _query(tree, places[shared], reach)
+        if kept is not None:
+            found = kept[found]
+        first = np.lexsort((found, further))[:, :count]
+        distances[shared] = np.take_along_axis(further, first, axis=1)
+        members[shared] = np.take_along_axis(found, first, axis=1)
+        shared = shared[(further[:, count - 1] == further[:, -1]) & (reach < n_points)]
+    return distances, members
+
+
+def _without_surplus(points_n3: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
+    """Ascending indices of the points, of those at the very same place only the first `count`."""
+    # Adding zero makes -0 and 0 one place.
+    order = np.lexsort((points_n3 + np.float32(0)).T)
+    ordered = points_n3[order]
+    begins = np.flatnonzero(np.append(True, (ordered[1:] != ordered[:-1]).any(axis=1)))
+    lengths = np.diff(np.append(begins, len(order)))
+    rank = np.arange(len(order)) - np.repeat(begins, lengths)
+    return np.sort(order[rank < count])
+
+
+def _query(
+    tree: cKDTree, places: npt.NDArray[np.float32], count: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Distances and indices of the `count` nearest points, (P, count) each; a list of one is not flattened."""
+    distances, found = tree.query(places, k=count, workers=query_threads())
+    return np.reshape(distances, (len(places), count)), np.reshape(found, (len(places), count)).astype(np.int64)

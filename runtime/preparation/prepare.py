@@ -1,0 +1,253 @@
+"""From a scan to what the networks see: supporting plane, padding, clean-up, resizing (paper, preprocessing).
+
+Training, calibration and inspection all come through here; the parameters travel in the bundle.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.ndimage import binary_propagation
+
+from ..bundle.parameters import EYECANDIES, KINECT, STRUCTURED_LIGHT, PartRange, Preprocessing
+from ..errors import ScanError
+from ..sensor.missing import MAX_COORDINATE_M
+from ..sensor.origin import NEAR, Vector
+from .clusters import Clusters, find_clusters
+from .frame import SIZE, Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
+from .part_choice import Standing, choose_part, objects_among, view_of
+from .part_view import PartView
+from .repeated import refuse_repeated
+from .supporting import PlaneEvidence, plane_evidence
+
+__all__ = [
+    "EYECANDIES",
+    "KINECT",
+    "STRUCTURED_LIGHT",
+    "Frame",
+    "PartView",
+    "PreparedScan",
+    "Preprocessing",
+    "evidence_of",
+    "map_to_input",
+    "prepare",
+    "prepare_image",
+    "prepare_mask",
+    "prepare_rgb",
+    "without_plane",
+]
+
+_Mask = npt.NDArray[np.bool_]
+_Planes = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PreparedScan:
+    """A scan at the networks' resolution.
+
+    Attributes:
+        points: (224, 224, 3) float32, metres, (0, 0, 0) where there is no part.
+        valid: (224, 224) bool, where there is.
+        kept: (H, W) bool, the part in the input scan's own pixels.
+        frame: how the two are related.
+        view: what the scan shows of the part; None where it was not looked at.
+    """
+
+    points: npt.NDArray[np.float32]
+    valid: _Mask
+    kept: _Mask
+    frame: Frame
+    view: PartView | None = None
+
+
+def prepare(
+    points_hw3: npt.NDArray[np.float32],
+    preprocessing: Preprocessing,
+    expected: PartRange | None = None,
+    origin: Vector = NEAR,
+) -> PreparedScan:
+    """Remove the supporting plane and what lies behind it, keep the part, pad and resize.
+
+    Args:
+        points_hw3: (H, W, 3) float32, metres; missing points are zero or not finite.
+        preprocessing: the sensor's parameters.
+        expected: what calibration saw; of several things in view, the one most like that is the part. Whether it is
+            like that is not judged here: see `preparation.part_range.outside`.
+        origin: what was subtracted from the file's coordinates, metres; see `Scan`.
+
+    Raises:
+        ScanError: nothing was measured, or one thing again and again; no supporting plane can be found, nothing
+            stands on it, or (with plane "auto") this scan alone does not tell whether it is raw.
+    """
+    planes, valid = _planar(points_hw3)
+    refuse_repeated(planes, valid)
+    evidence = _supporting_plane(planes, valid, preprocessing, origin)
+    standing = _whole(planes, valid, preprocessing) if evidence is None else _on(evidence, planes, valid, preprocessing)
+    part = choose_part(standing, expected)
+    kept = valid if evidence is None else standing.clusters.mask(part)
+    rms_m, margin = (None, 0) if evidence is None else (evidence.rms_m, evidence.empty_margin)
+    frame = Frame.of(kept.shape[0], kept.shape[1], preprocessing.pad_multiple, SIZE)
+    sampled = sample_nearest(kept, frame)
+    points = sample_nearest(points_hw3, frame).astype(np.float32, copy=False)
+    points[~sampled] = 0
+    return PreparedScan(points, sampled, kept, frame, view_of(standing, part, rms_m, margin))
+
+
+def without_plane(points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing) -> _Mask:
+    """The first step alone: which points stand on the supporting plane's side of parts, (H, W) bool.
+
+    Raises:
+        ScanError: nothing was measured, no supporting plane can be found, or nothing is before it.
+    """
+    planes, valid = _planar(points_hw3)
+    evidence = plane_evidence(planes, valid, preprocessing)
+    if not evidence.is_surface:
+        raise ScanError(_no_plane(evidence))
+    return _before(evidence, planes, valid, preprocessing)[0]
+
+
+def evidence_of(
+    points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing, origin: Vector = NEAR
+) -> PlaneEvidence:
+    """What one scan says about being raw: what `preparation.raw_or_preprocessed.settle` decides from.
+
+    Args:
+        points_hw3, preprocessing, origin: as `prepare` takes them.
+
+    Raises:
+        ScanError: nothing was measured, or one thing again and again.
+    """
+    planes, valid = _planar(points_hw3)
+    refuse_repeated(planes, valid)
+    return plane_evidence(planes, valid, preprocessing, origin)
+
+
+def prepare_image(
+    rgb_hw3: npt.NDArray[np.uint8], preprocessing: Preprocessing
+) -> tuple[npt.NDArray[np.uint8], _Mask, _Mask, Frame]:
+    """Prepare an image that no scan came with.
+
+    Without points the part is everything but the black that reaches the image's edge, which is what
+    preprocessing leaves of the background; a camera's image without such black is all part.
+
+    Returns:
+        The padded image (side, side, 3) uint8, where there is part (224, 224) bool and in the input's own
+        pixels (H, W) bool, and the frame. What is seen of the part: `view_image(kept)`.
+
+    Raises:
+        ScanError: the image is black.
+    """
+    black = ~rgb_hw3.any(axis=2)
+    if black.all():
+        raise ScanError("the image is black: check the camera's exposure")
+    edge = np.ones_like(black)
+    edge[1:-1, 1:-1] = False
+    kept = ~binary_propagation(black & edge, mask=black)
+    frame = Frame.of(black.shape[0], black.shape[1], preprocessing.pad_multiple, SIZE)
+    return prepare_rgb(rgb_hw3, kept, frame), sample_nearest(kept, frame), kept, frame
+
+
+def _planar(points_hw3: npt.NDArray[np.float32]) -> tuple[_Planes, _Mask]:
+    """The points as x, y and z planes (3, H, W), missing ones zero, and where they are not missing (H, W)."""
+    if points_hw3.ndim != 3 or points_hw3.shape[2] != 3:
+        raise ScanError(f"a scan has shape (height, width, 3), not {points_hw3.shape}")
+    planes = np.array(np.moveaxis(points_hw3, -1, 0), dtype=np.float32, order="C")
+    with np.errstate(over="ignore"):
+        # One sum tells both marks of a missing point, (0, 0, 0) and NaN.
+        total = np.abs(planes[0])
+        total += np.abs(planes[1])
+        total += np.abs(planes[2])
+    finite = total <= MAX_COORDINATE_M  # false for NaN
+    if not finite.all():
+        planes[:, ~finite] = 0
+    valid = (total > 0) & finite
+    if not valid.any():
+        raise ScanError("the scan has no measured point: check the sensor's exposure and range")
+    return planes, valid
+
+
+def _supporting_plane(
+    planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing, origin: Vector
+) -> PlaneEvidence | None:
+    """The plane to remove; None where the scan was preprocessed."""
+    if preprocessing.plane == "never":
+        return None
+    evidence = plane_evidence(planes_3hw, valid_hw, preprocessing, origin)
+    verdict = "raw" if preprocessing.plane == "always" else evidence.verdict(preprocessing.border_valid_share)
+    if verdict == "preprocessed":
+        return None
+    if not (evidence.is_surface if preprocessing.plane == "always" else evidence.supports):
+        raise ScanError(_no_plane(evidence))
+    if preprocessing.side == "origin" and evidence.origin_m == 0:
+        raise ScanError(
+            f"the origin of the coordinates is {math.hypot(*origin):.0f} m away beside the supporting plane, and that "
+            "of calibration's scans was before it: record scans in the same frame as those, or calibrate again"
+        )
+    if verdict == "unclear":
+        raise ScanError(
+            f"{evidence.doubt()}: calibrate with --plane always if scans are raw, --plane never if they are not"
+        )
+    return evidence
+
+
+def _no_plane(evidence: PlaneEvidence) -> str:
+    return (
+        f"no supporting plane: {evidence.border_points} points were measured along the scan's border, and "
+        f"{evidence.objection()}; calibrate with --plane never if scans were preprocessed before, with --sensor for "
+        "another kind of sensor, or with --metres-per-unit if they are not in metres"
+    )
+
+
+def _before(
+    evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing
+) -> tuple[_Mask, npt.NDArray[np.float32]]:
+    """What stands on the plane, (H, W) bool, and all heights above it, (H, W), metres."""
+    assert evidence.plane is not None
+    heights = evidence.plane.distances(planes_3hw.reshape(3, -1).T).reshape(valid_hw.shape)
+    standing: _Mask = (heights > preprocessing.plane_distance_m) & valid_hw
+    if not standing.any():
+        raise ScanError(
+            f"no measured point is more than {preprocessing.plane_distance_m * 1e3:g} mm above the supporting plane: "
+            "no part is in view, or scans were preprocessed before (calibrate with --plane never), or the part is "
+            "flatter than this kind of sensor tells (see --sensor), or scans are in another frame than calibration's "
+            "were (calibrate again)"
+        )
+    return standing, heights
+
+
+def _on(evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> Standing:
+    """What stands on the plane, in clusters."""
+    mask, heights = _before(evidence, planes_3hw, valid_hw, preprocessing)
+    clusters = _clusters(planes_3hw, mask, preprocessing)
+    if not len(clusters.sizes):
+        raise ScanError(
+            f"above the supporting plane no {preprocessing.cluster_min_points} points hang together: no part is in "
+            "view, or this is another kind of sensor (see --sensor)"
+        )
+    within_m = preprocessing.plane_distance_m + preprocessing.cluster_distance_m
+    return Standing(planes_3hw, valid_hw, mask, clusters, heights, within_m)
+
+
+def _whole(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> Standing:
+    """A preprocessed scan, of which everything is part; strays do not count for its size."""
+    clusters = _clusters(planes_3hw, valid_hw, preprocessing)
+    body = (clusters.labels > 0) & (clusters.labels <= objects_among(clusters)) if len(clusters.sizes) else valid_hw
+    whole = Clusters(body.astype(np.int32), np.array([np.count_nonzero(body)]))
+    return Standing(planes_3hw, valid_hw, valid_hw, whole, None, 0.0)
+
+
+def _clusters(planes_3hw: _Planes, mask_hw: _Mask, preprocessing: Preprocessing) -> Clusters:
+    rows, columns = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))
+    high, wide = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    clusters = find_clusters(
+        planes_3hw[:, high, wide],
+        mask_hw[high, wide],
+        preprocessing.cluster_distance_m,
+        preprocessing.cluster_min_points,
+    )
+    labels = np.zeros(mask_hw.shape, np.int32)
+    labels[high, wide] = clusters.labels
+    return Clusters(labels, clusters.sizes)

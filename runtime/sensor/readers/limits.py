@@ -1,0 +1,78 @@
+"""What a scan may declare before memory is allocated for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+
+from ...errors import ScanError
+
+# The largest area scanners give a tenth of this.
+MAX_PIXELS = 64 * 2**20
+# 64 bytes a point: three doubles in text, with color beside them.
+MAX_FILE_BYTES = 64 * MAX_PIXELS
+# Headers of text formats; real ones have a few hundred bytes.
+MAX_HEADER_BYTES = 64 * 2**10
+
+
+def check_grid(height: int, width: int) -> None:
+    """Refuse a grid that is not an image, or too large to be a scan.
+
+    Raises:
+        ScanError: fewer than 2 rows or columns, or more than MAX_PIXELS pixels.
+    """
+    if height < 2 or width < 2:
+        raise ScanError(
+            f"is an unorganized point cloud ({height} x {width}): save it organized, with the sensor's rows and columns"
+        )
+    if height * width > MAX_PIXELS:
+        raise ScanError(
+            f"declares {height} x {width} points, more than the {MAX_PIXELS} that are read: "
+            "record or copy it again, or save a part of the view"
+        )
+
+
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Refuse an array that is not (H, W, 3).
+
+    Raises:
+        ScanError: says what it is instead.
+    """
+    if len(shape) == 2 and shape[1] == 3:
+        check_grid(1, shape[0])
+    if len(shape) != 3 or shape[2] != 3:
+        described = " x ".join(map(str, shape)) or "a single number"
+        kind = " (a depth or gray image?)" if len(shape) == 2 else ""
+        raise ScanError(f"holds {described}{kind}, not H x W x 3: give x, y and z of every pixel")
+    check_grid(shape[0], shape[1])
+
+
+def read_bounded(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        ScanError: it is missing, not a file, empty, too large or not readable. The message names the file.
+    """
+    try:
+        status = path.stat()
+        if S_ISDIR(status.st_mode):
+            raise ScanError(f"{path}: is a folder: give a file")
+        if not S_ISREG(status.st_mode):
+            raise ScanError(f"{path}: is not a regular file: give a file")
+        if status.st_size == 0:
+            raise ScanError(f"{path}: is empty (0 bytes): record or copy it again")
+        if status.st_size > MAX_FILE_BYTES:
+            raise ScanError(
+                f"{path}: has {status.st_size} bytes, more than the {MAX_FILE_BYTES} that are read: save float32"
+            )
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise ScanError(f"{path}: there is no such file: check its name") from error
+    except (OSError, ValueError) as error:
+        # ValueError: a null byte in the name.
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ScanError(f"{path}: cannot be read: {reason}: check its name, rights and disk") from error
+    except MemoryError as error:
+        raise ScanError(
+            f"{path}: is too large for this machine's memory: close other programs or save fewer points"
+        ) from error

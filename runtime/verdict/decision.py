@@ -1,0 +1,144 @@
+"""From patch features to a score and a map: both bank searches, the re-weighting and the fusion.
+
+Patches that carry no part have one and the same feature, which every bank holds, so their distance is zero.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from ..banks.bank import Matches, MemoryBank
+from ..bundle.reading import Bundle
+from ..errors import BundleError
+from ..patches.features import PartFeatures
+from ..patches.pooling import N_PATCHES, PATCH_GRID
+from ..patches.routes import MAIN, route_of
+from ..threads import SearchThreads, single_threaded_blas
+from .fusion import Fusion, decode_fusion
+from .scoring import image_score, upsample_blur
+
+FUSION = "fusion.json"
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class NormalizedBank:
+    """A memory bank of features (f - mean) / std, with the two numbers."""
+
+    bank: MemoryBank
+    feature_mean: float
+    feature_std: float
+
+    def normalize(self, features: Array) -> Array:
+        """(n, d) float32 features as a network gives them -> as the bank holds them."""
+        normalized: Array = (features - np.float32(self.feature_mean)) / np.float32(self.feature_std)
+        return normalized
+
+
+@dataclass(frozen=True)
+class BankMatch:
+    """One part against one bank.
+
+    Attributes:
+        score: the re-weighted image score of this bank alone.
+        distances: (n,) float32, of the foreground patches.
+    """
+
+    score: float
+    distances: Array
+
+
+def match_bank(
+    bank: NormalizedBank, features: Array, without_group: int | None = None, pool: Executor | None = None
+) -> BankMatch:
+    """Distances of foreground patches (n, d) to a bank, and the image score of this bank (paper, section 3.4).
+
+    Args:
+        bank: with its normalization.
+        features: (n, d) float32, as the network gives them.
+        without_group: leave out the rows of this normal scan: how a scan that is itself in the bank is scored.
+        pool: threads that share the search.
+    """
+    queries = bank.normalize(features)
+    matches: Matches = bank.bank.search(queries, without_group, pool)
+    best = int(matches.distance.argmax())
+    neighbors = bank.bank.neighbors[matches.index[best]]
+    to_neighbors = bank.bank.distances(queries[best : best + 1], neighbors[None])[0]
+    score = image_score(float(matches.distance[best]), to_neighbors, queries.shape[1])
+    return BankMatch(score, matches.distance)
+
+
+def patch_map(foreground: npt.NDArray[np.bool_], distances: Array) -> Array:
+    """(3136,) bool and (n,) float32 -> (56, 56) float32, zero where there is no part."""
+    flat = np.zeros(N_PATCHES, np.float32)
+    flat[foreground] = distances
+    return flat.reshape(PATCH_GRID, PATCH_GRID)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a calibrated bundle compares a part with; its threads live until `close`, or as long as it does."""
+
+    main: NormalizedBank
+    second: NormalizedBank | None
+    fusion: Fusion | None
+    threads: SearchThreads = field(default_factory=SearchThreads, repr=False, compare=False)
+
+    @classmethod
+    def load(cls, bundle: Bundle) -> Decision:
+        """The banks, memory-mapped, and the fusion of a calibrated bundle.
+
+        Raises:
+            BundleError: a bank or the fusion is missing or does not fit the route.
+        """
+        second_bank = route_of(bundle.manifest.route, bundle.manifest.main).second_bank
+        if second_bank is None:
+            return cls(load_bank(bundle, MAIN), None, None)
+        return cls(
+            load_bank(bundle, MAIN),
+            load_bank(bundle, second_bank),
+            decode_fusion(bundle.read(FUSION), f"{bundle.path}: {FUSION}"),
+        )
+
+    @single_threaded_blas()
+    def match(self, features: PartFeatures, without_group: int | None = None) -> tuple[BankMatch, ...]:
+        """The part against every bank of the route; two banks are searched at the same time."""
+        # Both banks share the threads, so that the one with less to do lets the other go on.
+        pool, other = self.threads.pools()
+        if self.second is None:
+            return (match_bank(self.main, features.main, without_group, pool),)
+        assert features.second is not None
+        second = other.submit(match_bank, self.second, features.second, without_group, pool)
+        return match_bank(self.main, features.main, without_group, pool), second.result()
+
+    @single_threaded_blas()
+    def decide(self, foreground: npt.NDArray[np.bool_], matches: tuple[BankMatch, ...]) -> tuple[float, Array]:
+        """The part's score, and its map of (224, 224) float32."""
+        maps = [patch_map(foreground, match.distances) for match in matches]
+        if self.fusion is None:
+            return matches[0].score, upsample_blur(maps[0])
+        score = self.fusion.fuse_scores(matches[0].score, matches[1].score)
+        return score, upsample_blur(self.fusion.fuse_maps(maps[0], maps[1]))
+
+    def close(self) -> None:
+        """End the threads."""
+        self.threads.close()
+
+
+def load_bank(bundle: Bundle, role: str) -> NormalizedBank:
+    """One bank of a bundle; its rows stay on disk until they are searched.
+
+    Raises:
+        BundleError: the manifest has no such bank, or its arrays do not fit each other.
+    """
+    entry = bundle.manifest.banks.get(role)
+    if entry is None:
+        raise BundleError(f"{bundle.path}: there is no {role} bank: run `cmdiad calibrate SCANS` again")
+    arrays = {name: bundle.array(file) for name, file in entry.files.items()}
+    bank = MemoryBank.from_arrays(arrays, entry.metric)
+    return NormalizedBank(bank, entry.feature_mean, entry.feature_std)

@@ -1,0 +1,304 @@
+"""The fused line graph says what the NumPy runtime says, for every route, bank and part."""
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from cmdiad.calibration.calibrate import CalibrationSettings
+from cmdiad.calibration.calibrated_bundle import calibrate_bundle
+from cmdiad.calibration.line_graph import checking as line_graph_check
+from cmdiad.calibration.line_graph.building import line_graph, obstacle
+from cmdiad.calibration.line_graph.checking import check_line_graph, reference
+from cmdiad.calibration.line_graph.graph_writing import GraphWriter, encode_model
+from cmdiad.calibration.parity import read_report
+from cmdiad.runtime.banks.bank import build_bank
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.errors import BundleError, EngineError, ParityError, UsageError
+from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.line_graph import DATA, LINE, LineGraph
+from cmdiad.runtime.patches.features import FeatureExtractor
+from cmdiad.runtime.patches.routes import modalities, route_of
+from cmdiad.runtime.preparation.prepared_part import prepare_file
+from cmdiad.runtime.sensor.find import find_scans
+from cmdiad.runtime.stream import inspect_stream
+from cmdiad.runtime.timing import StageTimes
+from cmdiad.runtime.verdict.decision import Decision, NormalizedBank
+
+
+@pytest.fixture(scope="module")
+def bundle(calibrated_bundle):
+    return open_bundle(calibrated_bundle)
+
+
+@pytest.fixture(scope="module")
+def extractor(bundle):
+    return FeatureExtractor(bundle)
+
+
+@pytest.fixture(scope="module")
+def networks(bundle):
+    return {role: bundle.read(network.file) for role, network in bundle.manifest.networks.items()}
+
+
+@pytest.fixture(scope="module")
+def scans(synth_data):
+    return sorted((synth_data / "gland" / "test").glob("*/xyz/*.tiff"))
+
+
+def prepared(bundle, scan):
+    return prepare_file(scan, modalities(bundle.manifest), bundle.manifest.preprocessing)
+
+
+def compared(manifest, decision, model, extractor, part):
+    """The graph's outputs, and the runtime's answer."""
+    (content,) = encode_model(model, LINE).values()
+    answer = LineGraph(manifest, OnnxEngine(content)).run(part, StageTimes())
+    expected = reference(manifest, extractor, decision, part)
+    for name, tensor in expected.tensors.items():
+        actual = answer.outputs[name]
+        if name.startswith("distance"):
+            actual = actual.ravel()[expected.foreground]
+        # Unit vectors in float32: half their squared difference is known to about 1e-7.
+        floor = 1e-7 if decision.main.bank.metric == "cosine" else 0.0
+        np.testing.assert_allclose(actual, tensor, rtol=1e-4, atol=1e-3 * np.abs(tensor).max() + floor, err_msg=name)
+    return answer, expected
+
+
+def test_it_is_in_the_bundle_and_says_what_the_runtime_says(calibrated_bundle, scans):
+    by_networks = Inspector.load(calibrated_bundle, graph="networks")
+    by_line = Inspector.load(calibrated_bundle, graph="line")
+    for scan in scans:
+        one, other = by_networks(scan), by_line(scan)
+        assert other.score == pytest.approx(one.score, rel=1e-4)
+        assert other.is_defect == one.is_defect
+        np.testing.assert_allclose(other.map, one.map, atol=1e-3 * one.map.max())
+        assert "line" in other.seconds and "search" not in other.seconds
+
+
+def test_it_finds_the_same_rows_and_none_where_there_is_no_part(bundle, extractor, networks, scans):
+    decision = Decision.load(bundle)
+    model = line_graph(bundle.manifest, networks, decision)
+    same = total = 0
+    for scan in scans[:3]:
+        part = prepared(bundle, scan)
+        answer, expected = compared(bundle.manifest, decision, model, extractor, part)
+        features = extractor.extract(part, StageTimes())
+        found = decision.main.bank.search(decision.main.normalize(features.main)).index
+        index = answer.outputs["index_main"]
+        assert (index[~expected.foreground] == -1).all()
+        assert (answer.outputs["distance_main"].ravel()[~expected.foreground] == 0).all()
+        same, total = same + (index[expected.foreground] == found).sum(), total + len(found)
+    assert same >= 0.999 * total
+
+
+def test_operators_are_standard_and_the_batch_is_free(bundle, networks):
+    model = onnx.load_model_from_string(bundle.read(LINE))
+    assert not {node.op_type for node in model.graph.node} & {"Loop", "Scan", "If"}
+    assert all(node.domain in ("", "ai.onnx") for node in model.graph.node)
+    assert {each.type.tensor_type.shape.dim[0].dim_param for each in model.graph.input} == {"batch"}
+
+
+def test_parts_of_a_batch_do_not_touch_each_other(bundle, scans):
+    engine = OnnxEngine(bundle.read(LINE))
+    line = LineGraph(bundle.manifest, engine)
+    inputs = [line.inputs(prepared(bundle, scan)) for scan in scans[:2]]
+    both = engine.run({name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]})
+    for number, each in enumerate(inputs):
+        alone = engine.run(each)
+        np.testing.assert_allclose(both["score"][number], alone["score"][0], rtol=1e-4)
+        np.testing.assert_allclose(both["map"][number], alone["map"][0], atol=1e-3 * alone["map"].max())
+
+
+def test_scans_in_batches_get_the_verdicts_of_single_scans(calibrated_bundle, scans, tmp_path):
+    single = Inspector.load(calibrated_bundle, graph="line")
+    together = Inspector.load(calibrated_bundle, graph="line", batch=2)
+    broken = tmp_path / "broken.tiff"
+    broken.write_bytes(b"not a scan")
+    files = [scans[0], broken, *scans[1:]]
+    results = list(inspect_stream(together, files, tmp_path / "out"))
+    assert [result.scan for result in results] == files and results[1].error is not None
+    for result in (each for each in results if each.inspection is not None):
+        alone = single(result.scan)
+        assert result.inspection.score == pytest.approx(alone.score, rel=1e-4)
+        assert result.inspection.seconds.keys() == {*alone.seconds, "write"}
+    parts = [together.read(scan) for scan in scans[:2]]
+    both = together.finish_batch(parts)
+    assert both[0].seconds["line"] == both[1].seconds["line"]
+
+
+def test_only_the_line_graph_takes_batches(calibrated_bundle):
+    with pytest.raises(EngineError, match="--graph line"):
+        Inspector.load(calibrated_bundle, batch=2)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 60])
+@pytest.mark.parametrize("metric", ["l2", "cosine"])
+def test_any_bank_in_any_number_of_slices(bundle, extractor, networks, scans, monkeypatch, rows, metric):
+    monkeypatch.setattr("cmdiad.calibration.line_graph.bank_slices.SLICE_ROWS", 7)
+    part = prepared(bundle, scans[0])
+    dims = extractor.extract(part, StageTimes())
+    rng = np.random.default_rng(rows)
+    banks = [
+        NormalizedBank(build_bank(rng.normal(size=(rows, dim)).astype(np.float32), metric), 0.1, 0.7)
+        for dim in (dims.main.shape[1], dims.second.shape[1])
+    ]
+    decision = Decision(*banks, Decision.load(bundle).fusion)
+    compared(bundle.manifest, decision, line_graph(bundle.manifest, networks, decision), extractor, part)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("route", "main"), [("single", "pc"), ("dual", "pc"), ("dual", "rgb"), ("f2f", "rgb"), ("single", "rgb")]
+)
+def test_every_route_has_one(trained_run, synth_data, tmp_path, route, main):
+    from cmdiad.export.bundles import export_bundle
+
+    export_bundle(trained_run, route, main, tmp_path / "bundle")
+    good = synth_data / "gland" / "train" / "good"
+    scans = sorted((good / "rgb").glob("*.png")) if main == "rgb" and route != "dual" else find_scans([good])
+    settings = CalibrationSettings(coreset_ratio=0.02)
+    manifest = calibrate_bundle(open_bundle(tmp_path / "bundle"), scans, settings, tmp_path / "bundle").manifest
+    assert [each.name for each in manifest.line_graph.inputs] == [
+        each.name for each in route_of(route, main).line_inputs(manifest.grouping)
+    ]
+    for graph in ("networks", "line"):
+        assert Inspector.load(tmp_path / "bundle", graph=graph)(scans[1]).score > 0
+
+
+@pytest.mark.slow
+def test_a_half_precision_bundle_has_one_too(exported_bundle, trained_run, synth_data, tmp_path):
+    from cmdiad.export.bundles import reduce_bundle
+    from cmdiad.export.precision.reduced import ExportSettings
+
+    reduce_bundle(exported_bundle, tmp_path / "b", trained_run, ExportSettings(precision="fp16"))
+    scans = find_scans([synth_data / "gland" / "train" / "good"])
+    calibrate_bundle(open_bundle(tmp_path / "b"), scans, CalibrationSettings(coreset_ratio=0.02), tmp_path / "b")
+    checks = [each for each in read_report(open_bundle(tmp_path / "b")).tensors if each.stage == "line"]
+    assert checks and all(each.passed for each in checks)
+
+
+def test_what_cannot_be_a_graph_is_said(bundle, networks):
+    decision = Decision.load(bundle)
+    f2i = msgspec.structs.replace(bundle.manifest, route="f2i", main="rgb")
+    assert "F2I" in obstacle(f2i, decision)
+    l1 = NormalizedBank(build_bank(np.eye(8, dtype=np.float32), "l1"), 0.0, 1.0)
+    with pytest.raises(UsageError, match=r"l1.*--no-line-graph"):
+        line_graph(bundle.manifest, networks, Decision(l1, None, None))
+
+
+def change_a_bank(model):
+    """Every second row of a slice, by half a standard deviation in one of its dimensions."""
+    rows = next(each for each in model.graph.initializer if each.name == "bank_main/rows_0")
+    values = onnx.numpy_helper.to_array(rows).copy()
+    values[::2, 3] += 0.5
+    rows.CopyFrom(onnx.numpy_helper.from_array(values, rows.name))
+
+
+def lose_a_center(model):
+    """The slices of a bank lie around their centers; one of them is forgotten."""
+    center = next(each for each in model.graph.initializer if each.name == "bank_main/center_0")
+    center.CopyFrom(onnx.numpy_helper.from_array(np.zeros_like(onnx.numpy_helper.to_array(center)), center.name))
+
+
+def checked(bundle, extractor, decision, model, scans):
+    threshold = bundle.manifest.calibration.threshold.value
+    line = LineGraph(bundle.manifest, OnnxEngine(model.SerializeToString()))
+    return check_line_graph(line, bundle.manifest, extractor, decision, threshold, scans[:2])
+
+
+def nearly_equal(decision, extractor, part):
+    """Banks of features that differ by a hundredth of their norm: no distance has more than four digits."""
+    features = extractor.extract(part, StageTimes())
+    banks = []
+    for bank, rows in ((decision.main, features.main), (decision.second, features.second)):
+        offset = 100.0 * np.linalg.norm(bank.normalize(rows), axis=1).mean() / np.sqrt(rows.shape[1])
+        mean = bank.feature_mean - bank.feature_std * float(offset)
+        normalized = (rows - np.float32(mean)) / np.float32(bank.feature_std)
+        banks.append(NormalizedBank(build_bank(normalized[::3]), mean, bank.feature_std))
+    return Decision(*banks, decision.fusion)
+
+
+@pytest.mark.parametrize("alike", [False, True], ids=["calibrated", "nearly equal features"])
+@pytest.mark.parametrize("damage", [change_a_bank, lose_a_center])
+def test_a_right_graph_passes_and_a_wrong_one_is_caught(bundle, extractor, networks, scans, monkeypatch, alike, damage):
+    monkeypatch.setattr("cmdiad.calibration.line_graph.bank_slices.SLICE_ROWS", 100)
+    decision = Decision.load(bundle)
+    if alike:
+        decision = nearly_equal(decision, extractor, prepared(bundle, scans[-1]))
+    model = line_graph(bundle.manifest, networks, decision)
+    report = checked(bundle, extractor, decision, model, scans)
+    assert report.passed, report.as_text()
+    damage(model)
+    with pytest.raises(ParityError, match=r"distance_main.*of the features' norm"):
+        checked(bundle, extractor, decision, model, scans).require()
+
+
+def test_the_check_takes_the_same_of_several_things_for_the_part_as_the_line(
+    exported_bundle, synth_data, tmp_path, monkeypatch
+):
+    asked = []
+
+    def prepare(scan, measured, preprocessing, expected=None):
+        asked.append(expected)
+        return prepare_file(scan, measured, preprocessing, expected)
+
+    monkeypatch.setattr(line_graph_check, "prepare_file", prepare)
+    normal = find_scans([synth_data / "gland" / "train" / "good"])[:3]
+    settings = CalibrationSettings(coreset_ratio=0.005)
+    done = calibrate_bundle(open_bundle(exported_bundle), normal, settings, tmp_path / "b", with_line_graph=True)
+    assert asked == [done.manifest.calibration.part] * 3 and None not in asked
+
+
+def test_a_bundle_without_one_says_how_to_get_it(calibrated_bundle, exported_bundle, synth_data, tmp_path):
+    scans = find_scans([synth_data / "gland" / "train" / "good"])
+    settings = CalibrationSettings(coreset_ratio=0.02, seed=5)
+    calibrate_bundle(open_bundle(calibrated_bundle), scans, settings, tmp_path / "b", with_line_graph=False)
+    assert not (tmp_path / "b" / LINE).exists()
+    with pytest.raises(BundleError, match="--line-graph"):
+        Inspector.load(tmp_path / "b", graph="line")
+
+
+def one_node(node, opsets):
+    """A network from x to y of one node."""
+    x, y = (onnx.helper.make_tensor_value_info(name, 1, ["n", 4]) for name in "xy")
+    imports = [onnx.helper.make_opsetid(domain, version) for domain, version in opsets.items()]
+    graph = onnx.helper.make_graph([node], "g", [x], [y])
+    return onnx.helper.make_model(graph, opset_imports=imports, ir_version=10).SerializeToString()
+
+
+def test_domains_of_operators_are_carried_over_where_they_are_used():
+    gelu = onnx.helper.make_node("QuickGelu", ["x"], ["y"], domain="com.microsoft")
+    every = {"": 20, "com.microsoft": 1, "ai.onnx.ml": 5}
+    graph = GraphWriter()
+    (first,) = graph.inline(one_node(onnx.helper.make_node("Relu", ["x"], ["y"]), {"ai.onnx": 20}), "a", {"x": "x"})
+    (second,) = graph.inline(one_node(gelu, every), "b", {"x": first})
+    graph.op("Identity", second, name="y")
+    value = onnx.helper.make_tensor_value_info
+    (content,) = encode_model(graph.model("g", [value("x", 1, ["n", 4])], [value("y", 1, ["n", 4])]), LINE).values()
+    opsets = {each.domain: each.version for each in onnx.load_model_from_string(content).opset_import}
+    assert opsets == {"": 20, "com.microsoft": 1}
+    x = np.array([[-1.0, 0.0, 1.0, 2.0]], np.float32)
+    kept = np.maximum(x, 0)
+    np.testing.assert_allclose(OnnxEngine(content).run({"x": x})["y"], kept / (1 + np.exp(-1.702 * kept)), rtol=1e-5)
+
+
+def test_operator_sets_of_two_versions_do_not_mix():
+    relu, graph = onnx.helper.make_node("Relu", ["x"], ["y"]), GraphWriter()
+    graph.inline(one_node(relu, {"": 20}), "a", {"x": "x"})
+    with pytest.raises(BundleError, match=r"operator sets.*21.*export the bundle again"):
+        graph.inline(one_node(relu, {"": 21}), "b", {"x": "x"})
+
+
+def test_large_weights_lie_in_a_file_of_their_own():
+    graph = GraphWriter()
+    graph.opsets = {"": 20}
+    weight = np.arange(12, dtype=np.float32).reshape(3, 4)
+    graph.op("Add", graph.op("MatMul", "x", graph.constant(weight)), graph.constant(1.0), name="y")
+    value = onnx.helper.make_tensor_value_info
+    model = graph.model("g", [value("x", 1, ["n", 3])], [value("y", 1, ["n", 4])])
+    files = encode_model(model, LINE, external_bytes=16)
+    assert files.keys() == {LINE, DATA}
+    x = np.ones((2, 3), np.float32)
+    outputs = OnnxEngine(files[LINE], external={DATA: files[DATA]}).run({"x": x})
+    np.testing.assert_array_equal(outputs["y"], x @ weight + 1)

@@ -1,0 +1,168 @@
+"""Engines of a bundle's networks: built for every target, singly and together, and written beside what they are."""
+
+import os
+import subprocess
+import sys
+
+import msgspec
+import onnx
+import pytest
+from cmdiad.export.tensorrt.builder import EngineSettings, Graph
+from cmdiad.export.tensorrt.engines import EngineRequest, add_engines, parse_targets
+from cmdiad.export.tensorrt.process import build_apart
+from cmdiad.runtime.bundle.manifest import TensorRTEngine
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.engines.flavor import FLAVORS
+from cmdiad.runtime.engines.machine import this_machine
+from cmdiad.runtime.engines.plan_check import RTX_TARGETS, read_header
+from cmdiad.runtime.errors import EngineError, UsageError
+
+pytest.importorskip("tensorrt_rtx", reason="pip install 'cmdiad[tensorrt-rtx]'")
+
+FP32_TARGETS = tuple(target for target in RTX_TARGETS if target != "sm75")
+
+
+@pytest.mark.parametrize(
+    ("typed", "parsed"),
+    [
+        (["sm86"], [("sm86",)]),
+        (["SM120, sm86,sm86"], [("sm86", "sm120")]),
+        (["sm86", "sm89,sm75"], [("sm86",), ("sm75", "sm89")]),
+        ([], []),
+    ],
+)
+def test_every_use_of_target_is_one_engine(typed, parsed):
+    assert parse_targets(typed) == parsed
+
+
+@pytest.mark.parametrize("typed", ["", "sm86,", "86", "sm8.6", "ampere"])
+def test_what_is_no_target_is_refused(typed):
+    with pytest.raises(UsageError, match=r"--target.*sm86,sm89"):
+        parse_targets([typed])
+
+
+@pytest.fixture(scope="module")
+def bundle(exported_bundle):
+    return open_bundle(exported_bundle)
+
+
+@pytest.fixture(scope="module")
+def with_engines(bundle, tmp_path_factory):
+    """Every fp32 target by itself, and all of them in one engine, of both networks."""
+    path = tmp_path_factory.mktemp("engines") / "bundle.cmdiad"
+    request = EngineRequest("tensorrt-rtx", [*((target,) for target in FP32_TARGETS), FP32_TARGETS])
+    add_engines(bundle, path, request)
+    return open_bundle(path)
+
+
+@pytest.mark.slow
+def test_engines_of_every_network_are_built_singly_and_together(with_engines, bundle):
+    engines = with_engines.manifest.engines
+    assert len(engines) == 2 * (len(FP32_TARGETS) + 1)
+    for engine in engines:
+        header = read_header(with_engines.read(engine.file))
+        assert (header.targets, header.version) == (engine.targets, engine.version)
+        assert engine.graph_digest == bundle.manifest.files[f"{engine.role}.onnx"]
+        assert engine.profiles.keys() == {tensor.name for tensor in bundle.manifest.networks[engine.role].inputs}
+    sizes = {(e.role, len(e.targets)): len(with_engines.read(e.file)) for e in engines}
+    for role in ("extractor", "hallucinator"):
+        assert sizes[role, len(FP32_TARGETS)] < 1.1 * sizes[role, 1]
+
+
+@pytest.mark.slow
+def test_the_fused_line_graph_is_built_with_the_networks(calibrated_bundle, tmp_path):
+    calibrated = open_bundle(calibrated_bundle)
+    manifest = add_engines(calibrated, tmp_path / "b", EngineRequest("tensorrt-rtx", [FP32_TARGETS]))
+    assert {engine.role for engine in manifest.engines} == {"extractor", "hallucinator", "line"}
+    (line,) = (engine for engine in manifest.engines if engine.role == "line")
+    assert line.graph_digest == manifest.files["line.onnx"]
+    assert line.profiles["pooling"].max == [1, 3136, manifest.grouping.n_groups]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("role", ["extractor", "hallucinator"])
+def test_fp16_networks_build_for_every_target_in_one_engine(bundle, role):
+    """Turing too, which takes no fp32."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    network = bundle.manifest.networks[role]
+    fp16 = convert_float_to_float16(onnx.load_model_from_string(bundle.read(network.file)), keep_io_types=True)
+    graph = Graph(network, fp16.SerializeToString())
+    flavor = FLAVORS["tensorrt-rtx"]
+    built = build_apart(graph, role, flavor, EngineSettings(RTX_TARGETS), this_machine())
+    assert read_header(built.plan).targets == list(RTX_TARGETS)
+
+
+@pytest.mark.slow
+def test_what_an_engine_is_and_what_its_builder_said_lie_beside_it(with_engines):
+    engine = with_engines.manifest.engines[0]
+    beside = with_engines.read(engine.file.replace(".engine", ".json"))
+    assert msgspec.json.decode(beside, type=TensorRTEngine) == engine
+    assert b"INFO: " in with_engines.read(engine.log)
+
+
+@pytest.mark.slow
+def test_the_plan_is_raw_and_the_networks_are_unchanged(with_engines, bundle):
+    assert with_engines.read(with_engines.manifest.engines[0].file).startswith(b"vtrt")
+    assert with_engines.read("extractor.onnx") == bundle.read("extractor.onnx")
+
+
+@pytest.mark.slow
+def test_building_again_replaces_and_adds(with_engines, tmp_path):
+    path = tmp_path / "again"
+    add_engines(with_engines, path, EngineRequest("tensorrt-rtx", [("sm86",), ("sm80", "sm86")]))
+    again = open_bundle(path).manifest.engines
+    assert len(again) == len(with_engines.manifest.engines) + 2
+    assert len({engine.file for engine in again}) == len(again)
+
+
+@pytest.mark.slow
+def test_where_one_cannot_be_built_nothing_is_written(bundle, tmp_path):
+    with pytest.raises(EngineError, match="FP32 GEMM"):
+        add_engines(bundle, tmp_path / "b", EngineRequest("tensorrt-rtx", [("sm86",), ("sm75",)]))
+    assert not list(tmp_path.iterdir())
+
+
+def export(*arguments, cwd):
+    command = [sys.executable, "-c", "from cmdiad.cli.workstation import main; main()", "export"]
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "CMDIAD_BUNDLE": ""},
+    )
+
+
+@pytest.mark.slow
+def test_the_command_builds_with_the_export_and_later_in_place(trained_run, tmp_path):
+    engine = ["--engine", "tensorrt-rtx"]
+    answer = export("--run", trained_run, "--out", "b.cmdiad", *engine, "--target", "sm86", cwd=tmp_path)
+    assert answer.returncode == 0 and "extractor-tensorrt-rtx-sm86-fp32.engine" in answer.stdout, answer.stderr
+    answer = export("--bundle", "b.cmdiad", *engine, "--target", "sm89,sm120", "-q", cwd=tmp_path)
+    assert answer.returncode == 0 and answer.stderr == ""
+    assert len(open_bundle(tmp_path / "b.cmdiad").manifest.engines) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--target", "sm86"], 2, "--engine"),
+        (["--engine", "tensorrt-rtx"], 2, "--target"),
+        (["--engine", "openvino"], 2, "tensorrt-rtx"),
+        (["--engine", "tensorrt-rtx", "--target", "sm87"], 2, "Jetson"),
+        (["--engine", "tensorrt-rtx", "--target", "sm86", "--strip-weights"], 2, "without a GPU"),
+        (["--engine", "tensorrt-rtx", "--target", "sm86", "--batch", "4"], 2, "three numbers"),
+        (["--engine", "tensorrt"], 5, "pip install"),
+    ],
+)
+def test_wrong_use_is_one_line(exported_bundle, tmp_path, arguments, code, words):
+    if "tensorrt" in arguments:
+        import importlib.util
+
+        if importlib.util.find_spec("tensorrt"):
+            pytest.skip("standard TensorRT is here")
+    answer = export("--bundle", exported_bundle, "--out", "b", "-q", *arguments, cwd=tmp_path)
+    assert answer.returncode == code and words in answer.stderr, answer.stderr
+    assert len(answer.stderr.splitlines()) == 1

@@ -1,0 +1,42 @@
+"""A training's log as a table, a chart, and for TensorBoard."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from cmdiad.training.runs.curves import encode_chart, encode_log, tensorboard_log
+from cmdiad.training.runs.state import Epoch
+from PIL import Image
+
+LOG = [
+    Epoch(epoch=1, learning_rate=5e-5, loss=30.0),
+    Epoch(epoch=2, learning_rate=1e-4, loss=20.0, detection={"pc": 0.75, "rgb": 0.5}),
+    Epoch(epoch=3, learning_rate=1.5e-4, loss=12.5, detection={"pc": 0.8125, "rgb": 0.625}),
+]
+
+
+def test_the_table_has_a_row_an_epoch():
+    rows = list(csv.DictReader(io.StringIO(encode_log(LOG).decode())))
+    assert [float(row["loss"]) for row in rows] == [30.0, 20.0, 12.5]
+    assert [row["detection_pc"] for row in rows] == ["", "0.750000", "0.812500"]
+    assert encode_log(LOG[:1]).decode().splitlines()[0] == "epoch,learning_rate,loss"
+
+
+@pytest.mark.parametrize("log", [LOG, LOG[:1], [LOG[1]] * 2], ids=["judged", "one epoch", "constant"])
+def test_the_chart_is_an_image_of_both_curves(log):
+    image = np.asarray(Image.open(io.BytesIO(encode_chart(log))).convert("RGB")).reshape(-1, 3).astype(int)
+    blue = (np.abs(image - (31, 119, 180)).sum(axis=1) < 10).sum()
+    red = (np.abs(image - (214, 39, 40)).sum(axis=1) < 10).sum()
+    assert blue > 20 and (red > 20) == any(epoch.detection for epoch in log)
+
+
+def test_events_are_written_where_tensorboard_is_installed(tmp_path):
+    accumulators = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with tensorboard_log(tmp_path) as write:
+        for epoch in LOG:
+            write(epoch)
+    events = accumulators.EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [event.value for event in events.Scalars("loss")] == [30.0, 20.0, 12.5]
+    assert [event.step for event in events.Scalars("detection/pc")] == [2, 3]
