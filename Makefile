@@ -27,7 +27,7 @@ demo: $(READY)  ## The whole loop on synthetic parts, ending with two inspection
 
 test: $(READY) lint  ## All checks and tests
 	@echo "== tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadscope
 
 lint: $(READY)
 	@echo "== ruff, mypy, import contract"

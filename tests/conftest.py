@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cmdiad.runtime.engines.onnxruntime_import import switch_telemetry_off
+from filelock import FileLock
 
 # Tests import ONNX Runtime by themselves too.
 switch_telemetry_off()
@@ -41,20 +44,35 @@ def shared_data() -> Path:
     return SHARED_DATA
 
 
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """What `make` writes to a path in a folder of its own: once for all workers of `pytest -n`, which only read it."""
+    temporary = tmp_path_factory.getbasetemp()
+    folder = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "shared" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    made, done = folder / name, folder / "done"
+    with FileLock(folder / "lock"):
+        if not done.exists():
+            make(made)
+            done.touch()
+    return made
+
+
 @pytest.fixture(scope="session")
 def synth_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small synthetic dataset of one class."""
     from cmdiad.training.synth.synthesis import write_dataset
 
-    root = tmp_path_factory.mktemp("synth") / "data"
-    write_dataset(root, classes=[CLASS_NAME], train=5, validation=1, test_good=2, per_defect=1, size=200, seed=3)
-    return root
+    sizes = {"train": 5, "validation": 1, "test_good": 2, "per_defect": 1, "size": 200}
+    return made_once(tmp_path_factory, "data", lambda root: write_dataset(root, classes=[CLASS_NAME], **sizes, seed=3))
 
 
 @pytest.fixture(scope="session")
 def eyecandies_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One class in the layout of the Eyecandies download: boxes on a belt, seen by a camera that looks down at them."""
-    root = tmp_path_factory.mktemp("eyecandies") / "data"
+    return made_once(tmp_path_factory, "eyecandies", _write_eyecandies)
+
+
+def _write_eyecandies(root: Path) -> None:
     parts: dict[str, dict[str, list[str]]] = {
         "train": {"000": [], "001": [], "002": []},
         "val": {"00": []},
@@ -63,7 +81,6 @@ def eyecandies_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for split, members in parts.items():
         for name, defects in members.items():
             _write_eyecandies_part(root / "Praline" / split / "data", name, defects)
-    return root
 
 
 def _write_eyecandies_part(folder: Path, name: str, defects: list[str]) -> None:
@@ -115,9 +132,12 @@ def trained_run(synth_data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     """A short F2F training run on it."""
     from cmdiad.training.train import TrainingSettings, train_route
 
-    folder = tmp_path_factory.mktemp("runs") / "run"
     settings = TrainingSettings(epochs=3, batch_size=2, seed=1, threads=1)
-    return train_route(synth_data, [], settings, folder, lambda *_: None, folder.parent / "feature_cache")
+
+    def train(folder: Path) -> None:
+        train_route(synth_data, [], settings, folder, lambda *_: None, folder.parent / "feature_cache")
+
+    return made_once(tmp_path_factory, "run", train)
 
 
 @pytest.fixture(scope="session")
@@ -125,9 +145,7 @@ def exported_bundle(trained_run: Path, tmp_path_factory: pytest.TempPathFactory)
     """The run's F2F bundle, not calibrated."""
     from cmdiad.export.bundles import export_bundle
 
-    path = tmp_path_factory.mktemp("exported") / "bundle"
-    export_bundle(trained_run, "f2f", "pc", path)
-    return path
+    return made_once(tmp_path_factory, "exported", lambda path: export_bundle(trained_run, "f2f", "pc", path))
 
 
 @pytest.fixture(scope="session")
@@ -138,8 +156,10 @@ def calibrated_bundle(exported_bundle: Path, synth_data: Path, tmp_path_factory:
     from cmdiad.runtime.bundle.reading import open_bundle
     from cmdiad.runtime.sensor.find import find_scans
 
-    path = tmp_path_factory.mktemp("calibrated") / "bundle"
     scans = find_scans([synth_data / CLASS_NAME / "train" / "good"])
     settings = CalibrationSettings(coreset_ratio=0.02, seed=5)
-    calibrate_bundle(open_bundle(exported_bundle), scans, settings, path)
-    return path
+    return made_once(
+        tmp_path_factory,
+        "bundle",
+        lambda path: calibrate_bundle(open_bundle(exported_bundle), scans, settings, path),
+    )
