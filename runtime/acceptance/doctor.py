@@ -20,7 +20,7 @@ from ..engines.machine import Machine, this_machine
 from ..engines.opening import ENGINE_PROVIDERS
 from ..engines.plan_check import check_engine, require_gpu
 from ..engines.providers import PROVIDERS
-from ..engines.session import OnnxEngine
+from ..engines.session import OnnxSession
 from ..errors import BundleError, CmdiadError, EngineError
 
 LINE_PACKAGES = ("numpy", "scipy", "tifffile", "imagecodecs", "pillow", "msgspec")
@@ -137,7 +137,7 @@ def _providers(machine: Machine) -> Iterator[Finding]:
 def _provider_problem(provider: str) -> str | None:
     """Why an execution provider does not run a small network here; None if it does."""
     try:
-        OnnxEngine(PROBE, provider, threads=1).run({"x": np.eye(2, dtype=np.float32)})
+        OnnxSession(PROBE, provider, threads=1).run({"x": np.eye(2, dtype=np.float32)})
     except CmdiadError as error:
         return str(error)
     return None

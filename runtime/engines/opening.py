@@ -14,7 +14,7 @@ from ..errors import EngineError
 from .plan import open_tensorrt_engine
 from .plan_check import LINE_ROLE, external_data, graph_of
 from .providers import PROVIDERS
-from .session import Arrays, Engine, OnnxEngine
+from .session import Arrays, OnnxSession, Session
 
 Observer = Callable[[str, Arrays, Arrays], None]
 
@@ -23,9 +23,9 @@ Observer = Callable[[str, Arrays, Arrays], None]
 ENGINE_PROVIDERS: Mapping[str, FlavorName] = {"tensorrt-engine": "tensorrt", "tensorrt-rtx-engine": "tensorrt-rtx"}
 
 
-def open_engine(
+def open_session(
     bundle: Bundle, role: str, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
-) -> Engine:
+) -> Session:
     """Make one network of a bundle ready to run.
 
     Args:
@@ -46,18 +46,18 @@ def open_engine(
     if provider not in PROVIDERS:
         known = ", ".join([*PROVIDERS, *ENGINE_PROVIDERS])
         raise EngineError(f"unknown execution provider {provider!r}: choose one of {known}")
-    return OnnxEngine(bundle.read(network.file), provider, threads, captured, external_data(bundle, network))
+    return OnnxSession(bundle.read(network.file), provider, threads, captured, external_data(bundle, network))
 
 
-class ObservedEngine:
-    """An engine that shows an observer what goes in and what comes out."""
+class ObservedSession:
+    """A session that shows an observer what goes in and what comes out."""
 
-    def __init__(self, role: str, engine: Engine, observer: Observer) -> None:
-        self._role, self._engine, self._observer = role, engine, observer
+    def __init__(self, role: str, session: Session, observer: Observer) -> None:
+        self._role, self._session, self._observer = role, session, observer
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
-        """Run the engine, then call the observer with the role, the inputs and the outputs."""
-        outputs = self._engine.run(inputs)
+        """Run the network, then call the observer with the role, the inputs and the outputs."""
+        outputs = self._session.run(inputs)
         self._observer(self._role, inputs, outputs)
         return outputs
 

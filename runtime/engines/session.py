@@ -32,7 +32,7 @@ _ERROR_LEVEL = 3
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-class Engine(Protocol):
+class Session(Protocol):
     """A network that is ready to run on one device."""
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
@@ -40,7 +40,7 @@ class Engine(Protocol):
         ...
 
 
-class OnnxEngine:
+class OnnxSession:
     """An ONNX graph in an ONNX Runtime session."""
 
     def __init__(
@@ -65,7 +65,7 @@ class OnnxEngine:
             BundleError: the graph is not a valid ONNX file.
             UsageError: fewer than one thread.
         """
-        self._session = _open_session(model, provider, thread_count(threads), cuda_graph, external or {})
+        self._session = _onnxruntime_session(model, provider, thread_count(threads), cuda_graph, external or {})
         self._inputs = {item.name: item.shape for item in self._session.get_inputs()}
         self._outputs = [item.name for item in self._session.get_outputs()]
         self._bound: BoundSession | None = None
@@ -100,7 +100,7 @@ class OnnxEngine:
         return all(isinstance(axis, int) for shape in self._inputs.values() for axis in shape[1:])
 
 
-def _open_session(
+def _onnxruntime_session(
     model: bytes | Path, provider: str, threads: int, cuda_graph: bool, external: Mapping[str, bytes]
 ) -> Any:
     if provider not in PROVIDERS:
