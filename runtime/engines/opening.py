@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from ..bundle.parameters import FlavorName
 from ..bundle.reading import Bundle
-from ..errors import EngineError
 from .plan import open_tensorrt_engine
 from .plan_check import LINE_ROLE, external_data, graph_of
 from .providers import PROVIDERS
-from .session import Arrays, OnnxSession, Session
+from .session import Arrays, OnnxSession, Session, unknown_provider
 
 Observer = Callable[[str, Arrays, Arrays], None]
 
@@ -38,14 +37,17 @@ def open_session(
     Raises:
         EngineError: what was asked for is not available on this machine.
         BundleError: the network is missing or not valid.
+
+    Example:
+        >>> session = open_session(open_bundle(path), "extractor")  # doctest: +SKIP
+        >>> tokens = session.run({"groups": groups, "centers": centers})["tokens"]  # doctest: +SKIP
     """
     network = graph_of(bundle, role) if role == LINE_ROLE else bundle.manifest.run_networks(provider)[role]
-    captured = cuda_graph and all(isinstance(axis, int) for each in network.inputs for axis in each.shape[1:])
+    captured = cuda_graph and all(isinstance(axis, int) for tensor in network.inputs for axis in tensor.shape[1:])
     if provider in ENGINE_PROVIDERS:
         return open_tensorrt_engine(bundle, role, ENGINE_PROVIDERS[provider], captured)
     if provider not in PROVIDERS:
-        known = ", ".join([*PROVIDERS, *ENGINE_PROVIDERS])
-        raise EngineError(f"unknown execution provider {provider!r}: choose one of {known}")
+        raise unknown_provider(provider, [*PROVIDERS, *ENGINE_PROVIDERS])
     return OnnxSession(bundle.read(network.file), provider, threads, captured, external_data(bundle, network))
 
 
