@@ -27,13 +27,13 @@ from cmdiad.export.graphs import GraphSpec, onnx_from_module
 from cmdiad.runtime.banks.bank import build_bank
 from cmdiad.runtime.bundle.manifest import Manifest
 from cmdiad.runtime.bundle.parameters import KINECT, Modality, Route
-from cmdiad.runtime.engines.session import Arrays, Engine, OnnxEngine
+from cmdiad.runtime.engines.session import Arrays, OnnxSession, Session
 from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, modalities, other, route_of
 from cmdiad.runtime.sensor.dataset import GOOD, find_samples
 from cmdiad.runtime.sensor.part import input_file
 from cmdiad.runtime.verdict.decision import NormalizedBank, match_bank
 from cmdiad.training.extractors.opening import Extractor, open_extractor
-from cmdiad.training.features.torch_session import TorchEngine
+from cmdiad.training.features.torch_session import TorchSession
 from cmdiad.training.routes.distillation import distillation
 from torch import nn
 
@@ -41,31 +41,31 @@ ROUTES: list[tuple[Route, Modality]] = [(route, main) for route in get_args(Rout
 COLUMNS = ("tokens", "second_tokens", "hallucination", "features", "second_features", "score")
 
 
-class RememberingEngine:
-    """An engine that answers what it was asked before from memory: routes share extractors and scans."""
+class RememberingSession:
+    """A session that answers what it was asked before from memory: routes share extractors and scans."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._answers: dict[str, dict[str, npt.NDArray[Any]]] = {}
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
-        """As the engine's own."""
+        """As the session's own."""
         digest = hashlib.sha256()
         for array in inputs.values():
             digest.update(np.ascontiguousarray(array).tobytes())
         key = digest.hexdigest()
         if key not in self._answers:
-            self._answers[key] = self._engine.run(inputs)
+            self._answers[key] = self._session.run(inputs)
         return self._answers[key]
 
 
-Pair = tuple[RememberingEngine, RememberingEngine, str]
+Pair = tuple[RememberingSession, RememberingSession, str]
 
 
 def pair(module: nn.Module, spec: GraphSpec) -> Pair:
     """A network in torch and as its graph, and its output's name."""
-    onnx = OnnxEngine(onnx_from_module(module, spec))
-    return RememberingEngine(TorchEngine(module, spec.output)), RememberingEngine(onnx), spec.output
+    onnx = OnnxSession(onnx_from_module(module, spec))
+    return RememberingSession(TorchSession(module, spec.output)), RememberingSession(onnx), spec.output
 
 
 def route_pairs(route: Route, main: Modality, extractors: Mapping[Modality, tuple[Extractor, Pair]]) -> dict[str, Pair]:

@@ -30,7 +30,7 @@ from cmdiad.runtime.bundle.manifest import Manifest
 from cmdiad.runtime.bundle.parameters import KINECT
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.bundle.writing import write_bundle
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.line_graph import LINE, LineGraph
 from cmdiad.runtime.patches.features import FeatureExtractor, PartFeatures
 from cmdiad.runtime.preparation.prepared_part import PreparedPart, prepare_file, prepare_part
@@ -60,7 +60,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         out = options.out or Path(scratch)
         size = write_line_graph(out, manifest, networks, decision)
-        line = LineGraph(manifest, OnnxEngine(out / LINE))
+        line = LineGraph(manifest, OnnxSession(out / LINE))
     test = find_samples(options.data, "test")
     chosen = [test[i] for i in np.linspace(0, len(test) - 1, options.scans).astype(int)]
     parts = [prepare_file(each.scan, POINTS, manifest.preprocessing) for each in chosen]

@@ -26,7 +26,7 @@ from cmdiad.export.gate.decisions import Judged, check_verdicts
 from cmdiad.export.precision.reduced import ExportSettings, Precision, reduce_graph
 from cmdiad.runtime.bundle.manifest import Manifest
 from cmdiad.runtime.bundle.reading import open_bundle
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.patches.routes import modalities
 from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.sensor.part import input_file
@@ -81,8 +81,8 @@ def measure(
     normal = [input_file(each, modalities(manifest)) for each in train[:n_normal]]
     test = [*find_samples(folder, "test"), *train[n_normal:]]
     judged = Judged(normal, [input_file(each, modalities(manifest)) for each in test], test)
-    engines = {role: OnnxEngine(model) for role, model in references.items()}
-    observed = observe(manifest, engines, read_parts(manifest, normal[:3]))
+    sessions = {role: OnnxSession(model) for role, model in references.items()}
+    observed = observe(manifest, sessions, read_parts(manifest, normal[:3]))
     for precision in precisions:
         start = time.perf_counter()
         settings, tolerance = ExportSettings(precision=precision), TOLERANCES[precision]

@@ -19,7 +19,7 @@ from ..runtime.bundle.manifest import Manifest
 from ..runtime.bundle.parameters import PartRange, Preprocessing
 from ..runtime.bundle.reading import Bundle
 from ..runtime.bundle.writing import Content, changed_contents, draft_bundle, write_bundle
-from ..runtime.engines.session import OnnxEngine
+from ..runtime.engines.session import OnnxSession
 from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write, require_writable
 from ..runtime.line_graph import DATA, LINE, LineGraph
@@ -182,7 +182,7 @@ def with_line(
     report = read_report(bundle).without(LINE_CHECK)
     if line:
         progress("line graph", 0, 1, "")
-        graph = LineGraph(manifest, OnnxEngine(line[LINE], external={k: v for k, v in line.items() if k != LINE}))
+        graph = LineGraph(manifest, OnnxSession(line[LINE], external={k: v for k, v in line.items() if k != LINE}))
         threshold = calibrated.calibration.threshold.value
         found = check_line_graph(graph, manifest, extractor, calibrated.decision, threshold, scans)
         report = report.and_also(found.require())

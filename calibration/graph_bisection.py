@@ -11,7 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 
-from ..runtime.engines.session import OnnxEngine
+from ..runtime.engines.session import OnnxSession
 from .parity import Tolerance, excess
 
 # Tensors that are kept at once; the first stage of a full-size extractor takes 268 MB each.
@@ -62,7 +62,7 @@ def run_with_tensors(
         proto = onnx.load_model_from_string(model)
         del proto.graph.output[:]
         proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in chunk)
-        outputs = OnnxEngine(proto.SerializeToString()).run(inputs)
+        outputs = OnnxSession(proto.SerializeToString()).run(inputs)
         for name in chunk:
             yield name, outputs[name].astype(np.float32, copy=False)
 

@@ -12,10 +12,10 @@ import numpy.typing as npt
 from .bundle.manifest import Manifest
 from .bundle.reading import Bundle
 from .engines.machine import this_machine
-from .engines.opening import ENGINE_PROVIDERS, ObservedEngine, Observer, open_engine
+from .engines.opening import ENGINE_PROVIDERS, ObservedSession, Observer, open_session
 from .engines.plan_check import LINE_ROLE, has_engine
 from .engines.providers import PROVIDERS
-from .engines.session import Engine
+from .engines.session import Session
 from .errors import BundleError
 from .patches.features import network_input
 from .patches.grouped import GroupedPart, Grouper, group_on_cpu, group_part
@@ -47,11 +47,11 @@ class LineAnswer:
 
 
 class LineGraph:
-    """A bundle's line graph on an engine."""
+    """A bundle's line graph in a session."""
 
-    def __init__(self, manifest: Manifest, engine: Engine, grouper: Grouper = group_on_cpu) -> None:
+    def __init__(self, manifest: Manifest, session: Session, grouper: Grouper = group_on_cpu) -> None:
         """Args: the bundle's manifest, the graph, opened, and what groups points."""
-        self._grouping, self._engine, self._grouper = manifest.grouping, engine, grouper
+        self._grouping, self._session, self._grouper = manifest.grouping, session, grouper
         route = route_of(manifest.route, manifest.main)
         self._inputs = [tensor.name for tensor in route.line_inputs(manifest.grouping)]
 
@@ -74,23 +74,23 @@ class LineGraph:
             times: where the time of the batch is booked.
 
         Raises:
-            EngineError: the engine does not take so many parts at a time.
+            EngineError: the session does not take so many parts at a time.
         """
         with times.stage("line"):
             together = {name: np.concatenate([each[name] for each in parts]) for name in self._inputs}
-            outputs = self._engine.run(together)
+            outputs = self._session.run(together)
         by_part = [{name: array[number] for name, array in outputs.items()} for number in range(len(parts))]
         return [LineAnswer(float(each["score"]), each["map"], each) for each in by_part]
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:
         """Show an observer what goes into and comes out of the graph while the block runs."""
-        engine = self._engine
-        self._engine = ObservedEngine(LINE_ROLE, engine, observer)
+        session = self._session
+        self._session = ObservedSession(LINE_ROLE, session, observer)
         try:
             yield
         finally:
-            self._engine = engine
+            self._session = session
 
     def inputs(self, prepared: PreparedPart) -> Arrays:
         """The graph's inputs for a batch of one.
@@ -139,4 +139,4 @@ def open_line_graph(
     """
     if bundle.manifest.line_graph is None:
         raise BundleError(f"{bundle.path}: has no line graph: run `cmdiad calibrate SCANS --line-graph`")
-    return LineGraph(bundle.manifest, open_engine(bundle, LINE_ROLE, provider, threads, cuda_graph))
+    return LineGraph(bundle.manifest, open_session(bundle, LINE_ROLE, provider, threads, cuda_graph))

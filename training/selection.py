@@ -22,7 +22,7 @@ from torch import nn
 
 from ..runtime.banks.bank import build_bank
 from ..runtime.bundle.parameters import Modality
-from ..runtime.engines.session import Engine
+from ..runtime.engines.session import Session
 from ..runtime.patches.features import FeaturePath
 from ..runtime.patches.pooling import PATCH_GRID, SIZE
 from ..runtime.patches.routes import HALLUCINATOR, SECOND_EXTRACTOR
@@ -31,7 +31,7 @@ from ..runtime.timing import StageTimes
 from ..runtime.verdict.decision import BankMatch, NormalizedBank, match_bank
 from .extractors.opening import Extractor
 from .features.paired_features import Pair, PairedFeatures, Wanted
-from .features.torch_session import TorchEngine
+from .features.torch_session import TorchSession
 from .routes.distillation import distillation
 from .runs.run import Distillation
 
@@ -90,18 +90,18 @@ class Judge:
         assert point.grouping is not None
         self._route, self._main, self._grouping, self._device = route, main, point.grouping, device
         second = image if main == "pc" else point
-        self._second = TorchEngine(second.network, "tokens", device)
+        self._second = TorchSession(second.network, "tokens", device)
         self._classes = [_JudgedClass(parts, features, main) for parts, features in classes]
 
     def __call__(self, network: nn.Module) -> float:
         """The network's detection, 0 to 1; the network is left in the mode it was in."""
         training = network.training
         route = distillation(self._route)
-        engines: dict[str, Engine] = {
-            HALLUCINATOR: TorchEngine(route.one_direction(network, self._main).eval(), route.output, self._device),
+        sessions: dict[str, Session] = {
+            HALLUCINATOR: TorchSession(route.one_direction(network, self._main).eval(), route.output, self._device),
             SECOND_EXTRACTOR: self._second,
         }
-        path = FeaturePath(self._route, self._main, self._grouping, engines)
+        path = FeaturePath(self._route, self._main, self._grouping, sessions)
         detection = float(np.mean([each.detection(path) for each in self._classes]))
         network.train(training)
         return detection

@@ -18,8 +18,8 @@ from ...calibration.graph_bisection import describe_producer, first_off, run_wit
 from ...calibration.parity import TOLERANCES, ParityReport, TensorCheck, Tolerance, check_tensor, excess, scan_name
 from ...calibration.survey import decided_preprocessing
 from ...runtime.bundle.manifest import Manifest
-from ...runtime.engines.opening import ObservedEngine
-from ...runtime.engines.session import Arrays, Engine, OnnxEngine
+from ...runtime.engines.opening import ObservedSession
+from ...runtime.engines.session import Arrays, OnnxSession, Session
 from ...runtime.errors import UsageError
 from ...runtime.patches.features import FeaturePath
 from ...runtime.patches.routes import modalities, route_of
@@ -27,7 +27,7 @@ from ...runtime.preparation.prepared_part import PreparedPart, prepare_file
 from ...runtime.sensor.dataset import GOOD, find_classes, find_samples
 from ...runtime.sensor.part import input_file
 from ...runtime.timing import StageTimes
-from ...training.features.torch_session import CPU, TorchEngine
+from ...training.features.torch_session import CPU, TorchSession
 from ..graphs import GraphSpec, exported_program
 
 N_SCANS = 3
@@ -85,7 +85,7 @@ def read_parts(manifest: Manifest, scans: Sequence[Path]) -> dict[str, PreparedP
 
 
 def observe(
-    manifest: Manifest, engines: Mapping[str, Engine], parts: Mapping[str, PreparedPart]
+    manifest: Manifest, sessions: Mapping[str, Session], parts: Mapping[str, PreparedPart]
 ) -> dict[str, Observed]:
     """Run every part through the line's own path and keep what every network saw and said."""
     observed = {}
@@ -96,7 +96,7 @@ def observe(
         def keep(role: str, given: Arrays, found: Arrays, into: tuple[Samples, Samples] = (inputs, outputs)) -> None:
             into[0][role], into[1][role] = dict(given), dict(found)
 
-        watched = {role: ObservedEngine(role, engine, keep) for role, engine in engines.items()}
+        watched = {role: ObservedSession(role, session, keep) for role, session in sessions.items()}
         path = FeaturePath(manifest.route, manifest.main, manifest.grouping, watched)
         features = path.extract(part, StageTimes())
         banks = {"main": features.main, **({} if features.second is None else {"second": features.second})}
@@ -118,14 +118,14 @@ def check_against_torch(
         models: role -> ONNX graph.
         parts: real scans, prepared, by name.
     """
-    references = {role: TorchEngine(module, spec.output, CPU) for role, (module, spec, _) in networks.items()}
-    engines = {role: OnnxEngine(model) for role, model in models.items()}
+    references = {role: TorchSession(module, spec.output, CPU) for role, (module, spec, _) in networks.items()}
+    sessions = {role: OnnxSession(model) for role, model in models.items()}
     expected = observe(manifest, references, parts)
-    found = observe(manifest, engines, parts)
+    found = observe(manifest, sessions, parts)
     tolerance = TOLERANCES["fp32"]
     tensors = []
     for role, (module, spec, _) in networks.items():
-        check = check_outputs(TORCH, role, spec.output, engines[role], expected, tolerance)
+        check = check_outputs(TORCH, role, spec.output, sessions[role], expected, tolerance)
         if not check.passed:
             inputs = expected[check.worst].inputs[role]
             check = msgspec.structs.replace(
@@ -140,11 +140,11 @@ def check_against_torch(
 
 
 def check_outputs(
-    compared: str, role: str, output: str, engine: Engine, expected: Mapping[str, Observed], tolerance: Tolerance
+    compared: str, role: str, output: str, session: Session, expected: Mapping[str, Observed], tolerance: Tolerance
 ) -> TensorCheck:
     """One network's output on the very inputs that its reference had."""
     pairs = {
-        scan: (engine.run(each.inputs[role])[output], each.outputs[role][output]) for scan, each in expected.items()
+        scan: (session.run(each.inputs[role])[output], each.outputs[role][output]) for scan, each in expected.items()
     }
     return check_tensor(compared, role, output, pairs, tolerance)
 
@@ -185,7 +185,7 @@ def check_reduced(
     checks = []
     for role, model in reduced.items():
         (output,) = next(iter(observed.values())).outputs[role]
-        check = check_outputs(f"{precision} against fp32", role, output, OnnxEngine(model), observed, tolerance)
+        check = check_outputs(f"{precision} against fp32", role, output, OnnxSession(model), observed, tolerance)
         if not check.passed:
             layer = first_off(references[role], model, observed[check.worst].inputs[role], tolerance)
             check = msgspec.structs.replace(check, first_off=layer)

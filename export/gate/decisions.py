@@ -14,7 +14,7 @@ from ...calibration.calibrate import CalibrationSettings, calibrate
 from ...calibration.parity import ParityReport, Tolerance, check_decisions, scan_name
 from ...calibration.survey import decided_preprocessing
 from ...runtime.bundle.manifest import Manifest
-from ...runtime.engines.session import OnnxEngine
+from ...runtime.engines.session import OnnxSession
 from ...runtime.errors import UsageError
 from ...runtime.patches.features import FeaturePath
 from ...runtime.patches.routes import modalities
@@ -115,8 +115,8 @@ def check_verdicts(
 
 
 def _path(manifest: Manifest, models: Mapping[str, bytes]) -> FeaturePath:
-    engines = {role: OnnxEngine(model) for role, model in models.items()}
-    return FeaturePath(manifest.route, manifest.main, manifest.grouping, engines)
+    sessions = {role: OnnxSession(model) for role, model in models.items()}
+    return FeaturePath(manifest.route, manifest.main, manifest.grouping, sessions)
 
 
 def _prepared(scan: Path, manifest: Manifest) -> PreparedPart:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from ...runtime.engines.session import OnnxEngine
+from ...runtime.engines.session import OnnxSession
 from .output_error import output_error
 
 LEVELS = 127
@@ -91,7 +91,7 @@ def choose_layers(model: bytes, ranges: Mapping[str, float], samples: Sequence[I
     layers: dict[str, list[str]] = {}
     for node in quantizable(model):
         layers.setdefault(node.input[1], []).append(node.name)
-    exact = [OnnxEngine(model).run(sample) for sample in samples]
+    exact = [OnnxSession(model).run(sample) for sample in samples]
 
     def error(quantized: Collection[str]) -> float:
         return output_error(int8_from_onnx(model, ranges, _products(layers, quantized)), samples, exact)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 
 from ...calibration.graph_bisection import run_with_tensors
-from ...runtime.engines.session import OnnxEngine
+from ...runtime.engines.session import OnnxSession
 from .casting import Half, halved_nodes, simulate
 from .output_error import output_error
 
@@ -41,7 +41,7 @@ def measure_kept(model: bytes, precision: Half, samples: Sequence[Inputs]) -> li
         samples: its inputs on real scans.
     """
     kept = set(out_of_range(model, precision, samples))
-    exact = [OnnxEngine(model).run(sample) for sample in samples]
+    exact = [OnnxSession(model).run(sample) for sample in samples]
     error = output_error(simulate(model, precision, kept), samples, exact)
     proto = onnx.load_model_from_string(model)
     groups = [

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...runtime.engines.session import OnnxEngine
+from ...runtime.engines.session import OnnxSession
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 
 
 def output_error(model: bytes, samples: Sequence[Inputs], exact: Sequence[Mapping[str, npt.NDArray[Any]]]) -> float:
     """The relative error (L2) of a graph's outputs, mean over samples; infinite where a value is not finite."""
-    engine = OnnxEngine(model)
+    session = OnnxSession(model)
     errors = []
     for sample, expected in zip(samples, exact, strict=True):
-        found = engine.run(sample)
+        found = session.run(sample)
         difference = np.concatenate([(found[name] - expected[name]).ravel() for name in expected])
         reference = np.concatenate([expected[name].ravel() for name in expected])
         errors.append(float(np.linalg.norm(difference)) / max(float(np.linalg.norm(reference)), 1e-30))

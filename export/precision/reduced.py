@@ -14,7 +14,7 @@ from ...calibration.ranges import Calibrator, activation_ranges, channel_limits
 from ...runtime.bundle.manifest import Manifest, Network
 from ...runtime.bundle.reading import Bundle
 from ...runtime.bundle.writing import refuse_to_overwrite, rewrite_bundle
-from ...runtime.engines.session import OnnxEngine
+from ...runtime.engines.session import OnnxSession
 from ...runtime.errors import UsageError
 from ...runtime.preparation.prepared_part import PreparedPart
 from ..gate.against_torch import check_reduced, observe
@@ -89,7 +89,7 @@ def reduce_networks(
         settings: see there.
         progress: called with the name of each network.
     """
-    observed = observe(manifest, {role: OnnxEngine(model) for role, model in references.items()}, parts)
+    observed = observe(manifest, {role: OnnxSession(model) for role, model in references.items()}, parts)
     reduced = {}
     for role, model in references.items():
         progress(f"{role} {settings.precision}")

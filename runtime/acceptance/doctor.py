@@ -20,12 +20,16 @@ from ..engines.machine import Machine, this_machine
 from ..engines.opening import ENGINE_PROVIDERS
 from ..engines.plan_check import check_engine, require_gpu
 from ..engines.providers import PROVIDERS
-from ..engines.session import OnnxEngine
+from ..engines.session import OnnxSession, unknown_provider
 from ..errors import BundleError, CmdiadError, EngineError
 
 LINE_PACKAGES = ("numpy", "scipy", "tifffile", "imagecodecs", "pillow", "msgspec")
 ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
-GPU_PACKAGES = ("onnxruntime-ep-nv-tensorrt-rtx", "tensorrt", "tensorrt-rtx", "polygraphy")
+GPU_PACKAGES = (
+    *(provider.plugin for provider in PROVIDERS.values() if provider.plugin is not None),
+    *FLAVORS,
+    "polygraphy",
+)
 # The workstation's, with the extra of `cmdiad` that brings each.
 WORKSTATION_PACKAGES: Mapping[str, str] = {
     **dict.fromkeys(("scikit-learn", "onnx"), "calibrate"),
@@ -73,8 +77,7 @@ class Diagnosis:
         for finding in self.findings:
             if (finding.topic, finding.name) == ("provider", provider):
                 return finding
-        known = ", ".join([*PROVIDERS, *ENGINE_PROVIDERS])
-        raise EngineError(f"unknown execution provider {provider!r}: choose one of {known}")
+        raise unknown_provider(provider, [*PROVIDERS, *ENGINE_PROVIDERS])
 
     def as_json(self) -> dict[str, Any]:
         """The documented object of `doctor --json`."""
@@ -137,7 +140,7 @@ def _providers(machine: Machine) -> Iterator[Finding]:
 def _provider_problem(provider: str) -> str | None:
     """Why an execution provider does not run a small network here; None if it does."""
     try:
-        OnnxEngine(PROBE, provider, threads=1).run({"x": np.eye(2, dtype=np.float32)})
+        OnnxSession(PROBE, provider, threads=1).run({"x": np.eye(2, dtype=np.float32)})
     except CmdiadError as error:
         return str(error)
     return None

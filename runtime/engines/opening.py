@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from ..bundle.parameters import FlavorName
 from ..bundle.reading import Bundle
-from ..errors import EngineError
 from .plan import open_tensorrt_engine
 from .plan_check import LINE_ROLE, external_data, graph_of
 from .providers import PROVIDERS
-from .session import Arrays, Engine, OnnxEngine
+from .session import Arrays, OnnxSession, Session, unknown_provider
 
 Observer = Callable[[str, Arrays, Arrays], None]
 
@@ -23,9 +22,9 @@ Observer = Callable[[str, Arrays, Arrays], None]
 ENGINE_PROVIDERS: Mapping[str, FlavorName] = {"tensorrt-engine": "tensorrt", "tensorrt-rtx-engine": "tensorrt-rtx"}
 
 
-def open_engine(
+def open_session(
     bundle: Bundle, role: str, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
-) -> Engine:
+) -> Session:
     """Make one network of a bundle ready to run.
 
     Args:
@@ -38,26 +37,29 @@ def open_engine(
     Raises:
         EngineError: what was asked for is not available on this machine.
         BundleError: the network is missing or not valid.
+
+    Example:
+        >>> session = open_session(open_bundle(path), "extractor")  # doctest: +SKIP
+        >>> tokens = session.run({"groups": groups, "centers": centers})["tokens"]  # doctest: +SKIP
     """
     network = graph_of(bundle, role) if role == LINE_ROLE else bundle.manifest.run_networks(provider)[role]
-    captured = cuda_graph and all(isinstance(axis, int) for each in network.inputs for axis in each.shape[1:])
+    captured = cuda_graph and all(isinstance(axis, int) for tensor in network.inputs for axis in tensor.shape[1:])
     if provider in ENGINE_PROVIDERS:
         return open_tensorrt_engine(bundle, role, ENGINE_PROVIDERS[provider], captured)
     if provider not in PROVIDERS:
-        known = ", ".join([*PROVIDERS, *ENGINE_PROVIDERS])
-        raise EngineError(f"unknown execution provider {provider!r}: choose one of {known}")
-    return OnnxEngine(bundle.read(network.file), provider, threads, captured, external_data(bundle, network))
+        raise unknown_provider(provider, [*PROVIDERS, *ENGINE_PROVIDERS])
+    return OnnxSession(bundle.read(network.file), provider, threads, captured, external_data(bundle, network))
 
 
-class ObservedEngine:
-    """An engine that shows an observer what goes in and what comes out."""
+class ObservedSession:
+    """A session that shows an observer what goes in and what comes out."""
 
-    def __init__(self, role: str, engine: Engine, observer: Observer) -> None:
-        self._role, self._engine, self._observer = role, engine, observer
+    def __init__(self, role: str, session: Session, observer: Observer) -> None:
+        self._role, self._session, self._observer = role, session, observer
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
-        """Run the engine, then call the observer with the role, the inputs and the outputs."""
-        outputs = self._engine.run(inputs)
+        """Run the network, then call the observer with the role, the inputs and the outputs."""
+        outputs = self._session.run(inputs)
         self._observer(self._role, inputs, outputs)
         return outputs
 

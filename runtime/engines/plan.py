@@ -28,7 +28,7 @@ _RTX_VARIABLE = "POLYGRAPHY_USE_TENSORRT_RTX"
 
 def open_tensorrt_engine(
     bundle: Bundle, role: str, flavor_name: str, cuda_graph: bool = False, machine: Machine | None = None
-) -> EngineRunner:
+) -> EngineSession:
     """Check an engine of a bundle, deserialize it and make it ready.
 
     Args:
@@ -51,11 +51,11 @@ def open_tensorrt_engine(
     command = rebuild_command(bundle, flavor.name, machine.target or "")
     deserialized = _deserialize(trt, engine, plan, bundle, command)
     context = _context(trt, deserialized, cuda_graph)
-    return EngineRunner(polygraphy.TrtRunner(context), engine)
+    return EngineSession(polygraphy.TrtRunner(context), engine)
 
 
-class EngineRunner:
-    """An engine on its device."""
+class EngineSession:
+    """A TensorRT engine on its device."""
 
     def __init__(self, runner: Any, engine: TensorRTEngine) -> None:
         """Args: a TrtRunner that is not active yet, and what the manifest says of its engine."""

@@ -5,7 +5,7 @@ A provider that was asked for and is not there is an error, never a silent fall-
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,23 +16,14 @@ from ..errors import BundleError, EngineError
 from ..threads import thread_count
 from .iobinding import BoundSession
 from .onnxruntime_import import import_onnxruntime
-from .providers import (
-    INSTALL,
-    PROVIDERS,
-    RECORD_PLACEMENT,
-    add_rtx_plugin,
-    load_libraries,
-    missing,
-    provider_list,
-    refuse_fall_back,
-)
+from .providers import PROVIDERS, RECORD_PLACEMENT, Provider, add_provider, refuse_fall_back
 
 _ERROR_LEVEL = 3
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
-class Engine(Protocol):
+class Session(Protocol):
     """A network that is ready to run on one device."""
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
@@ -40,7 +31,7 @@ class Engine(Protocol):
         ...
 
 
-class OnnxEngine:
+class OnnxSession:
     """An ONNX graph in an ONNX Runtime session."""
 
     def __init__(
@@ -65,12 +56,16 @@ class OnnxEngine:
             BundleError: the graph is not a valid ONNX file.
             UsageError: fewer than one thread.
         """
-        self._session = _open_session(model, provider, thread_count(threads), cuda_graph, external or {})
+        count = thread_count(threads)
+        if provider not in PROVIDERS:
+            raise unknown_provider(provider, PROVIDERS)
+        chosen = PROVIDERS[provider]
+        self._session = _onnxruntime_session(model, chosen, count, cuda_graph, external or {})
         self._inputs = {item.name: item.shape for item in self._session.get_inputs()}
         self._outputs = [item.name for item in self._session.get_outputs()]
         self._bound: BoundSession | None = None
-        if provider in ("cuda", "tensorrt") and self._has_fixed_shapes():
-            self._bound = BoundSession(import_onnxruntime(), self._session, "cuda", cuda_graph)
+        if chosen.device is not None and self._has_fixed_shapes():
+            self._bound = BoundSession(import_onnxruntime(), self._session, chosen.device, cuda_graph)
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
         """Run the graph; the inputs are checked against its declared names and shapes first.
@@ -78,6 +73,16 @@ class OnnxEngine:
         Raises:
             EngineError: an input does not fit, or the device cannot run the graph, out of memory for instance.
         """
+        self._check(inputs)
+        feed = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
+        try:
+            if self._bound is not None:
+                return self._bound.run(feed)
+            return dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
+        except Exception as cause:  # ONNX Runtime's errors share no public base class
+            raise EngineError(f"ONNX Runtime cannot run the network: {' '.join(str(cause).split())[:300]}") from cause
+
+    def _check(self, inputs: Arrays) -> None:
         if inputs.keys() != self._inputs.keys():
             raise EngineError(f"the network takes {sorted(self._inputs)}, got {sorted(inputs)}")
         for name, array in inputs.items():
@@ -87,50 +92,27 @@ class OnnxEngine:
             )
             if not fits:
                 raise EngineError(f"the network's input {name!r} takes {expected}, got {list(array.shape)}")
-        feed = {name: np.ascontiguousarray(array) for name, array in inputs.items()}
-        try:
-            if self._bound is not None:
-                return self._bound.run(feed)
-            return dict(zip(self._outputs, self._session.run(self._outputs, feed), strict=True))
-        except Exception as cause:  # ONNX Runtime's errors share no public base class
-            raise EngineError(f"ONNX Runtime cannot run the network: {' '.join(str(cause).split())[:300]}") from cause
 
     def _has_fixed_shapes(self) -> bool:
         """Whether no axis but the batch is free."""
         return all(isinstance(axis, int) for shape in self._inputs.values() for axis in shape[1:])
 
 
-def _open_session(
-    model: bytes | Path, provider: str, threads: int, cuda_graph: bool, external: Mapping[str, bytes]
+def unknown_provider(name: str, known: Iterable[str]) -> EngineError:
+    """What to say where nothing of that name runs networks."""
+    return EngineError(f"unknown execution provider {name!r}: choose one of {', '.join(known)}")
+
+
+def _onnxruntime_session(
+    model: bytes | Path, provider: Provider, threads: int, cuda_graph: bool, external: Mapping[str, bytes]
 ) -> Any:
-    if provider not in PROVIDERS:
-        raise EngineError(f"unknown execution provider {provider!r}: choose one of {', '.join(PROVIDERS)}")
     ort = import_onnxruntime()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    # Between networks the processors belong to the search and to the next scan, not to threads that wait.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.inter_op_num_threads = 1
-    # A plan of all buffers for every number of patches is kept for good; on a CPU it saves no time.
-    options.enable_mem_pattern = provider != "cpu"
-    options.log_severity_level = _ERROR_LEVEL
-    if provider != "cpu":
-        options.add_session_config_entry(RECORD_PLACEMENT, "1")
-    if external:
-        sizes = [len(content) for content in external.values()]
-        options.add_external_initializers_from_files_in_memory(list(external), list(external.values()), sizes)
+    options = _session_options(ort, provider, threads, external)
     source = str(model) if isinstance(model, Path) else model
     try:
-        if provider == "tensorrt-rtx":
-            add_rtx_plugin(ort, options, cuda_graph)
-            session = ort.InferenceSession(source, options)
-        elif PROVIDERS[provider] not in ort.get_available_providers():
-            raise missing(provider)
-        else:
-            if provider != "cpu":
-                load_libraries(ort)
-            session = ort.InferenceSession(source, options, providers=provider_list(provider, cuda_graph))
-    except (EngineError, BundleError):
+        listed = add_provider(ort, options, provider, cuda_graph)
+        session = ort.InferenceSession(source, options, providers=listed or None)
+    except EngineError:
         raise
     except Exception as cause:  # ONNX Runtime's errors share no public base class
         raise _session_error(provider, cause) from cause
@@ -138,8 +120,25 @@ def _open_session(
     return session
 
 
-def _session_error(provider: str, cause: Exception) -> Exception:
+def _session_options(ort: Any, provider: Provider, threads: int, external: Mapping[str, bytes]) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Between networks the processors belong to the search and to the next scan, not to threads that wait.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.inter_op_num_threads = 1
+    # A plan of all buffers for every number of patches is kept for good; on a CPU it saves no time.
+    options.enable_mem_pattern = not provider.is_cpu
+    options.log_severity_level = _ERROR_LEVEL
+    if not provider.is_cpu:
+        options.add_session_config_entry(RECORD_PLACEMENT, "1")
+    if external:
+        sizes = [len(content) for content in external.values()]
+        options.add_external_initializers_from_files_in_memory(list(external), list(external.values()), sizes)
+    return options
+
+
+def _session_error(provider: Provider, cause: Exception) -> Exception:
     text = " ".join(str(cause).split())[:300]
     if type(cause).__name__ in ("InvalidProtobuf", "InvalidGraph", "NoSuchFile"):
         return BundleError(f"the network is not a valid ONNX graph ({text}): export the bundle again")
-    return EngineError(f"execution provider {provider!r} cannot run the network: {text}; {INSTALL[provider]}")
+    return EngineError(f"execution provider {provider.name!r} cannot run the network: {text}; {provider.install}")

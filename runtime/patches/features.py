@@ -16,8 +16,8 @@ import numpy.typing as npt
 from ..bundle.parameters import Grouping, Modality
 from ..bundle.parameters import Route as RouteName
 from ..bundle.reading import Bundle
-from ..engines.opening import ObservedEngine, Observer, open_engine
-from ..engines.session import Engine
+from ..engines.opening import ObservedSession, Observer, open_session
+from ..engines.session import Session
 from ..errors import BundleError
 from ..preparation.prepare import PreparedScan
 from ..preparation.prepared_part import PreparedPart
@@ -75,22 +75,22 @@ class FeaturePath:
         route: RouteName,
         main: Modality,
         grouping: Grouping,
-        engines: Mapping[str, Engine],
+        sessions: Mapping[str, Session],
         grouper: Grouper = group_on_cpu,
     ) -> None:
         """Args: the route, its main modality, the extractor's G and M, the networks by role, and what groups points."""
         self.route, self.grouping = route_of(route, main), grouping
-        self._engines, self._grouper = engines, grouper
+        self._sessions, self._grouper = sessions, grouper
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:
         """Show an observer what goes into and comes out of every network while the block runs."""
-        engines = self._engines
-        self._engines = {role: ObservedEngine(role, engine, observer) for role, engine in engines.items()}
+        sessions = self._sessions
+        self._sessions = {role: ObservedSession(role, session, observer) for role, session in sessions.items()}
         try:
             yield
         finally:
-            self._engines = engines
+            self._sessions = sessions
 
     def group(self, prepared: PreparedPart, times: StageTimes) -> PreparedPart:
         """Group the measured points ahead of the networks, where the route measures points.
@@ -153,7 +153,7 @@ class FeaturePath:
 
     def hallucinate(self, name: str, value: Array) -> Array:
         """The output of the route's trained network for its one input, called `name`; both without a batch axis."""
-        output = self._engines[HALLUCINATOR].run({name: value[None]})
+        output = self._sessions[HALLUCINATOR].run({name: value[None]})
         hallucination: Array = output[self.route.hallucination][0]
         return hallucination
 
@@ -170,11 +170,11 @@ class FeaturePath:
 
     def network(self, role: str, times: StageTimes) -> RunNetwork:
         """An extractor, from its inputs by name to its tokens; booked as `extract`."""
-        engine = self._engines[role]
+        session = self._sessions[role]
 
         def run(inputs: dict[str, Array]) -> Array:
             with times.stage("extract"):
-                tokens: Array = engine.run(inputs)["tokens"]
+                tokens: Array = session.run(inputs)["tokens"]
             return tokens
 
         return run
@@ -231,7 +231,7 @@ class FeatureExtractor(FeaturePath):
     def __init__(
         self, bundle: Bundle, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
     ) -> None:
-        """Open the engines; the arguments are those of `open_engine`.
+        """Open the sessions; the arguments are those of `open_session`.
 
         Raises:
             EngineError: the provider is not available.
@@ -244,8 +244,8 @@ class FeatureExtractor(FeaturePath):
                 f"{bundle.path}: the {manifest.route} route needs {', '.join(sorted(missing))}, which the bundle does "
                 "not have: export it again"
             )
-        engines = {role: open_engine(bundle, role, provider, threads, cuda_graph) for role in manifest.networks}
-        super().__init__(manifest.route, manifest.main, manifest.grouping, engines)
+        sessions = {role: open_session(bundle, role, provider, threads, cuda_graph) for role in manifest.networks}
+        super().__init__(manifest.route, manifest.main, manifest.grouping, sessions)
 
 
 def network_input(prepared: PreparedPart, modality: Modality) -> npt.NDArray[np.float32]:

@@ -7,7 +7,7 @@ import torch
 from cmdiad.export.bundles import export_bundle, hallucinator_spec
 from cmdiad.export.graphs import OPSET, describe_network, onnx_from_module
 from cmdiad.runtime.bundle.reading import open_bundle
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import UsageError
 from cmdiad.training.routes.distillation import distillation
 from cmdiad.training.routes.f2f import FeatureToFeature, Hallucinator
@@ -53,11 +53,11 @@ def test_nothing_of_this_machine_is_in_the_graphs(exported_bundle):
 def test_batch_and_patches_are_free():
     torch.manual_seed(0)
     network = Hallucinator(FeatureToFeature(24, 16), "pc").eval()
-    engine = OnnxEngine(onnx_from_module(network, hallucinator_spec(distillation("f2f"), network)))
+    session = OnnxSession(onnx_from_module(network, hallucinator_spec(distillation("f2f"), network)))
     for shape in ((1, 1, 24), (1, 1250, 24), (3, 7, 24)):
         features = np.random.default_rng(0).normal(size=shape).astype(np.float32)
         expected = network(torch.from_numpy(features)).detach().numpy()
-        np.testing.assert_allclose(engine.run({"features": features})["hallucination"], expected, atol=1e-5)
+        np.testing.assert_allclose(session.run({"features": features})["hallucination"], expected, atol=1e-5)
 
 
 def test_a_graph_describes_itself():

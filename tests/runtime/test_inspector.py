@@ -61,17 +61,17 @@ def test_an_answer_that_is_not_a_number_is_an_error_of_that_part(
 def test_a_network_that_answers_nan_is_an_error_of_that_part(
     calibrated_bundle: Path, scan: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from cmdiad.runtime.engines.session import OnnxEngine
+    from cmdiad.runtime.engines.session import OnnxSession
 
-    run = OnnxEngine.run
+    run = OnnxSession.run
 
-    def spoilt(self: OnnxEngine, inputs: Any) -> Any:
+    def spoilt(self: OnnxSession, inputs: Any) -> Any:
         outputs = run(self, inputs)
         return {
             name: np.full_like(array, np.nan) if array.dtype.kind == "f" else array for name, array in outputs.items()
         }
 
-    monkeypatch.setattr(OnnxEngine, "run", spoilt)
+    monkeypatch.setattr(OnnxSession, "run", spoilt)
     for graph in ("networks", "line"):
         with pytest.raises(NotFiniteError, match=r"000\.tiff: "):
             Inspector.load(calibrated_bundle, graph=graph)(scan)  # type: ignore[arg-type]

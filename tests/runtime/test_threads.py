@@ -12,7 +12,7 @@ import pytest
 from cmdiad.runtime import threads
 from cmdiad.runtime.banks import screen
 from cmdiad.runtime.banks.bank import MIN_SCREENED_ROWS, build_bank
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.patches.features import PartFeatures
 from cmdiad.runtime.threads import SearchThreads, control_group_quota, thread_count, usable_processors
@@ -28,7 +28,7 @@ def test_no_threads_are_refused_and_never_taken_for_all(asked):
     with pytest.raises(UsageError, match=rf"{asked} threads: give 1 or more"):
         thread_count(asked)
     with pytest.raises(UsageError, match="threads"):
-        OnnxEngine(b"", threads=asked)
+        OnnxSession(b"", threads=asked)
 
 
 def groups(tmp_path, lines, files):

@@ -8,7 +8,7 @@ import torch
 from cmdiad.export.bundles import export_bundle
 from cmdiad.export.precision.reduced import ExportSettings
 from cmdiad.runtime.bundle.reading import open_bundle
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import UsageError, WeightsError
 from cmdiad.training.adoption import Adoption, adopt_checkpoint
 from cmdiad.training.extractors.opening import open_extractor
@@ -36,7 +36,7 @@ def test_an_adopted_checkpoint_exports_with_its_own_weights_and_says_so(tmp_path
     assert manifest.provenance["route_weights"] == read_run(run)[1].adopted
     bundle = open_bundle(tmp_path / "bundle")
     features = np.random.default_rng(0).normal(size=(1, 7, dims[0])).astype(np.float32)
-    answer = OnnxEngine(bundle.read(bundle.manifest.networks["hallucinator"].file)).run({"features": features})
+    answer = OnnxSession(bundle.read(bundle.manifest.networks["hallucinator"].file)).run({"features": features})
     expected = Hallucinator(network, "pc")(torch.from_numpy(features)).detach().numpy()
     np.testing.assert_allclose(answer["hallucination"], expected, atol=1e-5)
 

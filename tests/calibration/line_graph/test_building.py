@@ -13,7 +13,7 @@ from cmdiad.calibration.line_graph.graph_writing import GraphWriter, encode_mode
 from cmdiad.calibration.parity import read_report
 from cmdiad.runtime.banks.bank import build_bank
 from cmdiad.runtime.bundle.reading import open_bundle
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import BundleError, EngineError, ParityError, UsageError
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.line_graph import DATA, LINE, LineGraph
@@ -53,7 +53,7 @@ def prepared(bundle, scan):
 def compared(manifest, decision, model, extractor, part):
     """The graph's outputs, and the runtime's answer."""
     (content,) = encode_model(model, LINE).values()
-    answer = LineGraph(manifest, OnnxEngine(content)).run(part, StageTimes())
+    answer = LineGraph(manifest, OnnxSession(content)).run(part, StageTimes())
     expected = reference(manifest, extractor, decision, part)
     for name, tensor in expected.tensors.items():
         actual = answer.outputs[name]
@@ -100,12 +100,12 @@ def test_operators_are_standard_and_the_batch_is_free(bundle, networks):
 
 
 def test_parts_of_a_batch_do_not_touch_each_other(bundle, scans):
-    engine = OnnxEngine(bundle.read(LINE))
-    line = LineGraph(bundle.manifest, engine)
+    session = OnnxSession(bundle.read(LINE))
+    line = LineGraph(bundle.manifest, session)
     inputs = [line.inputs(prepared(bundle, scan)) for scan in scans[:2]]
-    both = engine.run({name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]})
+    both = session.run({name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]})
     for number, each in enumerate(inputs):
-        alone = engine.run(each)
+        alone = session.run(each)
         np.testing.assert_allclose(both["score"][number], alone["score"][0], rtol=1e-4)
         np.testing.assert_allclose(both["map"][number], alone["map"][0], atol=1e-3 * alone["map"].max())
 
@@ -203,7 +203,7 @@ def lose_a_center(model):
 
 def checked(bundle, extractor, decision, model, scans):
     threshold = bundle.manifest.calibration.threshold.value
-    line = LineGraph(bundle.manifest, OnnxEngine(model.SerializeToString()))
+    line = LineGraph(bundle.manifest, OnnxSession(model.SerializeToString()))
     return check_line_graph(line, bundle.manifest, extractor, decision, threshold, scans[:2])
 
 
@@ -280,7 +280,7 @@ def test_domains_of_operators_are_carried_over_where_they_are_used():
     assert opsets == {"": 20, "com.microsoft": 1}
     x = np.array([[-1.0, 0.0, 1.0, 2.0]], np.float32)
     kept = np.maximum(x, 0)
-    np.testing.assert_allclose(OnnxEngine(content).run({"x": x})["y"], kept / (1 + np.exp(-1.702 * kept)), rtol=1e-5)
+    np.testing.assert_allclose(OnnxSession(content).run({"x": x})["y"], kept / (1 + np.exp(-1.702 * kept)), rtol=1e-5)
 
 
 def test_operator_sets_of_two_versions_do_not_mix():
@@ -300,5 +300,5 @@ def test_large_weights_lie_in_a_file_of_their_own():
     files = encode_model(model, LINE, external_bytes=16)
     assert files.keys() == {LINE, DATA}
     x = np.ones((2, 3), np.float32)
-    outputs = OnnxEngine(files[LINE], external={DATA: files[DATA]}).run({"x": x})
+    outputs = OnnxSession(files[LINE], external={DATA: files[DATA]}).run({"x": x})
     np.testing.assert_array_equal(outputs["y"], x @ weight + 1)

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from cmdiad.export.precision.casting import convert, halved_nodes, kept_by_type, rounded, simulate
 from cmdiad.export.precision.kept_operators import geometry, measure_kept, out_of_range
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from onnx import TensorProto, helper, numpy_helper
 
 
@@ -58,8 +58,8 @@ def test_only_what_is_kept_stays_in_float32(precision, kind):
 
 
 def test_fp16_is_as_near_as_half_precision_allows():
-    exact = OnnxEngine(small_graph()).run(X)["y"]
-    found = OnnxEngine(convert(small_graph(), "fp16", [])).run(X)["y"]
+    exact = OnnxSession(small_graph()).run(X)["y"]
+    found = OnnxSession(convert(small_graph(), "fp16", [])).run(X)["y"]
     assert 0 < np.abs(found - exact).max() < 1e-2
 
 
@@ -74,12 +74,12 @@ def test_the_simulation_rounds_every_tensor():
     large = half(relu * np.float32(half(np.array([3.3], np.float32))[0]))
     root = half(np.sqrt(half(large * large)))
     normed = (root - root.mean(1, keepdims=True)) / np.sqrt(root.var(1, keepdims=True) + 1e-5)
-    found = OnnxEngine(simulate(small_graph(3.3), "fp16", [])).run(X)["y"]
+    found = OnnxSession(simulate(small_graph(3.3), "fp16", [])).run(X)["y"]
     np.testing.assert_allclose(found, half(normed), atol=2e-3)
-    kept = OnnxEngine(
+    kept = OnnxSession(
         simulate(small_graph(3.3), "fp16", [n.name for n in onnx.load_model_from_string(small_graph()).graph.node])
     )
-    np.testing.assert_array_equal(kept.run(X)["y"], OnnxEngine(small_graph(3.3)).run(X)["y"])
+    np.testing.assert_array_equal(kept.run(X)["y"], OnnxSession(small_graph(3.3)).run(X)["y"])
 
 
 def test_bfloat16_has_eight_bits():
@@ -90,13 +90,13 @@ def test_bfloat16_has_eight_bits():
 
 def test_what_leaves_the_range_is_found_and_kept():
     model = small_graph(gain=400.0)
-    assert not np.isfinite(OnnxEngine(simulate(model, "fp16", [])).run(X)["y"]).all()
+    assert not np.isfinite(OnnxSession(simulate(model, "fp16", [])).run(X)["y"]).all()
     near = out_of_range(model, "fp16", [X])
     assert {"square", "root"} <= set(near) and "product" not in near
     kept = measure_kept(model, "fp16", [X])
     assert set(near) <= set(kept)
-    found = OnnxEngine(simulate(model, "fp16", kept)).run(X)["y"]
-    np.testing.assert_allclose(found, OnnxEngine(model).run(X)["y"], atol=1e-2)
+    found = OnnxSession(simulate(model, "fp16", kept)).run(X)["y"]
+    np.testing.assert_allclose(found, OnnxSession(model).run(X)["y"], atol=1e-2)
 
 
 def test_integers_and_shapes_are_left_alone(exported_bundle):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from cmdiad.export.graphs import GraphSpec, onnx_from_module
 from cmdiad.export.precision.dynamic_int8 import dynamic_int8_from_onnx, float_products
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from torch import nn
 
 
@@ -25,7 +25,7 @@ def models() -> tuple[bytes, bytes]:
 
 def test_int8_stays_near_fp32_without_being_it(models: tuple[bytes, bytes]) -> None:
     feed = {"x": np.random.default_rng(0).standard_normal((5, 9, 3)).astype(np.float32)}
-    exact, quantized = (OnnxEngine(model).run(feed)["y"] for model in models)
+    exact, quantized = (OnnxSession(model).run(feed)["y"] for model in models)
     error = np.linalg.norm(quantized - exact) / np.linalg.norm(exact)
     assert 0 < error < 0.03
 
@@ -58,9 +58,9 @@ def test_scores_of_attention_are_integer_products_and_what_they_weigh_is_not() -
     quantized = dynamic_int8_from_onnx(model)
     assert float_products(quantized) == {"MatMul": 1}
     feed = {"x": np.random.default_rng(0).standard_normal((3, 6, 32)).astype(np.float32)}
-    exact, found = (OnnxEngine(each).run(feed)["y"] for each in (model, quantized))
+    exact, found = (OnnxSession(each).run(feed)["y"] for each in (model, quantized))
     assert 0 < np.linalg.norm(found - exact) / np.linalg.norm(exact) < 0.05
-    assert np.isfinite(OnnxEngine(quantized).run({"x": np.zeros((1, 6, 32), np.float32)})["y"]).all()
+    assert np.isfinite(OnnxSession(quantized).run({"x": np.zeros((1, 6, 32), np.float32)})["y"]).all()
 
 
 def test_products_that_stay_in_float32_are_counted(models: tuple[bytes, bytes]) -> None:

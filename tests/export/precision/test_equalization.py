@@ -7,7 +7,7 @@ from cmdiad.calibration.ranges import activation_ranges, channel_limits
 from cmdiad.export.precision.equalization import connected, equalized
 from cmdiad.export.precision.int8 import int8_from_onnx, quantizable
 from cmdiad.export.precision.output_error import output_error
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from onnx import TensorProto, helper, numpy_helper
 
 RNG = np.random.default_rng(0)
@@ -58,7 +58,7 @@ def test_it_computes_the_same_and_costs_int8_far_less(sample):
     model = uneven_graph()
     other = equalized(model, channel_limits(model, activations(model), [sample]))
     onnx.checker.check_model(onnx.load_model_from_string(other), full_check=True)
-    exact = OnnxEngine(model).run(sample)
+    exact = OnnxSession(model).run(sample)
     assert output_error(other, [sample], [exact]) < 1e-6
     assert int8_error(other, sample, exact) < 0.2 * int8_error(model, sample, exact)
 
@@ -77,7 +77,7 @@ def test_a_channel_that_is_always_zero_stays_finite(sample):
     model = uneven_graph()
     silent = {"x": np.where(np.arange(CHANNELS) == 5, np.float32(0), sample["x"])}
     other = equalized(model, channel_limits(model, activations(model), [silent]))
-    assert output_error(other, [silent], [OnnxEngine(model).run(silent)]) < 1e-6
+    assert output_error(other, [silent], [OnnxSession(model).run(silent)]) < 1e-6
 
 
 def test_what_shares_an_activation_or_a_weight_shares_its_factors():
@@ -90,4 +90,4 @@ def test_a_network_keeps_its_answers(exported_bundle):
     dim = onnx.load_model_from_string(model).graph.input[0].type.tensor_type.shape.dim[2].dim_value
     sample = {"features": RNG.normal(size=(1, 200, dim)).astype(np.float32)}
     other = equalized(model, channel_limits(model, activations(model), [sample]))
-    assert output_error(other, [sample], [OnnxEngine(model).run(sample)]) < 1e-5
+    assert output_error(other, [sample], [OnnxSession(model).run(sample)]) < 1e-5

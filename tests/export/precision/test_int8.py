@@ -6,7 +6,7 @@ import pytest
 from cmdiad.calibration.ranges import Histogram, activation_ranges
 from cmdiad.export.precision.int8 import choose_layers, int8_from_onnx, quantizable
 from cmdiad.export.precision.output_error import output_error
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import UsageError
 
 RNG = np.random.default_rng(0)
@@ -54,7 +54,7 @@ def test_products_are_quantized_symmetrically_by_channel(model, sample):
         assert codes.dtype == np.int8 and scales.shape == (codes.shape[1],)
         assert (np.abs(codes).max(axis=0) == 127).all()
         assert node.input[1] not in constants
-    exact = OnnxEngine(model).run(sample)
+    exact = OnnxSession(model).run(sample)
     assert output_error(quantized.SerializeToString(), [sample], [exact]) < 0.1
 
 

@@ -17,8 +17,8 @@ DOOR = "runtime/engines/onnxruntime_import.py"
 RUN_A_NETWORK = """
 import numpy as np
 from cmdiad.runtime.acceptance.doctor import PROBE
-from cmdiad.runtime.engines.session import OnnxEngine
-OnnxEngine(PROBE, threads=1).run({"x": np.eye(2, dtype=np.float32)})
+from cmdiad.runtime.engines.session import OnnxSession
+OnnxSession(PROBE, threads=1).run({"x": np.eye(2, dtype=np.float32)})
 """
 # A thread asks for the host, between 2 and 12 s after the import (1.32).
 WAIT = "import time; time.sleep(12)"

@@ -13,8 +13,8 @@ from cmdiad.runtime.bundle.manifest import Profile
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.flavor import FLAVORS, flavor_of
 from cmdiad.runtime.engines.machine import Gpu, Machine, platform_name
-from cmdiad.runtime.engines.opening import open_engine
-from cmdiad.runtime.engines.plan import EngineRunner, _context, _refit, import_polygraphy, open_tensorrt_engine, within
+from cmdiad.runtime.engines.opening import open_session
+from cmdiad.runtime.engines.plan import EngineSession, _context, _refit, import_polygraphy, open_tensorrt_engine, within
 from cmdiad.runtime.errors import EngineError, UsageError
 from cmdiad.runtime.line_graph import prefers_line_graph
 
@@ -46,21 +46,21 @@ class FakeRunner:
 def runner():
     profile = Profile(min=[1, 3], opt=[2, 3], max=[4, 3])
     fake = FakeRunner()
-    return fake, EngineRunner(fake, SimpleNamespace(file="engines/e.engine", profiles={"x": profile}))
+    return fake, EngineSession(fake, SimpleNamespace(file="engines/e.engine", profiles={"x": profile}))
 
 
 def test_results_are_the_caller_s_own(runner):
-    _, engine = runner
+    _, session = runner
     ones = np.ones((3, 2), np.float32).T
-    first = engine.run({"x": ones})["y"]
-    engine.run({"x": 5 * ones})
+    first = session.run({"x": ones})["y"]
+    session.run({"x": 5 * ones})
     np.testing.assert_array_equal(first, 2 * ones)
 
 
-def test_a_runner_is_deactivated_with_its_engine():
+def test_a_runner_is_deactivated_with_its_session():
     fake = FakeRunner()
-    engine = EngineRunner(fake, SimpleNamespace(file="e", profiles={}))
-    del engine
+    session = EngineSession(fake, SimpleNamespace(file="e", profiles={}))
+    del session
     gc.collect()
     assert fake.calls == ["activate", "deactivate"]
 
@@ -164,7 +164,7 @@ def pretended(target):
 @pytest.mark.slow
 def test_without_a_gpu_the_engine_is_refused_before_it_is_read(with_engine):
     with pytest.raises(EngineError, match="no NVIDIA GPU") as refusal:
-        open_engine(with_engine, "extractor", "tensorrt-rtx-engine")
+        open_session(with_engine, "extractor", "tensorrt-rtx-engine")
     assert refusal.value.exit_code == 5
 
 

@@ -69,35 +69,37 @@ def test_heavy_operators_on_the_cpu_are_seen_and_cheap_ones_passed_over(session)
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt", "tensorrt-rtx"])
 def test_a_session_that_fell_back_as_a_whole_is_refused(session, provider):
     with pytest.raises(EngineError, match=f"{provider}.*not available"):
-        refuse_fall_back(session, provider)
+        refuse_fall_back(session, PROVIDERS[provider])
 
 
 def test_a_session_that_leaves_products_to_the_cpu_is_refused(session):
     half = SimpleNamespace(
-        get_providers=lambda: [PROVIDERS["cuda"], PROVIDERS["cpu"]],
+        get_providers=lambda: [PROVIDERS["cuda"].runtime_name, PROVIDERS["cpu"].runtime_name],
         get_provider_graph_assignment_info=session.get_provider_graph_assignment_info,
     )
     with pytest.raises(EngineError, match="MatMul"):
-        refuse_fall_back(half, "cuda")
+        refuse_fall_back(half, PROVIDERS["cuda"])
 
 
 def test_the_cpu_may_be_the_cpu(session):
-    refuse_fall_back(session, "cpu")
+    refuse_fall_back(session, PROVIDERS["cpu"])
 
 
 def test_options():
-    assert provider_list("cpu", False) == [("CPUExecutionProvider", {})]
-    assert provider_list("cuda", True) == [("CUDAExecutionProvider", {"use_tf32": "0", "enable_cuda_graph": "1"})]
-    names = [name for name, _ in provider_list("tensorrt", False)]
+    assert provider_list(PROVIDERS["cpu"], False) == [("CPUExecutionProvider", {})]
+    assert provider_list(PROVIDERS["cuda"], True) == [
+        ("CUDAExecutionProvider", {"use_tf32": "0", "enable_cuda_graph": "1"})
+    ]
+    names = [name for name, _ in provider_list(PROVIDERS["tensorrt"], False)]
     assert names == ["TensorrtExecutionProvider", "CUDAExecutionProvider"]
-    assert provider_options("tensorrt", True) == {"trt_cuda_graph_enable": "1"}
+    assert provider_options(PROVIDERS["tensorrt"], True) == {"trt_cuda_graph_enable": "1"}
     with pytest.raises(EngineError, match="GPU provider"):
-        provider_options("cpu", True)
+        provider_options(PROVIDERS["cpu"], True)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
 def test_what_is_missing_can_be_installed(provider):
-    assert "pip install" in str(missing(provider))
+    assert "pip install" in str(missing(PROVIDERS[provider]))
 
 
 def test_loading_libraries_prints_nothing(capfd):

@@ -1,8 +1,8 @@
-"""Engines check what goes in and never fall back in silence."""
+"""Sessions check what goes in and never fall back in silence."""
 
 import numpy as np
 import pytest
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import BundleError, EngineError
 
 onnx = pytest.importorskip("onnx")
@@ -24,12 +24,12 @@ def doubling():
 
 def test_runs(doubling):
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
-    np.testing.assert_array_equal(OnnxEngine(doubling).run({"x": x})["y"], 2 * x)
+    np.testing.assert_array_equal(OnnxSession(doubling).run({"x": x})["y"], 2 * x)
 
 
 def test_takes_arrays_that_are_not_contiguous(doubling):
     x = np.arange(12, dtype=np.float32).reshape(3, 4).T[:, ::-1]
-    np.testing.assert_array_equal(OnnxEngine(doubling).run({"x": x})["y"], 2 * x)
+    np.testing.assert_array_equal(OnnxSession(doubling).run({"x": x})["y"], 2 * x)
 
 
 @pytest.mark.parametrize(
@@ -42,22 +42,22 @@ def test_takes_arrays_that_are_not_contiguous(doubling):
 )
 def test_wrong_inputs_are_named(doubling, inputs, words):
     with pytest.raises(EngineError, match=words):
-        OnnxEngine(doubling).run(inputs)
+        OnnxSession(doubling).run(inputs)
 
 
 @pytest.mark.parametrize("provider", ["tensorrt-rtx", "abacus"])
 def test_a_provider_that_is_not_there_is_an_error(doubling, provider):
     with pytest.raises(EngineError, match=provider):
-        OnnxEngine(doubling, provider)
+        OnnxSession(doubling, provider)
 
 
 @pytest.mark.parametrize("model", [b"", b"no graph", b"\x08\x0a" * 20])
 def test_what_is_no_graph_is_refused(model):
     with pytest.raises((BundleError, EngineError)):
-        OnnxEngine(model)
+        OnnxSession(model)
 
 
 def test_threads_change_nothing_beyond_rounding(doubling):
     x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
-    one, two = (OnnxEngine(doubling, threads=n).run({"x": x})["y"] for n in (1, 2))
+    one, two = (OnnxSession(doubling, threads=n).run({"x": x})["y"] for n in (1, 2))
     np.testing.assert_allclose(one, two, rtol=1e-6)

@@ -6,7 +6,7 @@ from cmdiad.calibration.calibrate import extract_features
 from cmdiad.calibration.survey import Survey
 from cmdiad.runtime.bundle.parameters import Grouping
 from cmdiad.runtime.bundle.reading import open_bundle
-from cmdiad.runtime.engines.session import OnnxEngine
+from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import ScanError
 from cmdiad.runtime.line_graph import LINE, LineGraph
 from cmdiad.runtime.patches import grouped as grouped_module
@@ -81,9 +81,9 @@ def prepared(calibrated_bundle, synth_data):
 def test_networks_and_line_graph_group_by_what_they_are_given(calibrated_bundle, prepared):
     bundle, grouper = open_bundle(calibrated_bundle), CountingGrouper()
     manifest = bundle.manifest
-    engines = {role: OnnxEngine(bundle.read(network.file)) for role, network in manifest.networks.items()}
-    FeaturePath(manifest.route, manifest.main, manifest.grouping, engines, grouper).extract(prepared, StageTimes())
-    LineGraph(manifest, OnnxEngine(bundle.read(LINE)), grouper).run(prepared, StageTimes())
+    sessions = {role: OnnxSession(bundle.read(network.file)) for role, network in manifest.networks.items()}
+    FeaturePath(manifest.route, manifest.main, manifest.grouping, sessions, grouper).extract(prepared, StageTimes())
+    LineGraph(manifest, OnnxSession(bundle.read(LINE)), grouper).run(prepared, StageTimes())
     assert len(grouper.seen) == 2
     np.testing.assert_array_equal(grouper.seen[0], grouper.seen[1])
 
@@ -91,11 +91,11 @@ def test_networks_and_line_graph_group_by_what_they_are_given(calibrated_bundle,
 def test_what_was_grouped_ahead_is_not_grouped_again(calibrated_bundle, prepared):
     bundle, grouper = open_bundle(calibrated_bundle), CountingGrouper()
     manifest = bundle.manifest
-    engines = {role: OnnxEngine(bundle.read(network.file)) for role, network in manifest.networks.items()}
-    path = FeaturePath(manifest.route, manifest.main, manifest.grouping, engines, grouper)
+    sessions = {role: OnnxSession(bundle.read(network.file)) for role, network in manifest.networks.items()}
+    path = FeaturePath(manifest.route, manifest.main, manifest.grouping, sessions, grouper)
     ahead = path.group(prepared, StageTimes())
     one = path.extract(ahead, StageTimes())
-    line = LineGraph(manifest, OnnxEngine(bundle.read(LINE)), grouper)
+    line = LineGraph(manifest, OnnxSession(bundle.read(LINE)), grouper)
     assert line.inputs(ahead)["groups"].shape[1:3] == (manifest.grouping.n_groups, manifest.grouping.group_size)
     assert len(grouper.seen) == 1
     np.testing.assert_array_equal(one.main, path.extract(prepared, StageTimes()).main)
