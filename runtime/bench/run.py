@@ -15,7 +15,7 @@ from ..files.json_encoding import encode_text
 from ..patches.routes import modalities
 from ..sensor.dataset import find_samples
 from .measuring.configuration import Choices, combinations, labels
-from .measuring.host import describe_machine
+from .measuring.host import describe_host
 from .measuring.inputs import bench_scans
 from .measuring.loadgen import import_loadgen
 from .measuring.matrix import Job, Progress, run_matrix
@@ -29,7 +29,7 @@ LOADGEN_LOGS = "loadgen"
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchRequest:
     """What a user asked for.
 
     Attributes:
@@ -52,7 +52,7 @@ class Request:
     test: Path | None = None
 
 
-def run_bench(request: Request, progress: Progress) -> tuple[Report, bool]:
+def run_bench(request: BenchRequest, progress: Progress) -> tuple[Report, bool]:
     """Measure every configuration, and write report.json, report.md and report.html.
 
     Returns:
@@ -73,7 +73,7 @@ def run_bench(request: Request, progress: Progress) -> tuple[Report, bool]:
     configurations, skipped = combinations(
         {str(bundle.path): bundle.manifest.precision for bundle in opened}, request.choices
     )
-    machine = describe_machine()
+    machine = describe_host()
     with tempfile.TemporaryDirectory(prefix="cmdiad-bench-") as scratch:
         job = Job(
             scenarios=request.scenarios,

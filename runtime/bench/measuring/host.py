@@ -24,7 +24,7 @@ PACKAGES = (
 )
 
 
-class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+class HostGpu(msgspec.Struct, frozen=True, kw_only=True):
     """An NVIDIA device, as its driver describes it."""
 
     name: str
@@ -35,8 +35,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     power_limit_w: float | None
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Device, system and versions.
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine that was measured on: its processor, system and versions.
 
     Attributes:
         cpu: the processor's name.
@@ -57,10 +57,10 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
 
 
-def describe_machine() -> Machine:
+def describe_host() -> Host:
     """The machine as it is now."""
     governor = _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
-    return Machine(
+    return Host(
         cpu=_cpu_name(),
         cores=usable_processors(),
         cpu_governor=governor,

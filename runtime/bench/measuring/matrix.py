@@ -19,7 +19,7 @@ from ...child_python import child_environment
 from ...errors import CmdiadError
 from ...files.json_encoding import encode_own_json
 from .configuration import Configuration, Skipped
-from .report import Outcome
+from .report import MeasuredConfiguration
 from .scenarios import Plan, Scenario
 from .worker import Message, Order
 
@@ -41,7 +41,7 @@ class Job:
 
 
 @dataclass
-class Measured:
+class MatrixRun:
     """What came back so far.
 
     Attributes:
@@ -49,20 +49,20 @@ class Measured:
         interrupted: whether the user ended it early.
     """
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[MeasuredConfiguration] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     interrupted: bool = False
 
 
 def run_matrix(
     configurations: Sequence[Configuration], labels: Sequence[str], job: Job, progress: Progress
-) -> tuple[Measured, CmdiadError | None]:
+) -> tuple[MatrixRun, CmdiadError | None]:
     """Measure each configuration; Ctrl-C ends the one in work and leaves out the others.
 
     Returns:
         What was measured, and the first error of a configuration, as it was raised there.
     """
-    measured, first_error = Measured(), None
+    measured, first_error = MatrixRun(), None
     for configuration, label in zip(configurations, labels, strict=True):
         if measured.interrupted:
             measured.skipped.append(Skipped(configuration=configuration, reason="interrupted before its turn"))
@@ -82,7 +82,7 @@ def run_matrix(
 
 def run_fresh(
     order: Order, progress: Callable[[str, int, int], None]
-) -> tuple[Outcome | None, CmdiadError | None, bool]:
+) -> tuple[MeasuredConfiguration | None, CmdiadError | None, bool]:
     """Carry out one order in a process of its own.
 
     Returns:
@@ -126,7 +126,7 @@ class _Inbox:
 
     def __init__(self, progress: Callable[[str, int, int], None]) -> None:
         self._progress = progress
-        self.outcome: Outcome | None = None
+        self.outcome: MeasuredConfiguration | None = None
         self.error: CmdiadError | None = None
         self.done = False
         self.ended = threading.Event()
@@ -171,7 +171,7 @@ def _died(process: subprocess.Popen[bytes]) -> CmdiadError:
     )
 
 
-def _unfinished(outcome: Outcome, error: CmdiadError) -> Outcome:
+def _unfinished(outcome: MeasuredConfiguration, error: CmdiadError) -> MeasuredConfiguration:
     """What was measured before an error, with the error beside it."""
     return msgspec.structs.replace(outcome, not_run={**outcome.not_run, "what follows": str(error)})
 

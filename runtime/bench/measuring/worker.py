@@ -27,7 +27,7 @@ from .monitor import Monitor
 from .nvidia import Nvidia, open_nvidia
 from .quality import measure_quality
 from .reduced_banks import write_reduced
-from .report import Outcome, Result, make_result
+from .report import MeasuredConfiguration, Result, make_result
 from .roofline import device_roof, measure_work
 from .scenarios import Plan, Scenario
 from .server import highest_rate
@@ -70,7 +70,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     progress: tuple[str, int, int] | None = None
-    outcome: Outcome | None = None
+    outcome: MeasuredConfiguration | None = None
     error: tuple[str, str] | None = None
     done: bool = False
 
@@ -114,7 +114,7 @@ class Measurement:
         first_result_s = since()
         nvidia, gpu_missing = open_nvidia(order.configuration.provider)
         parts, seconds = self._warm_up(system)
-        outcome = Outcome(
+        outcome = MeasuredConfiguration(
             configuration=order.configuration,
             product=bundle.manifest.product,
             bundle_digest=bundle.manifest.digest,
@@ -154,7 +154,9 @@ class Measurement:
             self._report("warm-up", min(parts, system.n_scans), system.n_scans)
         return parts, time.perf_counter() - begin
 
-    def _measure_all(self, system: SystemUnderTest, outcome: Outcome, nvidia: Nvidia | None) -> Outcome:
+    def _measure_all(
+        self, system: SystemUnderTest, outcome: MeasuredConfiguration, nvidia: Nvidia | None
+    ) -> MeasuredConfiguration:
         for scenario in self._order.scenarios:
             try:
                 result = self._measure(system, scenario, nvidia)
@@ -210,7 +212,7 @@ class Measurement:
         between = make_yardstick() if scenario.name == "single-stream" else None
         return scenario, drive(system, scenario, plan, clock, stop, progress, between)
 
-    def _complete(self, inspector: Inspector, outcome: Outcome) -> None:
+    def _complete(self, inspector: Inspector, outcome: MeasuredConfiguration) -> None:
         """Add what is not timed under a scenario: the roofline, and the quality on a test set."""
         if not self._stop.is_set() and outcome.results:
             work = measure_work(inspector, Path(self._order.scans[0]), outcome.results[0].stage_s)

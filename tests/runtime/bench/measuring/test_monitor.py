@@ -4,7 +4,7 @@ import sys
 import types
 
 import pytest
-from cmdiad.runtime.bench.measuring.host import describe_machine
+from cmdiad.runtime.bench.measuring.host import describe_host
 from cmdiad.runtime.bench.measuring.monitor import Monitor, host_memory_mb
 from cmdiad.runtime.bench.measuring.nvidia import Nvidia, open_nvidia
 
@@ -118,5 +118,5 @@ def test_the_host_is_sampled_at_least_once():
 
 
 def test_the_machine_names_what_a_comparison_needs():
-    machine = describe_machine()
+    machine = describe_host()
     assert machine.cpu and machine.cores >= 1 and {"numpy", "onnxruntime", "cmdiad"} <= machine.versions.keys()
