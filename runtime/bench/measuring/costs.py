@@ -74,7 +74,7 @@ def _summed_length(names: list[str], inputs: list[list[int]], output: list[int],
 
 
 def _shapes(arguments: Mapping[str, Any], side: str) -> list[list[int]]:
-    return [next(iter(each.values())) for each in arguments[f"{side}_type_shape"]]
+    return [next(iter(tensor.values())) for tensor in arguments[f"{side}_type_shape"]]
 
 
 def _profile(model: bytes, inputs: Arrays) -> list[dict[str, Any]]:

@@ -94,11 +94,11 @@ def peaks_of(wanted: str) -> list[GpuPeaks]:
     Raises:
         UsageError: none is in the table.
     """
-    found = [device for device in PUBLISHED_PEAKS if device.target == wanted.lower()]
     named = find_peaks(wanted)
-    if not found and named is None:
+    matching = [device for device in PUBLISHED_PEAKS if device.target == wanted.lower() or device is named]
+    if not matching:
         targets = ", ".join(dict.fromkeys(device.target for device in PUBLISHED_PEAKS))
         raise UsageError(
             f"--estimate {wanted}: there are no published peaks of it here; choose from {targets}, or a name"
         )
-    return found or [device for device in (named,) if device is not None]
+    return matching

@@ -130,7 +130,7 @@ class MeasuredConfiguration(msgspec.Struct, frozen=True, kw_only=True):
 
     def result(self, scenario: str) -> Result | None:
         """The result of a scenario by its name."""
-        return next((each for each in self.results if each.scenario.name == scenario), None)
+        return next((result for result in self.results if result.scenario.name == scenario), None)
 
 
 class TaktVerdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,10 +42,10 @@ def measure_work(inspector: Inspector, scan: Path, stage_s: Mapping[str, float])
     """
     flop: dict[str, float] = defaultdict(float)
     moved: dict[str, float] = defaultdict(float)
-    bundle, seen = inspector.bundle, set[str]()
+    bundle, counted = inspector.bundle, set[str]()
 
     def count(role: str, inputs: Arrays, outputs: Arrays) -> None:
-        seen.add(role)
+        counted.add(role)
         if role == LINE_ROLE and DATA in bundle.manifest.files:
             # The profiler cannot open a graph whose weights lie beside it.
             return
@@ -55,7 +55,7 @@ def measure_work(inspector: Inspector, scan: Path, stage_s: Mapping[str, float])
 
     with inspector.observed(count):
         inspector(scan)
-    if LINE_ROLE not in seen:
+    if LINE_ROLE not in counted:
         _add_search(bundle, inspector.read(scan).prepared, flop, moved)
     return [Work(name=name, flop=flop[name], bytes=moved[name], seconds=stage_s.get(name, 0.0)) for name in flop]
 

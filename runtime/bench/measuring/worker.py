@@ -63,13 +63,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line to the parent; exactly one field is set.
 
     Attributes:
-        progress: (what, done, all).
+        progress: see `progress.Progress`.
         outcome: all that is known so far; the last one counts.
         error: (class of the error, its message): the configuration cannot be measured.
         done: nothing follows.
     """
 
-    progress: tuple[str, int, int] | None = None
+    progress: tuple[str, int, int, str] | None = None
     outcome: MeasuredConfiguration | None = None
     error: tuple[str, str] | None = None
     done: bool = False
@@ -194,8 +194,7 @@ class Measurement:
         self._report(f"{scenario.name} (LoadGen)", 0, 1)
         alone_s = result.summary.p50_s / scenario.parts_a_query
         folder = Path(self._order.loadgen) / scenario.name
-        found = run_loadgen(system, scenario, self._order.plan, alone_s, folder)
-        return msgspec.structs.replace(result, loadgen=found)
+        return msgspec.structs.replace(result, loadgen=run_loadgen(system, scenario, self._order.plan, alone_s, folder))
 
     def _drive(self, system: SystemUnderTest, scenario: Scenario) -> tuple[Scenario, Recording]:
         def progress(done: int, total: int) -> None:
@@ -205,10 +204,10 @@ class Measurement:
         if scenario.name == "server" and scenario.rate_hz is None:
             alone = Scenario(name="single-stream")
             sample = drive(system, alone, Plan(seconds=0, samples=2 * system.n_scans), clock, stop).latencies
-            found = highest_rate(system, scenario, plan, sample, clock, stop, progress) if sample else None
-            if found is None:
+            at_its_rate = highest_rate(system, scenario, plan, sample, clock, stop, progress) if sample else None
+            if at_its_rate is None:
                 raise NotMeasured("no rate holds the latency: a part alone takes longer")
-            return found
+            return at_its_rate
         between = make_yardstick() if scenario.name == "single-stream" else None
         return scenario, drive(system, scenario, plan, clock, stop, progress, between)
 
@@ -223,8 +222,8 @@ class Measurement:
             quality = measure_quality(inspector, Path(self._order.test), self._report)
             self._send(Message(outcome=msgspec.structs.replace(outcome, quality=quality)))
 
-    def _report(self, what: str, done: int, total: int) -> None:
-        self._send(Message(progress=(what, done, total)))
+    def _report(self, stage: str, done: int, total: int, remark: str = "") -> None:
+        self._send(Message(progress=(stage, done, total, remark)))
 
 
 class NotMeasured(Exception):

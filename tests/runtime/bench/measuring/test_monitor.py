@@ -5,8 +5,9 @@ import types
 
 import pytest
 from cmdiad.runtime.bench.measuring.host import describe_host
-from cmdiad.runtime.bench.measuring.monitor import Monitor, host_memory_mb
+from cmdiad.runtime.bench.measuring.monitor import Monitor
 from cmdiad.runtime.bench.measuring.nvidia import Nvidia, open_nvidia
+from cmdiad.runtime.proc import resident_bytes
 
 
 class NVMLError(Exception):
@@ -112,7 +113,7 @@ def test_the_host_is_sampled_at_least_once():
         pass
     readings = monitor.readings(parts=1)
     assert readings.samples <= 1 and readings.gpu is None
-    if host_memory_mb("VmRSS") is not None:
+    if resident_bytes() is not None:
         assert readings.host_memory_mb.min > 10
         assert readings.host_memory_peak_mb >= readings.host_memory_mb.max
 
