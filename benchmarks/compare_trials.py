@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from cmdiad.runtime.bench.measuring.configuration import Configuration
 from cmdiad.runtime.bench.measuring.driver import SystemUnderTest, WallClock, drive
 from cmdiad.runtime.bench.measuring.monitor import Readings
-from cmdiad.runtime.bench.measuring.report import Outcome, make_result
+from cmdiad.runtime.bench.measuring.report import MeasuredConfiguration, make_result
 from cmdiad.runtime.bench.measuring.scenarios import Plan, Scenario
 from cmdiad.runtime.bench.measuring.system import BundleUnderTest
 from cmdiad.runtime.bench.measuring.yardstick import make_yardstick
@@ -48,11 +48,11 @@ class Slowed:
         return stages
 
 
-def measured(system: SystemUnderTest, plan: Plan) -> Outcome:
+def measured(system: SystemUnderTest, plan: Plan) -> MeasuredConfiguration:
     """One single-stream run, as `cmdiad-rt bench` makes it."""
     scenario, stop = Scenario(name="single-stream"), threading.Event()
     recording = drive(system, scenario, plan, WallClock(stop), stop, between=make_yardstick())
-    return Outcome(
+    return MeasuredConfiguration(
         configuration=Configuration(bundle="", precision=""),
         product="",
         bundle_digest="",

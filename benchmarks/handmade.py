@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from cmdiad.calibration.evaluation.outcomes import measure_defects
-from cmdiad.calibration.metrics import auroc
 from cmdiad.runtime.banks.bank import build_bank
 from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
 from cmdiad.runtime.patches.pooling import foreground_patches, image_pooling
 from cmdiad.runtime.preparation.prepare import PreparedScan, prepare
 from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.sensor.scan import read_scan
+from cmdiad.runtime.verdict.auroc import auroc
 from measuring import machine
 from patch_features import embedded_features
 

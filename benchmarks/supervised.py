@@ -26,10 +26,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from cmdiad.calibration.evaluation.outcomes import measure_defects
-from cmdiad.calibration.metrics import auroc
 from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.runtime.threads import usable_processors
+from cmdiad.runtime.verdict.auroc import auroc
 from cmdiad.training.synth.defects import largest_piece
 from cmdiad.training.synth.synthesis import DEFECTS, PART_CLASSES, render_sample, write_dataset
 from measuring import machine

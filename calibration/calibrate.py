@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -19,6 +19,7 @@ from ..runtime.patches.features import FeatureExtractor, FeaturePath, PartFeatur
 from ..runtime.patches.pooling import N_PATCHES
 from ..runtime.patches.routes import MAIN, modalities, route_of
 from ..runtime.preparation.prepared_part import prepare_part
+from ..runtime.progress import Progress
 from ..runtime.sensor.part import read_part
 from ..runtime.timing import StageTimes
 from ..runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
@@ -33,7 +34,6 @@ LARGEST_FEATURE = 1e16
 PATCHLESS_GROUP = -1
 
 Array = npt.NDArray[np.float32]
-Progress = Callable[[str, int, int, str], None]
 BankPrecision = Literal["fp32", "fp16"]
 _BANK_DTYPES: dict[BankPrecision, type[np.float32] | type[np.float16]] = {"fp32": np.float32, "fp16": np.float16}
 

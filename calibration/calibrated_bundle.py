@@ -25,10 +25,11 @@ from ..runtime.files.atomic import atomic_write, require_writable
 from ..runtime.line_graph import DATA, LINE, LineGraph
 from ..runtime.patches.features import FeatureExtractor, FeaturePath
 from ..runtime.patches.routes import route_of
+from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import file_digests, joint_digest, place_of
 from ..runtime.verdict.decision import FUSION, Decision
 from ..runtime.verdict.fusion import encode_fusion
-from .calibrate import Calibrated, CalibrationSettings, Progress, calibrate, extract_features, require_enough
+from .calibrate import Calibrated, CalibrationSettings, calibrate, extract_features, require_enough
 from .line_graph.building import add_line_graph
 from .line_graph.checking import COMPARED as LINE_CHECK
 from .line_graph.checking import check_line_graph

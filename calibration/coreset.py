@@ -8,7 +8,7 @@ matrix product passes over nearly every pair, and only the rest is measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Protocol
 
 import numpy as np
@@ -21,11 +21,11 @@ from ..runtime.banks.exact import block_slices, fit_reduction, pair_sq_distances
 from ..runtime.banks.screen import CELL_SLACK, EXTRA_TERMS, Screen, build_screen
 from ..runtime.bundle.parameters import Metric
 from ..runtime.errors import UsageError
+from ..runtime.progress import StepProgress
 from ..runtime.threads import single_threaded_blas
 
 Float32Array = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
-Progress = Callable[[int, int], None]
 
 POOL_SIZE = 1024
 BLOCK_BYTES = 4 << 20
@@ -45,7 +45,7 @@ def select_coreset(
     seed: int,
     metric: Metric = "l2",
     eps: float = 0.9,
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> IndexArray:
     """Choose the patches that a memory bank keeps (paper, Table 5).
 
@@ -83,7 +83,7 @@ def greedy_k_center(
     n_select: int,
     start: int = 0,
     metric: Metric = "l2",
-    progress: Progress | None = None,
+    progress: StepProgress | None = None,
 ) -> IndexArray:
     """Select points one by one, each the farthest from those selected before it.
 

@@ -17,6 +17,7 @@ from scipy import ndimage
 from scipy.integrate import trapezoid
 
 from ..runtime.errors import UsageError
+from ..runtime.verdict.auroc import auroc, labeled_scores, require_finite
 
 Curve = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
 Maps = Sequence[npt.NDArray[np.floating]] | npt.NDArray[np.floating]
@@ -35,30 +36,12 @@ def roc_curve(scores: npt.ArrayLike, labels: npt.ArrayLike) -> Curve:
     Raises:
         UsageError: the lengths differ, a score is not finite, or only one class is present.
     """
-    values, anomalous = np.asarray(scores), np.asarray(labels)
-    if values.ndim != 1 or values.shape != anomalous.shape:
-        raise UsageError(
-            f"ROC: scores of shape {values.shape} but labels of shape {anomalous.shape}: give (n,) of both"
-        )
-    anomalous = anomalous != 0
+    values, anomalous = labeled_scores(scores, labels)
     n_anomalous = int(anomalous.sum())
     n_normal = len(anomalous) - n_anomalous
-    if not n_anomalous or not n_normal:
-        raise UsageError(
-            f"ROC: {n_normal} normal and {n_anomalous} anomalous samples: it needs both, add what is missing"
-        )
     order, last = _thresholds(values)
     hits = np.cumsum(anomalous[order], dtype=np.int64)[last]
     return _from_zero((last + 1 - hits) / n_normal), _from_zero(hits / n_anomalous)
-
-
-def auroc(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
-    """Area under the ROC curve: how often an anomalous sample outscores a normal one, a tie counting half.
-
-    Raises:
-        UsageError: see `roc_curve`.
-    """
-    return float(trapezoid(*reversed(roc_curve(scores, labels))))
 
 
 def pixel_auroc(maps: Maps, masks: Masks) -> float:
@@ -100,7 +83,9 @@ def pro_curve(maps: Maps, masks: Masks) -> Curve:
             f"AUPRO: {sizes[0]} defect-free pixels and {len(sizes) - 1} defects in {len(maps)} masks: "
             "it needs both, add what is missing"
         )
-    order, last = _thresholds(np.concatenate([np.ravel(each) for each in maps]))
+    scores = np.concatenate([np.ravel(each) for each in maps])
+    require_finite(scores)
+    order, last = _thresholds(scores)
     regions = regions[order]
     share = 1.0 / (sizes * (len(sizes) - 1.0))
     share[0] = 0.0
@@ -147,8 +132,6 @@ def partial_area(curve: Curve, fpr_limit: float) -> float:
 
 def _thresholds(scores: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     """The descending order, and in it the last place of every distinct score."""
-    if not np.isfinite(scores).all():
-        raise UsageError(f"metrics: {np.sum(~np.isfinite(scores))} of {len(scores)} scores are not finite")
     order = np.argsort(scores)[::-1]
     ordered = scores[order]
     return order, np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))

@@ -19,7 +19,8 @@ from scipy.stats import spearmanr
 from ..runtime.bundle.reading import Bundle
 from ..runtime.errors import BundleError, ParityError
 from ..runtime.files.json_encoding import encode_json_file, encode_text
-from .metrics import aupro, auroc
+from ..runtime.verdict.auroc import auroc
+from .metrics import aupro
 
 REPORT = "parity.json"
 TEXT = "parity.txt"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,13 +18,14 @@ from ..runtime.preparation.part_view import PartView
 from ..runtime.preparation.prepared_part import PreparedPart
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preparation.settling import settle_scans, short_name
+from ..runtime.progress import Progress
 from ..runtime.sensor.part import Part
 from .contact_sheet import TILE, Tile, contact_sheet, evenly_chosen
 from .disagreements import disagreements
 
 
 def settled_preprocessing(
-    manifest: Manifest, asked: Preprocessing, scans: Sequence[Path], progress: Callable[[str, int, int, str], None]
+    manifest: Manifest, asked: Preprocessing, scans: Sequence[Path], progress: Progress
 ) -> Settled:
     """Whether these scans are raw, decided once from them; an image has no plane.
 

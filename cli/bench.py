@@ -109,9 +109,9 @@ def bench(
     from ..runtime.bench.measuring.configuration import Choices, parse_list
     from ..runtime.bench.measuring.durations import parse_duration
     from ..runtime.bench.measuring.scenarios import Plan, chosen
-    from ..runtime.bench.run import Request, run_bench
+    from ..runtime.bench.run import BenchRequest, run_bench
 
-    request = Request(
+    request = BenchRequest(
         bundles=bundles or [],
         scenarios=chosen(
             parse_list(scenario, "--scenario", str),

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import typer
 
 from ..runtime.files.json_encoding import encode_json, escape_name
+from ..runtime.progress import Progress
 from .streams import Output
 
-Progress = Callable[[str, int, int, str], None]
 # Where `entry.run` has not claimed standard output, as in a test, it is whatever `sys.stdout` is.
 _claimed: list[Output] = []
 

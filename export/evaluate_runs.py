@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..calibration.calibrate import CalibrationSettings
@@ -14,12 +14,11 @@ from ..calibration.evaluation.paper import method_name
 from ..runtime.bundle.parameters import Modality, Route
 from ..runtime.bundle.reading import open_bundle
 from ..runtime.patches.routes import route_of
+from ..runtime.progress import Progress
 from ..training.routes.distillation import serves
 from ..training.runs.run import read_run
 from .bundles import export_bundle
 from .precision.reduced import ExportSettings
-
-Progress = Callable[[str, int, int, str], None]
 
 
 def evaluate_runs(

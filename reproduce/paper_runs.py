@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from ..runtime.bundle.reading import Bundle, open_bundle
 from ..runtime.errors import EngineError, ParityError, ScanError, UsageError, WeightsError
 from ..runtime.files.atomic import atomic_write_bytes
 from ..runtime.files.json_encoding import encode_json
+from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import GOOD, find_classes, find_samples
 from ..training.extractors.opening import open_extractor
 from ..training.published_runs import run_from_checkpoint
@@ -32,8 +33,6 @@ from ..training.routes.distillation import DEFAULT, DISTILLATIONS, load_network,
 from ..training.runs.run import CONFIG, Run, read_run, weights_file, write_run
 from ..training.train import CACHE, TrainingSettings, train_route
 from .paper_tables import Experiment, Pair, experiments_of, paper_table
-
-Progress = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ process's resident memory.
 
 from __future__ import annotations
 
-import os
 import statistics
 import threading
 import time
@@ -19,11 +18,11 @@ import msgspec
 
 from .files.atomic import atomic_write
 from .files.json_encoding import encode_json
+from .proc import resident_bytes
 from .timing import Span
 
 SUMMARY, TRACE = "profile.json", "trace.json"
 SAMPLE_SECONDS = 0.005
-_STATM = Path("/proc/self/statm")
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Profiler:
         self._thread = threading.Thread(target=self._watch, name="memory", daemon=True)
 
     def __enter__(self) -> Profiler:
-        if _STATM.exists():
+        if resident_bytes() is not None:
             self._thread.start()
         return self
 
@@ -84,12 +83,7 @@ class Profiler:
 
     def _watch(self) -> None:
         while not self._stop.wait(SAMPLE_SECONDS):
-            self.samples.append((time.perf_counter(), resident_bytes()))
-
-
-def resident_bytes() -> int:
-    """The resident memory of this process, bytes (Linux)."""
-    return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            self.samples.append((time.perf_counter(), resident_bytes() or 0))
 
 
 def stage_costs(scans: Sequence[ProfiledScan], samples: Sequence[tuple[float, int]]) -> list[StageCost]:

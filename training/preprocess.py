@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +27,7 @@ from ..runtime.files.json_encoding import encode_json_file, encode_text
 from ..runtime.preparation.frame import Frame, prepare_rgb
 from ..runtime.preparation.prepare import PreparedScan, prepare
 from ..runtime.preparation.settling import settle_scans
+from ..runtime.progress import StepProgress
 from ..runtime.sensor.dataset import SPLITS, Sample, find_classes, find_samples, has_split
 from ..runtime.sensor.image import read_defect_mask
 from ..runtime.sensor.missing import valid_mask
@@ -52,7 +53,7 @@ def preprocess_dataset(
     class_names: Sequence[str],
     preprocessing: Preprocessing,
     workers: int,
-    progress: Callable[[int, int], None],
+    progress: StepProgress,
 ) -> list[Removal]:
     """Write a preprocessed copy of a dataset, and a CSV of what was removed from each scan.
 

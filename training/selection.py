@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.stats import rankdata
 from torch import nn
 
 from ..runtime.banks.bank import build_bank
@@ -28,6 +27,7 @@ from ..runtime.patches.pooling import PATCH_GRID, SIZE
 from ..runtime.patches.routes import HALLUCINATOR, SECOND_EXTRACTOR
 from ..runtime.sensor.dataset import GOOD, Sample, find_samples, list_samples
 from ..runtime.timing import StageTimes
+from ..runtime.verdict.auroc import auroc
 from ..runtime.verdict.decision import BankMatch, NormalizedBank, match_bank
 from .extractors.opening import Extractor
 from .features.paired_features import Pair, PairedFeatures, Wanted
@@ -137,20 +137,12 @@ class _JudgedClass:
         n_good = self._parts.n_good
         scores = _balanced([np.array([each.score]) for each in self._matches], n_good)
         scores = scores + _balanced([np.array([each.score]) for each in matches], n_good)
-        image = rank_auroc(scores, np.arange(len(scores)) >= n_good)
+        image = auroc(scores, np.arange(len(scores)) >= n_good)
         labels = np.concatenate(self._masks)
         if not labels.any():
             return image
         distances = _balanced([each.distances for each in self._matches], n_good)
-        return (image + rank_auroc(distances + _balanced([each.distances for each in matches], n_good), labels)) / 2
-
-
-def rank_auroc(scores: npt.NDArray[np.floating], labels: Mask) -> float:
-    """The chance that a defective value is above a normal one, ties by half (Mann and Whitney 1947)."""
-    n_defective = int(labels.sum())
-    n_good = len(labels) - n_defective
-    above = rankdata(scores)[labels].sum() - n_defective * (n_defective + 1) / 2
-    return float(above / (n_defective * n_good))
+        return (image + auroc(distances + _balanced([each.distances for each in matches], n_good), labels)) / 2
 
 
 def _bank_of(features: Sequence[Array]) -> NormalizedBank:

@@ -17,6 +17,7 @@ from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
 from ..runtime.files.json_encoding import encode_json_file
 from ..runtime.preparation.settling import settle_scans
+from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import GOOD, data_digest, find_classes, find_samples
 from .device import open_device
 from .extractors.opening import Extractor, open_extractor
@@ -31,8 +32,6 @@ from .selection import Judge, find_validation
 
 CLAIM = "training.json"
 CACHE = "feature_cache"
-
-Progress = Callable[[str, int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,13 @@ from ...runtime.patches.routes import EXTRACTOR, MAIN, modalities
 from ...runtime.preparation.part_range import range_of
 from ...runtime.preparation.prepared_part import PreparedPart, prepare_part
 from ...runtime.preparation.raw_or_preprocessed import Settled
+from ...runtime.progress import Progress
 from ...runtime.sensor.dataset import Sample
 from ...runtime.sensor.part import read_sample
 from ...runtime.timing import StageTimes
 from ..calibrate import (
     Calibrated,
     CalibrationSettings,
-    Progress,
     Side,
     calibrate_side,
     combine,

@@ -23,11 +23,12 @@ from ...runtime.patches.pooling import SIZE
 from ...runtime.preparation.frame import prepare_mask
 from ...runtime.preparation.part_range import outside
 from ...runtime.preparation.prepared_part import PreparedPart
+from ...runtime.progress import Progress
 from ...runtime.sensor.dataset import GOOD, Sample, file_digests, find_classes, find_samples
 from ...runtime.sensor.image import read_defect_mask
 from ...runtime.timing import StageTimes
 from ...runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
-from ..calibrate import Progress, require_usable
+from ..calibrate import require_usable
 from ..survey import copies_among
 from .contenders import Candidate, Contender, NormalParts, prepare, settled_contenders
 from .outcomes import Evaluation, Outcome, Scored, measure

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.parameters import PartRange, Threshold
 from ...runtime.sensor.dataset import GOOD, Sample
-from ..metrics import Curve, auroc, partial_area, pixel_auroc, pro_curve, roc_curve
+from ...runtime.verdict.auroc import auroc
+from ..metrics import Curve, partial_area, pixel_auroc, pro_curve, roc_curve
 
 FPR_LIMIT = 0.3
 STRICT_FPR_LIMIT = 0.01

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import os
 import platform
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -22,6 +21,7 @@ from ..engines.plan_check import check_engine, require_gpu
 from ..engines.providers import PROVIDERS
 from ..engines.session import OnnxSession, unknown_provider
 from ..errors import BundleError, CmdiadError, EngineError
+from ..threads import usable_processors
 
 LINE_PACKAGES = ("numpy", "scipy", "tifffile", "imagecodecs", "pillow", "msgspec")
 ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
@@ -101,7 +101,7 @@ def examine(bundle: Bundle | None, packages: Mapping[str, str] | None = None) ->
 def _machine(machine: Machine) -> Iterator[Finding]:
     yield Finding("machine", "cmdiad", None, __version__)
     yield Finding("machine", "python", None, platform.python_version())
-    yield Finding("machine", "platform", None, f"{machine.platform}, {os.cpu_count()} processors")
+    yield Finding("machine", "platform", None, f"{machine.platform}, {usable_processors()} processors")
     cuda = f"{machine.cuda_driver // 1000}.{machine.cuda_driver % 1000 // 10}"
     driver = f"{machine.driver or 'unknown'}, for CUDA up to {cuda}" if machine.cuda_driver else "none found"
     yield Finding("machine", "NVIDIA driver", None, driver)

@@ -15,7 +15,7 @@ import msgspec
 from ..bundle.reading import find_bundle, open_bundle
 from ..inspector import Inspector
 from .measuring.durations import in_ms
-from .measuring.gpus import Device, devices_of
+from .measuring.gpus import GpuPeaks, peaks_of
 from .measuring.inputs import bench_scans
 from .measuring.report import Work
 from .measuring.roofline import SEARCH, measure_work
@@ -48,7 +48,7 @@ def estimate_bundle(path: Path | None, scans: list[str], target: str) -> tuple[l
         UsageError: no published peaks of the target are here, or there is no scan.
         BundleError: the bundle is missing, changed or not calibrated.
     """
-    devices = devices_of(target)
+    devices = peaks_of(target)
     bundle = open_bundle(find_bundle(path))
     with tempfile.TemporaryDirectory(prefix="cmdiad-bench-") as scratch:
         scan = bench_scans(scans, bundle, Path(scratch))[0]
@@ -56,12 +56,12 @@ def estimate_bundle(path: Path | None, scans: list[str], target: str) -> tuple[l
     return work, estimate(work, bundle.manifest.precision, devices)
 
 
-def estimate(work: Sequence[Work], precision: str, devices: Sequence[Device]) -> list[Estimate]:
+def estimate(work: Sequence[Work], precision: str, devices: Sequence[GpuPeaks]) -> list[Estimate]:
     """Every stage on every device."""
-    return [_stage(each, precision, device) for device in devices for each in work]
+    return [_stage(stage, precision, device) for device in devices for stage in work]
 
 
-def _stage(work: Work, precision: str, device: Device) -> Estimate:
+def _stage(work: Work, precision: str, device: GpuPeaks) -> Estimate:
     # The search is float32 whatever the networks are.
     rate, peak = device.peak("fp32" if work.name == SEARCH else precision)
     computing, moving = work.flop / peak, work.bytes / device.bytes_hz
@@ -78,10 +78,10 @@ def _stage(work: Work, precision: str, device: Device) -> Estimate:
 def estimate_lines(estimates: Sequence[Estimate], work: Sequence[Work]) -> list[str]:
     """The estimate as text: what was counted, then a line a device."""
     lines = [f"{LABEL}: a lower bound on the time of networks and bank search from published dense peaks."]
-    lines += [f"  {each.name}: {each.flop / 1e9:.2f} GFLOP, {each.bytes / 1e6:.1f} MB at least" for each in work]
-    for device in dict.fromkeys(each.device for each in estimates):
-        stages = [each for each in estimates if each.device == device]
-        total = in_ms(sum(each.seconds for each in stages))
+    lines += [f"  {stage.name}: {stage.flop / 1e9:.2f} GFLOP, {stage.bytes / 1e6:.1f} MB at least" for stage in work]
+    for device in dict.fromkeys(estimate.device for estimate in estimates):
+        stages = [estimate for estimate in estimates if estimate.device == device]
+        total = in_ms(sum(stage.seconds for stage in stages))
         parts = ", ".join(f"{e.stage} {in_ms(e.seconds)} ({e.rate}, bound by {e.bound_by})" for e in stages)
         lines.append(f"ESTIMATE {device}: at least {total} ms: {parts}; peaks: {stages[0].source}")
     return [*lines, "Host stages (read, preprocess, group), launch overheads and transfers are not in it."]

@@ -13,12 +13,13 @@ from ..errors import UsageError
 from ..files.atomic import atomic_write_bytes, require_writable
 from ..files.json_encoding import encode_text
 from ..patches.routes import modalities
+from ..progress import Progress
 from ..sensor.dataset import find_samples
-from .measuring.configuration import Choices, combinations, labels
-from .measuring.host import describe_machine
+from .measuring.configuration import Choices, Skipped, combinations, labels
+from .measuring.host import describe_host
 from .measuring.inputs import bench_scans
 from .measuring.loadgen import import_loadgen
-from .measuring.matrix import Job, Progress, run_matrix
+from .measuring.matrix import Job, MatrixRun, run_matrix
 from .measuring.report import NAME, Report, encode_report
 from .measuring.scenarios import Plan, Scenario
 from .reporting.html import html_report
@@ -29,7 +30,7 @@ LOADGEN_LOGS = "loadgen"
 
 
 @dataclass(frozen=True)
-class Request:
+class BenchRequest:
     """What a user asked for.
 
     Attributes:
@@ -52,7 +53,7 @@ class Request:
     test: Path | None = None
 
 
-def run_bench(request: Request, progress: Progress) -> tuple[Report, bool]:
+def run_bench(request: BenchRequest, progress: Progress) -> tuple[Report, bool]:
     """Measure every configuration, and write report.json, report.md and report.html.
 
     Returns:
@@ -65,38 +66,47 @@ def run_bench(request: Request, progress: Progress) -> tuple[Report, bool]:
     if request.loadgen:
         import_loadgen()
     require_writable(request.out / NAME)
-    opened = [open_bundle(find_bundle(path)) for path in (request.bundles or (None,))]
-    _check_calibrated(opened)
-    _check_sensors(opened)
+    bundles = [open_bundle(find_bundle(path)) for path in (request.bundles or (None,))]
+    _check_bundles(bundles)
     if request.test is not None:
         find_samples(request.test, "test")
-    configurations, skipped = combinations(
-        {str(bundle.path): bundle.manifest.precision for bundle in opened}, request.choices
+    host = describe_host()
+    run, missing = _measure(request, bundles, progress)
+    report = Report(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        partial=run.interrupted,
+        machine=host,
+        plan=request.plan,
+        outcomes=run.outcomes,
+        skipped=[*run.skipped, *missing],
+        verdict=judge(run.outcomes, labels([outcome.configuration for outcome in run.outcomes])),
     )
-    machine = describe_machine()
+    write_report(report, request.out)
+    return report, run.interrupted
+
+
+def _measure(request: BenchRequest, bundles: Sequence[Bundle], progress: Progress) -> tuple[MatrixRun, list[Skipped]]:
+    """What was measured of the matrix, and the combinations that no bundle can give.
+
+    Raises:
+        CmdiadError: nothing could be measured: the reason of the first configuration.
+    """
+    precisions = {str(bundle.path): bundle.manifest.precision for bundle in bundles}
+    configurations, missing = combinations(precisions, request.choices)
     with tempfile.TemporaryDirectory(prefix="cmdiad-bench-") as scratch:
         job = Job(
             scenarios=request.scenarios,
             plan=request.plan,
-            scans=bench_scans(list(request.scans), opened[0], Path(scratch)),
+            scans=bench_scans(list(request.scans), bundles[0], Path(scratch)),
             loadgen=request.out.absolute() / LOADGEN_LOGS if request.loadgen else None,
             test=request.test,
         )
-        names = labels([*configurations, *(each.configuration for each in skipped)])
-        measured, error = run_matrix(configurations, names[: len(configurations)], job, progress)
-    if error is not None and not measured.outcomes:
+        # Named beside those that are missing: a name tells apart all that the report shows.
+        names = labels([*configurations, *(skipped.configuration for skipped in missing)])
+        run, error = run_matrix(configurations, names[: len(configurations)], job, progress)
+    if error is not None and not run.outcomes:
         raise error
-    report = Report(
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        partial=measured.interrupted,
-        machine=machine,
-        plan=request.plan,
-        outcomes=measured.outcomes,
-        skipped=[*measured.skipped, *skipped],
-        verdict=judge(measured.outcomes, labels([each.configuration for each in measured.outcomes])),
-    )
-    write_report(report, request.out)
-    return report, measured.interrupted
+    return run, missing
 
 
 def write_report(report: Report, out: Path) -> None:
@@ -106,13 +116,10 @@ def write_report(report: Report, out: Path) -> None:
     atomic_write_bytes(out / "report.html", encode_text(html_report(report)))
 
 
-def _check_calibrated(bundles: Sequence[Bundle]) -> None:
+def _check_bundles(bundles: Sequence[Bundle]) -> None:
+    """All are calibrated, and of the same sensors: the same scans go through all of them."""
     for bundle in bundles:
         require_calibration(bundle)
-
-
-def _check_sensors(bundles: Sequence[Bundle]) -> None:
-    """The same scans go through all bundles."""
     first = bundles[0]
     for bundle in bundles[1:]:
         if modalities(bundle.manifest) != modalities(first.manifest):

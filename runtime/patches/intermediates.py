@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from ..errors import UsageError, naming_scan
 from ..files.atomic import atomic_write
 from ..preparation.prepared_part import PreparedPart, prepare_part
 from ..preparation.settling import settle_scans
+from ..progress import StepProgress
 from ..sensor.part import read_part
 from ..timing import StageTimes
 from .features import FeatureExtractor, FeaturePath
@@ -63,7 +64,7 @@ def bundle_source(bundle: Bundle, provider: str = "cpu") -> FeatureSource:
 
 
 def settled_source(
-    source: FeatureSource, files: Sequence[Path], progress: Callable[[int, int], None] = lambda *_: None
+    source: FeatureSource, files: Sequence[Path], progress: StepProgress = lambda *_: None
 ) -> tuple[FeatureSource, tuple[str, ...]]:
     """The source with raw or preprocessed decided once from all files, as calibration does; an image has no plane.
 
@@ -81,9 +82,7 @@ def settled_source(
     return replace(source, preprocessing=settled.preprocessing), settled.warnings
 
 
-def write_features(
-    source: FeatureSource, files: Sequence[Path], out: Path, progress: Callable[[int, int], None]
-) -> list[Path]:
+def write_features(source: FeatureSource, files: Sequence[Path], out: Path, progress: StepProgress) -> list[Path]:
     """Write the arrays of `feature_arrays`: one scan's to `out`, NAME.npz, or each of several into the folder `out`.
 
     Returns:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..bundle.parameters import Preprocessing
 from ..errors import naming_scan
+from ..progress import StepProgress
 from ..sensor.part import POINTS, read_part
 from .prepare import evidence_of
 from .raw_or_preprocessed import Settled, settle
@@ -18,7 +19,7 @@ MOST_ASKED = 50
 
 
 def settle_scans(
-    preprocessing: Preprocessing, scans: Sequence[Path], progress: Callable[[int, int], None] = lambda *_: None
+    preprocessing: Preprocessing, scans: Sequence[Path], progress: StepProgress = lambda *_: None
 ) -> Settled:
     """Decide what is "auto" from at most 50 scans, evenly chosen.
 

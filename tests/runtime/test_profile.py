@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cmdiad.runtime.profile import ProfiledScan, Profiler, resident_bytes, stage_costs, trace_events, write_profile
+from cmdiad.runtime.proc import peak_resident_bytes, resident_bytes
+from cmdiad.runtime.profile import ProfiledScan, Profiler, stage_costs, trace_events, write_profile
 from cmdiad.runtime.timing import Span, StageTimes
 
 MIB = 1 << 20
@@ -73,6 +74,8 @@ def test_the_sampler_sees_memory_that_is_allocated_meanwhile() -> None:
             pass
     assert max(size for _, size in profiler.samples) >= before + held.nbytes // 2
     assert profiler.samples == sorted(profiler.samples)
+    peak = peak_resident_bytes()
+    assert before is not None and peak is not None and peak >= before
 
 
 def test_stage_times_keep_every_run_of_a_stage() -> None:

@@ -11,16 +11,9 @@ from cmdiad.training.extractors.opening import open_extractor
 from cmdiad.training.features.paired_features import Wanted
 from cmdiad.training.features.torch_session import CPU
 from cmdiad.training.routes.distillation import distillation
-from cmdiad.training.selection import Judge, ValidationParts, find_validation, rank_auroc
+from cmdiad.training.selection import Judge, ValidationParts, find_validation
 
 DIM_PC, DIM_RGB = 24, 48
-
-
-def test_auroc_is_that_of_scikit_learn_with_ties():
-    metrics = pytest.importorskip("sklearn.metrics")
-    rng = np.random.default_rng(0)
-    scores, labels = rng.integers(0, 9, 60) / 8, rng.random(60) < 0.4
-    assert rank_auroc(scores, labels) == pytest.approx(metrics.roc_auc_score(labels, scores), abs=1e-12)
 
 
 def test_defects_are_painted_where_the_split_has_none(synth_data):

@@ -9,7 +9,7 @@ size. A sample takes at most 4 MB with the full-size extractors where 40 % of it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +28,7 @@ from ...runtime.patches.pooling import N_PATCHES, SIZE, foreground_patches
 from ...runtime.preparation.frame import Frame, prepare_mask
 from ...runtime.preparation.prepare import PreparedScan
 from ...runtime.preparation.prepared_part import PreparedPart, prepare_part
+from ...runtime.progress import StepProgress
 from ...runtime.sensor.dataset import Sample
 from ...runtime.sensor.image import read_defect_mask, resized_image
 from ...runtime.sensor.part import BOTH, IMAGE, input_file, read_sample
@@ -151,7 +152,7 @@ def cache_paired_features(
     image: Extractor,
     preprocessing: Preprocessing,
     cache: Path,
-    progress: Callable[[int, int], None],
+    progress: StepProgress,
     device: torch.device = CPU,
 ) -> PairedFeatures:
     """Extract what is not cached yet.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from ...runtime.errors import UsageError
 from ...runtime.files.atomic import naming_place
+from ...runtime.progress import StepProgress
 from .camera import Camera, Render, render_surface, surface_hits
 from .defects import DEFECT_MAKERS, DefectMaker
 from .parts import PART_MAKERS
@@ -85,7 +86,7 @@ def write_dataset(
     size: int = 400,
     seed: int = 0,
     workers: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: StepProgress | None = None,
 ) -> None:
     """Writes a dataset under `root`, which must be new or empty. `progress(done, total)` is called after each sample.
 

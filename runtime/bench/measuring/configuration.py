@@ -78,9 +78,9 @@ def combinations(bundles: dict[str, str], choices: Choices) -> tuple[list[Config
     }
     combined = [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
     held = [(path, precision) for path, precision in bundles.items() if precision in (choices.precision or [precision])]
-    missing = [each for each in dict.fromkeys(choices.precision) if each not in bundles.values()]
+    missing = [precision for precision in dict.fromkeys(choices.precision) if precision not in bundles.values()]
     first = next(iter(bundles))
-    found = [_configuration(path, own, values, choices) for (path, own), values in product(held, combined)]
+    configurations = [_configuration(path, own, values, choices) for (path, own), values in product(held, combined)]
     skipped = [
         Skipped(
             configuration=_configuration(first, precision, values, choices),
@@ -88,7 +88,7 @@ def combinations(bundles: dict[str, str], choices: Choices) -> tuple[list[Config
         )
         for precision, values in product(missing, combined)
     ]
-    return found, skipped
+    return configurations, skipped
 
 
 def providers(choices: Choices) -> list[str]:
@@ -98,12 +98,12 @@ def providers(choices: Choices) -> list[str]:
         UsageError: an unknown engine.
     """
     flavors: dict[str, str] = {flavor: provider for provider, flavor in ENGINE_PROVIDERS.items()}
-    found: list[str] = []
+    chosen: list[str] = []
     for engine in choices.engine or [ONNXRUNTIME]:
         if engine != ONNXRUNTIME and engine not in flavors:
             raise UsageError(f"--engine {engine}: choose from {', '.join([ONNXRUNTIME, *flavors])}")
-        found += (choices.provider or ["cpu"]) if engine == ONNXRUNTIME else [flavors[engine]]
-    return list(dict.fromkeys(found))
+        chosen += (choices.provider or ["cpu"]) if engine == ONNXRUNTIME else [flavors[engine]]
+    return list(dict.fromkeys(chosen))
 
 
 def graphs(choices: Choices) -> list[str]:
@@ -129,7 +129,9 @@ def labels(configurations: Sequence[Configuration]) -> list[str]:
         for axis in AXES
         if axis in ("provider", "precision") or len({getattr(c, axis) for c in configurations}) > 1
     ]
-    return [" ".join(_phrase(axis, getattr(each, axis)) for axis in differing) for each in configurations]
+    return [
+        " ".join(_phrase(axis, getattr(configuration, axis)) for axis in differing) for configuration in configurations
+    ]
 
 
 def _phrase(axis: str, value: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...engines.onnxruntime_import import import_onnxruntime
 from ...engines.session import Arrays
-from .onnx_file import Graph, elements, read_graph
+from .onnx_file import OnnxGraph, elements, read_graph
 
 _PRODUCTS = ("MatMul", "Gemm", "MatMulInteger", "QLinearMatMul")
 _CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv", "ConvTranspose")
@@ -52,7 +52,9 @@ def network_bytes(model: bytes, inputs: Arrays, outputs: Arrays) -> float:
     return float(len(model) + sum(array.nbytes for array in (*inputs.values(), *outputs.values())))
 
 
-def _operator_flop(op: str, names: list[str], inputs: list[list[int]], outputs: list[list[int]], graph: Graph) -> float:
+def _operator_flop(
+    op: str, names: list[str], inputs: list[list[int]], outputs: list[list[int]], graph: OnnxGraph
+) -> float:
     if op in _PRODUCTS:
         return 2.0 * elements(outputs[0]) * _summed_length(names, inputs, outputs[0], graph)
     if op in _CONVOLUTIONS:
@@ -62,7 +64,7 @@ def _operator_flop(op: str, names: list[str], inputs: list[list[int]], outputs: 
     return 0.0
 
 
-def _summed_length(names: list[str], inputs: list[list[int]], output: list[int], graph: Graph) -> int:
+def _summed_length(names: list[str], inputs: list[list[int]], output: list[int], graph: OnnxGraph) -> int:
     """The length of the axis that a product sums over; the profiler leaves out the shapes of weights."""
     left_is_weight = bool(names) and names[0] in graph.weights
     if not left_is_weight:
@@ -72,7 +74,7 @@ def _summed_length(names: list[str], inputs: list[list[int]], output: list[int],
 
 
 def _shapes(arguments: Mapping[str, Any], side: str) -> list[list[int]]:
-    return [next(iter(each.values())) for each in arguments[f"{side}_type_shape"]]
+    return [next(iter(tensor.values())) for tensor in arguments[f"{side}_type_shape"]]
 
 
 def _profile(model: bytes, inputs: Arrays) -> list[dict[str, Any]]:

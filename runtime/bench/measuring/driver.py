@@ -14,9 +14,8 @@ from typing import Protocol
 
 import msgspec
 
+from ...progress import StepProgress
 from .scenarios import Plan, Scenario, arrivals
-
-Progress = Callable[[int, int], None]
 
 
 class SystemUnderTest(Protocol):
@@ -112,7 +111,7 @@ def drive(
     plan: Plan,
     clock: Clock,
     stop: threading.Event,
-    progress: Progress = lambda done, total: None,
+    progress: StepProgress = lambda done, total: None,
     between: Callable[[], float] | None = None,
     between_s: float = 0.05,
 ) -> Recording:
@@ -139,7 +138,7 @@ def _drive_closed(
     plan: Plan,
     clock: Clock,
     stop: threading.Event,
-    progress: Progress,
+    progress: StepProgress,
     between: Callable[[], float] | None,
     between_s: float,
 ) -> Recording:
@@ -161,7 +160,7 @@ def _drive_closed(
 
 
 def _drive_open(
-    system: SystemUnderTest, due: list[float], clock: Clock, stop: threading.Event, progress: Progress
+    system: SystemUnderTest, due: list[float], clock: Clock, stop: threading.Event, progress: StepProgress
 ) -> Recording:
     calls: list[Call] = []
     start, issued = clock.now(), 0

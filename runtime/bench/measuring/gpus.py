@@ -15,7 +15,7 @@ from ...errors import UsageError
 _TERA, _GIGA = 1e12, 1e9
 
 
-class Device(msgspec.Struct, frozen=True, kw_only=True):
+class GpuPeaks(msgspec.Struct, frozen=True, kw_only=True):
     """One device.
 
     Attributes:
@@ -54,8 +54,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
 
 def _device(
     name: str, target: str, fp32: float, tf32: float | None, fp16: float, int8: float, memory: float, source: str
-) -> Device:
-    return Device(
+) -> GpuPeaks:
+    return GpuPeaks(
         name=name, target=target, fp32=fp32, tf32=tf32, fp16=fp16, int8=int8, memory_gb_s=memory, source=source
     )
 
@@ -65,7 +65,7 @@ _AMPERE_PRO = "NVIDIA Ampere GA102 GPU architecture white paper, appendix A"
 _ORIN = (
     "NVIDIA Jetson AGX Orin series technical brief; the GPU alone, fp16 and tf32 as a half and a quarter of its int8"
 )
-DEVICES: Sequence[Device] = (
+PUBLISHED_PEAKS: Sequence[GpuPeaks] = (
     _device("T4", "sm75", 8.1, None, 65, 130, 320, "NVIDIA T4 datasheet"),
     _device("A100-PCIE-80GB", "sm80", 19.5, 156, 312, 624, 1935, "NVIDIA A100 80GB PCIe datasheet"),
     _device("A30", "sm80", 10.3, 82, 165, 330, 933, "NVIDIA A30 datasheet"),
@@ -82,23 +82,23 @@ DEVICES: Sequence[Device] = (
 )
 
 
-def find_device(name: str) -> Device | None:
+def find_peaks(name: str) -> GpuPeaks | None:
     """The device that a driver's name means, if it is in the table."""
     plain = name.removeprefix("NVIDIA ").strip().lower()
-    return next((device for device in DEVICES if device.name.lower() == plain), None)
+    return next((device for device in PUBLISHED_PEAKS if device.name.lower() == plain), None)
 
 
-def devices_of(wanted: str) -> list[Device]:
+def peaks_of(wanted: str) -> list[GpuPeaks]:
     """The devices of a target such as sm86, or the one of a name.
 
     Raises:
         UsageError: none is in the table.
     """
-    found = [device for device in DEVICES if device.target == wanted.lower()]
-    named = find_device(wanted)
-    if not found and named is None:
-        targets = ", ".join(dict.fromkeys(device.target for device in DEVICES))
+    named = find_peaks(wanted)
+    matching = [device for device in PUBLISHED_PEAKS if device.target == wanted.lower() or device is named]
+    if not matching:
+        targets = ", ".join(dict.fromkeys(device.target for device in PUBLISHED_PEAKS))
         raise UsageError(
             f"--estimate {wanted}: there are no published peaks of it here; choose from {targets}, or a name"
         )
-    return found or [device for device in (named,) if device is not None]
+    return matching

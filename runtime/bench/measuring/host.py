@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from ...proc import proc_field, total_memory_bytes
 from ...threads import usable_processors
 
 PACKAGES = (
@@ -24,7 +25,7 @@ PACKAGES = (
 )
 
 
-class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+class HostGpu(msgspec.Struct, frozen=True, kw_only=True):
     """An NVIDIA device, as its driver describes it."""
 
     name: str
@@ -35,8 +36,8 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     power_limit_w: float | None
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """Device, system and versions.
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """The machine that was measured on: its processor, system and versions.
 
     Attributes:
         cpu: the processor's name.
@@ -57,39 +58,35 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
 
 
-def describe_machine() -> Machine:
-    """The machine as it is now."""
+def describe_host() -> Host:
+    """The machine as it is now.
+
+    Example:
+        >>> describe_host().cores >= 1
+        True
+    """
     governor = _first_line(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
-    return Machine(
-        cpu=_cpu_name(),
+    return Host(
+        cpu=cpu_name(),
         cores=usable_processors(),
         cpu_governor=governor,
         memory_mb=_total_memory_mb(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         python=platform.python_version(),
         load_1min=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-        versions={name: found for name in PACKAGES if (found := _version(name)) is not None},
+        versions={name: held for name in PACKAGES if (held := installed_version(name)) is not None},
     )
 
 
-def proc_field(file: Path, field: str) -> str | None:
-    """The value of the first `field: value` line of a file under /proc; None where there is none."""
-    try:
-        lines = file.read_text().splitlines()
-    except OSError:
-        return None
-    found = (line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == field)
-    return next(found, None)
-
-
-def _cpu_name() -> str:
-    return proc_field(Path("/proc/cpuinfo"), "model name") or platform.processor() or platform.machine()
+def cpu_name() -> str:
+    """The processor's name, or at least its architecture."""
+    return proc_field("cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
 def _total_memory_mb() -> float | None:
-    total = proc_field(Path("/proc/meminfo"), "MemTotal")
+    total = total_memory_bytes()
     if total is not None:
-        return int(total.split()[0]) * 1024 / 1e6
+        return total / 1e6
     if sys.platform != "win32" and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e6
     return None
@@ -102,7 +99,8 @@ def _first_line(file: Path) -> str | None:
         return None
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """A package's version; None where it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -37,15 +37,15 @@ def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
     A bundle keeps them as golden/NAME_scan.tiff, in metres, and golden/NAME_image.png.
     """
     main_suffix = ".png" if modalities(bundle.manifest) == {"rgb"} else ".tiff"
-    found = []
+    written = []
     for file in sorted(bundle.manifest.files):
         for ending, suffix in ((GOLDEN_SCAN, ".tiff"), (GOLDEN_IMAGE, ".png")):
             if file.startswith("golden/") and file.endswith(ending):
                 path = folder / (Path(file).name.removesuffix(ending) + suffix)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(in_sensor_units(bundle, file) if ending == GOLDEN_SCAN else bundle.read(file))
-                found.append(path)
-    return [path for path in found if path.suffix == main_suffix]
+                written.append(path)
+    return [path for path in written if path.suffix == main_suffix]
 
 
 def in_sensor_units(bundle: Bundle, file: str) -> bytes:

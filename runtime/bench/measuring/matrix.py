@@ -7,7 +7,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +18,12 @@ from ... import errors
 from ...child_python import child_environment
 from ...errors import CmdiadError
 from ...files.json_encoding import encode_own_json
+from ...progress import Progress
 from .configuration import Configuration, Skipped
-from .report import Outcome
+from .report import MeasuredConfiguration
 from .scenarios import Plan, Scenario
 from .worker import Message, Order
 
-Progress = Callable[[str, int, int, str], None]
 # How long a process may take to finish what it is at, after it was told to stop; a second Ctrl-C ends it at once.
 GRACE_S = 120.0
 EXIT_S = 10.0
@@ -41,7 +41,7 @@ class Job:
 
 
 @dataclass
-class Measured:
+class MatrixRun:
     """What came back so far.
 
     Attributes:
@@ -49,40 +49,38 @@ class Measured:
         interrupted: whether the user ended it early.
     """
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[MeasuredConfiguration] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     interrupted: bool = False
 
 
 def run_matrix(
     configurations: Sequence[Configuration], labels: Sequence[str], job: Job, progress: Progress
-) -> tuple[Measured, CmdiadError | None]:
+) -> tuple[MatrixRun, CmdiadError | None]:
     """Measure each configuration; Ctrl-C ends the one in work and leaves out the others.
 
     Returns:
         What was measured, and the first error of a configuration, as it was raised there.
     """
-    measured, first_error = Measured(), None
+    run, first_error = MatrixRun(), None
     for configuration, label in zip(configurations, labels, strict=True):
-        if measured.interrupted:
-            measured.skipped.append(Skipped(configuration=configuration, reason="interrupted before its turn"))
+        if run.interrupted:
+            run.skipped.append(Skipped(configuration=configuration, reason="interrupted before its turn"))
             continue
         with tempfile.TemporaryDirectory(prefix="cmdiad-bench-") as scratch:
             order = _order(configuration, label, job, scratch)
-            outcome, error, interrupted = run_fresh(order, lambda *news, name=label: progress(*_named(name, news)))
-        measured.interrupted = interrupted
+            outcome, error, interrupted = run_fresh(order, _naming(label, progress))
+        run.interrupted = interrupted
         if outcome is not None:
-            measured.outcomes.append(outcome)
+            run.outcomes.append(outcome)
         else:
             reason = str(error) if error else "interrupted before its first result"
-            measured.skipped.append(Skipped(configuration=configuration, reason=reason))
+            run.skipped.append(Skipped(configuration=configuration, reason=reason))
         first_error = first_error or error
-    return measured, first_error
+    return run, first_error
 
 
-def run_fresh(
-    order: Order, progress: Callable[[str, int, int], None]
-) -> tuple[Outcome | None, CmdiadError | None, bool]:
+def run_fresh(order: Order, progress: Progress) -> tuple[MeasuredConfiguration | None, CmdiadError | None, bool]:
     """Carry out one order in a process of its own.
 
     Returns:
@@ -124,9 +122,9 @@ def run_fresh(
 class _Inbox:
     """Reads a worker's messages on a thread, so that Ctrl-C cannot tear one apart."""
 
-    def __init__(self, progress: Callable[[str, int, int], None]) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self.outcome: Outcome | None = None
+        self.outcome: MeasuredConfiguration | None = None
         self.error: CmdiadError | None = None
         self.done = False
         self.ended = threading.Event()
@@ -171,7 +169,7 @@ def _died(process: subprocess.Popen[bytes]) -> CmdiadError:
     )
 
 
-def _unfinished(outcome: Outcome, error: CmdiadError) -> Outcome:
+def _unfinished(outcome: MeasuredConfiguration, error: CmdiadError) -> MeasuredConfiguration:
     """What was measured before an error, with the error beside it."""
     return msgspec.structs.replace(outcome, not_run={**outcome.not_run, "what follows": str(error)})
 
@@ -189,6 +187,6 @@ def _order(configuration: Configuration, label: str, job: Job, scratch: str) -> 
     )
 
 
-def _named(label: str, news: tuple[str, int, int]) -> tuple[str, int, int, str]:
-    what, done, total = news
-    return f"{label}: {what}", done, total, ""
+def _naming(label: str, progress: Progress) -> Progress:
+    """Progress whose stages say which configuration is at work."""
+    return lambda stage, *news: progress(f"{label}: {stage}", *news)

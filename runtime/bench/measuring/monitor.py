@@ -9,7 +9,7 @@ from types import TracebackType
 
 import msgspec
 
-from .host import proc_field
+from ...proc import peak_resident_bytes, resident_bytes
 from .nvidia import GpuSample, Nvidia, throttle_names
 
 PERIOD_S = 0.5
@@ -83,14 +83,14 @@ class Monitor:
         return Readings(
             samples=len(self._memory),
             host_memory_mb=_range(self._memory),
-            host_memory_peak_mb=host_memory_mb("VmHWM"),
+            host_memory_peak_mb=_in_mb(peak_resident_bytes()),
             cpu_clock_mhz=_range(self._clock),
             gpu=self._gpu_readings(parts) if self._gpu else None,
         )
 
     def _watch(self) -> None:
         while True:
-            self._memory += _known(host_memory_mb("VmRSS"))
+            self._memory += _known(_in_mb(resident_bytes()))
             self._clock += _known(cpu_clock_mhz())
             if self._nvidia is not None:
                 self._gpu.append(self._nvidia.sample())
@@ -117,10 +117,8 @@ class Monitor:
         )
 
 
-def host_memory_mb(field: str) -> float | None:
-    """This process's resident memory now (VmRSS) or at its peak (VmHWM); None where /proc does not tell."""
-    text = proc_field(Path("/proc/self/status"), field)
-    return None if text is None else int(text.split()[0]) * 1024 / 1e6
+def _in_mb(size: int | None) -> float | None:
+    return None if size is None else size / 1e6
 
 
 def cpu_clock_mhz() -> float | None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from .host import Gpu
+from .host import HostGpu
 
 T = TypeVar("T")
 INSTALL = "pip install 'cmdiad[bench]'"
@@ -51,13 +51,13 @@ class Nvidia:
             nvml.nvmlDeviceGetHandleByIndex(int(chosen)) if chosen.isdigit() else nvml.nvmlDeviceGetHandleByUUID(chosen)
         )
 
-    def describe(self) -> Gpu:
+    def describe(self) -> HostGpu:
         """Its name, driver and limits."""
         nvml, handle = self._nvml, self._handle
         major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
         cuda = nvml.nvmlSystemGetCudaDriverVersion()
         limit = self._ask(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle))
-        return Gpu(
+        return HostGpu(
             name=str(nvml.nvmlDeviceGetName(handle)),
             driver=str(nvml.nvmlSystemGetDriverVersion()),
             cuda=f"{cuda // 1000}.{cuda % 1000 // 10}",

@@ -20,7 +20,7 @@ _TENSOR_DIMS, _TENSOR_NAME = 1, 8
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-class Node(msgspec.Struct, frozen=True):
+class OnnxNode(msgspec.Struct, frozen=True):
     """One operator: its name, kind and input names."""
 
     name: str
@@ -28,14 +28,14 @@ class Node(msgspec.Struct, frozen=True):
     inputs: list[str]
 
 
-class Graph(msgspec.Struct, frozen=True):
+class OnnxGraph(msgspec.Struct, frozen=True):
     """The operators of a graph, and the shapes of its weights by name."""
 
-    nodes: list[Node]
+    nodes: list[OnnxNode]
     weights: dict[str, list[int]]
 
 
-def read_graph(model: bytes) -> Graph:
+def read_graph(model: bytes) -> OnnxGraph:
     """Operators and weight shapes of an ONNX file.
 
     Raises:
@@ -52,7 +52,7 @@ def read_graph(model: bytes) -> Graph:
                 weights[name] = shape
     except (StopIteration, IndexError, ValueError, TypeError) as cause:
         raise BundleError(f"a network is not an ONNX file ({cause}): export the bundle again") from cause
-    return Graph(nodes, weights)
+    return OnnxGraph(nodes, weights)
 
 
 def elements(shape: list[int]) -> int:
@@ -60,7 +60,7 @@ def elements(shape: list[int]) -> int:
     return math.prod(shape)
 
 
-def _node(data: memoryview) -> Node:
+def _node(data: memoryview) -> OnnxNode:
     name, op, inputs = "", "", []
     for field, value in _fields(data):
         if field == _NODE_INPUT:
@@ -69,7 +69,7 @@ def _node(data: memoryview) -> Node:
             name = str(value, "utf-8")
         elif field == _NODE_OP:
             op = str(value, "utf-8")
-    return Node(name, op, inputs)
+    return OnnxNode(name, op, inputs)
 
 
 def _tensor(data: memoryview) -> tuple[str, list[int]]:

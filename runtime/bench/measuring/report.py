@@ -10,7 +10,7 @@ from ...errors import UsageError
 from ...files.json_encoding import encode_json
 from .configuration import Configuration, Skipped
 from .driver import Recording
-from .host import Gpu, Machine
+from .host import Host, HostGpu
 from .loadgen import LoadgenResult
 from .monitor import Readings
 from .scenarios import Plan, Scenario
@@ -93,7 +93,7 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
     n_defective: int
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class MeasuredConfiguration(msgspec.Struct, frozen=True, kw_only=True):
     """Everything of one configuration, measured in a process of its own.
 
     Attributes:
@@ -125,15 +125,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     quality: Quality | None = None
     work: list[Work] = []
     roof: Roof | None = None
-    gpu: Gpu | None = None
+    gpu: HostGpu | None = None
     gpu_missing: str | None = None
 
     def result(self, scenario: str) -> Result | None:
         """The result of a scenario by its name."""
-        return next((each for each in self.results if each.scenario.name == scenario), None)
+        return next((result for result in self.results if result.scenario.name == scenario), None)
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class TaktVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the line's takt is held.
 
     Attributes:
@@ -162,11 +162,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     disclaimer: str = DISCLAIMER
     created: str
     partial: bool
-    machine: Machine
+    machine: Host
     plan: Plan
-    outcomes: list[Outcome]
+    outcomes: list[MeasuredConfiguration]
     skipped: list[Skipped]
-    verdict: Verdict | None = None
+    verdict: TaktVerdict | None = None
 
 
 def make_result(

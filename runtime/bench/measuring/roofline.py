@@ -21,8 +21,8 @@ from ...preparation.prepared_part import PreparedPart
 from ...threads import thread_count
 from .configuration import Configuration
 from .costs import network_bytes, network_flop
-from .gpus import find_device
-from .host import Gpu
+from .gpus import find_peaks
+from .host import HostGpu
 from .report import Roof, Work
 
 SEARCH = "search"
@@ -42,10 +42,10 @@ def measure_work(inspector: Inspector, scan: Path, stage_s: Mapping[str, float])
     """
     flop: dict[str, float] = defaultdict(float)
     moved: dict[str, float] = defaultdict(float)
-    bundle, seen = inspector.bundle, set[str]()
+    bundle, counted = inspector.bundle, set[str]()
 
     def count(role: str, inputs: Arrays, outputs: Arrays) -> None:
-        seen.add(role)
+        counted.add(role)
         if role == LINE_ROLE and DATA in bundle.manifest.files:
             # The profiler cannot open a graph whose weights lie beside it.
             return
@@ -55,7 +55,7 @@ def measure_work(inspector: Inspector, scan: Path, stage_s: Mapping[str, float])
 
     with inspector.observed(count):
         inspector(scan)
-    if LINE_ROLE not in seen:
+    if LINE_ROLE not in counted:
         _add_search(bundle, inspector.read(scan).prepared, flop, moved)
     return [Work(name=name, flop=flop[name], bytes=moved[name], seconds=stage_s.get(name, 0.0)) for name in flop]
 
@@ -73,11 +73,11 @@ def search_flop(queries: int, rows: int, dim: int) -> float:
     return 2.0 * queries * rows * dim
 
 
-def device_roof(gpu: Gpu | None, configuration: Configuration) -> Roof | None:
+def device_roof(gpu: HostGpu | None, configuration: Configuration) -> Roof | None:
     """The roof of the device that a configuration runs on: measured for the CPU, published for a GPU."""
     if configuration.provider == "cpu":
         return measured_roof(thread_count(configuration.threads))
-    device = None if gpu is None else find_device(gpu.name)
+    device = None if gpu is None else find_peaks(gpu.name)
     if device is None:
         return None
     return Roof(

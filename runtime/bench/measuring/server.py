@@ -9,7 +9,8 @@ from itertools import cycle
 import msgspec
 import numpy as np
 
-from .driver import Clock, Progress, Recording, SystemUnderTest, drive
+from ...progress import StepProgress
+from .driver import Clock, Recording, SystemUnderTest, drive
 from .scenarios import Plan, Scenario, poisson_arrivals
 from .statistics import tail
 
@@ -25,7 +26,7 @@ def highest_rate(
     service_s: Sequence[float],
     clock: Clock,
     stop: threading.Event,
-    progress: Progress = lambda done, total: None,
+    progress: StepProgress = lambda done, total: None,
 ) -> tuple[Scenario, Recording] | None:
     """Find the rate by simulation from measured service times, then measure it, and lower it until it holds.
 

@@ -27,7 +27,7 @@ from .monitor import Monitor
 from .nvidia import Nvidia, open_nvidia
 from .quality import measure_quality
 from .reduced_banks import write_reduced
-from .report import Outcome, Result, make_result
+from .report import MeasuredConfiguration, Result, make_result
 from .roofline import device_roof, measure_work
 from .scenarios import Plan, Scenario
 from .server import highest_rate
@@ -63,14 +63,14 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One line to the parent; exactly one field is set.
 
     Attributes:
-        progress: (what, done, all).
+        progress: see `progress.Progress`.
         outcome: all that is known so far; the last one counts.
         error: (class of the error, its message): the configuration cannot be measured.
         done: nothing follows.
     """
 
-    progress: tuple[str, int, int] | None = None
-    outcome: Outcome | None = None
+    progress: tuple[str, int, int, str] | None = None
+    outcome: MeasuredConfiguration | None = None
     error: tuple[str, str] | None = None
     done: bool = False
 
@@ -114,7 +114,7 @@ class Measurement:
         first_result_s = since()
         nvidia, gpu_missing = open_nvidia(order.configuration.provider)
         parts, seconds = self._warm_up(system)
-        outcome = Outcome(
+        outcome = MeasuredConfiguration(
             configuration=order.configuration,
             product=bundle.manifest.product,
             bundle_digest=bundle.manifest.digest,
@@ -154,7 +154,9 @@ class Measurement:
             self._report("warm-up", min(parts, system.n_scans), system.n_scans)
         return parts, time.perf_counter() - begin
 
-    def _measure_all(self, system: SystemUnderTest, outcome: Outcome, nvidia: Nvidia | None) -> Outcome:
+    def _measure_all(
+        self, system: SystemUnderTest, outcome: MeasuredConfiguration, nvidia: Nvidia | None
+    ) -> MeasuredConfiguration:
         for scenario in self._order.scenarios:
             try:
                 result = self._measure(system, scenario, nvidia)
@@ -192,8 +194,7 @@ class Measurement:
         self._report(f"{scenario.name} (LoadGen)", 0, 1)
         alone_s = result.summary.p50_s / scenario.parts_a_query
         folder = Path(self._order.loadgen) / scenario.name
-        found = run_loadgen(system, scenario, self._order.plan, alone_s, folder)
-        return msgspec.structs.replace(result, loadgen=found)
+        return msgspec.structs.replace(result, loadgen=run_loadgen(system, scenario, self._order.plan, alone_s, folder))
 
     def _drive(self, system: SystemUnderTest, scenario: Scenario) -> tuple[Scenario, Recording]:
         def progress(done: int, total: int) -> None:
@@ -203,14 +204,14 @@ class Measurement:
         if scenario.name == "server" and scenario.rate_hz is None:
             alone = Scenario(name="single-stream")
             sample = drive(system, alone, Plan(seconds=0, samples=2 * system.n_scans), clock, stop).latencies
-            found = highest_rate(system, scenario, plan, sample, clock, stop, progress) if sample else None
-            if found is None:
+            at_its_rate = highest_rate(system, scenario, plan, sample, clock, stop, progress) if sample else None
+            if at_its_rate is None:
                 raise NotMeasured("no rate holds the latency: a part alone takes longer")
-            return found
+            return at_its_rate
         between = make_yardstick() if scenario.name == "single-stream" else None
         return scenario, drive(system, scenario, plan, clock, stop, progress, between)
 
-    def _complete(self, inspector: Inspector, outcome: Outcome) -> None:
+    def _complete(self, inspector: Inspector, outcome: MeasuredConfiguration) -> None:
         """Add what is not timed under a scenario: the roofline, and the quality on a test set."""
         if not self._stop.is_set() and outcome.results:
             work = measure_work(inspector, Path(self._order.scans[0]), outcome.results[0].stage_s)
@@ -221,8 +222,8 @@ class Measurement:
             quality = measure_quality(inspector, Path(self._order.test), self._report)
             self._send(Message(outcome=msgspec.structs.replace(outcome, quality=quality)))
 
-    def _report(self, what: str, done: int, total: int) -> None:
-        self._send(Message(progress=(what, done, total)))
+    def _report(self, stage: str, done: int, total: int, remark: str = "") -> None:
+        self._send(Message(progress=(stage, done, total, remark)))
 
 
 class NotMeasured(Exception):

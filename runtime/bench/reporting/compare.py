@@ -21,7 +21,7 @@ from ...errors import UsageError
 from ..measuring.configuration import Configuration, labels
 from ..measuring.driver import Recording
 from ..measuring.durations import in_ms
-from ..measuring.report import Outcome, Report
+from ..measuring.report import MeasuredConfiguration, Report
 from .tables import Table
 
 SIGNIFICANCE = 0.01
@@ -117,7 +117,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     return Table("Median latency of a part, after over before, the machine's own speed divided out", headers, rows)
 
 
-def compare_outcomes(name: str, before: Outcome, after: Outcome) -> Comparison:
+def compare_outcomes(name: str, before: MeasuredConfiguration, after: MeasuredConfiguration) -> Comparison:
     """Compare the single-stream latencies of two outcomes.
 
     Raises:

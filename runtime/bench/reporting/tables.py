@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..measuring.configuration import labels
 from ..measuring.durations import in_ms
 from ..measuring.monitor import Range
-from ..measuring.report import Outcome, Report, Result
+from ..measuring.report import MeasuredConfiguration, Report, Result
 from ..measuring.statistics import samples_needed
 from .takt_verdict import best_index, margin, pareto_front
 
@@ -254,13 +254,13 @@ def _missing(report: Report, names: Sequence[str]) -> Table:
     return Table("Not measured", ["configuration", "reason"], rows, n_text=2)
 
 
-def _results(report: Report) -> Iterator[tuple[int, Outcome, Result]]:
+def _results(report: Report) -> Iterator[tuple[int, MeasuredConfiguration, Result]]:
     for index, outcome in enumerate(report.outcomes):
         for result in outcome.results:
             yield index, outcome, result
 
 
-def _first_results(report: Report) -> Iterator[tuple[int, Outcome, Result]]:
+def _first_results(report: Report) -> Iterator[tuple[int, MeasuredConfiguration, Result]]:
     for index, outcome in enumerate(report.outcomes):
         if outcome.results:
             yield index, outcome, outcome.results[0]

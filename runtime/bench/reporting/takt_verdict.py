@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..measuring.durations import in_ms
-from ..measuring.report import Outcome, Result, Verdict
+from ..measuring.report import MeasuredConfiguration, Result, TaktVerdict
 
 
 class Standing(NamedTuple):
@@ -18,7 +18,7 @@ class Standing(NamedTuple):
     margin: float
 
 
-def judge(outcomes: Sequence[Outcome], labels: Sequence[str]) -> Verdict | None:
+def judge(outcomes: Sequence[MeasuredConfiguration], labels: Sequence[str]) -> TaktVerdict | None:
     """Whether the takt is held and by which configuration best; None where takt was not measured.
 
     Among configurations that hold it the best detector is chosen where a test set was given; else one that
@@ -29,7 +29,7 @@ def judge(outcomes: Sequence[Outcome], labels: Sequence[str]) -> Verdict | None:
         return None
     index, _, result = max(runs, key=lambda run: standing(run[1], run[2]))
     assert result.takt is not None and result.scenario.takt_s and result.scenario.bound_s
-    return Verdict(
+    return TaktVerdict(
         takt_s=result.scenario.takt_s,
         deadline_s=result.scenario.bound_s,
         holds=bool(result.holds),
@@ -40,7 +40,7 @@ def judge(outcomes: Sequence[Outcome], labels: Sequence[str]) -> Verdict | None:
     )
 
 
-def standing(outcome: Outcome, result: Result) -> Standing:
+def standing(outcome: MeasuredConfiguration, result: Result) -> Standing:
     """How good a configuration is for the line."""
     quality = outcome.quality.i_auroc if outcome.quality else 0.0
     return Standing(bool(result.holds), quality, outcome.configuration.coreset is None, margin(result))
@@ -59,7 +59,7 @@ def utilization(result: Result) -> float:
     return busy / result.parts / result.scenario.takt_s
 
 
-def pareto_front(outcomes: Sequence[Outcome]) -> list[int]:
+def pareto_front(outcomes: Sequence[MeasuredConfiguration]) -> list[int]:
     """Configurations that no other beats in both median latency and detection quality, fastest first."""
     points = [
         (result.summary.p50_s, -outcome.quality.i_auroc, index)
@@ -75,7 +75,7 @@ def pareto_front(outcomes: Sequence[Outcome]) -> list[int]:
     return front
 
 
-def best_index(outcomes: Sequence[Outcome]) -> int | None:
+def best_index(outcomes: Sequence[MeasuredConfiguration]) -> int | None:
     """The configuration with the lowest median latency of a single part."""
     timed = [
         (result.summary.p50_s, index)

@@ -2,13 +2,13 @@
 
 from cmdiad.runtime.bench.measuring.configuration import Configuration
 from cmdiad.runtime.bench.measuring.driver import Call, Recording
-from cmdiad.runtime.bench.measuring.host import Machine
+from cmdiad.runtime.bench.measuring.host import Host
 from cmdiad.runtime.bench.measuring.monitor import Readings
-from cmdiad.runtime.bench.measuring.report import Outcome, Quality, Report, Roof, Work, make_result
+from cmdiad.runtime.bench.measuring.report import MeasuredConfiguration, Quality, Report, Roof, Work, make_result
 from cmdiad.runtime.bench.measuring.scenarios import Plan, Scenario
 
 SILENT = Readings(samples=0, host_memory_mb=None, host_memory_peak_mb=300.0, cpu_clock_mhz=None, gpu=None)
-MACHINE = Machine(
+MACHINE = Host(
     cpu="test <cpu>", cores=2, cpu_governor=None, memory_mb=None, system="x", python="3", load_1min=0.0, versions={}
 )
 
@@ -30,7 +30,7 @@ def outcome(latencies, takt_s=None, quality=None, **configuration):
     if takt_s is not None:
         takt = Scenario(name="takt", takt_s=takt_s, bound_s=takt_s)
         results.append(make_result(takt, recording(latencies, takt_s), SILENT))
-    return Outcome(
+    return MeasuredConfiguration(
         configuration=Configuration(bundle="b", precision="fp32", **configuration),
         product="gland",
         bundle_digest="d" * 64,

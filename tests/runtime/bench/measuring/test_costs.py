@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cmdiad.runtime.bench.estimate import LABEL, estimate, estimate_bundle, estimate_lines
 from cmdiad.runtime.bench.measuring.costs import network_bytes, network_flop
-from cmdiad.runtime.bench.measuring.gpus import DEVICES, devices_of, find_device
+from cmdiad.runtime.bench.measuring.gpus import PUBLISHED_PEAKS, find_peaks, peaks_of
 from cmdiad.runtime.bench.measuring.onnx_file import read_graph
 from cmdiad.runtime.bench.measuring.report import Work
 from cmdiad.runtime.bench.measuring.roofline import measure_work, measured_roof, search_flop
@@ -99,7 +99,7 @@ def test_the_embedded_networks_work_is_that_of_their_layers(calibrated_bundle, s
 
 
 def test_an_estimate_is_the_larger_of_two_quotients():
-    (device,) = devices_of("RTX A6000")
+    (device,) = peaks_of("RTX A6000")
     computing, moving = (
         Work(name="extract", flop=77.4e12, bytes=1, seconds=0),
         Work(name="search", flop=1, bytes=768e9, seconds=0),
@@ -121,11 +121,11 @@ def test_every_line_of_an_estimate_that_holds_a_time_says_that_it_is_one(calibra
 
 def test_a_device_without_published_peaks_is_refused():
     with pytest.raises(UsageError, match="sm86"):
-        devices_of("sm42")
-    assert find_device("NVIDIA L4").target == "sm89" and find_device("Voodoo 2") is None
+        peaks_of("sm42")
+    assert find_peaks("NVIDIA L4").target == "sm89" and find_peaks("Voodoo 2") is None
 
 
 def test_peaks_are_ordered_as_precisions_are():
-    for device in DEVICES:
+    for device in PUBLISHED_PEAKS:
         assert device.fp32 <= (device.tf32 or device.fp32) <= device.fp16 <= device.int8
         assert device.source and device.target.startswith("sm")

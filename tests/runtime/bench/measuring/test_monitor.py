@@ -4,9 +4,10 @@ import sys
 import types
 
 import pytest
-from cmdiad.runtime.bench.measuring.host import describe_machine
-from cmdiad.runtime.bench.measuring.monitor import Monitor, host_memory_mb
+from cmdiad.runtime.bench.measuring.host import describe_host
+from cmdiad.runtime.bench.measuring.monitor import Monitor
 from cmdiad.runtime.bench.measuring.nvidia import Nvidia, open_nvidia
+from cmdiad.runtime.proc import resident_bytes
 
 
 class NVMLError(Exception):
@@ -112,11 +113,11 @@ def test_the_host_is_sampled_at_least_once():
         pass
     readings = monitor.readings(parts=1)
     assert readings.samples <= 1 and readings.gpu is None
-    if host_memory_mb("VmRSS") is not None:
+    if resident_bytes() is not None:
         assert readings.host_memory_mb.min > 10
         assert readings.host_memory_peak_mb >= readings.host_memory_mb.max
 
 
 def test_the_machine_names_what_a_comparison_needs():
-    machine = describe_machine()
+    machine = describe_host()
     assert machine.cpu and machine.cores >= 1 and {"numpy", "onnxruntime", "cmdiad"} <= machine.versions.keys()

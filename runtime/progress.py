@@ -1,0 +1,10 @@
+"""How long work tells how far it is: whoever calls it gives a function, and shows what that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+# (stage, steps done, steps in all, remark): of work with several stages.
+Progress = Callable[[str, int, int, str], None]
+# (steps done, steps in all): of one stage.
+StepProgress = Callable[[int, int], None]
