@@ -7,15 +7,14 @@ from pathlib import Path
 
 from torch import nn
 
-from ..runtime.bundle.parameters import Grouping, Modality, Preprocessing
-from ..runtime.bundle.parameters import Route as RouteName
+from ..runtime.bundle.parameters import Grouping, Modality, Preprocessing, RouteName
 from ..runtime.engines.session import Engine
 from ..runtime.errors import WeightsError
 from ..runtime.patches.features import FeaturePath
 from ..runtime.patches.intermediates import FeatureSource
 from ..runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, Single, other, route_of
-from .extractors.opening import Extractor, open_extractor
-from .features.torch_session import TorchEngine
+from .extractors.by_name import Extractor, open_extractor
+from .features.torch_session import TorchSession
 from .routes.distillation import DistilledRoute
 from .routes.route_checkpoints import open_route_checkpoint
 
@@ -61,17 +60,17 @@ def torch_source(choice: CheckpointChoice, preprocessing: Preprocessing) -> Feat
         WeightsError: weights are missing, or do not fit their network or the extractor before it.
     """
     extractor = choice.extractor(choice.main)
-    engines: dict[str, Engine] = {EXTRACTOR: TorchEngine(extractor.network, "tokens")}
+    engines: dict[str, Engine] = {EXTRACTOR: TorchSession(extractor.network, "tokens")}
     grouping = extractor.grouping
     route: RouteName = Single.name
     if choice.route_checkpoint is not None:
         trained, network = open_route_checkpoint(choice.route_checkpoint)
         check_width(choice, extractor, trained, network)
         route = trained.name
-        engines[HALLUCINATOR] = TorchEngine(trained.one_direction(network, choice.main), trained.output)
+        engines[HALLUCINATOR] = TorchSession(trained.one_direction(network, choice.main), trained.output)
     if SECOND_EXTRACTOR in route_of(route, choice.main).networks:
         second = choice.extractor(other(choice.main))
-        engines[SECOND_EXTRACTOR] = TorchEngine(second.network, "tokens")
+        engines[SECOND_EXTRACTOR] = TorchSession(second.network, "tokens")
         grouping = grouping or second.grouping
     grouping = grouping or Grouping()
     return FeatureSource(FeaturePath(route, choice.main, grouping, engines), preprocessing)

@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 from torch import nn
 
 from ..runtime.banks.bank import build_bank
-from ..runtime.bundle.parameters import Modality
+from ..runtime.bundle.parameters import Modality, TrainedRouteName
 from ..runtime.engines.session import Engine
 from ..runtime.patches.features import FeaturePath
 from ..runtime.patches.pooling import PATCH_GRID, SIZE
@@ -29,11 +29,10 @@ from ..runtime.patches.routes import HALLUCINATOR, SECOND_EXTRACTOR
 from ..runtime.sensor.dataset import GOOD, Sample, find_samples, list_samples
 from ..runtime.timing import StageTimes
 from ..runtime.verdict.decision import BankMatch, NormalizedBank, match_bank
-from .extractors.opening import Extractor
+from .extractors.by_name import Extractor
 from .features.paired_features import Pair, PairedFeatures, Wanted
-from .features.torch_session import TorchEngine
+from .features.torch_session import TorchSession
 from .routes.distillation import distillation
-from .runs.run import Distillation
 
 # Enough to rank checkpoints, and seconds a checkpoint and class on two cores.
 BANK_PARTS = 12
@@ -80,7 +79,7 @@ class Judge:
     def __init__(
         self,
         classes: Sequence[tuple[ValidationParts, PairedFeatures]],
-        route: Distillation,
+        route: TrainedRouteName,
         main: Modality,
         point: Extractor,
         image: Extractor,
@@ -90,7 +89,7 @@ class Judge:
         assert point.grouping is not None
         self._route, self._main, self._grouping, self._device = route, main, point.grouping, device
         second = image if main == "pc" else point
-        self._second = TorchEngine(second.network, "tokens", device)
+        self._second = TorchSession(second.network, "tokens", device)
         self._classes = [_JudgedClass(parts, features, main) for parts, features in classes]
 
     def __call__(self, network: nn.Module) -> float:
@@ -98,7 +97,7 @@ class Judge:
         training = network.training
         route = distillation(self._route)
         engines: dict[str, Engine] = {
-            HALLUCINATOR: TorchEngine(route.one_direction(network, self._main).eval(), route.output, self._device),
+            HALLUCINATOR: TorchSession(route.one_direction(network, self._main).eval(), route.output, self._device),
             SECOND_EXTRACTOR: self._second,
         }
         path = FeaturePath(self._route, self._main, self._grouping, engines)

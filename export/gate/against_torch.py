@@ -27,7 +27,7 @@ from ...runtime.preparation.prepared_part import PreparedPart, prepare_file
 from ...runtime.sensor.dataset import GOOD, find_classes, find_samples
 from ...runtime.sensor.part import input_file
 from ...runtime.timing import StageTimes
-from ...training.features.torch_session import CPU, TorchEngine
+from ...training.features.torch_session import CPU, TorchSession
 from ..graphs import GraphSpec, exported_program
 
 N_SCANS = 3
@@ -118,7 +118,7 @@ def check_against_torch(
         models: role -> ONNX graph.
         parts: real scans, prepared, by name.
     """
-    references = {role: TorchEngine(module, spec.output, CPU) for role, (module, spec, _) in networks.items()}
+    references = {role: TorchSession(module, spec.output, CPU) for role, (module, spec, _) in networks.items()}
     engines = {role: OnnxEngine(model) for role, model in models.items()}
     expected = observe(manifest, references, parts)
     found = observe(manifest, engines, parts)

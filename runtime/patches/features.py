@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle.parameters import Grouping, Modality
-from ..bundle.parameters import Route as RouteName
+from ..bundle.parameters import Grouping, Modality, RouteName
 from ..bundle.reading import Bundle
 from ..engines.opening import ObservedEngine, Observer, open_engine
 from ..engines.session import Engine

@@ -33,9 +33,9 @@ from ...runtime.sensor.image import read_defect_mask, resized_image
 from ...runtime.sensor.part import BOTH, IMAGE, input_file, read_sample
 from ...runtime.sensor.readers.limits import read_bounded
 from ...runtime.timing import StageTimes
-from ..extractors.opening import Extractor
+from ..extractors.by_name import Extractor
 from .pseudo_defects import with_pseudo_defect
-from .torch_session import CPU, TorchEngine
+from .torch_session import CPU, TorchSession
 
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -224,8 +224,8 @@ def pair_of(
     assert point.grouping is not None
     times, foreground = StageTimes(), foreground_patches(valid)
     scan = PreparedScan(points, valid, valid, Frame(SIZE, SIZE, SIZE, SIZE))
-    run_point = TorchEngine(point.network, "tokens", device)
-    run_image = TorchEngine(image.network, "tokens", device)
+    run_point = TorchSession(point.network, "tokens", device)
+    run_image = TorchSession(image.network, "tokens", device)
     return Pair(
         valid=valid,
         points=points,

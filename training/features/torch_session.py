@@ -14,7 +14,7 @@ from ...runtime.engines.session import Arrays
 CPU = torch.device("cpu")
 
 
-class TorchEngine:
+class TorchSession:
     """A network in eval mode on a device; arguments in the order of the runtime's names."""
 
     def __init__(self, network: nn.Module, output: str, device: torch.device = CPU) -> None:

@@ -14,8 +14,8 @@ from cmdiad.runtime.sensor.image import read_rgb
 from cmdiad.runtime.sensor.part import Part, find_inputs, read_part
 from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.runtime.timing import StageTimes
-from cmdiad.training.extractors.opening import open_extractor
-from cmdiad.training.features.torch_session import TorchEngine
+from cmdiad.training.extractors.by_name import open_extractor
+from cmdiad.training.features.torch_session import TorchSession
 from cmdiad.training.routes.distillation import distillation
 from cmdiad.training.routes.f2f import Hallucinator
 from torch.nn import functional
@@ -46,9 +46,9 @@ def path_of(route, main, extractors):
         with torch.no_grad():
             network.conv4.weight *= 0.05
     engines = {
-        EXTRACTOR: TorchEngine(extractors[main].network, "tokens"),
-        HALLUCINATOR: TorchEngine(trained.one_direction(network, main), trained.output),
-        SECOND_EXTRACTOR: TorchEngine(extractors["rgb" if main == "pc" else "pc"].network, "tokens"),
+        EXTRACTOR: TorchSession(extractors[main].network, "tokens"),
+        HALLUCINATOR: TorchSession(trained.one_direction(network, main), trained.output),
+        SECOND_EXTRACTOR: TorchSession(extractors["rgb" if main == "pc" else "pc"].network, "tokens"),
     }
     return network, FeaturePath(route, main, extractors["pc"].grouping, engines)
 
