@@ -26,18 +26,20 @@ from cmdiad.export.gate.against_torch import Observed, check_outputs, observe, r
 from cmdiad.export.graphs import GraphSpec, onnx_from_module
 from cmdiad.runtime.banks.bank import build_bank
 from cmdiad.runtime.bundle.manifest import Manifest
-from cmdiad.runtime.bundle.parameters import KINECT, Modality, Route
+from cmdiad.runtime.bundle.parameters import KINECT, Modality, RouteName
 from cmdiad.runtime.engines.session import Arrays, OnnxSession, Session
 from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, modalities, other, route_of
 from cmdiad.runtime.sensor.dataset import GOOD, find_samples
 from cmdiad.runtime.sensor.part import input_file
 from cmdiad.runtime.verdict.decision import NormalizedBank, match_bank
-from cmdiad.training.extractors.opening import Extractor, open_extractor
+from cmdiad.training.extractors.by_name import Extractor, open_extractor
 from cmdiad.training.features.torch_session import TorchSession
 from cmdiad.training.routes.distillation import distillation
 from torch import nn
 
-ROUTES: list[tuple[Route, Modality]] = [(route, main) for route in get_args(Route) for main in get_args(Modality)]
+ROUTES: list[tuple[RouteName, Modality]] = [
+    (route, main) for route in get_args(RouteName) for main in get_args(Modality)
+]
 COLUMNS = ("tokens", "second_tokens", "hallucination", "features", "second_features", "score")
 
 
@@ -68,7 +70,9 @@ def pair(module: nn.Module, spec: GraphSpec) -> Pair:
     return RememberingSession(TorchSession(module, spec.output)), RememberingSession(onnx), spec.output
 
 
-def route_pairs(route: Route, main: Modality, extractors: Mapping[Modality, tuple[Extractor, Pair]]) -> dict[str, Pair]:
+def route_pairs(
+    route: RouteName, main: Modality, extractors: Mapping[Modality, tuple[Extractor, Pair]]
+) -> dict[str, Pair]:
     """The networks of a route by role."""
     needed = route_of(route, main).networks
     pairs = {EXTRACTOR: extractors[main][1]}

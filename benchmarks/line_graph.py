@@ -39,7 +39,7 @@ from cmdiad.runtime.sensor.part import POINTS, Part, read_sample
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.runtime.verdict.decision import Decision, NormalizedBank
 from cmdiad.runtime.verdict.fusion import Combination, Fusion
-from cmdiad.training.extractors.opening import Extractor
+from cmdiad.training.extractors.by_name import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
 from cmdiad.training.routes.distillation import DEFAULT, distillation
 from cmdiad.training.routes.f2f import FeatureToFeature, Hallucinator

@@ -36,7 +36,7 @@ from cmdiad.runtime.bundle.writing import Content, rewrite_bundle, write_bundle
 from cmdiad.runtime.patches.grouping import group_points
 from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR
 from cmdiad.runtime.preparation.prepare import prepare
-from cmdiad.training.extractors.opening import Extractor
+from cmdiad.training.extractors.by_name import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
 from cmdiad.training.routes.distillation import DEFAULT, distillation
 from cmdiad.training.routes.f2f import FeatureToFeature, Hallucinator

@@ -120,7 +120,7 @@ def evaluate(
                 "--table: has routes and a form of its own: leave out --route, --main, --html and --report"
             )
         from ..reproduce.paper_runs import GridSettings
-        from ..reproduce.paper_tables import Pair
+        from ..reproduce.paper_tables import ExtractorPair
         from ..training.train import TrainingSettings
 
         training = TrainingSettings(
@@ -131,7 +131,7 @@ def evaluate(
             batch_size=batch_size,
             seed=seed,
         )
-        pair = Pair(point_extractor, image_extractor)
+        pair = ExtractorPair(point_extractor, image_extractor)
         checkpoints: list[tuple[Modality, Path]] = [
             *(("pc", each) for each in route_checkpoints_pc or []),
             *(("rgb", each) for each in route_checkpoints_rgb or []),

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..runtime.bundle.manifest import Manifest, Network
-from ..runtime.bundle.parameters import Modality, Route
+from ..runtime.bundle.parameters import Modality, RouteName
 from ..runtime.bundle.reading import Bundle, open_bundle, require_calibration
 from ..runtime.bundle.writing import refuse_to_overwrite, write_bundle
 from ..runtime.errors import UsageError
@@ -21,9 +21,9 @@ from ..runtime.files.json_encoding import escape_name
 from ..runtime.patches.pooling import SIZE
 from ..runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, route_of
 from ..runtime.verdict.decision import Decision
-from ..training.extractors.opening import RANDOM, Extractor, reopen_extractor, weights_digest
+from ..training.extractors.by_name import RANDOM, Extractor, reopen_extractor, weights_digest
 from ..training.routes.distillation import DistilledRoute, distillation, load_network, serves
-from ..training.runs.run import Run, read_run, weights_file
+from ..training.runs.record import Run, read_run, weights_file
 from .gate.against_torch import Dataset, check_against_torch, gate_scans, read_parts
 from .gate.decisions import Judged, judged_of_data
 from .graphs import GraphSpec, describe_network, onnx_from_module
@@ -34,7 +34,7 @@ _GRAPHS: dict[tuple[str, tuple[str, ...]], bytes] = {}
 
 def export_bundle(
     run_path: Path,
-    route: Route,
+    route: RouteName,
     main: Modality,
     out: Path,
     product: str | None = None,
@@ -87,7 +87,7 @@ def export_bundle(
 
 
 def manifest_of_run(
-    run: Run, route: Route, main: Modality, networks: dict[str, Network], extractors: tuple[Extractor, Extractor]
+    run: Run, route: RouteName, main: Modality, networks: dict[str, Network], extractors: tuple[Extractor, Extractor]
 ) -> Manifest:
     """What a bundle says of the float32 networks of a route, and where they come from.
 
@@ -211,7 +211,7 @@ def exported(module: nn.Module, spec: GraphSpec) -> bytes:
 
 
 def route_networks(
-    folder: Path, run: Run, route: Route, main: Modality, point: Extractor, image: Extractor
+    folder: Path, run: Run, route: RouteName, main: Modality, point: Extractor, image: Extractor
 ) -> dict[str, tuple[nn.Module, GraphSpec, str]]:
     """The networks that a route needs at inspection: role -> module, inputs and output, architecture.
 

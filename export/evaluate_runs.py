@@ -11,12 +11,12 @@ from ..calibration.evaluation.contenders import Candidate
 from ..calibration.evaluation.evaluate import evaluate_dataset
 from ..calibration.evaluation.outcomes import Evaluation
 from ..calibration.evaluation.paper import method_name
-from ..runtime.bundle.parameters import Modality, Route
+from ..runtime.bundle.parameters import Modality, RouteName
 from ..runtime.bundle.reading import open_bundle
 from ..runtime.patches.routes import route_of
 from ..runtime.progress import Progress
 from ..training.routes.distillation import serves
-from ..training.runs.run import read_run
+from ..training.runs.record import read_run
 from .bundles import export_bundle
 from .precision.reduced import ExportSettings
 
@@ -25,7 +25,7 @@ def evaluate_runs(
     data: Path,
     class_names: Sequence[str],
     runs: Sequence[Path],
-    routes: Sequence[tuple[Route, Modality]],
+    routes: Sequence[tuple[RouteName, Modality]],
     settings: CalibrationSettings,
     provider: str,
     progress: Progress,
@@ -57,13 +57,13 @@ def evaluate_runs(
         return evaluate_dataset(data, class_names, candidates, provider, progress)
 
 
-def routes_of(routes: Sequence[Route], mains: Sequence[Modality]) -> list[tuple[Route, Modality]]:
+def routes_of(routes: Sequence[RouteName], mains: Sequence[Modality]) -> list[tuple[RouteName, Modality]]:
     """Every route with every main modality; dual banks are the same with either, and come once."""
     pairs = ((route, mains[0] if route_of(route, main).is_symmetric else main) for main in mains for route in routes)
     return list(dict.fromkeys(pairs))
 
 
-def choose_run(runs: Sequence[Path], route: Route, main: Modality) -> Path:
+def choose_run(runs: Sequence[Path], route: RouteName, main: Modality) -> Path:
     """The first run that was trained for a route, or the very first.
 
     Raises:

@@ -16,7 +16,7 @@ from safetensors.torch import save as encode_safetensors
 from ..calibration.calibrate import CalibrationSettings
 from ..calibration.evaluation.contenders import Candidate
 from ..calibration.evaluation.evaluate import evaluate_dataset
-from ..calibration.evaluation.outcomes import Outcome
+from ..calibration.evaluation.outcomes import ClassOutcome
 from ..calibration.evaluation.report_tables import Table
 from ..export.bundles import export_bundle
 from ..export.precision.reduced import ExportSettings
@@ -27,12 +27,12 @@ from ..runtime.files.atomic import atomic_write_bytes
 from ..runtime.files.json_encoding import encode_json
 from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import GOOD, find_classes, find_samples
-from ..training.extractors.opening import open_extractor
+from ..training.extractors.by_name import open_extractor
 from ..training.published_runs import run_from_checkpoint
 from ..training.routes.distillation import DEFAULT, DISTILLATIONS, load_network, serves
-from ..training.runs.run import CONFIG, Run, read_run, weights_file, write_run
+from ..training.runs.record import CONFIG, Run, read_run, weights_file, write_run
 from ..training.train import CACHE, TrainingSettings, train_route
-from .paper_tables import Experiment, Pair, experiments_of, paper_table
+from .paper_tables import Experiment, ExtractorPair, experiments_of, paper_table
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class GridSettings:
         provider: the execution provider.
     """
 
-    pair: Pair
+    pair: ExtractorPair
     training: TrainingSettings
     runs: Sequence[Path]
     checkpoints: Sequence[tuple[Modality, Path]]
@@ -83,7 +83,7 @@ def run_paper_table(
     for path in settings.runs:
         read_run(path)
     experiments = experiments_of(number, settings.pair, [each.resolve().name for each in classes])
-    found: dict[Experiment, list[Outcome]] = {}
+    found: dict[Experiment, list[ClassOutcome]] = {}
     failures: dict[Experiment, str] = {}
     for pair in dict.fromkeys(each.pair for each in experiments.values()):
         wanted = [each for each in dict.fromkeys(experiments.values()) if each.pair == pair]
@@ -163,7 +163,7 @@ class Grid:
             train_route(self._data, names, settings, folder, self._progress, self._settings.cache / CACHE)
         return folder
 
-    def _published_runs(self, pair: Pair) -> list[tuple[Run, Path]]:
+    def _published_runs(self, pair: ExtractorPair) -> list[tuple[Run, Path]]:
         """The given checkpoints as runs; an F2F one serves its own main modality only, of which it was the best.
 
         They belong to the pair of extractors that was asked for.

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..calibration.evaluation.outcomes import MEAN, Outcome, mean_row
+from ..calibration.evaluation.outcomes import MEAN, ClassOutcome, mean_row
 from ..calibration.evaluation.paper import DUAL, PrintedTable, paper
 from ..calibration.evaluation.report_tables import METRICS, MISSING, Table, figure
-from ..runtime.bundle.parameters import Metric, Modality, Route
+from ..runtime.bundle.parameters import Metric, Modality, RouteName
 
 NUMBERS = ("2", "3", "4", "5", "a1", "a2", "a3", "a4", "a5")
 NAMES = {**METRICS, "inference_s": "Seconds a part", "banks_mb": "Memory banks, MB"}
@@ -30,7 +30,7 @@ EYECANDIES = (
 
 
 @dataclass(frozen=True)
-class Pair:
+class ExtractorPair:
     """The point and the image extractor, by name."""
 
     point: str
@@ -44,9 +44,9 @@ class Pair:
 class Experiment:
     """One trained and calibrated configuration; defaults are the paper's."""
 
-    route: Route
+    route: RouteName
     main: Modality
-    pair: Pair
+    pair: ExtractorPair
     is_trained: bool = True
     coreset_ratio: float = 0.1
     metric: Metric = "l2"
@@ -55,17 +55,17 @@ class Experiment:
 # Row of a table, and column where columns are experiments and not classes.
 Place = tuple[str, str | None]
 
-PAPER_PAIR = Pair("point-mae", "vit_base_patch8_224.dino")
+PAPER_PAIR = ExtractorPair("point-mae", "vit_base_patch8_224.dino")
 _ROW_EYECANDIES = "DINO ViT-B/8 + Point-MAE, Eyecandies"
 _PAIRS = {
     "DINO ViT-B/8 + Point-MAE": PAPER_PAIR,
-    "DINO ViT-S/8 + Point-MAE": Pair("point-mae", "vit_small_patch8_224.dino"),
-    "ViT-B/8 ImageNet-21k + Point-MAE": Pair("point-mae", "vit_base_patch8_224.augreg_in21k"),
-    "DINO ViT-B/8 + Point-BERT": Pair("point-bert", "vit_base_patch8_224.dino"),
+    "DINO ViT-S/8 + Point-MAE": ExtractorPair("point-mae", "vit_small_patch8_224.dino"),
+    "ViT-B/8 ImageNet-21k + Point-MAE": ExtractorPair("point-mae", "vit_base_patch8_224.augreg_in21k"),
+    "DINO ViT-B/8 + Point-BERT": ExtractorPair("point-bert", "vit_base_patch8_224.dino"),
 }
 
 
-def experiments_of(number: str, pair: Pair, class_names: Sequence[str]) -> dict[Place, Experiment]:
+def experiments_of(number: str, pair: ExtractorPair, class_names: Sequence[str]) -> dict[Place, Experiment]:
     """What a table compares, by its place in the table.
 
     Args:
@@ -78,7 +78,12 @@ def experiments_of(number: str, pair: Pair, class_names: Sequence[str]) -> dict[
     f2f = Experiment("f2f", "pc", pair)
     if number in ("2", "3"):
         main: Modality = "pc" if number == "2" else "rgb"
-        routes: dict[str, Route] = {f"Single bank, {main.upper()}": "single", "F2F": "f2f", "F2I": "f2i", "I2F": "i2f"}
+        routes: dict[str, RouteName] = {
+            f"Single bank, {main.upper()}": "single",
+            "F2F": "f2f",
+            "F2I": "f2i",
+            "I2F": "i2f",
+        }
         return {(row, None): Experiment(route, main, pair) for row, route in routes.items()}
     columns = paper().tables[number].columns
     if number == "5":
@@ -100,7 +105,7 @@ def experiments_of(number: str, pair: Pair, class_names: Sequence[str]) -> dict[
 def paper_table(
     number: str,
     experiments: Mapping[Place, Experiment],
-    found: Mapping[Experiment, Sequence[Outcome]],
+    found: Mapping[Experiment, Sequence[ClassOutcome]],
     failures: Mapping[Experiment, str],
 ) -> list[Table]:
     """A table of the paper with ours: one for each metric, a line of the paper's and one of ours for each row.
@@ -122,7 +127,7 @@ def paper_table(
     return tables
 
 
-def value_of(outcomes: Sequence[Outcome], metric: str, class_name: str) -> float | None:
+def value_of(outcomes: Sequence[ClassOutcome], metric: str, class_name: str) -> float | None:
     """A figure of an experiment for one class, or for the mean of all; None where there is none."""
     chosen = [each for each in outcomes if class_name in (MEAN, each.row.class_name)]
     if not chosen:
@@ -138,7 +143,7 @@ def value_of(outcomes: Sequence[Outcome], metric: str, class_name: str) -> float
 _MAINS: tuple[Modality, ...] = ("pc", "rgb")
 
 
-def _extractor_experiments(pair: Pair, class_names: Sequence[str]) -> dict[Place, Experiment]:
+def _extractor_experiments(pair: ExtractorPair, class_names: Sequence[str]) -> dict[Place, Experiment]:
     if set(EYECANDIES) & set(class_names):
         rows = {_ROW_EYECANDIES: PAPER_PAIR}
     else:
@@ -152,7 +157,7 @@ def _extractor_experiments(pair: Pair, class_names: Sequence[str]) -> dict[Place
     }
 
 
-_EXTRACTOR_COLUMNS: dict[str, tuple[Route, Modality]] = {
+_EXTRACTOR_COLUMNS: dict[str, tuple[RouteName, Modality]] = {
     "Single bank, PC": ("single", "pc"),
     "MTFI, PC": ("f2f", "pc"),
     "Single bank, RGB": ("single", "rgb"),
@@ -161,7 +166,7 @@ _EXTRACTOR_COLUMNS: dict[str, tuple[Route, Modality]] = {
 }
 
 
-def _class_columns(printed: PrintedTable, found: Mapping[Experiment, Sequence[Outcome]]) -> list[str]:
+def _class_columns(printed: PrintedTable, found: Mapping[Experiment, Sequence[ClassOutcome]]) -> list[str]:
     """The evaluated classes, the paper's first and in its order, and the mean; the paper's if nothing was run."""
     names = dict.fromkeys(each.row.class_name for outcomes in found.values() for each in outcomes)
     if not names:
@@ -175,7 +180,7 @@ def _metric_table(
     metric: str,
     columns: Sequence[str],
     experiments: Mapping[Place, Experiment],
-    found: Mapping[Experiment, Sequence[Outcome]],
+    found: Mapping[Experiment, Sequence[ClassOutcome]],
 ) -> Table:
     printed = paper().tables[number]
     theirs = printed.metrics.get(metric, {})
@@ -196,7 +201,7 @@ def _cell(
     row: str,
     column: str,
     experiments: Mapping[Place, Experiment],
-    found: Mapping[Experiment, Sequence[Outcome]],
+    found: Mapping[Experiment, Sequence[ClassOutcome]],
 ) -> str:
     """Our figure at a place; empty where the table has no experiment of ours."""
     by_class = (row, None) in experiments
@@ -210,7 +215,7 @@ def _cell(
 
 def _note(
     experiments: Mapping[Place, Experiment],
-    found: Mapping[Experiment, Sequence[Outcome]],
+    found: Mapping[Experiment, Sequence[ClassOutcome]],
     failures: Mapping[Experiment, str],
 ) -> str:
     """What the paper's figures are of, over how many classes ours are, and why what was not run."""

@@ -9,7 +9,7 @@ from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Preprocessing
 from ..runtime.errors import UsageError, WeightsError
 from .feature_dump import CheckpointChoice
 from .published_runs import run_from_checkpoint
-from .runs.run import mark_latest
+from .runs.record import mark_latest
 from .train import TrainingSettings
 
 

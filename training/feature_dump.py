@@ -7,14 +7,13 @@ from pathlib import Path
 
 from torch import nn
 
-from ..runtime.bundle.parameters import Grouping, Modality, Preprocessing
-from ..runtime.bundle.parameters import Route as RouteName
+from ..runtime.bundle.parameters import Grouping, Modality, Preprocessing, RouteName
 from ..runtime.engines.session import Session
 from ..runtime.errors import WeightsError
 from ..runtime.patches.features import FeaturePath
 from ..runtime.patches.intermediates import FeatureSource
 from ..runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, Single, other, route_of
-from .extractors.opening import Extractor, open_extractor
+from .extractors.by_name import Extractor, open_extractor
 from .features.torch_session import TorchSession
 from .routes.distillation import DistilledRoute
 from .routes.route_checkpoints import open_route_checkpoint

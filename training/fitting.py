@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..runtime.bundle.parameters import Modality
+from ..runtime.bundle.parameters import Modality, TrainedRouteName
 from .device import mixed_precision
 from .features.paired_features import PairedFeatures
 from .routes.distillation import distillation
 from .routes.objectives import Loss
-from .runs.run import Distillation
 from .runs.state import Epoch, checkpoint_path, load_state, load_weights, save_state, save_weights
 
 WARMUP_EPOCHS = 10
@@ -32,7 +31,7 @@ STATE_SECONDS = 60.0
 class FitSettings:
     """What the loop is asked to do."""
 
-    route: Distillation
+    route: TrainedRouteName
     main: Modality
     loss: Loss
     epochs: int
@@ -122,7 +121,7 @@ def select_epochs(log: list[Epoch]) -> dict[Modality, int]:
 
 
 def selected_weights(
-    folder: Path, route: Distillation, main: Modality, chosen: Mapping[Modality, int], last: int
+    folder: Path, route: TrainedRouteName, main: Modality, chosen: Mapping[Modality, int], last: int
 ) -> dict[str, Tensor]:
     """The weights to ship: those of the chosen epochs, or of the last where nothing was judged.
 

@@ -13,9 +13,9 @@ from torch import nn
 from ..runtime.bundle.parameters import Modality
 from ..runtime.errors import WeightsError
 from ..runtime.files.atomic import atomic_write_bytes
-from .extractors.opening import Extractor, open_extractor
+from .extractors.by_name import Extractor, open_extractor
 from .routes.route_checkpoints import open_route_checkpoint
-from .runs.run import Run, Selection, weights_file, write_run
+from .runs.record import Run, Selection, weights_file, write_run
 from .train import TrainingSettings
 
 UNKNOWN = "unknown"

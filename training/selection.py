@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from ..runtime.banks.bank import build_bank
-from ..runtime.bundle.parameters import Modality
+from ..runtime.bundle.parameters import Modality, TrainedRouteName
 from ..runtime.engines.session import Session
 from ..runtime.patches.features import FeaturePath
 from ..runtime.patches.pooling import PATCH_GRID, SIZE
@@ -29,11 +29,10 @@ from ..runtime.sensor.dataset import GOOD, Sample, find_samples, list_samples
 from ..runtime.timing import StageTimes
 from ..runtime.verdict.auroc import auroc
 from ..runtime.verdict.decision import BankMatch, NormalizedBank, match_bank
-from .extractors.opening import Extractor
+from .extractors.by_name import Extractor
 from .features.paired_features import Pair, PairedFeatures, Wanted
 from .features.torch_session import TorchSession
 from .routes.distillation import distillation
-from .runs.run import Distillation
 
 # Enough to rank checkpoints, and seconds a checkpoint and class on two cores.
 BANK_PARTS = 12
@@ -80,7 +79,7 @@ class Judge:
     def __init__(
         self,
         classes: Sequence[tuple[ValidationParts, PairedFeatures]],
-        route: Distillation,
+        route: TrainedRouteName,
         main: Modality,
         point: Extractor,
         image: Extractor,

@@ -12,7 +12,7 @@ from warnings import warn
 import msgspec
 import torch
 
-from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Modality, Preprocessing
+from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Modality, Preprocessing, TrainedRouteName
 from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
 from ..runtime.files.json_encoding import encode_json_file
@@ -20,13 +20,22 @@ from ..runtime.preparation.settling import settle_scans
 from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import GOOD, data_digest, find_classes, find_samples
 from .device import open_device
-from .extractors.opening import Extractor, open_extractor
+from .extractors.by_name import Extractor, open_extractor
 from .features.paired_features import PairedFeatures, Wanted, cache_paired_features
 from .fitting import FitSettings, fit, select_epochs, selected_weights
 from .routes.distillation import DEFAULT, distillation
 from .routes.objectives import Loss
 from .runs.curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
-from .runs.run import CONFIG, RUNS, Distillation, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
+from .runs.record import (
+    CONFIG,
+    RUNS,
+    Run,
+    Selection,
+    lies_in_runs,
+    mark_latest,
+    weights_file,
+    write_run,
+)
 from .runs.state import STATE, Epoch, save_weights
 from .selection import Judge, find_validation
 
@@ -49,7 +58,7 @@ class TrainingSettings:
         tensorboard: whether to write event files.
     """
 
-    route: Distillation = DEFAULT
+    route: TrainedRouteName = DEFAULT
     main: Modality = "pc"
     point_extractor: str = "embedded"
     image_extractor: str = "embedded"
@@ -230,7 +239,7 @@ def _claim(folder: Path, settings: TrainingSettings, digests: list[str]) -> None
 class _Claimed(msgspec.Struct):
     """The settings that the weights depend on."""
 
-    route: Distillation
+    route: TrainedRouteName
     main: Modality
     point_extractor: str
     image_extractor: str

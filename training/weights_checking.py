@@ -9,7 +9,7 @@ import msgspec
 
 from ..runtime.bundle.reading import file_digest
 from ..runtime.errors import CmdiadError, WeightsError
-from .extractors.opening import POINT_NETWORKS, open_extractor
+from .extractors.by_name import POINT_NETWORKS, open_extractor
 from .routes.distillation import DISTILLATIONS
 from .routes.route_checkpoints import open_route_checkpoint
 from .weights.published import PUBLISHED, PublishedWeights, present_file, published_weights, weights_folder
@@ -17,7 +17,7 @@ from .weights.published import PUBLISHED, PublishedWeights, present_file, publis
 OK = "ok"
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class WeightsVerdict(msgspec.Struct, frozen=True):
     """One file, checked; the documented object of `cmdiad weights verify --json`.
 
     Attributes:
@@ -33,7 +33,7 @@ class Verdict(msgspec.Struct, frozen=True):
     verdict: str
 
 
-def verify_weights(names: Sequence[str]) -> list[Verdict]:
+def verify_weights(names: Sequence[str]) -> list[WeightsVerdict]:
     """Check published files in the weights folder.
 
     Args:
@@ -56,16 +56,18 @@ def verify_weights(names: Sequence[str]) -> list[Verdict]:
     return verdicts
 
 
-def _verdict(entry: PublishedWeights, path: Path) -> Verdict:
+def _verdict(entry: PublishedWeights, path: Path) -> WeightsVerdict:
     with path.open("rb") as stream:
         digest = file_digest(stream, path.stat().st_size)
     if entry.sha256 is not None and digest != entry.sha256:
-        return Verdict(entry.name, str(path), digest, f"is not the published file, whose SHA-256 is {entry.sha256}")
+        return WeightsVerdict(
+            entry.name, str(path), digest, f"is not the published file, whose SHA-256 is {entry.sha256}"
+        )
     try:
         _load(entry.name, path)
     except CmdiadError as refusal:
-        return Verdict(entry.name, str(path), digest, str(refusal))
-    return Verdict(entry.name, str(path), digest, OK)
+        return WeightsVerdict(entry.name, str(path), digest, str(refusal))
+    return WeightsVerdict(entry.name, str(path), digest, OK)
 
 
 def _load(name: str, path: Path) -> None:

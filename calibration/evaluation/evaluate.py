@@ -31,7 +31,7 @@ from ...runtime.verdict.decision import BankMatch, Decision, NormalizedBank, mat
 from ..calibrate import require_usable
 from ..survey import copies_among
 from .contenders import Candidate, Contender, NormalParts, prepare, settled_contenders
-from .outcomes import Evaluation, Outcome, Scored, measure
+from .outcomes import ClassOutcome, Evaluation, Scored, measure
 
 Array = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def evaluate_dataset(
     )
 
 
-def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Progress) -> list[Outcome]:
+def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Progress) -> list[ClassOutcome]:
     """One class: calibrated and scored for every contender.
 
     Raises:

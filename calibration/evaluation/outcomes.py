@@ -24,7 +24,7 @@ N_EXAMPLES = 3
 _CURVE_POINTS = 241
 
 Array = npt.NDArray[np.float32]
-Verdict = Literal["hit", "miss", "false alarm"]
+ExampleKind = Literal["hit", "miss", "false alarm"]
 
 
 class Row(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
@@ -81,14 +81,14 @@ class Example:
         map_224: (224, 224) float32, its anomaly map.
     """
 
-    verdict: Verdict
+    verdict: ExampleKind
     sample: Sample
     score: float
     map_224: Array
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ClassOutcome:
     """One class on one candidate.
 
     Attributes:
@@ -173,7 +173,7 @@ class Verdicts:
 class Evaluation:
     """The outcomes of all classes on all candidates, class by class."""
 
-    outcomes: list[Outcome]
+    outcomes: list[ClassOutcome]
 
     @property
     def names(self) -> list[str]:
@@ -185,7 +185,7 @@ class Evaluation:
         """The classes, in the dataset's order."""
         return list(dict.fromkeys(each.row.class_name for each in self.outcomes))
 
-    def of(self, name: str) -> list[Outcome]:
+    def of(self, name: str) -> list[ClassOutcome]:
         """One candidate's outcomes."""
         return [each for each in self.outcomes if each.name == name]
 
@@ -211,7 +211,7 @@ def measure(
     part_range: PartRange,
     thresholds: tuple[Threshold, Threshold],
     n_bytes: int,
-) -> Outcome:
+) -> ClassOutcome:
     """The metrics of one class on one candidate, and what is kept for reports.
 
     Args:
@@ -236,7 +236,7 @@ def measure(
         aupro_001=None if pro is None else partial_area(pro, STRICT_FPR_LIMIT),
         n_test=len(labels),
     )
-    return Outcome(
+    return ClassOutcome(
         name=name,
         row=row,
         manifest=manifest,
@@ -301,7 +301,7 @@ def choose_examples(scored: Scored, threshold: float) -> list[Example]:
     """The clearest hits, and the most embarrassing misses and false alarms."""
     defective, rejected = scored.defects != GOOD, scored.scores > threshold
     descending = np.argsort(-scored.scores, kind="stable")
-    wanted: list[tuple[Verdict, npt.NDArray[np.intp]]] = [
+    wanted: list[tuple[ExampleKind, npt.NDArray[np.intp]]] = [
         ("hit", descending[(defective & rejected)[descending]]),
         ("miss", descending[(defective & ~rejected)[descending]][::-1]),
         ("false alarm", descending[(~defective & rejected)[descending]]),

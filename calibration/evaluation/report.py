@@ -12,7 +12,7 @@ from ...runtime.files.atomic import atomic_write_bytes, is_special, require_writ
 from ...runtime.threads import usable_processors
 from ...version import __version__
 from ..calibrate import CalibrationSettings
-from .outcomes import Evaluation, Example, Outcome
+from .outcomes import ClassOutcome, Evaluation, Example
 from .report_html import Facts, html_report
 from .report_pictures import example_picture
 from .report_tables import Table, as_csv, as_json, as_markdown, tables_as_csv, tables_as_markdown
@@ -134,5 +134,5 @@ def _version(evaluation: Evaluation) -> str:
     return f"cmdiad {__version__}{f', commit {commit[:12]}' if commit else ''}"
 
 
-def _draw(outcome: Outcome, example: Example) -> str:
+def _draw(outcome: ClassOutcome, example: Example) -> str:
     return example_picture(example, outcome.manifest, outcome.part_range, outcome.pixel_threshold)

@@ -12,7 +12,7 @@ from html import escape
 import numpy as np
 
 from ...runtime.sensor.dataset import GOOD
-from .outcomes import FPR_LIMIT, Evaluation, Example, Outcome, Row, Verdicts
+from .outcomes import FPR_LIMIT, ClassOutcome, Evaluation, Example, Row, Verdicts
 from .paper import paper
 from .report_charts import N_COLORS, N_STAGE_COLORS, Series, curve_chart, dash, histogram, stage_bars
 from .report_style import STYLE
@@ -31,7 +31,7 @@ from .report_tables import (
 MAX_PICTURES = 120
 _VERDICTS = ("hit", "miss", "false alarm")
 
-Draw = Callable[[Outcome, Example], str]
+Draw = Callable[[ClassOutcome, Example], str]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def class_section(evaluation: Evaluation, class_name: str, draw: Draw) -> str:
     )
 
 
-def defects_card(outcomes: Sequence[Outcome]) -> str:
+def defects_card(outcomes: Sequence[ClassOutcome]) -> str:
     """I-AUROC by defect; empty where there are not both good and defective parts."""
     names = sorted({name for each in outcomes for name in each.by_defect})
     if not names:
@@ -170,7 +170,7 @@ def defects_card(outcomes: Sequence[Outcome]) -> str:
     )
 
 
-def gallery(outcome: Outcome, n_each: int, draw: Draw, is_open: bool) -> str:
+def gallery(outcome: ClassOutcome, n_each: int, draw: Draw, is_open: bool) -> str:
     """Best hits, misses and false alarms of one method."""
     verdicts, shown = outcome.verdicts, []
     for verdict in _VERDICTS:
@@ -248,7 +248,7 @@ def _metric(evaluation: Evaluation, row: Row, metric: str, best: float | None, m
     return f'<td class="metric{emphasis}" style="--share:{100 * (value or 0):.0f}%">{figure(value)}{beside}</td>'
 
 
-def _roc(outcomes: Sequence[Outcome]) -> str:
+def _roc(outcomes: Sequence[ClassOutcome]) -> str:
     series = [
         Series(_with_area(each.name, each.row.i_auroc), each.roc, i)
         for i, each in enumerate(outcomes)
@@ -258,7 +258,7 @@ def _roc(outcomes: Sequence[Outcome]) -> str:
     return f"<div><h3>ROC, parts</h3>{chart}</div>"
 
 
-def _curves_card(outcomes: Sequence[Outcome], charts: Sequence[str]) -> str:
+def _curves_card(outcomes: Sequence[ClassOutcome], charts: Sequence[str]) -> str:
     if not charts:
         return ""
     return f'<div class="card">{_curve_legend(outcomes)}<div class="charts">{"".join(charts)}</div></div>'
@@ -268,7 +268,7 @@ def _one_kind(evaluation: Evaluation) -> str:
     return ONE_KIND if any(row.i_auroc is None for row in evaluation.rows) else ""
 
 
-def _pro(outcomes: Sequence[Outcome]) -> str:
+def _pro(outcomes: Sequence[ClassOutcome]) -> str:
     series = [
         Series(_with_area(each.name, each.row.aupro), each.pro, i)
         for i, each in enumerate(outcomes)
@@ -278,13 +278,13 @@ def _pro(outcomes: Sequence[Outcome]) -> str:
     return f"<div><h3>Per-region overlap (PRO), pixels</h3>{chart}</div>"
 
 
-def _scores(outcome: Outcome) -> str:
+def _scores(outcome: ClassOutcome) -> str:
     good = outcome.defects == GOOD
     title = f"Scores, {outcome.name}"
     return histogram(title, outcome.scores[good], outcome.scores[~good], outcome.threshold.value)
 
 
-def _figure(outcome: Outcome, example: Example, draw: Draw) -> str:
+def _figure(outcome: ClassOutcome, example: Example, draw: Draw) -> str:
     sample = example.sample
     name = f"{sample.defect}/{sample.name}"
     badge = f'<span class="badge {example.verdict.split()[0]}">{example.verdict}</span>'
@@ -299,7 +299,7 @@ def _with_area(name: str, area: float | None) -> str:
     return f"{name}: {figure(area)}"
 
 
-def _curve_legend(outcomes: Sequence[Outcome]) -> str:
+def _curve_legend(outcomes: Sequence[ClassOutcome]) -> str:
     entries = [
         f'<span><svg viewBox="0 0 30 10"><line class="curve c{i % N_COLORS}" stroke-dasharray="{dash(i)}" '
         f'x1="0" x2="30" y1="5" y2="5"/></svg>{escape(each.name)}</span>'

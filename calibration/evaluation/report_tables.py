@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...runtime.files.json_encoding import encode_json
-from .outcomes import MEAN, Evaluation, Outcome, Row, Verdicts
+from .outcomes import MEAN, ClassOutcome, Evaluation, Row, Verdicts
 from .paper import paper, paper_classes, printed_figure
 
 METRICS = {"i_auroc": "I-AUROC", "p_auroc": "P-AUROC", "aupro": "AUPRO", "aupro_001": "AUPRO@1%"}
@@ -124,7 +124,7 @@ def latency_table(evaluation: Evaluation) -> Table:
     return Table("Milliseconds a part, median", ["class", "route", "main", *stages, "banks MB"], rows, 3)
 
 
-def stage_names(outcomes: Sequence[Outcome]) -> list[str]:
+def stage_names(outcomes: Sequence[ClassOutcome]) -> list[str]:
     """The stages of all outcomes in the order the line runs them, `total` last."""
     longest = sorted(outcomes, key=lambda each: -len(each.milliseconds))
     names = dict.fromkeys(name for each in longest for name in each.milliseconds)

@@ -62,7 +62,7 @@ class EngineSettings:
 
 
 @dataclass(frozen=True)
-class Graph:
+class EngineGraph:
     """A graph to build an engine from.
 
     Attributes:
@@ -96,7 +96,7 @@ class BuiltEngine:
 
 
 def engine_from_onnx(
-    graph: Graph, name: str, flavor: Flavor, settings: EngineSettings, machine: Machine
+    graph: EngineGraph, name: str, flavor: Flavor, settings: EngineSettings, machine: Machine
 ) -> BuiltEngine:
     """Build an engine.
 
@@ -211,7 +211,7 @@ def _require(succeeded: bool, name: str, what: str, logger: Any, more: Sequence[
         raise EngineError(f"{name}: TensorRT {what}: {text}")
 
 
-def _parse(parser: Any, graph: Graph) -> bool:
+def _parse(parser: Any, graph: EngineGraph) -> bool:
     """Read a graph; weights that are not in it are only read from a file beside it."""
     if not graph.external:
         return bool(parser.parse(graph.model))

@@ -18,7 +18,7 @@ from ...runtime.engines.plan_check import engine_graphs, external_data
 from ...runtime.errors import UsageError
 from ...runtime.files.atomic import atomic_write_bytes
 from ...runtime.files.json_encoding import encode_json_file, encode_text
-from .builder import BuiltEngine, EngineSettings, Graph
+from .builder import BuiltEngine, EngineGraph, EngineSettings
 from .process import build_apart
 
 FOLDER = "engines"
@@ -88,7 +88,7 @@ def add_engines(
             stem = engine_stem(role, flavor, targets or (machine.target or "gpu",), bundle.manifest.precision)
             progress(stem)
             settings = replace(settings, targets=targets)
-            graph = Graph(network, bundle.read(network.file), external_data(bundle, network))
+            graph = EngineGraph(network, bundle.read(network.file), external_data(bundle, network))
             built = build_apart(graph, stem, flavor, settings, machine)
             settings = replace(settings, timing_cache=built.timing_cache)
             entry = _describe(bundle, role, network, stem, flavor, settings, built, machine)

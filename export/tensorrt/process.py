@@ -23,7 +23,7 @@ from ...runtime.child_python import child_environment
 from ...runtime.engines.flavor import Flavor, flavor_of
 from ...runtime.engines.machine import Machine
 from ...runtime.errors import EngineError, UsageError
-from .builder import BuiltEngine, EngineSettings, Graph, engine_from_onnx
+from .builder import BuiltEngine, EngineGraph, EngineSettings, engine_from_onnx
 
 # TensorRT-RTX times nothing while building and takes seconds; standard TensorRT measures kernels, which takes minutes.
 LIMIT_SECONDS: Mapping[FlavorName, float] = {"tensorrt-rtx": 600, "tensorrt": 3600}
@@ -33,7 +33,7 @@ REQUEST, MODEL, EXTERNAL = "request.json", "model.onnx", "external"
 ANSWER, PLAN, SAID = "answer.json", "engine.plan", "said.txt"
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
+class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What the child is to build, beside the graph's files; see `engine_from_onnx`."""
 
     name: str
@@ -59,7 +59,9 @@ class Refused(msgspec.Struct, frozen=True, kw_only=True, tag="refused"):
     message: str
 
 
-def build_apart(graph: Graph, name: str, flavor: Flavor, settings: EngineSettings, machine: Machine) -> BuiltEngine:
+def build_apart(
+    graph: EngineGraph, name: str, flavor: Flavor, settings: EngineSettings, machine: Machine
+) -> BuiltEngine:
     """`engine_from_onnx` in a process of its own; arguments and errors as there.
 
     Raises:
@@ -72,7 +74,7 @@ def build_apart(graph: Graph, name: str, flavor: Flavor, settings: EngineSetting
         for file, content in graph.external.items():
             (folder / EXTERNAL / file).write_bytes(content)
         (folder / MODEL).write_bytes(graph.model)
-        request = Request(name=name, flavor=flavor.name, network=graph.network, settings=settings, machine=machine)
+        request = BuildRequest(name=name, flavor=flavor.name, network=graph.network, settings=settings, machine=machine)
         (folder / REQUEST).write_bytes(msgspec.json.encode(request))
         _run_child(folder, name, LIMIT_SECONDS[flavor.name])
         answer = msgspec.json.decode((folder / ANSWER).read_bytes(), type=Built | Refused)
@@ -122,9 +124,9 @@ def _tail(said: Path) -> str:
 
 def answer_request(folder: Path) -> None:
     """The child's part: build what a folder asks for and leave plan and answer there."""
-    request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=Request)
+    request = msgspec.json.decode((folder / REQUEST).read_bytes(), type=BuildRequest)
     external = {file.name: file.read_bytes() for file in (folder / EXTERNAL).iterdir()}
-    graph = Graph(request.network, (folder / MODEL).read_bytes(), external)
+    graph = EngineGraph(request.network, (folder / MODEL).read_bytes(), external)
     answer: Built | Refused
     try:
         built = engine_from_onnx(graph, request.name, flavor_of(request.flavor), request.settings, request.machine)

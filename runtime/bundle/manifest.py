@@ -18,7 +18,7 @@ from .parameters import (
     Normalization,
     PartRange,
     Preprocessing,
-    Route,
+    RouteName,
     Threshold,
 )
 
@@ -168,7 +168,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = _ZERO_DIGEST
     format_version: int = FORMAT_VERSION
     product: str
-    route: Route
+    route: RouteName
     main: Modality
     precision: str
     preprocessing: Preprocessing

@@ -9,7 +9,8 @@ import msgspec
 
 from .bounds import require_finite, require_positive, require_share
 
-Route = Literal["f2f", "f2i", "i2f", "single", "dual"]
+TrainedRouteName = Literal["f2f", "f2i", "i2f"]
+RouteName = Literal[TrainedRouteName, "single", "dual"]
 Modality = Literal["pc", "rgb"]
 Metric = Literal["l2", "l1", "cosine"]
 Normalization = Literal["paper", "reference"]

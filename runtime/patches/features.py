@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle.parameters import Grouping, Modality
-from ..bundle.parameters import Route as RouteName
+from ..bundle.parameters import Grouping, Modality, RouteName
 from ..bundle.reading import Bundle
 from ..engines.opening import ObservedSession, Observer, open_session
 from ..engines.session import Session

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, Protocol, TypeVar
 
 from ..bundle.manifest import Manifest, Tensor
-from ..bundle.parameters import Grouping, Modality
-from ..bundle.parameters import Route as RouteName
+from ..bundle.parameters import Grouping, Modality, RouteName
 from .pooling import N_PATCHES, SIZE
 
 EXTRACTOR = "extractor"

@@ -10,7 +10,7 @@ from cmdiad.export.precision.reduced import ExportSettings
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.bundle.writing import rewrite_bundle
 from cmdiad.runtime.errors import UsageError
-from cmdiad.training.runs.run import read_run, write_run
+from cmdiad.training.runs.record import read_run, write_run
 
 FP16 = ExportSettings("fp16")
 

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 from cmdiad.reproduce.paper_runs import Grid, GridSettings, fits, run_paper_table
-from cmdiad.reproduce.paper_tables import Experiment, Pair
+from cmdiad.reproduce.paper_tables import Experiment, ExtractorPair
 from cmdiad.runtime.errors import ScanError, UsageError
 from cmdiad.runtime.sensor.dataset import find_classes
-from cmdiad.training.runs.run import read_run
+from cmdiad.training.runs.record import read_run
 from cmdiad.training.train import TrainingSettings
 
-EMBEDDED = Pair("embedded", "embedded")
+EMBEDDED = ExtractorPair("embedded", "embedded")
 
 
 def grid(runs, cache, pair=EMBEDDED, checkpoints=(), **training):
@@ -81,7 +81,7 @@ def test_runs_of_other_weights_or_settings_have_a_place_of_their_own(tmp_path, m
 
 def test_extractors_that_are_not_there_are_said_to_be_missing(synth_data, tmp_path, monkeypatch):
     monkeypatch.setenv("CMDIAD_WEIGHTS", str(tmp_path / "nothing"))
-    settings = grid([], tmp_path / "cache", Pair("point-mae", "vit_base_patch8_224.dino"))
+    settings = grid([], tmp_path / "cache", ExtractorPair("point-mae", "vit_base_patch8_224.dino"))
     i_auroc, aupro = run_paper_table("2", synth_data, [], settings, lambda *_: None)
     assert set(lines_of(i_auroc)["F2F", "ours"]) == {"not run"}
     assert "Not run: Single bank, PC; F2F; F2I; I2F: " in aupro.note and "pretrain.pth" in aupro.note
@@ -97,7 +97,7 @@ def test_a_run_fits_its_own_route_and_every_baseline(trained_run):
     assert all(fits(run, Experiment(*each, EMBEDDED)) for each in (("single", "rgb"), ("dual", "pc"), ("f2f", "rgb")))
     assert not fits(run, Experiment("f2i", "pc", EMBEDDED))
     assert not fits(run, Experiment("f2f", "pc", EMBEDDED, is_trained=False))
-    assert not fits(run, Experiment("single", "pc", Pair("point-mae", "embedded")))
+    assert not fits(run, Experiment("single", "pc", ExtractorPair("point-mae", "embedded")))
     other = msgspec.structs.replace(run, route="i2f", main="rgb")
     assert fits(other, Experiment("i2f", "rgb", EMBEDDED)) and not fits(other, Experiment("i2f", "pc", EMBEDDED))
 

@@ -4,12 +4,20 @@ import dataclasses
 
 import numpy as np
 import pytest
-from cmdiad.calibration.evaluation.outcomes import Outcome, Row
+from cmdiad.calibration.evaluation.outcomes import ClassOutcome, Row
 from cmdiad.calibration.evaluation.paper import paper
-from cmdiad.reproduce.paper_tables import EYECANDIES, NUMBERS, PAPER_PAIR, Pair, experiments_of, paper_table, value_of
+from cmdiad.reproduce.paper_tables import (
+    EYECANDIES,
+    NUMBERS,
+    PAPER_PAIR,
+    ExtractorPair,
+    experiments_of,
+    paper_table,
+    value_of,
+)
 from cmdiad.runtime.bundle.parameters import Threshold
 
-EMBEDDED = Pair("embedded", "embedded")
+EMBEDDED = ExtractorPair("embedded", "embedded")
 OWN = ("Single bank", "Dual banks", "F2F", "F2I", "I2F", "L1", "L2", "Cosine", "DINO", "ViT", "PC")
 ZERO = (np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 
@@ -24,7 +32,7 @@ def outcome(class_name, i_auroc, milliseconds=500.0):
         rate_high=0.1,
         scans_needed=99,
     )
-    return Outcome(
+    return ClassOutcome(
         name="",
         row=Row(class_name, "f2f", "pc", i_auroc, 0.5, None, None, 4),
         manifest=None,
@@ -70,7 +78,9 @@ def test_what_a_table_varies():
 
 def test_table_4_varies_the_extractors_and_knows_eyecandies():
     pairs = {row: each.pair for (row, _), each in experiments_of("4", PAPER_PAIR, ["bagel"]).items()}
-    assert len(pairs) == 4 and pairs["DINO ViT-B/8 + Point-BERT"] == Pair("point-bert", "vit_base_patch8_224.dino")
+    assert len(pairs) == 4 and pairs["DINO ViT-B/8 + Point-BERT"] == ExtractorPair(
+        "point-bert", "vit_base_patch8_224.dino"
+    )
     assert {row for row, _ in experiments_of("4", PAPER_PAIR, EYECANDIES)} == {"DINO ViT-B/8 + Point-MAE, Eyecandies"}
     assert ("embedded + embedded", "MTFI, PC") in experiments_of("4", EMBEDDED, ["bagel"])
 

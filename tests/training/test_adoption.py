@@ -11,10 +11,10 @@ from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import UsageError, WeightsError
 from cmdiad.training.adoption import Adoption, adopt_checkpoint
-from cmdiad.training.extractors.opening import open_extractor
+from cmdiad.training.extractors.by_name import open_extractor
 from cmdiad.training.feature_dump import CheckpointChoice
 from cmdiad.training.routes.f2f import FeatureToFeature, Hallucinator
-from cmdiad.training.runs.run import read_run
+from cmdiad.training.runs.record import read_run
 
 
 def published(folder, network):

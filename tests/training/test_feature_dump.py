@@ -6,7 +6,7 @@ import torch
 from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
 from cmdiad.runtime.errors import WeightsError
 from cmdiad.runtime.patches.intermediates import feature_arrays
-from cmdiad.training.extractors.opening import open_extractor
+from cmdiad.training.extractors.by_name import open_extractor
 from cmdiad.training.feature_dump import CheckpointChoice, torch_source
 from cmdiad.training.routes.f2f import FeatureToFeature
 from cmdiad.training.routes.f2i import FeatureToInput

@@ -6,7 +6,7 @@ from cmdiad.runtime.errors import WeightsError
 from cmdiad.training.published_runs import run_from_checkpoint
 from cmdiad.training.routes.distillation import distillation, load_network
 from cmdiad.training.routes.f2i import FeatureToInput
-from cmdiad.training.runs.run import read_run, weights_file
+from cmdiad.training.runs.record import read_run, weights_file
 from cmdiad.training.train import TrainingSettings
 from safetensors.torch import save_file
 
@@ -32,6 +32,6 @@ def test_a_checkpoint_of_other_extractors_is_refused(tmp_path):
 
 
 def embedded_dims():
-    from cmdiad.training.extractors.opening import open_extractor
+    from cmdiad.training.extractors.by_name import open_extractor
 
     return open_extractor("embedded", "pc").dim, open_extractor("embedded", "rgb").dim

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from cmdiad.runtime.sensor.dataset import Sample
-from cmdiad.training.extractors.opening import open_extractor
+from cmdiad.training.extractors.by_name import open_extractor
 from cmdiad.training.features.paired_features import Wanted
 from cmdiad.training.features.torch_session import CPU
 from cmdiad.training.routes.distillation import distillation

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.training.runs.curves import LOG
-from cmdiad.training.runs.run import mark_latest, read_run, write_run
+from cmdiad.training.runs.record import mark_latest, read_run, write_run
 from cmdiad.training.train import TrainingSettings, train_route
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, seed=1, threads=1)
@@ -214,7 +214,7 @@ def test_cached_features_are_not_computed_again(synth_data, trained_run, monkeyp
 def test_cached_features_are_those_of_both_modalities(synth_data):
     from cmdiad.runtime.bundle.parameters import Preprocessing
     from cmdiad.runtime.sensor.dataset import find_samples
-    from cmdiad.training.extractors.opening import open_extractor
+    from cmdiad.training.extractors.by_name import open_extractor
     from cmdiad.training.features.paired_features import Wanted, paired_features
 
     sample = find_samples(synth_data / "gland", "train", "good")[0]
@@ -228,7 +228,7 @@ def test_cached_features_are_those_of_both_modalities(synth_data):
 def test_a_judged_defect_whose_mask_marks_nothing_is_refused(synth_data, tmp_path):
     from cmdiad.runtime.bundle.parameters import Preprocessing
     from cmdiad.runtime.sensor.dataset import find_samples
-    from cmdiad.training.extractors.opening import open_extractor
+    from cmdiad.training.extractors.by_name import open_extractor
     from cmdiad.training.features.paired_features import Wanted, paired_features
     from PIL import Image
 

@@ -34,7 +34,7 @@ from ...runtime.sensor.image import read_defect_mask, resized_image
 from ...runtime.sensor.part import BOTH, IMAGE, input_file, read_sample
 from ...runtime.sensor.readers.limits import read_bounded
 from ...runtime.timing import StageTimes
-from ..extractors.opening import Extractor
+from ..extractors.by_name import Extractor
 from .pseudo_defects import with_pseudo_defect
 from .torch_session import CPU, TorchSession
 

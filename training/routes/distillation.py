@@ -14,14 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...runtime.bundle.parameters import Modality
-from ...runtime.bundle.parameters import Route as RouteName
+from ...runtime.bundle.parameters import Modality, RouteName, TrainedRouteName
 from ...runtime.errors import UsageError
 from ...runtime.patches.features import network_input
 from ...runtime.patches.pooling import N_PATCHES, SIZE
 from ...runtime.patches.routes import F2F, F2I, I2F, other, route_of
 from ..features.paired_features import Pair
-from ..runs.run import Distillation, Run
+from ..runs.record import Run
 from ..runs.state import load_weights
 from .f2f import FeatureToFeature, Hallucinator
 from .f2i import PAPER_DIM, FeatureToInput
@@ -31,7 +30,7 @@ from .objectives import Loss, distillation_loss, patches_of, stacked
 # (name of a parameter, axis, width where the file lacks it) -> how wide it is.
 Width = Callable[[str, int, int], int]
 # The route that is trained unasked; a baseline without a trained network takes its runs' extractors.
-DEFAULT: Distillation = "f2f"
+DEFAULT: TrainedRouteName = "f2f"
 
 
 class DistilledRoute(ABC):
@@ -48,7 +47,7 @@ class DistilledRoute(ABC):
         refused_losses: those that cannot train it, with the reason.
     """
 
-    name: ClassVar[Distillation]
+    name: ClassVar[TrainedRouteName]
     output: ClassVar[str]
     learning_rate: ClassVar[float] = 5e-4
     marks: ClassVar[tuple[str, ...]]

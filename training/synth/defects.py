@@ -17,8 +17,8 @@ from scipy import ndimage
 from .surface import (
     Bool,
     Floats,
-    Part,
     Place,
+    SynthPart,
     grid_mm,
     painted,
     pick_edge,
@@ -45,7 +45,7 @@ STAINS = (
 )
 
 
-def dent(part: Part, rng: np.random.Generator) -> tuple[Part, Bool]:
+def dent(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
     """A blow: an oval hollow with a slight rim; the color hardly changes."""
     length, width, depth = _log_uniform(rng, 2.6, 6.5), _log_uniform(rng, 2.0, 4.5), _log_uniform(rng, 0.4, 2.2)
     q = _oval(part, rng, pick_site(part, rng, 0.6 * width), length, width, roughness=0.12)
@@ -55,7 +55,7 @@ def dent(part: Part, rng: np.random.Generator) -> tuple[Part, Bool]:
     return replace(part, height=height), (q < 0.95) & part.footprint
 
 
-def crack(part: Part, rng: np.random.Generator) -> tuple[Part, Bool]:
+def crack(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
     """A wandering crack that tapers to its ends; dark inside."""
     half_width, depth = _log_uniform(rng, 0.28, 0.75), _log_uniform(rng, 0.5, 2.5)
     path = _wander(rng, pick_site(part, rng, 2.0), _log_uniform(rng, 10, 26))
@@ -69,7 +69,7 @@ def crack(part: Part, rng: np.random.Generator) -> tuple[Part, Bool]:
     return replace(part, height=height, albedo=albedo), concerned
 
 
-def missing_piece(part: Part, rng: np.random.Generator) -> tuple[Part, Bool]:
+def missing_piece(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
     """A piece broken off the rim, down to a ledge or altogether; the fracture is rough and of the inner color."""
     radius, slope = _log_uniform(rng, 3.5, 8.0), rng.uniform(1.2, 4.0)
     center_x, center_y = pick_edge(part, rng)
@@ -89,7 +89,7 @@ def missing_piece(part: Part, rng: np.random.Generator) -> tuple[Part, Bool]:
     return left, broken | (part.footprint & ~footprint)
 
 
-def contamination(part: Part, rng: np.random.Generator) -> tuple[Part, Bool]:
+def contamination(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
     """A foreign drop or shred that sticks to the part: raised, of another color and gloss."""
     length, rise = _log_uniform(rng, 2.2, 6.0), _log_uniform(rng, 0.25, 2.2)
     q = _oval(part, rng, pick_site(part, rng, 1.0), length, length * rng.uniform(0.35, 1.0), roughness=0.22)
@@ -103,7 +103,7 @@ def contamination(part: Part, rng: np.random.Generator) -> tuple[Part, Bool]:
     return replace(part, height=height, albedo=albedo, gloss=gloss), (q < 0.97) & part.footprint
 
 
-def worn_texture(part: Part, rng: np.random.Generator) -> tuple[Part, Bool]:
+def worn_texture(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
     """A scuffed patch: relief worn down by about the sensor's noise, but bleached and scratched in the image."""
     site = _roughest(part, [pick_site(part, rng, 1.5) for _ in range(3)])
     q = _oval(part, rng, site, _log_uniform(rng, 3.5, 8.0), _log_uniform(rng, 2.2, 5.0), roughness=0.2)
@@ -122,7 +122,7 @@ def worn_texture(part: Part, rng: np.random.Generator) -> tuple[Part, Bool]:
     return worn, (q < 0.97) & part.footprint
 
 
-DefectMaker = Callable[[Part, np.random.Generator], tuple[Part, Bool]]
+DefectMaker = Callable[[SynthPart, np.random.Generator], tuple[SynthPart, Bool]]
 DEFECT_MAKERS: dict[str, DefectMaker] = {
     "dent": dent,
     "crack": crack,
@@ -142,13 +142,15 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _roughest(part: Part, sites: Sequence[Place]) -> Place:
+def _roughest(part: SynthPart, sites: Sequence[Place]) -> Place:
     """The place with the strongest relief around it: wear shows where there is something to wear."""
     x, y = grid_mm(part.height.shape[0])
     return max(sites, key=lambda site: float(np.ptp(part.relief[window(x, y, site, 2.0)])))
 
 
-def _oval(part: Part, rng: np.random.Generator, site: Place, length: float, width: float, roughness: float) -> Floats:
+def _oval(
+    part: SynthPart, rng: np.random.Generator, site: Place, length: float, width: float, roughness: float
+) -> Floats:
     """(N, N) distance from a place, 1 on an oval with an uneven outline."""
     x, y = grid_mm(part.height.shape[0])
     u, v = turned(x - np.float32(site[0]), y - np.float32(site[1]), rng.uniform(0, np.pi))
@@ -156,7 +158,7 @@ def _oval(part: Part, rng: np.random.Generator, site: Place, length: float, widt
     return np.asarray(np.hypot(u / np.float32(length), v / np.float32(width)) * np.maximum(uneven, 0.75))
 
 
-def _carved(part: Part, height: Floats) -> Floats:
+def _carved(part: SynthPart, height: Floats) -> Floats:
     """`height` where it is above the floor; where the part itself is thinner, as it was."""
     return np.where(part.footprint, np.maximum(height, np.minimum(part.height, FLOOR_MM)), part.height)
 

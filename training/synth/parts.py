@@ -1,6 +1,6 @@
 """Normal parts: a cable gland on its side, a cast flange, a cookie; each with its own everyday variation.
 
-A maker takes a generator and a grid size and returns a `Part`. All lengths are millimetres.
+A maker takes a generator and a grid size and returns a `SynthPart`. All lengths are millimetres.
 """
 
 from __future__ import annotations
@@ -9,13 +9,25 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .surface import Bool, Color, Floats, Part, grid_mm, painted, smooth_max, smooth_noise, smooth_step, turned, window
+from .surface import (
+    Bool,
+    Color,
+    Floats,
+    SynthPart,
+    grid_mm,
+    painted,
+    smooth_max,
+    smooth_noise,
+    smooth_step,
+    turned,
+    window,
+)
 
 # A feeder rail presents the long gland roughly along the image; round parts come as they may.
 GLAND_TURN_RAD = 0.4
 
 
-def make_gland(rng: np.random.Generator, grid_size: int) -> Part:
+def make_gland(rng: np.random.Generator, grid_size: int) -> SynthPart:
     """A gray polyamide cable gland on its side: threaded spigot, hexagonal flange, hexagonal cap nut with a dome."""
     along, across = _posed(rng, grid_size, shift_mm=4, scale_std=0.012, turn=GLAND_TURN_RAD)
     pitch, phase, depth = 2.0, rng.uniform(0, 1), rng.normal(0.28, 0.02)
@@ -44,7 +56,7 @@ def make_gland(rng: np.random.Generator, grid_size: int) -> Part:
     return _finish(height, relief, footprint, tone, (0.36, 0.37, 0.38), 0.22, (0.60, 0.60, 0.59), 0.9)
 
 
-def make_flange(rng: np.random.Generator, grid_size: int) -> Part:
+def make_flange(rng: np.random.Generator, grid_size: int) -> SynthPart:
     """A cast flange: plate with four bolt holes, drafted hub with a machined face and a bore, four ribs."""
     x, y = _posed(rng, grid_size, shift_mm=4, scale_std=0.012, turn=np.pi)
     hub_x, hub_y = rng.normal(0, 0.25, 2)
@@ -72,7 +84,7 @@ def make_flange(rng: np.random.Generator, grid_size: int) -> Part:
     return _finish(height, relief, footprint, tone, (0.27, 0.265, 0.26), gloss, (0.54, 0.53, 0.52), 1.6)
 
 
-def make_cookie(rng: np.random.Generator, grid_size: int) -> Part:
+def make_cookie(rng: np.random.Generator, grid_size: int) -> SynthPart:
     """A baked cookie: a domed, wavy disc with crumb relief, browned where it stands out, and chocolate chips."""
     x, y = _posed(rng, grid_size, shift_mm=4, scale_std=0.025, turn=np.pi)
     r, edge = np.hypot(x, y), _wavy_outline(rng, x, y, 28.0)
@@ -94,7 +106,7 @@ def make_cookie(rng: np.random.Generator, grid_size: int) -> Part:
     return _finish(height, relief, footprint, color, (1, 1, 1), gloss, (0.66, 0.47, 0.27), 0.55)
 
 
-PART_MAKERS: dict[str, Callable[[np.random.Generator, int], Part]] = {
+PART_MAKERS: dict[str, Callable[[np.random.Generator, int], SynthPart]] = {
     "gland": make_gland,
     "flange": make_flange,
     "cookie": make_cookie,
@@ -121,9 +133,9 @@ def _finish(
     gloss: Floats | float,
     inside: Color,
     color_per_mm: float,
-) -> Part:
+) -> SynthPart:
     """A part from its shape and from `tone` (N, N) or (N, N, 3) times `color`, tinted by the relief."""
-    part = Part(
+    part = SynthPart(
         np.maximum(height, 0).astype(np.float32),
         relief.astype(np.float32),
         footprint,

@@ -28,7 +28,7 @@ RELIEF_CONTRAST = 0.45
 
 
 @dataclass(frozen=True)
-class Part:
+class SynthPart:
     """A part standing on the plane, on an (N, N) grid (`grid_mm`); lengths in millimetres.
 
     `height` includes `relief`, the fine texture that wears off; `albedo` (N, N, 3) includes `relief_color` of it;
@@ -107,7 +107,7 @@ def smooth_step(low: float, high: float, value: Floats) -> Floats:
     return np.asarray(t * t * (3 - 2 * t))
 
 
-def pick_site(part: Part, rng: np.random.Generator, margin_mm: float) -> Place:
+def pick_site(part: SynthPart, rng: np.random.Generator, margin_mm: float) -> Place:
     """x, y in millimetres of a random place on the part, away from its outline and its walls where there is room."""
     stride = max(1, part.height.shape[0] // 133)
     height = part.height[::stride, ::stride]
@@ -124,7 +124,7 @@ def pick_site(part: Part, rng: np.random.Generator, margin_mm: float) -> Place:
     return _to_mm(cells, rng, pitch)
 
 
-def pick_edge(part: Part, rng: np.random.Generator) -> Place:
+def pick_edge(part: SynthPart, rng: np.random.Generator) -> Place:
     """x, y in millimetres of a random place on the part's outer outline."""
     stride = max(1, part.height.shape[0] // 133)
     solid = ndimage.binary_fill_holes(part.footprint[::stride, ::stride])

@@ -20,7 +20,7 @@ from ...runtime.progress import StepProgress
 from .camera import Camera, Render, render_surface, surface_hits
 from .defects import DEFECT_MAKERS, DefectMaker
 from .parts import PART_MAKERS
-from .surface import Bool, Floats, Part, painted, smooth_noise
+from .surface import Bool, Floats, SynthPart, painted, smooth_noise
 
 Float32 = npt.NDArray[np.float32]
 
@@ -37,7 +37,7 @@ MAX_DRAWS = 8
 
 
 @dataclass(frozen=True)
-class Sample:
+class SynthSample:
     """One scan: `points` (H, W, 3) float32 metres, (0,0,0) missing; `rgb` (H, W, 3) uint8; `mask` (H, W) bool."""
 
     points: Float32
@@ -45,11 +45,25 @@ class Sample:
     mask: Bool
 
 
-def render_sample(part_class: str, defect: str | None, seed: int | np.random.SeedSequence, size: int = 400) -> Sample:
-    """One part as the camera sees it. The seed fixes part, pose, defect and noise; the part, pose and noise are the
-    same for every `defect` (None: a normal part).
+def render_sample(
+    part_class: str, defect: str | None, seed: int | np.random.SeedSequence, size: int = 400
+) -> SynthSample:
+    """One part as the camera sees it.
 
-    Raises `UsageError` for an unknown class or defect, or a size outside `MIN_SIZE`..`MAX_SIZE`.
+    The seed fixes part, pose, defect and noise; part, pose and noise are the same for every defect.
+
+    Args:
+        part_class: one of `PART_CLASSES`.
+        defect: one of `DEFECTS`; None: a normal part.
+        seed: of everything random.
+        size: width and height, `MIN_SIZE` to `MAX_SIZE` pixels.
+
+    Raises:
+        UsageError: the class or the defect is not known, or the size is out of range.
+
+    Example:
+        >>> render_sample("cookie", "dent", seed=0, size=64).points.shape
+        (64, 64, 3)
     """
     _check_names([part_class], PART_CLASSES, "part class")
     _check_names([] if defect is None else [defect], DEFECTS, "defect")
@@ -67,12 +81,12 @@ def render_sample(part_class: str, defect: str | None, seed: int | np.random.See
     mask = np.zeros((size, size), dtype=bool)
     if defect is None:
         render = _render(part, plane, camera, sensor_rng)
-        return Sample(render.points, render.rgb, mask)
+        return SynthSample(render.points, render.rgb, mask)
     damaged, cells, mask = _damaged(part, DEFECT_MAKERS[defect], defect_rng, camera)
     render = _render(damaged, plane, camera, sensor_rng)
     # Both the pixels that saw the place before and those that see it now.
     mask |= render.hits.nearest(_among_plane(cells))
-    return Sample(render.points, render.rgb, ndimage.binary_opening(mask, np.ones((2, 2))))
+    return SynthSample(render.points, render.rgb, ndimage.binary_opening(mask, np.ones((2, 2))))
 
 
 def write_dataset(
@@ -104,14 +118,18 @@ def write_dataset(
         raise UsageError(f"{root}: not an empty folder; choose a new one, or delete it first")
     counts = {("train", GOOD): train, ("validation", GOOD): validation, ("test", GOOD): test_good}
     counts |= {("test", defect): per_defect for defect in DEFECTS}
-    jobs = [_Job(root, name, *place, index) for name in classes for place, n in counts.items() for index in range(n)]
+    jobs = [
+        _SampleJob(root, name, *place, index) for name in classes for place, n in counts.items() for index in range(n)
+    ]
     with ThreadPoolExecutor(max_workers=workers) as pool:
         for done, _ in enumerate(pool.map(lambda job: job.write(seed, size), jobs), start=1):
             if progress is not None:
                 progress(done, len(jobs))
 
 
-def _damaged(part: Part, damage: DefectMaker, rng: np.random.Generator, camera: Camera) -> tuple[Part, Bool, Bool]:
+def _damaged(
+    part: SynthPart, damage: DefectMaker, rng: np.random.Generator, camera: Camera
+) -> tuple[SynthPart, Bool, Bool]:
     """The damaged part, the cells concerned, and the (H, W) pixels that saw them before the damage."""
     before = surface_hits(_on_plane(part.height) * MM, camera)
     for _ in range(MAX_DRAWS):
@@ -122,7 +140,7 @@ def _damaged(part: Part, damage: DefectMaker, rng: np.random.Generator, camera: 
     return damaged, cells, mask
 
 
-def _render(part: Part, plane: Floats, camera: Camera, rng: np.random.Generator) -> Render:
+def _render(part: SynthPart, plane: Floats, camera: Camera, rng: np.random.Generator) -> Render:
     """The part on a plane of the albedo `plane` (N, N, 3)."""
     covered = _among_plane(part.footprint)
     albedo = np.where(covered[..., None], _on_plane(part.albedo), plane).astype(np.float32)
@@ -156,7 +174,7 @@ def _file(path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class _Job:
+class _SampleJob:
     root: Path
     part_class: str
     split: str
@@ -171,7 +189,7 @@ class _Job:
         with naming_place(folder):
             self._write(sample, folder, f"{self.index:03d}")
 
-    def _write(self, sample: Sample, folder: Path, name: str) -> None:
+    def _write(self, sample: SynthSample, folder: Path, name: str) -> None:
         Image.fromarray(sample.rgb).save(_file(folder / "rgb" / f"{name}.png"))
         tifffile.imwrite(
             _file(folder / "xyz" / f"{name}.tiff"),

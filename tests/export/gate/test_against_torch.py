@@ -28,7 +28,7 @@ from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import ParityError, UsageError
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.sensor.find import find_scans
-from cmdiad.training.runs.run import read_run, write_run
+from cmdiad.training.runs.record import read_run, write_run
 from onnx import numpy_helper
 
 FP32 = TOLERANCES["fp32"]

@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from cmdiad.export.graphs import describe_network
-from cmdiad.export.tensorrt.builder import Batch, EngineSettings, Graph, check_settings, network_profiles
+from cmdiad.export.tensorrt.builder import Batch, EngineGraph, EngineSettings, check_settings, network_profiles
 from cmdiad.export.tensorrt.process import build_apart
 from cmdiad.runtime.bundle.manifest import Network, Profile, Tensor
 from cmdiad.runtime.engines.flavor import FLAVORS, collecting_logger, import_flavor
@@ -45,7 +45,7 @@ def network(shape=("batch", 5, 64)):
 
 
 def build(model, *targets, flavor=RTX, machine=BARE, **settings):
-    return build_apart(Graph(network(), model), "product", flavor, EngineSettings(targets, **settings), machine)
+    return build_apart(EngineGraph(network(), model), "product", flavor, EngineSettings(targets, **settings), machine)
 
 
 STAND_IN = f"""
@@ -75,7 +75,7 @@ def test_weights_in_a_file_of_their_own_are_read(tmp_path):
     for weight in model.graph.initializer:
         weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight), weight.name))
     onnx.save_model(model, tmp_path / "m", save_as_external_data=True, location="m.data", size_threshold=0)
-    graph = Graph(network(), (tmp_path / "m").read_bytes(), {"m.data": (tmp_path / "m.data").read_bytes()})
+    graph = EngineGraph(network(), (tmp_path / "m").read_bytes(), {"m.data": (tmp_path / "m.data").read_bytes()})
     assert len(graph.model) < len(inside) / 10
     built = build_apart(graph, "product", RTX, EngineSettings(("sm86",)), BARE)
     assert len(built.plan) == len(build(inside, "sm86").plan)

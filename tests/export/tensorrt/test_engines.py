@@ -7,7 +7,7 @@ import sys
 import msgspec
 import onnx
 import pytest
-from cmdiad.export.tensorrt.builder import EngineSettings, Graph
+from cmdiad.export.tensorrt.builder import EngineGraph, EngineSettings
 from cmdiad.export.tensorrt.engines import EngineRequest, add_engines, parse_targets
 from cmdiad.export.tensorrt.process import build_apart
 from cmdiad.runtime.bundle.manifest import TensorRTEngine
@@ -87,7 +87,7 @@ def test_fp16_networks_build_for_every_target_in_one_engine(bundle, role):
 
     network = bundle.manifest.networks[role]
     fp16 = convert_float_to_float16(onnx.load_model_from_string(bundle.read(network.file)), keep_io_types=True)
-    graph = Graph(network, fp16.SerializeToString())
+    graph = EngineGraph(network, fp16.SerializeToString())
     flavor = FLAVORS["tensorrt-rtx"]
     built = build_apart(graph, role, flavor, EngineSettings(RTX_TARGETS), this_machine())
     assert read_header(built.plan).targets == list(RTX_TARGETS)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from cmdiad.export.tensorrt import process as tensorrt_process
-from cmdiad.export.tensorrt.builder import EngineSettings, Graph
+from cmdiad.export.tensorrt.builder import EngineGraph, EngineSettings
 from cmdiad.export.tensorrt.process import build_apart
 from cmdiad.runtime.bundle.manifest import Network, Tensor
 from cmdiad.runtime.engines.flavor import FLAVORS
@@ -20,7 +20,7 @@ from cmdiad.runtime.errors import EngineError
 
 HOPPER = Machine((Gpu("H100", "sm90", 80 << 30),), 13000, "580.65", "linux-x86_64")
 TENSOR = Tensor(name="x", shape=["batch", 5], dtype="float32")
-GRAPH = Graph(Network(file="n.onnx", architecture="a", parameters=0, inputs=[TENSOR], outputs=[TENSOR]), b"graph")
+GRAPH = EngineGraph(Network(file="n.onnx", architecture="a", parameters=0, inputs=[TENSOR], outputs=[TENSOR]), b"graph")
 
 
 @pytest.fixture
@@ -86,12 +86,13 @@ def test_the_child_finds_what_is_on_the_path_alone(tmp_path):
     code = (
         "import cmdiad, pathlib\n"
         "from cmdiad.export.tensorrt import process\n"
-        "from cmdiad.export.tensorrt.builder import EngineSettings, Graph\n"
+        "from cmdiad.export.tensorrt.builder import EngineSettings, EngineGraph\n"
         "from cmdiad.runtime.engines.machine import Machine\n"
         "from cmdiad.runtime.engines.flavor import FLAVORS\n"
         "from cmdiad.runtime.bundle.manifest import Network, Tensor\n"
         "tensor = Tensor(name='x', shape=[5], dtype='float32')\n"
-        "graph = Graph(Network(file='n', architecture='a', parameters=0, inputs=[tensor], outputs=[tensor]), b'g')\n"
+        "network = Network(file='n', architecture='a', parameters=0, inputs=[tensor], outputs=[tensor])\n"
+        "graph = EngineGraph(network, b'g')\n"
         "machine = Machine((), 13000, '580', 'linux-x86_64')\n"
         "process.build_apart(graph, 'x', FLAVORS['tensorrt'], EngineSettings(), machine)\n"
     )

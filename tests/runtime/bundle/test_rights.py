@@ -18,7 +18,7 @@ from cmdiad.runtime.errors import BundleError, CmdiadError, OutputError, ScanErr
 from cmdiad.runtime.sensor.image import read_rgb
 from cmdiad.runtime.sensor.listing import visible
 from cmdiad.runtime.sensor.scan import read_scan
-from cmdiad.training.runs.run import read_run
+from cmdiad.training.runs.record import read_run
 
 from .manifests import least_manifest
 

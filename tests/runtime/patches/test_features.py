@@ -34,7 +34,7 @@ def test_image_features_are_the_foreground_patches_tokens():
 def test_points_and_torch_give_the_same_features_as_the_exported_path(exported_bundle, scan):
     """Training's features, from torch, equal calibration's and inspection's, from ONNX."""
     from cmdiad.runtime.sensor.dataset import Sample
-    from cmdiad.training.extractors.opening import open_extractor
+    from cmdiad.training.extractors.by_name import open_extractor
     from cmdiad.training.features.paired_features import Wanted, paired_features
 
     bundle = open_bundle(exported_bundle)

@@ -103,7 +103,7 @@ def test_what_was_grouped_ahead_is_not_grouped_again(calibrated_bundle, prepared
 
 def test_calibration_and_training_group_by_the_same_call(calibrated_bundle, synth_data, monkeypatch):
     from cmdiad.runtime.sensor.dataset import find_samples
-    from cmdiad.training.extractors.opening import open_extractor
+    from cmdiad.training.extractors.by_name import open_extractor
     from cmdiad.training.features.paired_features import Wanted, paired_features
 
     called = []

@@ -14,7 +14,7 @@ from cmdiad.runtime.sensor.image import read_rgb
 from cmdiad.runtime.sensor.part import Part, find_inputs, read_part
 from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.runtime.timing import StageTimes
-from cmdiad.training.extractors.opening import open_extractor
+from cmdiad.training.extractors.by_name import open_extractor
 from cmdiad.training.features.torch_session import TorchSession
 from cmdiad.training.routes.distillation import distillation
 from cmdiad.training.routes.f2f import Hallucinator

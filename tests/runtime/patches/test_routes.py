@@ -5,14 +5,14 @@ from typing import get_args
 
 import msgspec
 import pytest
-from cmdiad.runtime.bundle.parameters import Grouping, Modality, Route
+from cmdiad.runtime.bundle.parameters import Grouping, Modality, RouteName
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import BundleError
 from cmdiad.runtime.patches.features import FeatureExtractor
 from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, other, route_of
 from cmdiad.training.routes.distillation import DISTILLATIONS, distillation
 
-ROUTES = [(name, main) for name in get_args(Route) for main in get_args(Modality)]
+ROUTES = [(name, main) for name in get_args(RouteName) for main in get_args(Modality)]
 POINTS, FOREGROUND = ["groups", "centers", "pooling"], ["foreground"]
 # What is measured, the banks, and the line graph's inputs, by hand from the paper's description of the routes.
 EXPECTED = {

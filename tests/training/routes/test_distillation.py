@@ -5,7 +5,7 @@ import torch
 from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.patches.routes import other
 from cmdiad.training.routes.distillation import DISTILLATIONS, distillation, load_network, serves
-from cmdiad.training.runs.run import read_run
+from cmdiad.training.runs.record import read_run
 from msgspec.structs import replace
 from safetensors.torch import save_file
 

@@ -12,7 +12,7 @@ import pytest
 import tifffile
 from cmdiad.runtime.errors import UsageError
 from cmdiad.training.synth.camera import Camera
-from cmdiad.training.synth.synthesis import DEFECTS, PART_CLASSES, Sample, render_sample, write_dataset
+from cmdiad.training.synth.synthesis import DEFECTS, PART_CLASSES, SynthSample, render_sample, write_dataset
 from PIL import Image
 
 SMALL = 96
@@ -32,7 +32,7 @@ def border(points: Float32) -> Float32:
     return points[edge & (points[..., 2] > 0)].astype(np.float64)
 
 
-def changes(part_class: str, defect: str, seed: int, size: int = 160) -> tuple[Sample, Float32, Float32]:
+def changes(part_class: str, defect: str, seed: int, size: int = 160) -> tuple[SynthSample, Float32, Float32]:
     """The damaged sample, and by how much depth (metres, NaN where unmeasured) and color (0..255) changed."""
     clean, damaged = render_sample(part_class, None, seed, size), render_sample(part_class, defect, seed, size)
     depth = np.abs(clean.points[..., 2] - damaged.points[..., 2])

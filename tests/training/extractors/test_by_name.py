@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from cmdiad.runtime.errors import UsageError, WeightsError
-from cmdiad.training.extractors import opening
-from cmdiad.training.extractors.opening import open_extractor, reopen_extractor, weights_digest
+from cmdiad.training.extractors import by_name
+from cmdiad.training.extractors.by_name import open_extractor, reopen_extractor, weights_digest
 from cmdiad.training.extractors.point_transformer import POINT_BERT_FULL, POINT_MAE_FULL, PointTransformer
 from cmdiad.training.extractors.vit import VIT_BASE, VIT_BASE_AUGREG, VIT_SMALL, timm_image_transformer
 
@@ -134,6 +134,6 @@ def test_another_vit_is_taken_with_a_warning():
 def test_the_augreg_vit_has_a_classifier_that_is_left_alone(folder, monkeypatch):
     """At small size: the published file's form, with the 21,843 classes of its head beside."""
     small = timm_image_transformer(VIT_SMALL, initialized=False)
-    monkeypatch.setattr(opening, "timm_image_transformer", lambda *_: timm_image_transformer(VIT_SMALL, False))
+    monkeypatch.setattr(by_name, "timm_image_transformer", lambda *_: timm_image_transformer(VIT_SMALL, False))
     torch.save(small.vit.state_dict() | {"head.weight": torch.zeros(5, 384)}, folder / f"{VIT_BASE_AUGREG}.pth")
     assert open_extractor(VIT_BASE_AUGREG, "rgb").digest == weights_digest(small)

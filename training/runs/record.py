@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from ...runtime.bundle.manifest import Statistics
-from ...runtime.bundle.parameters import Grouping, Modality, Preprocessing
+from ...runtime.bundle.parameters import Grouping, Modality, Preprocessing, TrainedRouteName
 from ...runtime.errors import UsageError
 from ...runtime.files.atomic import atomic_write_bytes
 from ...runtime.files.json_encoding import decode_own_json, encode_own_json
@@ -17,8 +16,6 @@ from ...runtime.files.json_encoding import decode_own_json, encode_own_json
 RUNS = Path("runs")
 LATEST = "latest"
 CONFIG = "run.json"
-
-Distillation = Literal["f2f", "f2i", "i2f"]
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +43,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     `adopted` names the published checkpoint of a run that was not trained here, whose training figures are zero.
     """
 
-    route: Distillation
+    route: TrainedRouteName
     main: Modality
     point_extractor: str
     image_extractor: str
@@ -97,7 +94,7 @@ def read_run(path: Path) -> tuple[Path, Run]:
         raise UsageError(f"{folder / CONFIG}: not a run of this version ({cause}): train again") from cause
 
 
-def weights_file(route: Distillation) -> str:
+def weights_file(route: TrainedRouteName) -> str:
     """The name of a run's weights."""
     return f"{route}.safetensors"
 
