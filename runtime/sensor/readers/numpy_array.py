@@ -16,6 +16,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy_format
 
 from ...errors import ScanError
+from .format import Format
 from .limits import check_shape
 
 _MAGIC = b"\x93NUMPY"
@@ -119,3 +120,6 @@ def _read_header(head: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]
             return _HEADER_READERS[major](head)
     except Exception as error:  # Python's parser of literals raises nearly anything
         raise ScanError(_DAMAGED) from error
+
+
+FORMATS = (Format("NPY", (".npy",), is_npy, read_npy), Format("NPZ", (".npz",), is_npz, read_npz))
