@@ -16,8 +16,8 @@ import numpy.typing as npt
 from scipy.spatial.distance import cdist
 from sklearn.random_projection import SparseRandomProjection, johnson_lindenstrauss_min_dim
 
-from ..runtime.banks.bank import directed
 from ..runtime.banks.exact import block_slices, fit_reduction, pair_sq_distances, product_error
+from ..runtime.banks.metrics import DISTANCES
 from ..runtime.banks.screen import CELL_SLACK, EXTRA_TERMS, Screen, build_screen
 from ..runtime.bundle.parameters import Metric
 from ..runtime.errors import UsageError
@@ -132,20 +132,22 @@ class _Space(Protocol):
         ...
 
 
-class _Manhattan:
-    def __init__(self, points: Float32Array) -> None:
-        self._points = points
+class _Direct:
+    """Distances of which every one is measured, by their name in SciPy."""
+
+    def __init__(self, points: Float32Array, distance: str) -> None:
+        self._points, self._distance = points, distance
 
     def __len__(self) -> int:
         return len(self._points)
 
     def between(self, index: IndexArray) -> npt.NDArray[np.float64]:
-        distances: npt.NDArray[np.float64] = cdist(self._points[index], self._points[index], "cityblock")
+        distances: npt.NDArray[np.float64] = cdist(self._points[index], self._points[index], self._distance)
         return distances
 
     def nearer(self, centers: IndexArray, distance: Float32Array) -> Iterator[tuple[IndexArray, Float32Array]]:
         for rows in block_slices(len(self._points), max(1, BLOCK_BYTES // (8 * len(centers)))):
-            found = cdist(self._points[rows], self._points[centers], "cityblock").min(axis=1)
+            found = cdist(self._points[rows], self._points[centers], self._distance).min(axis=1)
             yield np.arange(rows.start, rows.stop), found.astype(np.float32)
 
 
@@ -210,10 +212,9 @@ def _pieces(screen: Screen) -> Iterator[tuple[int, slice]]:
 
 
 def _space(features: Float32Array, metric: Metric) -> _Space:
-    points = np.ascontiguousarray(features, np.float32)
-    if metric == "l1":
-        return _Manhattan(points)
-    return _Euclidean(directed(points) if metric == "cosine" else points)
+    distance = DISTANCES[metric]
+    points = distance.prepare(np.ascontiguousarray(features, np.float32))
+    return _Euclidean(points) if distance.direct is None else _Direct(points, distance.direct)
 
 
 class _Cover:

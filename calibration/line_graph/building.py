@@ -34,6 +34,8 @@ from .graph_writing import GraphWriter, encode_model
 DEFAULT_BYTES = 256 << 20
 # Rows of a slice that are measured again; see `_write_search`.
 CANDIDATES = 2
+# Whose distances the graph can compute.
+_WRITTEN_METRICS = {"l2", "cosine"}
 # Features whose norm is below this are zero to the cosine metric.
 LEAST_NORM = 1e-30
 NO_INDEX = -1
@@ -121,7 +123,8 @@ def obstacle(manifest: Manifest, decision: Decision) -> str:
     if reason := route_of(manifest.route, manifest.main).line_obstacle:
         return reason
     metrics = {bank.bank.metric for bank in (decision.main, decision.second) if bank is not None}
-    return "the metric l1 is no matrix product" if "l1" in metrics else ""
+    unwritten = sorted(metrics - _WRITTEN_METRICS)
+    return f"the metric {unwritten[0]} is no matrix product" if unwritten else ""
 
 
 def _value(tensor: Tensor) -> onnx.ValueInfoProto:

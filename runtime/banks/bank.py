@@ -1,7 +1,7 @@
 """The memory bank: features of normal patches, and the exact search for the nearest of them.
 
 A bank holds its rows minus their mean: distances by |q|^2 - 2 q.b + |b|^2 lose digits when features share a
-large mean. A cosine bank holds unit rows, so that its search is the Euclidean one: 1 - cos = |q - b|^2 / 2.
+large mean. What differs between metrics is in `metrics.py`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..bundle.parameters import Metric
 from ..errors import BundleError, NotFiniteError, UsageError
-from .exact import Nearest, Reduction, fit_reduction, half_sq_norms, nearest_rows, nearest_rows_l1
+from .exact import Nearest, Reduction, fit_reduction, half_sq_norms, nearest_rows, nearest_rows_direct
+from .metrics import DISTANCES
 from .screen import Screen, build_screen, nearest_rows_screened, screen_of_cells
 
 FloatArray = npt.NDArray[np.floating]
@@ -118,15 +119,13 @@ class MemoryBank:
         queries = self._prepared(queries)
         half_norms = self._half_norms_without(without_group)
         nearest = _nearest(self.metric, queries, self.rows, half_norms, self._screen, pool=pool)
-        return Matches(_as_distance(self.metric, nearest.distance[:, 0]), nearest.index[:, 0])
+        return Matches(DISTANCES[self.metric].finish(nearest.distance[:, 0]), nearest.index[:, 0])
 
     def distances(self, queries: Float32Array, index: npt.NDArray[np.integer]) -> Float32Array:
         """(n, k) float32 distances of every query (n, d) to its own rows `index` (n, k), e.g. neighbors."""
-        difference = self._prepared(queries)[:, None, :] - self.rows[index].astype(np.float32)
-        if self.metric == "l1":
-            total: Float32Array = np.abs(difference).sum(axis=2, dtype=np.float64).astype(np.float32)
-            return total
-        return _as_distance(self.metric, np.einsum("nkd,nkd->nk", difference, difference))
+        differences = self._prepared(queries)[:, None, :] - self.rows[index].astype(np.float32)
+        distance = DISTANCES[self.metric]
+        return distance.finish(distance.compare(differences))
 
     @cached_property
     def _screen(self) -> Screen | None:
@@ -143,7 +142,8 @@ class MemoryBank:
                 f"the networks answer with features that are not numbers for {wrong} of {len(queries)} patches, so "
                 "there is no verdict: look for absurd coordinates in the scan"
             )
-        return (directed(queries) if self.metric == "cosine" else queries) - self.mean
+        prepared: Float32Array = DISTANCES[self.metric].prepare(queries) - self.mean
+        return prepared
 
     def _half_norms_without(self, group: int | None) -> Float32Array:
         if group is None:
@@ -181,15 +181,13 @@ def build_bank(
     Raises:
         UsageError: no rows, a value that is not finite or too large for `dtype`, or an unknown metric.
     """
-    if metric not in get_args(Metric):
-        raise UsageError(f"memory bank: unknown metric {metric!r}: choose one of {', '.join(get_args(Metric))}")
+    if metric not in DISTANCES:
+        raise UsageError(f"memory bank: unknown metric {metric!r}: choose one of {', '.join(DISTANCES)}")
     if rows.ndim != 2 or 0 in rows.shape:
         raise UsageError(f"memory bank: rows have shape {rows.shape}, expected (m, d) with at least one row")
     if not np.isfinite(rows).all():
         raise UsageError("memory bank: a row has a value that is not finite")
-    features = rows.astype(np.float32, copy=False)
-    if metric == "cosine":
-        features = directed(features)
+    features = DISTANCES[metric].prepare(rows.astype(np.float32, copy=False))
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     with np.errstate(over="ignore"):
         held = (features - mean).astype(dtype, copy=False)
@@ -216,7 +214,7 @@ def _tabulate_neighbors(
 
 def _fit_screen(metric: Metric, rows: FloatArray) -> Screen | None:
     """The rows' screen, where one is worth while."""
-    if metric == "l1" or len(rows) < MIN_SCREENED_ROWS:
+    if DISTANCES[metric].direct is not None or len(rows) < MIN_SCREENED_ROWS:
         return None
     reduction = fit_reduction(rows)
     return build_screen(rows, reduction) if 2 * reduction.basis.shape[1] < rows.shape[1] else None
@@ -232,27 +230,9 @@ def _nearest(
     own_row: IndexArray | None = None,
     pool: Executor | None = None,
 ) -> Nearest:
-    if metric == "l1":
-        return nearest_rows_l1(queries, rows, half_norms, count, own_row)
+    direct = DISTANCES[metric].direct
+    if direct is not None:
+        return nearest_rows_direct(queries, rows, half_norms, direct, count, own_row)
     if screen is None:
         return nearest_rows(queries, rows, half_norms, count, own_row)
     return nearest_rows_screened(queries, rows, half_norms, screen, count, own_row, pool)
-
-
-def directed(features: Float32Array) -> Float32Array:
-    """(n, d) features at unit length; a zero feature stays zero, at cosine distance 0.5 from every other."""
-    norms = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
-    unit: Float32Array = np.zeros_like(features)
-    np.divide(features, norms, out=unit, where=norms > 0, casting="same_kind")
-    return unit
-
-
-def _as_distance(metric: Metric, compared: Float32Array) -> Float32Array:
-    """From what the searches compare to the metric's own distance."""
-    if metric == "l2":
-        root: Float32Array = np.sqrt(compared)
-        return root
-    if metric == "cosine":
-        half: Float32Array = compared * np.float32(0.5)
-        return half
-    return compared

@@ -191,21 +191,22 @@ def nearest_rows(
     return best
 
 
-def nearest_rows_l1(
+def nearest_rows_direct(
     queries_nd: Float32Array,
     rows_md: FloatArray,
     half_norms_m: Float32Array,
+    distance: str,
     count: int = 1,
     own_row: IndexArray | None = None,
 ) -> Nearest:
-    """As `nearest_rows`, by the sum of absolute differences; every distance is computed in float64."""
+    """As `nearest_rows`, by a distance as SciPy calls it, of which every one is computed in float64."""
     best = nothing_yet(len(queries_nd), count)
     query_size = max(1, BLOCK_BYTES // (8 * BLOCK_ROWS))
     for row_block in block_slices(len(rows_md), BLOCK_ROWS):
         rows = np.asarray(rows_md[row_block], np.float64)
         forbidden = np.isinf(half_norms_m[row_block])
         for query_block in block_slices(len(queries_nd), query_size):
-            scores = cdist(queries_nd[query_block], rows, "cityblock")
+            scores = cdist(queries_nd[query_block], rows, distance)
             scores[:, forbidden] = np.inf
             if own_row is not None:
                 _forbid(scores, own_row[query_block] - row_block.start)

@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ScanError
+from .format import Format
 from .limits import MAX_FILE_BYTES, MAX_HEADER_BYTES, check_grid
 from .lines import TextLines, body_start, header_lines
 from .records import Record, binary_columns, damaged_header, text_columns, truncated, whole_number
 
-_FIRST_WORDS = ("VERSION", "FIELDS", "COLUMNS")
+# The first words behind blank lines and comments.
+_START = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*(?:VERSION|FIELDS|COLUMNS)(?!\S)")
 _DATA = re.compile(rb"(?:^|[\r\n])[ \t]*DATA[ \t]+(\w+)[ \t]*(?=[\r\n])")
 _KINDS = {"F": ("f", (4, 8)), "I": ("i", (1, 2, 4, 8)), "U": ("u", (1, 2, 4, 8))}
 # LZF's longest match, 264 bytes, takes three.
@@ -24,7 +26,7 @@ _MAX_RATIO = 88
 
 
 @dataclass(frozen=True)
-class _Header:
+class _PcdHeader:
     record: Record
     height: int
     width: int
@@ -38,8 +40,7 @@ class _Header:
 
 def is_pcd(data: bytes) -> bool:
     """Whether the content is PCD."""
-    words = (line[0] for line in header_lines(data[:MAX_HEADER_BYTES]) if line and not line[0].startswith("#"))
-    return next(words, "") in _FIRST_WORDS
+    return _START.match(data, 0, MAX_HEADER_BYTES) is not None
 
 
 def read_pcd(data: bytes) -> npt.NDArray[Any]:
@@ -66,7 +67,7 @@ def read_pcd(data: bytes) -> npt.NDArray[Any]:
     return points.reshape(header.height, header.width, 3)
 
 
-def _read_header(data: bytes) -> _Header:
+def _read_header(data: bytes) -> _PcdHeader:
     match = _DATA.search(data[:MAX_HEADER_BYTES])
     if match is None:
         raise ScanError("is a damaged or truncated PCD: its header has no DATA line: record or copy it again")
@@ -80,7 +81,7 @@ def _read_header(data: bytes) -> _Header:
     check_grid(height, width)
     if "POINTS" in entries and _entry(entries, "POINTS") != height * width:
         raise damaged_header(f"POINTS is not WIDTH x HEIGHT ({width} x {height})")
-    return _Header(_record(entries), height, width, match.group(1).decode(), body_start(data, match.end()))
+    return _PcdHeader(_record(entries), height, width, match.group(1).decode(), body_start(data, match.end()))
 
 
 def _entry(entries: dict[str, list[str]], key: str) -> int:
@@ -109,7 +110,7 @@ def _dtype(kind: str, size: int) -> np.dtype[Any]:
     return np.dtype(f"<{letter}{size}")
 
 
-def _decompressed(data: bytes, header: _Header) -> npt.NDArray[Any]:
+def _decompressed(data: bytes, header: _PcdHeader) -> npt.NDArray[Any]:
     """Compressed data hold all x, then all y, ...: (points, 3)."""
     start = header.body + 8
     if start > len(data):
@@ -142,3 +143,6 @@ def _unpacked(block: bytes, size: int) -> bytes:
     if len(body) == size or len(block) == size:
         return body if len(body) == size else block
     raise ScanError(f"has damaged compressed data: {len(body)} bytes in place of {size}: record or copy it again")
+
+
+FORMATS = (Format("PCD", (".pcd",), is_pcd, read_pcd),)

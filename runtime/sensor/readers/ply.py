@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ScanError
+from .format import Format
 from .limits import MAX_HEADER_BYTES, MAX_PIXELS, check_grid
 from .lines import TextLines, body_start, header_lines
 from .ply_elements import Element, Property, read_binary, read_text, scalar
@@ -45,7 +46,7 @@ _WIDTHS, _HEIGHTS = ("num_cols", "width"), ("num_rows", "height")
 
 
 @dataclass(frozen=True)
-class _Header:
+class _PlyHeader:
     text: bool
     elements: tuple[Element, ...]
     remarks: dict[str, int]
@@ -85,7 +86,7 @@ def read_ply(data: bytes) -> npt.NDArray[Any]:
     return gridded.reshape(height, width, 3)
 
 
-def _grid(header: _Header, found: dict[str, npt.NDArray[Any]], points: int) -> tuple[int, int]:
+def _grid(header: _PlyHeader, found: dict[str, npt.NDArray[Any]], points: int) -> tuple[int, int]:
     widths = [header.remarks[key] for key in _WIDTHS if key in header.remarks]
     heights = [header.remarks[key] for key in _HEIGHTS if key in header.remarks]
     if widths and heights:
@@ -99,7 +100,7 @@ def _grid(header: _Header, found: dict[str, npt.NDArray[Any]], points: int) -> t
     )
 
 
-def _read_header(data: bytes) -> _Header:
+def _read_header(data: bytes) -> _PlyHeader:
     end = _END.search(data[:MAX_HEADER_BYTES])
     if end is None:
         raise ScanError("is a damaged or truncated PLY: its header has no end: record or copy it again")
@@ -114,7 +115,7 @@ def _read_header(data: bytes) -> _Header:
         for words in lines
         if words[:1] in (["comment"], ["obj_info"]) and len(words) == 3 and re.fullmatch("[0-9]{1,9}", words[2])
     }
-    return _Header(kind == "ascii", _read_layout(lines, _ORDERS[kind]), remarks, body_start(data, end.end()))
+    return _PlyHeader(kind == "ascii", _read_layout(lines, _ORDERS[kind]), remarks, body_start(data, end.end()))
 
 
 def _read_layout(lines: list[list[str]], order: str) -> tuple[Element, ...]:
@@ -139,7 +140,7 @@ def _property(words: list[str], order: str) -> Property:
     return Property(words[-1], dtypes[-1], dtypes[0] if is_list else None)
 
 
-def _read_elements(data: bytes, header: _Header) -> dict[str, npt.NDArray[Any]]:
+def _read_elements(data: bytes, header: _PlyHeader) -> dict[str, npt.NDArray[Any]]:
     """As far as they are there: vertices (N, 3), the camera's viewport (1, 2), the range grid (pixels,)."""
     found: dict[str, npt.NDArray[Any]] = {}
     lines, position = TextLines(data, header.body) if header.text else None, header.body
@@ -230,3 +231,6 @@ def _binary_range_grid(
 
 def _damaged(what: str) -> ScanError:
     return ScanError(f"is a damaged PLY: {what}: record or copy it again")
+
+
+FORMATS = (Format("PLY", (".ply",), is_ply, read_ply),)

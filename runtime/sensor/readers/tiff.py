@@ -15,6 +15,7 @@ import numpy.typing as npt
 import tifffile
 
 from ...errors import ScanError
+from .format import Format
 from .limits import MAX_PIXELS, check_shape
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -188,3 +189,6 @@ def _product(lengths: tuple[int, ...]) -> int:
     if not all(isinstance(length, int) for length in lengths):
         raise ScanError(_DAMAGED)
     return math.prod(lengths)
+
+
+FORMATS = (Format("TIFF", (".tiff", ".tif"), is_tiff, read_tiff),)

@@ -17,7 +17,7 @@ from cmdiad.runtime.banks.exact import (
     fit_reduction,
     half_sq_norms,
     nearest_rows,
-    nearest_rows_l1,
+    nearest_rows_direct,
     pair_sq_distances,
 )
 from cmdiad.runtime.banks.screen import build_screen, nearest_rows_screened
@@ -146,7 +146,7 @@ def test_rows_beyond_forbidden_ones_are_found_though_all_cells_are_points() -> N
 def test_the_l1_search_is_brute_force() -> None:
     rng = np.random.default_rng(5)
     rows, queries = isotropic(rng, BLOCK_ROWS + 50), isotropic(rng, 30)
-    found = nearest_rows_l1(queries, rows, half_sq_norms(rows), 2)
+    found = nearest_rows_direct(queries, rows, half_sq_norms(rows), "cityblock", 2)
     distances = cdist(queries, rows, "cityblock")
     np.testing.assert_array_equal(found.index, np.argsort(distances, axis=1)[:, :2])
 
