@@ -50,7 +50,13 @@ class LineGraph:
     """A bundle's line graph in a session."""
 
     def __init__(self, manifest: Manifest, session: Session, grouper: Grouper = group_on_cpu) -> None:
-        """Args: the bundle's manifest, the graph, opened, and what groups points."""
+        """Take a graph that is ready to run.
+
+        Args:
+            manifest: the bundle's.
+            session: the line graph's.
+            grouper: what groups points.
+        """
         self._grouping, self._session, self._grouper = manifest.grouping, session, grouper
         route = route_of(manifest.route, manifest.main)
         self._inputs = [tensor.name for tensor in route.line_inputs(manifest.grouping)]
@@ -77,10 +83,10 @@ class LineGraph:
             EngineError: the session does not take so many parts at a time.
         """
         with times.stage("line"):
-            together = {name: np.concatenate([each[name] for each in parts]) for name in self._inputs}
+            together = {name: np.concatenate([part[name] for part in parts]) for name in self._inputs}
             outputs = self._session.run(together)
         by_part = [{name: array[number] for name, array in outputs.items()} for number in range(len(parts))]
-        return [LineAnswer(float(each["score"]), each["map"], each) for each in by_part]
+        return [LineAnswer(float(answer["score"]), answer["map"], answer) for answer in by_part]
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:

@@ -53,16 +53,20 @@ def pipelined(
                 waiting.extend(reader.submit(before, item) for item in islice(source, len(ready)))
                 done = middle(ready)
             except Exception:
-                yield from (earlier.result() for earlier in finishing)
+                yield from _finished(finishing, 0)
                 raise
-            finishing.extend(writer.submit(after, each) for each in done)
-            while finishing and (finishing[0].done() or len(finishing) > AHEAD):
-                yield finishing.popleft().result()
-        while finishing:
-            yield finishing.popleft().result()
+            finishing.extend(writer.submit(after, result) for result in done)
+            yield from _finished(finishing, AHEAD)
+        yield from _finished(finishing, 0)
     finally:
         reader.shutdown(cancel_futures=True)
         writer.shutdown(cancel_futures=True)
+
+
+def _finished(finishing: deque[Future[Result]], ahead: int) -> Iterator[Result]:
+    """Results in order: those that are there, and all but the last `ahead`, which are waited for."""
+    while finishing and (finishing[0].done() or len(finishing) > ahead):
+        yield finishing.popleft().result()
 
 
 def _taken(waiting: deque[Future[Ready]], batch: int) -> list[Ready]:
@@ -72,6 +76,6 @@ def _taken(waiting: deque[Future[Ready]], batch: int) -> list[Ready]:
     """
     ready = [waiting.popleft().result()]
     others = list(islice(waiting, batch - 1))
-    if len(others) == batch - 1 and all(each.done() and each.exception() is None for each in others):
+    if len(others) == batch - 1 and all(future.done() and future.exception() is None for future in others):
         ready += [waiting.popleft().result() for _ in others]
     return ready

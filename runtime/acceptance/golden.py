@@ -173,9 +173,9 @@ def choose_elements(tensor: Array) -> Array:
 
 def bounded(part: Part) -> Part:
     """A part of at most a mebipixel: every n-th row and column of a larger one."""
-    seen = part.rgb if part.points is None else part.points
-    assert seen is not None
-    (height, width), step = seen.shape[:2], 1
+    measured = part.rgb if part.points is None else part.points
+    assert measured is not None
+    (height, width), step = measured.shape[:2], 1
     while -(-height // step) * -(-width // step) > MAX_PIXELS:
         step += 1
     thinned = (slice(None, None, step), slice(None, None, step))

@@ -26,7 +26,7 @@ TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
-class Tolerance:
+class GoldenTolerance:
     """The largest difference allowed, as a share of the recorded tensor's largest value (or of the score).
 
     Attributes:
@@ -40,17 +40,17 @@ class Tolerance:
     score: float
 
 
-TOLERANCES: Mapping[str, Tolerance] = {
-    "fp32": Tolerance(tensors=1e-3, map=1e-3, score=1e-3),
-    "fp16": Tolerance(tensors=1e-2, map=2e-2, score=1e-2),
-    "bf16": Tolerance(tensors=5e-2, map=5e-2, score=5e-2),
-    "int8": Tolerance(tensors=5e-2, map=5e-2, score=5e-2),
+TOLERANCES: Mapping[str, GoldenTolerance] = {
+    "fp32": GoldenTolerance(tensors=1e-3, map=1e-3, score=1e-3),
+    "fp16": GoldenTolerance(tensors=1e-2, map=2e-2, score=1e-2),
+    "bf16": GoldenTolerance(tensors=5e-2, map=5e-2, score=5e-2),
+    "int8": GoldenTolerance(tensors=5e-2, map=5e-2, score=5e-2),
 }
 """Room for another order of summation and rounding on another device; not yet confirmed on a GPU."""
 
 
 @dataclass(frozen=True)
-class Comparison:
+class GoldenComparison:
     """One stage of one golden scan.
 
     Attributes:
@@ -79,12 +79,12 @@ class SelftestReport:
     precision: str
     provider: str
     recorded_on: str
-    comparisons: list[Comparison]
+    comparisons: list[GoldenComparison]
 
     @property
     def passed(self) -> bool:
         """Whether every stage of every golden scan did."""
-        return all(each.passed for each in self.comparisons)
+        return all(comparison.passed for comparison in self.comparisons)
 
     def as_json(self) -> dict[str, Any]:
         """The documented object of `selftest --json`."""
@@ -112,7 +112,7 @@ def run_selftest(
     """
     tolerance = tolerance_of(bundle.manifest.precision)
     golden = read_golden(bundle)
-    comparisons: list[Comparison] = []
+    comparisons: list[GoldenComparison] = []
     for name in graphs_to_repeat(bundle, provider, graph):
         inspector = Inspector(bundle, provider, threads, cuda_graph=cuda_graph, graph=name, allow_any_size=True)
         comparisons += _compare_all(bundle, golden, inspector, tolerance, "line " if name == "line" else "")
@@ -126,7 +126,7 @@ def run_selftest(
     )
 
 
-def tolerance_of(precision: str) -> Tolerance:
+def tolerance_of(precision: str) -> GoldenTolerance:
     """What is allowed for a bundle's precision.
 
     Raises:
@@ -145,15 +145,15 @@ def graphs_to_repeat(bundle: Bundle, provider: str, graph: Graph) -> list[Graph]
 
 
 def _compare_all(
-    bundle: Bundle, golden: Golden, inspector: Inspector, tolerance: Tolerance, prefix: str
-) -> Iterator[Comparison]:
+    bundle: Bundle, golden: Golden, inspector: Inspector, tolerance: GoldenTolerance, prefix: str
+) -> Iterator[GoldenComparison]:
     """Every stage of every case; of the line graph, whose tensors were not recorded, the map, score and verdict."""
     for case in golden.cases:
         inspection, tensors = replay(inspector, read_case(bundle, case))
         for entry in case.tensors:
             if entry.name == MAP:
-                found = compare_tensor(case.name, entry, bundle.array(entry.file), tensors[MAP], tolerance.map)
-                yield replace(found, stage=prefix + MAP)
+                compared = compare_tensor(case.name, entry, bundle.array(entry.file), tensors[MAP], tolerance.map)
+                yield replace(compared, stage=prefix + MAP)
             elif not prefix:
                 yield compare_tensor(
                     case.name, entry, bundle.array(entry.file), tensors.get(entry.name), tolerance.tensors
@@ -168,31 +168,33 @@ def compare_tensor(
     recorded: npt.NDArray[np.float32],
     actual: npt.NDArray[np.float32] | None,
     allowed: float,
-) -> Comparison:
+) -> GoldenComparison:
     """The largest difference of the recorded elements, as a share of the tensor's largest recorded value."""
     if actual is None:
-        return Comparison(case, entry.name, None, allowed, False, "no network gives it: calibrate the bundle again")
+        return GoldenComparison(
+            case, entry.name, None, allowed, False, "no network gives it: calibrate the bundle again"
+        )
     if actual.shape != entry.shape:
-        return Comparison(case, entry.name, None, allowed, False, f"shape {actual.shape}, recorded {entry.shape}")
+        return GoldenComparison(case, entry.name, None, allowed, False, f"shape {actual.shape}, recorded {entry.shape}")
     elements = choose_elements(actual).astype(np.float64)
     if recorded.shape != elements.shape:
         remark = f"{recorded.shape} elements were recorded, {elements.shape} are wanted: calibrate the bundle again"
-        return Comparison(case, entry.name, None, allowed, False, remark)
+        return GoldenComparison(case, entry.name, None, allowed, False, remark)
     difference = np.abs(elements - recorded)
     if not np.isfinite(difference).all():
-        return Comparison(case, entry.name, None, allowed, False, "not a finite number")
+        return GoldenComparison(case, entry.name, None, allowed, False, "not a finite number")
     share = float(difference.max(initial=0)) / max(entry.scale, TINY)
-    return Comparison(case, entry.name, share, allowed, share <= allowed)
+    return GoldenComparison(case, entry.name, share, allowed, share <= allowed)
 
 
-def _compare_score(case: GoldenCase, score: float, allowed: float) -> Comparison:
+def _compare_score(case: GoldenCase, score: float, allowed: float) -> GoldenComparison:
     share = abs(score - case.score) / max(abs(case.score), TINY)
     remark = f"{score:.6g}, recorded {case.score:.6g}"
-    return Comparison(case.name, SCORE, share if np.isfinite(share) else None, allowed, share <= allowed, remark)
+    return GoldenComparison(case.name, SCORE, share if np.isfinite(share) else None, allowed, share <= allowed, remark)
 
 
-def _compare_verdict(case: GoldenCase, is_defect: bool) -> Comparison:
+def _compare_verdict(case: GoldenCase, is_defect: bool) -> GoldenComparison:
     words = {True: "defect", False: "good"}
     same = is_defect == case.is_defect
     remark = words[is_defect] if same else f"{words[is_defect]}, recorded {words[case.is_defect]}"
-    return Comparison(case.name, VERDICT, float(not same), 0.0, same, remark)
+    return GoldenComparison(case.name, VERDICT, float(not same), 0.0, same, remark)

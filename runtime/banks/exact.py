@@ -100,8 +100,8 @@ def pair_sq_distances(
         size = len(query[block])
         # With `clip` NumPy writes where it is told to; the indices are valid.
         difference = np.take(queries_nd, query[block], axis=0, out=differences[:size], mode="clip")
-        other = np.take(rows_md, row[block], axis=0, out=others[:size], mode="clip")
-        difference -= as_float32(other, widened[:size])
+        taken = np.take(rows_md, row[block], axis=0, out=others[:size], mode="clip")
+        difference -= as_float32(taken, widened[:size])
         distances[block] = np.einsum("ij,ij->i", difference, difference)
     return distances
 
@@ -214,9 +214,9 @@ def nearest_rows_direct(
             every = np.arange(len(scores))
             for _ in range(count):
                 column = scores.argmin(axis=1)
-                found = np.flatnonzero(np.isfinite(scores[every, column]))
-                row = column[found] + row_block.start
-                _merge(part, found, row, scores[found, column[found]].astype(np.float32))
+                matched = np.flatnonzero(np.isfinite(scores[every, column]))
+                row = column[matched] + row_block.start
+                _merge(part, matched, row, scores[matched, column[matched]].astype(np.float32))
                 scores[every, column] = np.inf
     return best
 

@@ -270,19 +270,19 @@ class _ScreenedSearch:
         placed = np.zeros((len(self._queries), self._screen.balls.shape[1]), np.float32)
         placed[:, : self._reduced.shape[1] - 1] = self._reduced[:, :-1]
         placed[:, -2] = 1.0
-        found: list[_Pairs] = []
+        candidates: list[_Pairs] = []
         for tile in self._tiles:
             cells = np.unique(self._ball_products(placed[tile]).argmax(axis=1))
             for places, closeness in self._closeness(tile, cells):
                 columns = _highest(closeness, min(count, len(places)))
-                found.append(
+                candidates.append(
                     (
                         np.repeat(tile, columns.shape[1]),
                         places[columns.ravel()],
                         np.take_along_axis(closeness, columns, axis=1).ravel(),
                     )
                 )
-        self._measure(*_joined(found))
+        self._measure(*_joined(candidates))
 
     def _settle(self, pairs: list[_Pairs]) -> bool:
         """Measure candidates: the closest of every query first, then those that can still be nearer."""

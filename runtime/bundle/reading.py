@@ -90,14 +90,14 @@ class ZipStore:
     def __init__(self, path: Path) -> None:
         self._path = path
         with zipfile.ZipFile(path) as archive:
-            items = archive.infolist()
-        self._members = {item.filename: item for item in items}
-        for item in items:
-            if item.compress_type != zipfile.ZIP_STORED or item.file_size != item.compress_size:
-                raise BundleError(f"{path}: {item.filename} is compressed, a bundle's files never are")
-        if len(self._members) < len(items):
+            members = archive.infolist()
+        self._members = {member.filename: member for member in members}
+        for member in members:
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+                raise BundleError(f"{path}: {member.filename} is compressed, a bundle's files never are")
+        if len(self._members) < len(members):
             raise BundleError(f"{path}: two members have the same name: get the bundle again")
-        if sum(item.file_size for item in items) > path.stat().st_size:
+        if sum(member.file_size for member in members) > path.stat().st_size:
             raise BundleError(f"{path}: its members overlap, so that it would grow when read: do not use it")
 
     def open(self, name: str) -> BinaryIO:
@@ -117,14 +117,14 @@ class ZipStore:
 
     def locate(self, name: str) -> tuple[Path, int]:
         """The archive and the offset at which the content begins."""
-        item = self._members[name]
+        member = self._members[name]
         with self._path.open("rb") as stream:
-            stream.seek(item.header_offset)
+            stream.seek(member.header_offset)
             header = stream.read(30)
         if header[:4] != b"PK\x03\x04":
             raise BundleError(f"{self._path}: the archive's header of {name} is damaged: get the bundle again")
         name_length, extra_length = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
-        return self._path, item.header_offset + 30 + name_length + extra_length
+        return self._path, member.header_offset + 30 + name_length + extra_length
 
 
 @dataclass(frozen=True)

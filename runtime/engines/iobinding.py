@@ -29,9 +29,16 @@ class BoundSession:
     """
 
     def __init__(self, ort: Any, session: Any, device: str, cuda_graph: bool) -> None:
-        """Args: ONNX Runtime, an open session, the device's name (cuda or cpu), and whether graphs are captured."""
+        """Take an open session of ONNX Runtime.
+
+        Args:
+            ort: ONNX Runtime.
+            session: opened by it.
+            device: where inputs and outputs stay, as ONNX Runtime calls it: cuda or cpu.
+            cuda_graph: capture a CUDA graph for each set of shapes.
+        """
         self._ort, self._session, self._device, self._cuda_graph = ort, session, device, cuda_graph
-        self._outputs = [item.name for item in session.get_outputs()]
+        self._outputs = [output.name for output in session.get_outputs()]
         self._bound: dict[frozenset[tuple[str, tuple[int, ...]]], _Bound] = {}
 
     def run(self, feed: Arrays) -> dict[str, npt.NDArray[Any]]:

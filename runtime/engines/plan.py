@@ -58,7 +58,7 @@ class EngineSession:
     """A TensorRT engine on its device."""
 
     def __init__(self, runner: Any, engine: TensorRTEngine) -> None:
-        """Args: a TrtRunner that is not active yet, and what the manifest says of its engine."""
+        """Activate a TrtRunner, which is deactivated with the session; `engine` is its entry in the manifest."""
         self._runner, self._engine = runner, engine
         runner.activate()
         self._release = weakref.finalize(self, runner.deactivate)

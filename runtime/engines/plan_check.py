@@ -57,10 +57,10 @@ def choose_engine(bundle: Bundle, role: str, flavor: str, machine: Machine) -> T
         EngineError: there is no GPU, or no engine for it.
     """
     target = require_gpu(machine, flavor)
-    engines = [each for each in bundle.manifest.engines if each.role == role and each.flavor == flavor]
-    fitting = [each for each in engines if target in each.targets]
+    engines = [engine for engine in bundle.manifest.engines if engine.role == role and engine.flavor == flavor]
+    fitting = [engine for engine in engines if target in engine.targets]
     if not fitting:
-        built = ", ".join(sorted({target for each in engines for target in each.targets})) or "none"
+        built = ", ".join(sorted({target for engine in engines for target in engine.targets})) or "none"
         raise EngineError(
             f"{bundle.path}: no {flavor} engine of the {role} for {target} (there: {built}): "
             f"build it: {rebuild_command(bundle, flavor, target)}"

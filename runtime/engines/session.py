@@ -61,8 +61,8 @@ class OnnxSession:
             raise unknown_provider(provider, PROVIDERS)
         chosen = PROVIDERS[provider]
         self._session = _onnxruntime_session(model, chosen, count, cuda_graph, external or {})
-        self._inputs = {item.name: item.shape for item in self._session.get_inputs()}
-        self._outputs = [item.name for item in self._session.get_outputs()]
+        self._inputs = {tensor.name: tensor.shape for tensor in self._session.get_inputs()}
+        self._outputs = [tensor.name for tensor in self._session.get_outputs()]
         self._bound: BoundSession | None = None
         if chosen.device is not None and self._has_fixed_shapes():
             self._bound = BoundSession(import_onnxruntime(), self._session, chosen.device, cuda_graph)

@@ -93,8 +93,8 @@ def _work_folders(target: Path) -> list[Path]:
     # As `tempfile.mkdtemp` names them.
     pattern = re.compile(rf"\.{re.escape(target.name)}\.[a-z0-9_]{{8}}")
     with suppress(OSError), os.scandir(target.parent) as entries:
-        found = [each.path for each in entries if pattern.fullmatch(each.name) and each.is_dir(follow_symlinks=False)]
-        return [Path(path) for path in sorted(found)]
+        left = [entry for entry in entries if pattern.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)]
+        return sorted(Path(entry.path) for entry in left)
     return []
 
 

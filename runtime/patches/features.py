@@ -77,7 +77,15 @@ class FeaturePath:
         sessions: Mapping[str, Session],
         grouper: Grouper = group_on_cpu,
     ) -> None:
-        """Args: the route, its main modality, the extractor's G and M, the networks by role, and what groups points."""
+        """Put a route's steps on networks.
+
+        Args:
+            route: the route's name.
+            main: its main modality.
+            grouping: the point extractor's G and M.
+            sessions: the networks by role, ready to run.
+            grouper: what groups points.
+        """
         self.route, self.grouping = route_of(route, main), grouping
         self._sessions, self._grouper = sessions, grouper
 
@@ -316,8 +324,8 @@ def image_features(
 def image_tokens(image: npt.NDArray[np.uint8], run: RunNetwork, times: StageTimes) -> npt.NDArray[np.float32]:
     """All patch tokens of an image, (784, D) float32, row by row; arguments as of `image_features`."""
     with times.stage("group"):
-        seen = network_image(image)[None]
-    return run({"image": seen})[0]
+        batch = network_image(image)[None]
+    return run({"image": batch})[0]
 
 
 def token_of_patch(n_tokens: int) -> npt.NDArray[np.int64]:

@@ -104,8 +104,8 @@ def nearest_points(
     tree, n_points = cKDTree(points_n3), len(points_n3)
     # One more than wanted shows whether the last place is shared.
     reach = min(count + 1, n_points)
-    further, found = _query(tree, places, reach)
-    distances, members = further[:, :count].copy(), found[:, :count].copy()
+    further, indices = _query(tree, places, reach)
+    distances, members = further[:, :count].copy(), indices[:, :count].copy()
     shared = np.flatnonzero(further[:, count - 1] == further[:, -1])
     kept, step = None, FURTHER
     while len(shared):
@@ -115,12 +115,12 @@ def nearest_points(
             tree, n_points = cKDTree(points_n3[kept]), len(kept)
         reach = min(reach + step, n_points)
         step *= 2
-        further, found = _query(tree, places[shared], reach)
+        further, indices = _query(tree, places[shared], reach)
         if kept is not None:
-            found = kept[found]
-        first = np.lexsort((found, further))[:, :count]
+            indices = kept[indices]
+        first = np.lexsort((indices, further))[:, :count]
         distances[shared] = np.take_along_axis(further, first, axis=1)
-        members[shared] = np.take_along_axis(found, first, axis=1)
+        members[shared] = np.take_along_axis(indices, first, axis=1)
         shared = shared[(further[:, count - 1] == further[:, -1]) & (reach < n_points)]
     return distances, members
 
@@ -140,5 +140,5 @@ def _query(
     tree: cKDTree, places: npt.NDArray[np.float32], count: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Distances and indices of the `count` nearest points, (P, count) each; a list of one is not flattened."""
-    distances, found = tree.query(places, k=count, workers=query_threads())
-    return np.reshape(distances, (len(places), count)), np.reshape(found, (len(places), count)).astype(np.int64)
+    distances, indices = tree.query(places, k=count, workers=query_threads())
+    return np.reshape(distances, (len(places), count)), np.reshape(indices, (len(places), count)).astype(np.int64)

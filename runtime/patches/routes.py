@@ -216,8 +216,8 @@ class F2I(Route):
 
     def second(self, steps: Steps[T]) -> Second[T]:
         """The other extractor's features of the hallucinated input."""
-        seen = steps.hallucinate("features", steps.grid())
-        return Second(steps.extracted(self.other, seen), seen)
+        hallucinated = steps.hallucinate("features", steps.grid())
+        return Second(steps.extracted(self.other, hallucinated), hallucinated)
 
 
 class I2F(Route):

@@ -26,7 +26,7 @@ _Planes = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Standing:
+class PiecesInView:
     """What stands in view, in pieces.
 
     Attributes:
@@ -52,32 +52,32 @@ def objects_among(clusters: Clusters) -> int:
     return int(np.count_nonzero(sizes >= LEAST_OBJECT * sizes[0]))
 
 
-def choose_part(standing: Standing, expected: PartRange | None) -> int:
+def choose_part(pieces: PiecesInView, expected: PartRange | None) -> int:
     """The number of the cluster that is the part.
 
     Where calibration said what to expect, what is most like that. Else the largest of those that reach down to the
     plane, but for one that does not and is far larger.
     """
-    objects = range(1, 1 + objects_among(standing.clusters))
+    objects = range(1, 1 + objects_among(pieces.clusters))
     if len(objects) == 1:
         return 1
-    bodies = {number: _Body.of(standing, standing.clusters.mask(number)) for number in objects}
+    bodies = {number: _Body.of(pieces, pieces.clusters.mask(number)) for number in objects}
     if expected is not None and expected.diameter_m is not None:
         return min(objects, key=lambda number: _misfit(bodies[number], expected))
-    reaching = [number for number in objects if (bodies[number].begins_m or 0.0) <= standing.reach_m]
-    sizes = standing.clusters.sizes
+    reaching = [number for number in objects if (bodies[number].begins_m or 0.0) <= pieces.reach_m]
+    sizes = pieces.clusters.sizes
     if reaching and sizes[reaching[0] - 1] >= _RIVAL * sizes[0]:
         return reaching[0]
     return 1
 
 
-def view_of(standing: Standing, part: int, plane_rms_m: float | None, empty_margin: int) -> PartView:
+def view_of(pieces: PiecesInView, part: int, plane_rms_m: float | None, empty_margin: int) -> PartView:
     """What the scan shows of the cluster `part`, the part."""
-    body_hw = standing.clusters.mask(part)
-    body = _Body.of(standing, body_hw)
-    others = range(1, 1 + objects_among(standing.clusters))
+    body_hw = pieces.clusters.mask(part)
+    body = _Body.of(pieces, body_hw)
+    others = range(1, 1 + objects_among(pieces.clusters))
     # Of a preprocessed scan strays are inspected too.
-    pixels = int(np.count_nonzero(body_hw if standing.heights is not None else standing.mask))
+    pixels = int(np.count_nonzero(body_hw if pieces.heights is not None else pieces.mask))
     diameter_m, begins_m = body.diameter_m(), body.begins_m
     return PartView(
         part_pixels=pixels,
@@ -87,12 +87,12 @@ def view_of(standing: Standing, part: int, plane_rms_m: float | None, empty_marg
         center_m=body.center_m(),
         row=(body.window[0].start + body.window[0].stop - 1) // 2,
         column=(body.window[1].start + body.window[1].stop - 1) // 2,
-        on_plane=None if begins_m is None else begins_m <= max(standing.reach_m, _OVERHANG * diameter_m),
+        on_plane=None if begins_m is None else begins_m <= max(pieces.reach_m, _OVERHANG * diameter_m),
         clearance_m=begins_m,
-        inspected_share=pixels / int(np.count_nonzero(standing.mask)),
+        inspected_share=pixels / int(np.count_nonzero(pieces.mask)),
         measured_share=part_view.measured_share(body.mask, body.valid),
-        touches_border=part_view.border_share(body_hw[body.window], _edges(body.window, _field(standing))),
-        other_objects=tuple(_object(standing, number) for number in others if number != part),
+        touches_border=part_view.border_share(body_hw[body.window], _edges(body.window, _field(pieces))),
+        other_objects=tuple(_object(pieces, number) for number in others if number != part),
         plane_rms_m=plane_rms_m,
         empty_margin=empty_margin,
     )
@@ -119,7 +119,7 @@ class _Body:
     begins_m: float | None
 
     @classmethod
-    def of(cls, standing: Standing, mask_hw: _Mask) -> _Body:
+    def of(cls, pieces: PiecesInView, mask_hw: _Mask) -> _Body:
         """A thing by its pixels (H, W)."""
         rows, columns = window = _bounds(mask_hw)
         step = -(-max(rows.stop - rows.start, columns.stop - columns.start) // _MEASURED_SIDE)
@@ -127,8 +127,8 @@ class _Body:
             step = 1
         thin = slice(rows.start, rows.stop, step), slice(columns.start, columns.stop, step)
         mask = mask_hw[thin].copy()
-        begins_m = None if standing.heights is None else part_view.clearance(standing.heights[thin][mask])
-        return cls(window, step, mask, standing.planes[:, thin[0], thin[1]].copy(), standing.valid[thin], begins_m)
+        begins_m = None if pieces.heights is None else part_view.clearance(pieces.heights[thin][mask])
+        return cls(window, step, mask, pieces.planes[:, thin[0], thin[1]].copy(), pieces.valid[thin], begins_m)
 
     def diameter_m(self) -> float:
         """The largest distance between two points of it, metres."""
@@ -148,18 +148,18 @@ def _misfit(body: _Body, expected: PartRange) -> float:
     return expected.misfit(body.diameter_m(), body.area_m2())
 
 
-def _object(standing: Standing, number: int) -> OtherObject:
-    mask = standing.clusters.mask(number)
-    body = _Body.of(standing, mask)
+def _object(pieces: PiecesInView, number: int) -> OtherObject:
+    mask = pieces.clusters.mask(number)
+    body = _Body.of(pieces, mask)
     row, column = ((side.start + side.stop - 1) // 2 for side in body.window)
     return OtherObject(int(np.count_nonzero(mask)), body.diameter_m(), row, column)
 
 
-def _field(standing: Standing) -> tuple[slice, slice]:
+def _field(pieces: PiecesInView) -> tuple[slice, slice]:
     """What ends the field: a raw scan's measured box, or the image where all around the part was taken away."""
-    if standing.heights is None:
-        return slice(0, standing.valid.shape[0]), slice(0, standing.valid.shape[1])
-    return _bounds(standing.valid)
+    if pieces.heights is None:
+        return slice(0, pieces.valid.shape[0]), slice(0, pieces.valid.shape[1])
+    return _bounds(pieces.valid)
 
 
 def _edges(window: tuple[slice, slice], field: tuple[slice, slice]) -> tuple[bool, bool, bool, bool]:

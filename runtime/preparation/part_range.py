@@ -75,11 +75,13 @@ def _size(view: PartView, part_range: PartRange) -> list[str]:
     return [check for check in checks if check is not None]
 
 
-def _beyond(value: float, seen: Seen, factors: tuple[float, float], what: str, unit: str, scale: float) -> str | None:
-    allowed = seen.allowed(factors)
+def _beyond(value: float, normal: Seen, factors: tuple[float, float], what: str, unit: str, scale: float) -> str | None:
+    allowed = normal.allowed(factors)
     if allowed.least <= value <= allowed.greatest:
         return None
-    figures = [_plain(number * scale) for number in (value, seen.least, seen.greatest, allowed.least, allowed.greatest)]
+    figures = [
+        _plain(number * scale) for number in (value, normal.least, normal.greatest, allowed.least, allowed.greatest)
+    ]
     return "the part is {0} {u} {w}: calibration saw {1} to {2} {u}, and {3} to {4} {u} is allowed".format(
         *figures, u=unit, w=what
     )
@@ -92,13 +94,13 @@ def _plain(number: float) -> str:
 
 def _shares(view: PartView, part_range: PartRange) -> list[str]:
     reasons = []
-    for value, seen, factor, what in (
+    for value, normal, factor, what in (
         (view.measured_share, part_range.measured_share, LEAST_MEASURED, "of the part's silhouette was measured"),
         (view.inspected_share, part_range.inspected_share, LEAST_INSPECTED, "of what stands in view is the part"),
     ):
-        least = factor * seen.least
+        least = factor * normal.least
         if not value >= least:
-            reasons.append(f"{value:.0%} {what}: calibration saw {seen.least:.0%} and more, {least:.0%} is the least")
+            reasons.append(f"{value:.0%} {what}: calibration saw {normal.least:.0%} and more, {least:.0%} is the least")
     return reasons
 
 

@@ -18,7 +18,7 @@ from ..sensor.missing import MAX_COORDINATE_M
 from ..sensor.origin import NEAR, Vector
 from .clusters import Clusters, find_clusters
 from .frame import SIZE, Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
-from .part_choice import Standing, choose_part, objects_among, view_of
+from .part_choice import PiecesInView, choose_part, objects_among, view_of
 from .part_view import PartView
 from .repeated import refuse_repeated
 from .supporting import PlaneEvidence, plane_evidence
@@ -85,15 +85,15 @@ def prepare(
     planes, valid = _planar(points_hw3)
     refuse_repeated(planes, valid)
     evidence = _supporting_plane(planes, valid, preprocessing, origin)
-    standing = _whole(planes, valid, preprocessing) if evidence is None else _on(evidence, planes, valid, preprocessing)
-    part = choose_part(standing, expected)
-    kept = valid if evidence is None else standing.clusters.mask(part)
+    pieces = _whole(planes, valid, preprocessing) if evidence is None else _on(evidence, planes, valid, preprocessing)
+    part = choose_part(pieces, expected)
+    kept = valid if evidence is None else pieces.clusters.mask(part)
     rms_m, margin = (None, 0) if evidence is None else (evidence.rms_m, evidence.empty_margin)
     frame = Frame.of(kept.shape[0], kept.shape[1], preprocessing.pad_multiple, SIZE)
     sampled = sample_nearest(kept, frame)
     points = sample_nearest(points_hw3, frame).astype(np.float32, copy=False)
     points[~sampled] = 0
-    return PreparedScan(points, sampled, kept, frame, view_of(standing, part, rms_m, margin))
+    return PreparedScan(points, sampled, kept, frame, view_of(pieces, part, rms_m, margin))
 
 
 def without_plane(points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing) -> _Mask:
@@ -218,7 +218,7 @@ def _before(
     return standing, heights
 
 
-def _on(evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> Standing:
+def _on(evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> PiecesInView:
     """What stands on the plane, in clusters."""
     mask, heights = _before(evidence, planes_3hw, valid_hw, preprocessing)
     clusters = _clusters(planes_3hw, mask, preprocessing)
@@ -228,15 +228,15 @@ def _on(evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preproces
             "view, or this is another kind of sensor (see --sensor)"
         )
     within_m = preprocessing.plane_distance_m + preprocessing.cluster_distance_m
-    return Standing(planes_3hw, valid_hw, mask, clusters, heights, within_m)
+    return PiecesInView(planes_3hw, valid_hw, mask, clusters, heights, within_m)
 
 
-def _whole(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> Standing:
+def _whole(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> PiecesInView:
     """A preprocessed scan, of which everything is part; strays do not count for its size."""
     clusters = _clusters(planes_3hw, valid_hw, preprocessing)
     body = (clusters.labels > 0) & (clusters.labels <= objects_among(clusters)) if len(clusters.sizes) else valid_hw
     whole = Clusters(body.astype(np.int32), np.array([np.count_nonzero(body)]))
-    return Standing(planes_3hw, valid_hw, valid_hw, whole, None, 0.0)
+    return PiecesInView(planes_3hw, valid_hw, valid_hw, whole, None, 0.0)
 
 
 def _clusters(planes_3hw: _Planes, mask_hw: _Mask, preprocessing: Preprocessing) -> Clusters:

@@ -39,8 +39,8 @@ class PreparedPart:
     @property
     def view(self) -> PartView:
         """What the sensor shows of the part."""
-        seen = None if self.scan is None else self.scan.view
-        return view_image(self.kept) if seen is None else seen
+        view = None if self.scan is None else self.scan.view
+        return view_image(self.kept) if view is None else view
 
 
 def prepare_part(

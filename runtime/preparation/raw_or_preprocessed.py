@@ -93,7 +93,7 @@ def decide_plane(
         UsageError: more than a quarter of the scans is of the other kind.
     """
     raw, cleared, unclear = (
-        [number for number, one in enumerate(evidence) if one.verdict(border_valid_share) == verdict]
+        [number for number, scan in enumerate(evidence) if scan.verdict(border_valid_share) == verdict]
         for verdict in ("raw", "preprocessed", "unclear")
     )
     warnings = _unclear(evidence, names, unclear)
@@ -121,7 +121,7 @@ def decide_plane(
 
 def decide_side(evidence: Sequence[PlaneEvidence], names: Sequence[str]) -> SideDecision:
     """On which side of the plane parts stand: the rule that most scans obey, of equal ones the first of the three."""
-    judged = [number for number, one in enumerate(evidence) if one.supports and one.carries]
+    judged = [number for number, scan in enumerate(evidence) if scan.supports and scan.carries]
     obeyed = {side: [number for number in judged if _obeys(evidence[number], side)] for side in _SIDES}
     side = max(_SIDES, key=lambda name: len(obeyed[name]))
     against = [number for number in judged if number not in obeyed[side]]
@@ -149,7 +149,7 @@ def _told(
     border_valid_share: float,
 ) -> PlaneDecision:
     opposite = "preprocessed" if plane == "always" else "raw"
-    against = [number for number, one in enumerate(evidence) if one.verdict(border_valid_share) == opposite]
+    against = [number for number, scan in enumerate(evidence) if scan.verdict(border_valid_share) == opposite]
     reason = f"--plane {plane} was given"
     if not against:
         return PlaneDecision(plane, reason)

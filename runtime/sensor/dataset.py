@@ -66,17 +66,17 @@ def find_classes(root: Path, wanted: Iterable[str] = ()) -> list[Path]:
         UsageError: the root has no class, or not the ones wanted.
         ScanError: a folder cannot be read.
     """
-    found = list_classes(root)
-    if not found:
+    classes = list_classes(root)
+    if not classes:
         raise UsageError(
             f"{root}: no class in the MVTec 3D-AD layout (CLASS/train/good/xyz/*.tiff) or that of Eyecandies "
             "(CLASS/train/data/*_depth.png) is here"
         )
-    names = list(wanted) or list(found)
-    missing = [name for name in names if name not in found]
+    names = list(wanted) or list(classes)
+    missing = [name for name in names if name not in classes]
     if missing:
-        raise UsageError(f"{root}: there is no class {', '.join(missing)}; here are {', '.join(found)}")
-    return [found[name] for name in names]
+        raise UsageError(f"{root}: there is no class {', '.join(missing)}; here are {', '.join(classes)}")
+    return [classes[name] for name in names]
 
 
 def list_classes(root: Path) -> dict[str, Path]:
@@ -108,11 +108,12 @@ def find_samples(class_folder: Path, split: Split, defect: str | None = None) ->
 def list_samples(class_folder: Path, split: Split, defect: str | None = None) -> list[Sample]:
     """As `find_samples`; none where the split is not there or empty."""
     if depth_maps := _depth_maps(class_folder, split):
-        found = [_eyecandies_sample(depth) for depth in depth_maps]
-        return sorted((each for each in found if defect in (None, each.defect)), key=lambda each: each.defect)
+        samples = [_eyecandies_sample(depth) for depth in depth_maps]
+        wanted = (sample for sample in samples if defect in (None, sample.defect))
+        return sorted(wanted, key=lambda sample: sample.defect)
     folder = class_folder / split
     defects = [folder / defect] if defect else visible(folder)[0]
-    return [sample for each in defects for sample in _samples_of(each)]
+    return [sample for subfolder in defects for sample in _samples_of(subfolder)]
 
 
 def has_split(class_folder: Path, split: Split) -> bool:

@@ -60,11 +60,11 @@ def defect_of(depth: Path, good: str) -> str:
     Raises:
         ScanError: a mask cannot be read.
     """
-    found = [kind for kind in KINDS if _is_marked(companion(depth, f"{kind}_mask.png"))]
-    if len(found) > 1:
+    marked = [kind for kind in KINDS if _is_marked(companion(depth, f"{kind}_mask.png"))]
+    if len(marked) > 1:
         return COMBINED
-    if found:
-        return found[0]
+    if marked:
+        return marked[0]
     return UNNAMED if _is_marked(companion(depth, "mask.png")) else good
 
 
@@ -116,9 +116,9 @@ def _depth_bounds(path: Path) -> tuple[float, float]:
     text = _text(path)
     bounds = []
     for name in ("min", "max"):
-        found = re.search(_LIMIT.format(name=name), text)
+        limit = re.search(_LIMIT.format(name=name), text)
         try:
-            bounds.append(float(found[1]) if found else math.nan)
+            bounds.append(float(limit[1]) if limit else math.nan)
         except ValueError:
             bounds.append(math.nan)
     low, high = bounds

@@ -134,14 +134,14 @@ def registered_image(scan: Path) -> Path:
         ScanError: there is none, or there are several.
     """
     if eyecandies.is_depth_map(scan):
-        found = [image for image in [eyecandies.companion(scan, eyecandies.IMAGE)] if image.is_file()]
+        images = [image for image in [eyecandies.companion(scan, eyecandies.IMAGE)] if image.is_file()]
     else:
-        found = [image for image in files_in(_image_folder(scan), IMAGES) if image.stem == scan.stem]
-    if not found:
+        images = [image for image in files_in(_image_folder(scan), IMAGES) if image.stem == scan.stem]
+    if not images:
         raise _no_image(scan)
-    if len(found) > 1:
-        raise ScanError(f"{scan}: {' and '.join(map(str, found))} may both be its registered image: remove one")
-    return found[0]
+    if len(images) > 1:
+        raise ScanError(f"{scan}: {' and '.join(map(str, images))} may both be its registered image: remove one")
+    return images[0]
 
 
 def read_part(path: Path, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> Part:

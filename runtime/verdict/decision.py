@@ -109,11 +109,11 @@ class Decision:
     def match(self, features: PartFeatures, without_group: int | None = None) -> tuple[BankMatch, ...]:
         """The part against every bank of the route; two banks are searched at the same time."""
         # Both banks share the threads, so that the one with less to do lets the other go on.
-        pool, other = self.threads.pools()
+        pool, second_thread = self.threads.pools()
         if self.second is None:
             return (match_bank(self.main, features.main, without_group, pool),)
         assert features.second is not None
-        second = other.submit(match_bank, self.second, features.second, without_group, pool)
+        second = second_thread.submit(match_bank, self.second, features.second, without_group, pool)
         return match_bank(self.main, features.main, without_group, pool), second.result()
 
     @single_threaded_blas()

@@ -66,13 +66,13 @@ def read_ply(data: bytes) -> npt.NDArray[Any]:
         ScanError: damaged, unorganized, or without x, y, z.
     """
     header = _read_header(data)
-    found = _read_elements(data, header)
-    points = found.get("vertex")
+    elements = _read_elements(data, header)
+    points = elements.get("vertex")
     if points is None:
         raise ScanError("is a PLY without points (element vertex): save x, y and z of every pixel")
-    height, width = _grid(header, found, len(points))
+    height, width = _grid(header, elements, len(points))
     check_grid(height, width)
-    index = found.get(_RANGE_GRID)
+    index = elements.get(_RANGE_GRID)
     if index is None:
         if len(points) != height * width:
             raise ScanError(f"has {len(points)} points, but {height} rows of {width}: save every pixel's point")
@@ -86,12 +86,12 @@ def read_ply(data: bytes) -> npt.NDArray[Any]:
     return gridded.reshape(height, width, 3)
 
 
-def _grid(header: _PlyHeader, found: dict[str, npt.NDArray[Any]], points: int) -> tuple[int, int]:
+def _grid(header: _PlyHeader, elements: dict[str, npt.NDArray[Any]], points: int) -> tuple[int, int]:
     widths = [header.remarks[key] for key in _WIDTHS if key in header.remarks]
     heights = [header.remarks[key] for key in _HEIGHTS if key in header.remarks]
     if widths and heights:
         return heights[0], widths[0]
-    camera = found.get("camera")
+    camera = elements.get("camera")
     if camera is not None:
         return int(camera[0, 1]), int(camera[0, 0])
     raise ScanError(
@@ -142,7 +142,7 @@ def _property(words: list[str], order: str) -> Property:
 
 def _read_elements(data: bytes, header: _PlyHeader) -> dict[str, npt.NDArray[Any]]:
     """As far as they are there: vertices (N, 3), the camera's viewport (1, 2), the range grid (pixels,)."""
-    found: dict[str, npt.NDArray[Any]] = {}
+    numbers_of: dict[str, npt.NDArray[Any]] = {}
     lines, position = TextLines(data, header.body) if header.text else None, header.body
     numbers: npt.NDArray[Any] | None
     for element in _up_to_the_last_wanted(header.elements):
@@ -153,8 +153,8 @@ def _read_elements(data: bytes, header: _PlyHeader) -> dict[str, npt.NDArray[Any
         else:
             numbers, position = read_binary(data, position, element, _wanted(element))
         if numbers is not None:
-            found.setdefault(element.name, numbers)
-    return found
+            numbers_of.setdefault(element.name, numbers)
+    return numbers_of
 
 
 def _up_to_the_last_wanted(elements: tuple[Element, ...]) -> tuple[Element, ...]:

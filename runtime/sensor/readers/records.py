@@ -190,9 +190,9 @@ def _bad_line(number: int, line: bytes, reason: ValueError) -> ScanError:
     return ScanError(f"line {number}, {shown[:_SHOWN]!r}{'...' * (len(shown) > _SHOWN)}, {reason}")
 
 
-def truncated(expected: int, found: int) -> ScanError:
+def truncated(expected: int, there: int) -> ScanError:
     """The error of a file that ends early."""
-    return ScanError(f"is truncated: {found} of {expected} points are there: record or copy it again")
+    return ScanError(f"is truncated: {there} of {expected} points are there: record or copy it again")
 
 
 def whole_number(text: str, what: str) -> int:
