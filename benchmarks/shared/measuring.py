@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from cmdiad.runtime.bench.measuring.host import cpu_name, installed_version
 from cmdiad.runtime.proc import proc_field
 from cmdiad.runtime.threads import usable_processors
@@ -66,6 +68,16 @@ def report_error(measure: str, largest: float, baseline: str, bar: float) -> Non
     """One line of an exactness measure; `bar` is the largest error that is allowed."""
     line = {"measure": measure, "error": float(f"{largest:.3g}"), "baseline": baseline, "bar": bar}
     print(json.dumps({**line, "met": largest <= bar}), flush=True)
+
+
+def relative_difference(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:
+    """The largest difference, relative to the largest expected value.
+
+    Example:
+        >>> relative_difference([1.0, 3.0], [1.0, 4.0])
+        0.25
+    """
+    return float(np.abs(np.asarray(actual) - np.asarray(expected)).max() / np.abs(expected).max())
 
 
 def machine() -> dict[str, str | int | None]:

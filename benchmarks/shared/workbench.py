@@ -32,7 +32,7 @@ from cmdiad.export.graphs import describe_network
 from cmdiad.export.precision.reduced import cpu_int8, described
 from cmdiad.runtime.banks.exact import half_sq_norms
 from cmdiad.runtime.bundle.manifest import Manifest
-from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
+from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT, Preprocessing
 from cmdiad.runtime.bundle.reading import Bundle, open_bundle
 from cmdiad.runtime.bundle.writing import Content, rewrite_bundle, write_bundle
 from cmdiad.runtime.inspector import Inspection, Inspector
@@ -161,18 +161,18 @@ def fp32_graphs(networks: Networks) -> dict[str, bytes]:
     }
 
 
-def write_networks(folder: Path, models: dict[str, bytes]) -> None:
+def write_networks(folder: Path, models: dict[str, bytes], preprocessing: Preprocessing = PREPROCESSING) -> Manifest:
     """A bundle that lacks only its calibration."""
     manifest = Manifest(
         product="benchmark",
         route="f2f",
         main="pc",
         precision="fp32",
-        preprocessing=PREPROCESSING,
+        preprocessing=preprocessing,
         grouping=POINT_MAE_FULL.grouping,
         networks={role: describe_network(model, f"{role}.onnx", role) for role, model in models.items()},
     )
-    write_bundle(folder, manifest, {f"{role}.onnx": model for role, model in models.items()})
+    return write_bundle(folder, manifest, {f"{role}.onnx": model for role, model in models.items()})
 
 
 def write_fp16_banks(bundle: Bundle, out: Path) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from cmdiad.benchmarks.shared.markdown import table_head, table_row
+from cmdiad.benchmarks.shared.measuring import relative_difference
 from cmdiad.calibration.parity import TOLERANCES
 from cmdiad.export.bundles import extractor_spec, hallucinator_spec
 from cmdiad.export.gate.against_torch import Observed, check_outputs, observe, read_parts
@@ -100,7 +101,7 @@ def compare(manifest: Manifest, pairs: Mapping[str, Pair], scans: list[Path]) ->
         if route_of(manifest.route, manifest.main).groups_hallucination and bank == "second":
             continue
         row["features" if bank == "main" else "second_features"] = max(
-            relative(actual[scan].features[bank], expected[scan].features[bank]) for scan in judged
+            relative_difference(actual[scan].features[bank], expected[scan].features[bank]) for scan in judged
         )
         normalized = bank_of(rows)
         for side, observed in (("torch", expected), ("onnx", actual)):
@@ -119,11 +120,6 @@ def bank_of(rows: npt.NDArray[np.float32]) -> NormalizedBank:
 def score(bank: NormalizedBank, observed: Observed, role: str) -> float:
     """The re-weighted image score of one bank."""
     return match_bank(bank, observed.features[role]).score
-
-
-def relative(actual: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
-    """The largest difference, relative to the largest expected value."""
-    return float(np.abs(actual - expected).max() / np.abs(expected).max())
 
 
 def main() -> None:

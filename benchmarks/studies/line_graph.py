@@ -22,15 +22,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from cmdiad.benchmarks.shared.measuring import relative_difference
+from cmdiad.benchmarks.shared.workbench import Networks, fp32_graphs, write_networks
 from cmdiad.calibration.line_graph.building import line_graph
 from cmdiad.calibration.line_graph.graph_writing import encode_model
-from cmdiad.export.bundles import extractor_spec, hallucinator_spec
-from cmdiad.export.graphs import describe_network, onnx_from_module
 from cmdiad.runtime.banks.bank import build_bank
 from cmdiad.runtime.bundle.manifest import Manifest
 from cmdiad.runtime.bundle.parameters import KINECT
 from cmdiad.runtime.bundle.reading import open_bundle
-from cmdiad.runtime.bundle.writing import write_bundle
 from cmdiad.runtime.engines.session import OnnxEngine
 from cmdiad.runtime.line_graph import LINE, LineGraph
 from cmdiad.runtime.patches.features import FeatureExtractor, PartFeatures
@@ -40,10 +39,8 @@ from cmdiad.runtime.sensor.part import POINTS, Part, read_sample
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.runtime.verdict.decision import Decision, NormalizedBank
 from cmdiad.runtime.verdict.fusion import Combination, Fusion
-from cmdiad.training.extractors.opening import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
-from cmdiad.training.routes.distillation import DEFAULT, distillation
-from cmdiad.training.routes.f2f import FeatureToFeature, Hallucinator
+from cmdiad.training.routes.f2f import FeatureToFeature
 
 
 @dataclass(frozen=True)
@@ -108,23 +105,9 @@ def write_line_graph(out: Path, manifest: Manifest, networks: dict[str, bytes], 
 def full_size_bundle(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     """A bundle with Point-MAE and F2F, seeded, and its networks' ONNX files by role."""
     torch.manual_seed(0)
-    point = PointTransformer(POINT_MAE_FULL).eval()
-    hallucinator = Hallucinator(FeatureToFeature(768, 768), "pc").eval()
-    spec = extractor_spec(Extractor("point-mae", "pc", point, POINT_MAE_FULL.grouping, ""))
-    networks = {
-        "extractor": onnx_from_module(point, spec),
-        "hallucinator": onnx_from_module(hallucinator, hallucinator_spec(distillation(DEFAULT), hallucinator)),
-    }
-    manifest = Manifest(
-        product="seeded",
-        route="f2f",
-        main="pc",
-        precision="fp32",
-        preprocessing=KINECT,
-        grouping=POINT_MAE_FULL.grouping,
-        networks={role: describe_network(model, f"{role}.onnx", role) for role, model in networks.items()},
-    )
-    return write_bundle(path, manifest, {f"{role}.onnx": model for role, model in networks.items()}), networks
+    dim = POINT_MAE_FULL.token_dim
+    models = fp32_graphs(Networks(PointTransformer(POINT_MAE_FULL).eval(), FeatureToFeature(dim, dim).eval()))
+    return write_networks(path, models, KINECT), models
 
 
 def drawn_banks(manifest: Manifest, extractor: FeatureExtractor, data: Path, rows: int) -> Decision:
@@ -199,7 +182,11 @@ def compare_part(
         index, distance = (answer.outputs[f"{name}_{role}"].ravel() for name in ("index", "distance"))
         matches.append(compare_matches(bank, rows, index[features.foreground], distance[features.foreground]))
     return PartDifferences(
-        matches, relative(answer.score, score), relative(answer.map, map_224), middle - start, end - middle
+        matches,
+        relative_difference(answer.score, score),
+        relative_difference(answer.map, map_224),
+        middle - start,
+        end - middle,
     )
 
 
@@ -213,7 +200,7 @@ def compare_matches(
         patches=len(index),
         same=int((index == nearest.index).sum()),
         farther=excess_distance(bank, queries, index, nearest.index),
-        distance=relative(distance, nearest.distance),
+        distance=relative_difference(distance, nearest.distance),
     )
 
 
@@ -227,11 +214,6 @@ def excess_distance(
     asked = queries[other].astype(np.float64) - bank.bank.mean
     distances = [np.linalg.norm(asked - bank.bank.rows[rows[other]], axis=1) for rows in (answers, nearest)]
     return float((distances[0] / np.maximum(distances[1], 1e-30) - 1).max())
-
-
-def relative(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:
-    """The largest difference, relative to the largest expected value."""
-    return float(np.abs(np.asarray(actual) - np.asarray(expected)).max() / np.abs(expected).max())
 
 
 if __name__ == "__main__":
