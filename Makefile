@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := $(addprefix -p cmdiad.,runtime calibration training export reproduce cli pretraining)
+PACKAGES := $(addprefix -p cmdiad.,runtime calibration training export reproduce cli pretraining benchmarks)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench clean
@@ -34,7 +34,6 @@ lint: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@MYPYPATH=$(VENV)/typing $(BIN)/mypy $(PACKAGES)
-	@MYPYPATH=$(VENV)/typing:benchmarks $(BIN)/mypy --explicit-package-bases benchmarks/*.py
 	@$(BIN)/lint-imports --no-cache
 
 bench: $(READY)  ## All benchmarks; writes docs/benchmarks.md and .json

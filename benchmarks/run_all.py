@@ -19,9 +19,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+from cmdiad.benchmarks.shared.markdown import markdown_table
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs" / "benchmarks"
 LIMIT_SECONDS = 1200
+
+# The roofline's columns, and what they are called in the lines.
+BOUNDS = {
+    "stage": "measure",
+    "GFLOP": "gflop",
+    "MB": "mbytes",
+    "bound, ms": "bound_ms",
+    "ours, ms": "ours_ms",
+    "share of the bound": "share_of_bound",
+}
 
 Line = dict[str, Any]
 
@@ -66,7 +78,8 @@ def run(name: str, arguments: list[str]) -> list[Line]:
     """One script's JSON lines; its failure is a line of its own."""
     print(f"== {name}", file=sys.stderr, flush=True)
     begin = time.monotonic()
-    command = [sys.executable, str(Path(__file__).with_name(f"{name}.py")), *arguments]
+    folder = "shared" if name == "workbench" else "gates"
+    command = [sys.executable, str(Path(__file__).parent / folder / f"{name}.py"), *arguments]
     # A session of its own: a benchmark has processes of its own, which must not outlive it.
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
@@ -85,41 +98,38 @@ def run(name: str, arguments: list[str]) -> list[Line]:
 
 def markdown(lines: list[Line]) -> str:
     """The table, and the machine below it."""
-    rows = ["| measure | ours | baseline | | ratio | must reach | |", "|---|---|---|---|---|---|---|"]
-    rows += [row(line) for line in lines if "failure" in line or ("measure" in line and line["script"] != "roofline")]
-    bounds = ["| stage | GFLOP | MB | bound, ms | ours, ms | share of the bound |", "|---|---|---|---|---|---|"]
-    keys = ("measure", "gflop", "mbytes", "bound_ms", "ours_ms", "share_of_bound")
-    bounds += [cells(*(str(line[key]) for key in keys)) for line in lines if "bound_ms" in line]
+    measures = [line for line in lines if "failure" in line or ("measure" in line and line["script"] != "roofline")]
+    headers = ["measure", "ours", "baseline", "", "ratio", "must reach", ""]
+    stages = [[line[key] for key in BOUNDS.values()] for line in lines if "bound_ms" in line]
     peak = next((line for line in lines if line.get("measure") == "peak"), {})
-    peaks = ", ".join(f"{key} {value}" for key, value in peak.items() if key not in ("script", "measure"))
     machine = next((line for line in reversed(lines) if "machine" in line), {})
-    facts = ", ".join(f"{key} {value}" for key, value in machine.items() if key not in ("script",))
     note = "Written by `make bench`. Times in milliseconds, medians of runs that took turns in one process."
-    head = f"# Benchmarks\n\n{note}\n\nMachine: {facts}.\n\n"
-    return head + "\n".join(rows) + f"\n\n## Roofline\n\nPeaks: {peaks}.\n\n" + "\n".join(bounds) + "\n"
+    head = f"# Benchmarks\n\n{note}\n\nMachine: {facts(machine)}.\n\n"
+    table = markdown_table(headers, map(row, measures))
+    return f"{head}{table}\n\n## Roofline\n\nPeaks: {facts(peak)}.\n\n{markdown_table(list(BOUNDS), stages)}\n"
 
 
-def row(line: Line) -> str:
+def facts(line: Line) -> str:
+    """What a line says, but for which it is."""
+    return ", ".join(f"{key} {value}" for key, value in line.items() if key not in ("script", "measure"))
+
+
+def row(line: Line) -> list[str]:
     """One measure as a table row."""
     if "failure" in line:
-        return cells(line["measure"], "-", "-", "-", "-", "-", f"**failed: {line['failure']}**")
+        return [line["measure"], *"-----", f"**failed: {line['failure']}**"]
     if "error" in line:
         allowed = f"at most {line['bar']:g}"
-        return cells(line["measure"], f"{line['error']:g}", line["baseline"], "", "", allowed, met(line["met"]))
+        return [line["measure"], f"{line['error']:g}", line["baseline"], "", "", allowed, met(line["met"])]
     if "ours_mb" in line:
         reached = met(line["ours_mb"] <= line["bar_mb"])
         values = f"{line['ours_mb']:.0f} MiB", line["baseline"], f"{line['baseline_mb']:.0f} MiB"
-        return cells(line["measure"], *values, f"{line['ratio']:.1f}x", f"{line['bar_mb']:.0f} MiB", reached)
+        return [line["measure"], *values, f"{line['ratio']:.1f}x", f"{line['bar_mb']:.0f} MiB", reached]
     if "ratio" not in line:
-        return cells(line["measure"], str(line.get("ours_ms", "")), "", "", "", "", "")
+        return [line["measure"], str(line.get("ours_ms", "")), "", "", "", "", ""]
     values = f"{line['ours_ms']:.1f}", line["baseline"], f"{line['baseline_ms']:.1f}"
     reached = met(line["ratio"] >= line["bar"])
-    return cells(line["measure"], *values, f"{line['ratio']:.1f}x", f"{line['bar']:g}x", reached)
-
-
-def cells(*values: str) -> str:
-    """A Markdown table row."""
-    return "| " + " | ".join(values) + " |"
+    return [line["measure"], *values, f"{line['ratio']:.1f}x", f"{line['bar']:g}x", reached]
 
 
 def met(reached: bool) -> str:

@@ -46,8 +46,8 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
     metric: float = 0.005
 
 
-# A score jumps where rounding makes another patch the farthest, however fine the precision: by up to 2.7 % in fp16
-# (benchmarks/precision.py), when the features themselves are off by 0.1 %. Verdicts and ranks are judged besides.
+# A score jumps where rounding makes another patch the farthest, however fine the precision: by up to 2.7 % in fp16,
+# when the features themselves are off by 0.1 % (benchmarks/studies/precision.py). Verdicts and ranks are judged too.
 TOLERANCES: Mapping[str, Tolerance] = {
     "fp32": Tolerance(atol=5e-5, rtol=5e-5, score=1e-4),
     "fp16": Tolerance(atol=1e-2, rtol=1e-2, score=5e-2),

@@ -68,14 +68,14 @@ def lessons(model: PointTransformer, seed: int, workers: int) -> Iterator[Lesson
     with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         for first in numbers(0, BATCH):
             made = pool.map(partial(_lesson, model, seed), range(first, first + BATCH))
-            yield from (each for each in made if each is not None)
+            yield from (drawn for drawn in made if drawn is not None)
 
 
 def first_blocks(extractor: PointTransformer) -> PointTransformer:
     """The describer inside an embedded extractor."""
     describer = PointTransformer(DESCRIBER).eval()
     inside = describer.state_dict()
-    describer.load_state_dict({name: each for name, each in extractor.state_dict().items() if name in inside})
+    describer.load_state_dict({name: weight for name, weight in extractor.state_dict().items() if name in inside})
     return describer
 
 
@@ -101,9 +101,9 @@ def train_last_blocks(model: PointTransformer, drawn: Sequence[Lesson], steps: i
     def loss_of_step() -> Tensor:
         chosen = rng.choice(len(drawn), EPISODES_PER_STEP, replace=False)
         states, centers, labels = zip(*(_sample(drawn[number], rng) for number in chosen), strict=True)
-        tokens = _tokens(deeper, *(torch.from_numpy(np.concatenate(each)) for each in (states, centers)))
+        tokens = _tokens(deeper, *(torch.from_numpy(np.concatenate(of_parts)) for of_parts in (states, centers)))
         by_episode = tokens.view(len(chosen), -1, *tokens.shape[1:])
-        losses = [episode_loss(*each) for each in zip(by_episode, map(torch.from_numpy, labels), strict=True)]
+        losses = list(map(episode_loss, by_episode, map(torch.from_numpy, labels)))
         return torch.stack(losses).mean()
 
     optimize(deeper, loss_of_step, steps, LEARNING_RATE)
@@ -145,8 +145,8 @@ def lesson(model: PointTransformer, drawn: Episode) -> Lesson:
     """What the first blocks give for an episode's scans."""
     states, places = [], []
     for groups, centers in zip(drawn.groups, drawn.centers, strict=True):
-        seen = torch.from_numpy(groups)[None, :, model.kept_ranks]
-        shape, place = turn_invariant_coordinates(seen, torch.from_numpy(centers)[None])
+        kept = torch.from_numpy(groups)[None, :, model.kept_ranks]
+        shape, place = turn_invariant_coordinates(kept, torch.from_numpy(centers)[None])
         states.append(model.blocks(model.encoder(shape), model.pos_embed(place))[-1][0].half().numpy())
         places.append(place[0].numpy())
     return Lesson(np.stack(states), np.stack(places), drawn.group_labels, drawn.images, drawn.patch_labels)

@@ -74,7 +74,7 @@ def episode(seed: int, number: int, grouping: Grouping) -> Episode | None:
         groups = group_points(points, grouping)
         labels = _group_labels(shape_pixels).ravel()[view.pixels][groups.center_idx]
         parts.append((groups.groups, groups.centers, labels, view.image, _patch_labels(view, image_pixels)))
-    return Episode(*(np.stack(each) for each in zip(*parts, strict=True)))
+    return Episode(*map(np.stack, zip(*parts, strict=True)))
 
 
 def _brightened(surface: Surface, rng: np.random.Generator) -> Surface:

@@ -50,7 +50,7 @@ def image_targets(image: Float32, inside: Bool) -> tuple[Float32, Bool]:
         gradient = ndimage.gaussian_gradient_magnitude(brightness, sigma)
         compressed = np.log1p(gradient / GRADIENT_KNEE)
         counted.append(_counted(compressed, GRADIENT_BINS, 0.0, GRADIENT_REACH, well_inside))
-    targets = np.concatenate([_shares_around(*each, window) for window in WINDOWS for each in counted])
+    targets = np.concatenate([_shares_around(*histogram, window) for window in WINDOWS for histogram in counted])
     cover = _patch_mean(inside.astype(np.float32))
     return np.sqrt(targets).reshape(len(targets), -1).T.astype(np.float32), cover.ravel() >= MIN_COVER
 

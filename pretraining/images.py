@@ -54,15 +54,15 @@ def train_image_extractor(parts: Sequence[Rgb], steps: int, seed: int) -> ImageT
     assert isinstance(model.vit.norm, nn.LayerNorm)
     nn.init.constant_(model.vit.norm.weight, FIRST_GAIN)
     pool = [_example(part, photographs, rng) for part in parts]
-    descriptors = np.concatenate([each.targets[each.has_target] for each in pool])
+    descriptors = np.concatenate([example.targets[example.has_target] for example in pool])
     isometry = Isometry.fit(descriptors, IMAGE_EMBEDDED.dim, seed)
 
     def loss_of_step() -> Tensor:
         examples = [_turned(pool[int(rng.integers(len(pool)))], rng) for _ in range(IMAGES_PER_STEP)]
-        tokens = model(torch.from_numpy(np.stack([_seen(each.image, rng) for each in examples])))
-        wanted = torch.from_numpy(isometry(np.stack([each.targets for each in examples])))
+        tokens = model(torch.from_numpy(np.stack([_seen(example.image, rng) for example in examples])))
+        wanted = torch.from_numpy(isometry(np.stack([example.targets for example in examples])))
         error = isometry.unexplained(tokens, wanted)
-        weight = torch.from_numpy(np.stack([each.has_target for each in examples]).astype(np.float32))
+        weight = torch.from_numpy(np.stack([example.has_target for example in examples]).astype(np.float32))
         return (error * weight).sum() / weight.sum()
 
     optimize(model, loss_of_step, steps, LEARNING_RATE)

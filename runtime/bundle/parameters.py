@@ -103,7 +103,7 @@ STRUCTURED_LIGHT = Preprocessing()
 """The paper's, for sensors with noise far below a millimetre and a measured image border."""
 
 KINECT = Preprocessing(ransac_threshold_m=0.008, refine_on="scan", plane_distance_m=0.008, cluster_distance_m=0.02)
-"""For consumer RGB-D cameras (millimetres of noise, 2 mm a pixel): see benchmarks/plane_removal.py."""
+"""For consumer RGB-D cameras (millimetres of noise, 2 mm a pixel): see benchmarks/studies/plane_removal.py."""
 
 EYECANDIES = Preprocessing(ransac_threshold_m=0.002, plane_distance_m=0.002)
 """For the rendered scans of Eyecandies, which have no noise and flat sweets: removed up to 2 mm above the belt, as the

@@ -3,7 +3,7 @@
 One file a sample, named by the digest of everything it depends on: a killed run goes on where it stopped, and a
 second run on the same data starts at once. Features are kept in half precision: rounded to 0.05 %, at half the
 size. A sample takes at most 4 MB with the full-size extractors where 40 % of its patches carry part
-(benchmarks/training_memory.py).
+(benchmarks/studies/training_memory.py).
 """
 
 from __future__ import annotations

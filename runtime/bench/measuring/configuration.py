@@ -151,6 +151,10 @@ def parse_list(text: str | None, option: str, kind: type[str] | type[int] | type
 
     Raises:
         UsageError: a value is not of the kind, not positive, or not finite.
+
+    Example:
+        >>> parse_list("1, 2,2", "--threads", int)
+        [1, 2]
     """
     if text is None:
         return []

@@ -16,6 +16,10 @@ def parse_duration(text: str, option: str) -> float:
 
     Raises:
         UsageError: it is not a positive number followed by us, ms, s or min.
+
+    Example:
+        >>> parse_duration("800ms", "--takt")
+        0.8
     """
     match = _DURATION.fullmatch(text)
     seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
@@ -25,7 +29,12 @@ def parse_duration(text: str, option: str) -> float:
 
 
 def in_ms(seconds: float) -> str:
-    """Milliseconds with three significant digits, never in exponent form."""
+    """Milliseconds with three significant digits, never in exponent form.
+
+    Example:
+        >>> in_ms(0.0412345)
+        '41.2'
+    """
     milliseconds = 1e3 * seconds
     if milliseconds == 0:
         return "0"

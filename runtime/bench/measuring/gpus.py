@@ -83,7 +83,12 @@ PUBLISHED_PEAKS: Sequence[GpuPeaks] = (
 
 
 def find_peaks(name: str) -> GpuPeaks | None:
-    """The device that a driver's name means, if it is in the table."""
+    """The device that a driver's name means, if it is in the table.
+
+    Example:
+        >>> find_peaks("NVIDIA L4").target
+        'sm89'
+    """
     plain = name.removeprefix("NVIDIA ").strip().lower()
     return next((device for device in PUBLISHED_PEAKS if device.name.lower() == plain), None)
 

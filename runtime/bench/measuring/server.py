@@ -72,7 +72,12 @@ def simulated_rate(service_s: Sequence[float], bound_s: float, count: int, seed:
 
 
 def waiting_latencies(due: Sequence[float], service_s: Sequence[float]) -> list[float]:
-    """Latencies of arrivals at one server that takes them in order (Lindley's recursion)."""
+    """Latencies of arrivals at one server that takes them in order (Lindley's recursion).
+
+    Example:
+        >>> waiting_latencies([0.0, 1.0, 2.0], [1.5])
+        [1.5, 2.0, 2.5]
+    """
     latencies, free = [], 0.0
     for arrival, service in zip(due, cycle(service_s)):
         free = max(free, arrival) + service

@@ -70,6 +70,10 @@ def samples_needed(q: int) -> int:
 
     The smallest n for which two or more samples lie beyond the true percentile with 99 % probability:
     P(Binomial(n, 1 - q/100) <= 1) <= 0.01. The median is always given, with its interval.
+
+    Example:
+        >>> samples_needed(90), samples_needed(99)
+        (64, 662)
     """
     if q <= 50:
         return 1

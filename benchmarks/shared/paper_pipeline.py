@@ -59,10 +59,17 @@ class PaperPipeline:
         fusion: Fusion,
         precise: bool = False,
     ) -> None:
-        """Args: the networks, both banks and the fusion; `precise`: distances in float64, for the oracle.
+        """Put the networks, both banks and their fusion together.
 
-        torch's `cdist` is a matrix product, which loses the digits of distances that are short beside the features.
-        Of points and centers that are equally near, which scans on a lattice have many of, the oracle takes the first.
+        Args:
+            extractor: Point-MAE, in eval mode.
+            f2f: the hallucination network, in eval mode.
+            main: the bank of measured features.
+            hallucinated: the bank of hallucinated features.
+            fusion: of both banks' scores and maps.
+            precise: distances in float64, for the oracle. torch's `cdist` is a matrix product, which loses the digits
+                of distances that are short beside the features. Of points and centers that are equally near, which
+                scans on a lattice have many of, the oracle takes the first.
         """
         self.distance_type = torch.float64 if precise else torch.float32
         self.extractor, self.f2f = extractor, f2f
@@ -75,7 +82,7 @@ class PaperPipeline:
         hallucinated = self.f2f.hallucinate_rgb(main)
         pairs = (main, self.main), (hallucinated, self.hallucinated)
         matches = [match(features, bank, self.distance_type) for features, bank in pairs]
-        score = self.fusion.fuse_scores(*(each for each, _ in matches))
+        score = self.fusion.fuse_scores(*(bank_score for bank_score, _ in matches))
         weights = self.fusion.map.weights
         fused = weights[0] * matches[0][1] + weights[1] * matches[1][1]
         return score, fused.astype(np.float32)

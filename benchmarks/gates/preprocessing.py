@@ -1,6 +1,6 @@
 """A raw 800x800 scan to network input, against the reference's route through Open3D.
 
-    python benchmarks/preprocessing.py [SCAN.tiff ...]
+    python benchmarks/gates/preprocessing.py [SCAN.tiff ...]
 
 Without scans, synthetic parts are rendered and scaled to a field of view of 0.25 m, an industrial scanner's.
 Prints one JSON object per measure, then the machine. The baseline needs Open3D: pip install open3d.
@@ -18,20 +18,19 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
+from cmdiad.benchmarks.shared.measuring import machine, report, report_error
+from cmdiad.benchmarks.shared.paper_pipeline import open3d_part
+from cmdiad.benchmarks.shared.scans import Points, raw_scan
 from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
 from cmdiad.runtime.preparation.prepare import prepare
 from cmdiad.runtime.sensor.scan import read_scan
-from measuring import machine, report, report_error
-from paper_pipeline import open3d_part
+from cmdiad.training.synth.synthesis import PART_CLASSES
 
 BUDGET_MS = 60.0
 LEAST_SPEEDUP = 100.0
 LEAST_AGREEMENT = 0.98
 REPEATS = 30
-SCALE = np.float32(2.5)
 
-Points = npt.NDArray[np.float32]
 Result = TypeVar("Result")
 
 
@@ -51,16 +50,7 @@ def scans(paths: list[str]) -> list[tuple[str, Points]]:
     """Raw scans by name: those asked for, or one synthetic part a class."""
     if paths:
         return [(Path(path).stem, read_scan(path).points) for path in paths]
-    from cmdiad.training.synth.synthesis import PART_CLASSES
-
     return [(name, raw_scan(name, seed=1)) for name in PART_CLASSES]
-
-
-def raw_scan(part_class: str, seed: int, size: int = 800) -> Points:
-    """A rendered raw scan, (size, size, 3) float32, metres."""
-    from cmdiad.training.synth.synthesis import render_sample
-
-    return render_sample(part_class, None, seed=seed, size=size).points * SCALE
 
 
 def timed(run: Callable[[], Result], repeats: int) -> tuple[Result, float]:

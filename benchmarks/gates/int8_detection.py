@@ -1,6 +1,6 @@
 """What int8 networks cost in detection: image AUROC against fp32, both calibrated and evaluated by themselves.
 
-    python benchmarks/int8_detection.py [--quick] [DATA ...]
+    python benchmarks/gates/int8_detection.py [--quick] [DATA ...]
 
 DATA is a dataset root in the MVTec 3D-AD layout; synthetic parts are always measured too. F2F is trained briefly with
 the embedded pair of extractors, exported once, and quantized for the CPU provider
@@ -14,17 +14,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-import msgspec
+from cmdiad.benchmarks.shared.measuring import machine
+from cmdiad.benchmarks.shared.workbench import write_int8
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.evaluation.contenders import Candidate
 from cmdiad.calibration.evaluation.evaluate import evaluate_dataset
 from cmdiad.export.bundles import export_bundle
-from cmdiad.export.precision.reduced import cpu_int8, described
-from cmdiad.runtime.bundle.reading import Bundle, open_bundle
-from cmdiad.runtime.bundle.writing import rewrite_bundle
+from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.training.synth.synthesis import PART_CLASSES, write_dataset
 from cmdiad.training.train import TrainingSettings, train_route
-from measuring import machine
 
 BAR = 0.005
 EPOCHS = 10
@@ -62,11 +60,8 @@ def compare(data: Path, work: Path) -> None:
     settings = TrainingSettings(epochs=EPOCHS, batch_size=8, select=False)
     run = train_route(data, [], settings, work / "run", lambda *_: None)
     export_bundle(run, "f2f", "pc", work / "fp32")
-    fp32 = open_bundle(work / "fp32")
-    candidates = [
-        Candidate(name, bundle, CalibrationSettings())
-        for name, bundle in (("fp32", fp32), ("int8", quantized(fp32, work / "int8")))
-    ]
+    write_int8(open_bundle(work / "fp32"), work / "int8")
+    candidates = [Candidate(name, open_bundle(work / name), CalibrationSettings()) for name in ("fp32", "int8")]
     evaluation = evaluate_dataset(data, [], candidates, "cpu", lambda *_: None)
     mean = {name: evaluation.mean(name).i_auroc for name in ("fp32", "int8")}
     if mean["int8"] is None or mean["fp32"] is None:
@@ -76,15 +71,6 @@ def compare(data: Path, work: Path) -> None:
     print(json.dumps({**line, "error": round(difference, 5), "baseline": "fp32", "bar": BAR, "met": difference <= BAR}))
 
 
-def quantized(bundle: Bundle, out: Path) -> Bundle:
-    """A bundle's int8 copy, to be calibrated with its own networks."""
-    manifest = bundle.manifest
-    reduced = {role: cpu_int8(bundle.read(network.file)) for role, network in manifest.networks.items()}
-    networks, files = described(manifest, reduced, "int8.cpu.onnx", "int8")
-    rewrite_bundle(bundle, out, msgspec.structs.replace(manifest, cpu_networks=networks, precision="int8"), files)
-    return open_bundle(out)
-
-
 if __name__ == "__main__":
-    folders = [Path(each) for each in sys.argv[1:] if not each.startswith("--")]
+    folders = [Path(argument) for argument in sys.argv[1:] if not argument.startswith("--")]
     main(folders, "--quick" in sys.argv)

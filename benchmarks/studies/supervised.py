@@ -1,6 +1,6 @@
 """How much of the synthetic defects a scan shows at all: a network taught by labels, on the very classes and defects.
 
-    python benchmarks/supervised.py [--parts 6000] [--steps 5000] [--seeds 3]
+    python benchmarks/studies/supervised.py [--parts 6000] [--steps 5000] [--seeds 3]
 
 No inspection has what this detector has: thousands of labeled parts of the classes, each kind of defect among them,
 and the scan at its full resolution. Nothing of it is shipped. It judges the data, not a route: what it cannot find in a
@@ -25,6 +25,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from cmdiad.benchmarks.shared.measuring import machine
 from cmdiad.calibration.evaluation.outcomes import measure_defects
 from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.sensor.scan import read_scan
@@ -32,7 +33,6 @@ from cmdiad.runtime.threads import usable_processors
 from cmdiad.runtime.verdict.auroc import auroc
 from cmdiad.training.synth.defects import largest_piece
 from cmdiad.training.synth.synthesis import DEFECTS, PART_CLASSES, render_sample, write_dataset
-from measuring import machine
 from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
@@ -74,15 +74,15 @@ def main() -> None:
     parts = LabeledParts(np.stack([maps for maps, _ in made]), np.stack([damage for _, damage in made]))
     del made
     network = taught(parts, options.steps)
-    found = []
+    figures = []
     for seed in range(options.seeds):
         with tempfile.TemporaryDirectory() as scratch:
             data = Path(scratch) / "data"
             counts = {"train": 1, "validation": 0, "test_good": options.test_good, "per_defect": options.per_defect}
             write_dataset(data, **counts, seed=seed, workers=usable_processors())
-            found.append(judged(network, data))
-        print(json.dumps({"measure": "supervised", "seed": seed, **found[-1]}), flush=True)
-    means = {name: round(float(np.mean([each[name] for each in found])), 3) for name in found[0]}
+            figures.append(judged(network, data))
+        print(json.dumps({"measure": "supervised", "seed": seed, **figures[-1]}), flush=True)
+    means = {name: round(float(np.mean([of_seed[name] for of_seed in figures])), 3) for name in figures[0]}
     print(json.dumps({"measure": "supervised", "seed": "mean", **means}))
     print(json.dumps(machine()))
 
@@ -217,7 +217,7 @@ def _hardest(network: nn.Sequential, maps: Maps, chosen: npt.NDArray[np.intp]) -
     scores = torch.cat([_window_scores(network, torch.from_numpy(maps[[n]]).float()) for n in chosen])
     network.train()
     worst = scores.flatten(1).topk(MINED_WINDOWS).indices.numpy()
-    rows, columns = (each * STRIDE + WINDOW // 2 for each in np.divmod(worst, scores.shape[-1]))
+    rows, columns = (places * STRIDE + WINDOW // 2 for places in np.divmod(worst, scores.shape[-1]))
     return [
         (int(n), int(r), int(c))
         for n, rs, cs in zip(chosen, rows, columns, strict=True)
@@ -227,16 +227,16 @@ def _hardest(network: nn.Sequential, maps: Maps, chosen: npt.NDArray[np.intp]) -
 
 def judged(network: nn.Sequential, data: Path) -> dict[str, float]:
     """I-AUROC of the classes' test parts, their mean, and of each defect against the good parts."""
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for folder in find_classes(data, []):
         samples = find_samples(folder, "test")
-        kinds = np.array([each.defect for each in samples])
-        scores = np.array([part_score(network, height_maps(read_scan(each.scan).points)[0]) for each in samples])
-        found[folder.name] = float(auroc(scores, kinds != GOOD))
+        kinds = np.array([sample.defect for sample in samples])
+        scores = np.array([part_score(network, height_maps(read_scan(sample.scan).points)[0]) for sample in samples])
+        figures[folder.name] = float(auroc(scores, kinds != GOOD))
         by_defect = measure_defects(scores, kinds)
-        found |= {f"{folder.name} {defect}": float(value) for defect, value in by_defect.items()}
-    found = {"all": float(np.mean([found[name] for name in PART_CLASSES])), **found}
-    return {name: round(value, 3) for name, value in found.items()}
+        figures |= {f"{folder.name} {defect}": float(value) for defect, value in by_defect.items()}
+    figures = {"all": float(np.mean([figures[name] for name in PART_CLASSES])), **figures}
+    return {name: round(value, 3) for name, value in figures.items()}
 
 
 def part_score(network: nn.Sequential, maps: Maps) -> float:

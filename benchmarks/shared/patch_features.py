@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from cmdiad.benchmarks.shared.scans import real_or_rendered
 from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT
 from cmdiad.runtime.patches.features import point_features
 from cmdiad.runtime.patches.pooling import foreground_patches
 from cmdiad.runtime.preparation.prepare import PreparedScan, prepare
-from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.training.extractors.loading import load_embedded_point_extractor
 from cmdiad.training.extractors.point_transformer import POINT_EMBEDDED
-from cmdiad.training.synth.synthesis import PART_CLASSES, render_sample
-from scipy import ndimage
 
 DIM = 768
 HIDDEN = 1920
@@ -43,14 +40,14 @@ def patch_features(n_scans: int, folder: Path | None) -> list[Array]:
     inner = torch.randn(POINT_EMBEDDED.token_dim, HIDDEN, generator=generator) / POINT_EMBEDDED.token_dim**0.5
     outer = torch.randn(HIDDEN, DIM, generator=generator) / HIDDEN**0.5
     features = []
-    for points in scans(n_scans, folder):
+    for points in real_or_rendered(n_scans, folder):
         tokens = embedded(prepare(points, KINECT if folder else STRUCTURED_LIGHT))
         with torch.inference_mode():
             widened = torch.nn.functional.gelu(torch.from_numpy(tokens) @ inner) @ outer
         features.append(widened.numpy())
     everything = np.concatenate(features)
     mean, std = everything.mean(dtype=np.float64), everything.std(dtype=np.float64)
-    return [((each - mean) / std).astype(np.float32) for each in features]
+    return [((patches - mean) / std).astype(np.float32) for patches in features]
 
 
 def embedded_features() -> Callable[[PreparedScan], Array]:
@@ -66,28 +63,3 @@ def embedded_features() -> Callable[[PreparedScan], Array]:
         return point_features(scan, foreground_patches(scan.valid), POINT_EMBEDDED.grouping, run, StageTimes())
 
     return features
-
-
-def scans(n_scans: int, folder: Path | None) -> Any:
-    """Yield organized point clouds, metres."""
-    if folder is None:
-        for seed in range(n_scans):
-            yield render_sample(PART_CLASSES[0], None, seed).points
-        return
-    paths = sorted(folder.rglob("*.tiff"))
-    if not paths:
-        raise SystemExit(f"{folder}: no *.tiff scans")
-    rng = np.random.default_rng(0)
-    for number in range(n_scans):
-        points = read_scan(paths[number % len(paths)]).points
-        yield points if number < len(paths) else turned(points, float(rng.uniform(0, 2 * np.pi)))
-
-
-def turned(points: Array, angle: float) -> Array:
-    """The scan with the part turned about the camera's axis, at the nearest pixels."""
-    around = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    moved = points.copy()
-    moved[..., :2] = points[..., :2] @ around.T.astype(np.float32)
-    degrees = float(np.degrees(angle))
-    result: Array = ndimage.rotate(moved, degrees, axes=(1, 0), reshape=False, order=0)
-    return result

@@ -1,9 +1,11 @@
 """A training that is killed at random moments and started again ends with the weights of an undisturbed one.
 
-`python benchmarks/kill_and_resume.py [--route f2f] [--kills 10] ...` trains on synthetic parts without disturbance,
-then again from nothing, killed by SIGKILL so many times, and compares the run folders byte for byte. A moment is
-drawn as a line of the progress that the first one printed, and a random while after it: so kills fall into every
-stage, however long this machine takes to start. Exits with 1 if the folders differ.
+    python benchmarks/studies/kill_and_resume.py [--route f2f] [--kills 10] ...
+
+Trains on synthetic parts without disturbance, then again from nothing, killed by SIGKILL so many times, and compares
+the run folders byte for byte. A moment is drawn as a line of the progress that the first one printed, and a random
+while after it: so kills fall into every stage, however long this machine takes to start. Exits with 1 if the folders
+differ.
 """
 
 from __future__ import annotations
@@ -18,18 +20,15 @@ import tempfile
 import time
 from pathlib import Path
 
+from cmdiad.benchmarks.shared.commands import command_line, printed
+
 FILES = ("training.csv", "run.json")
-
-
-def command(*arguments: object) -> list[str]:
-    """A `cmdiad` command line."""
-    return [sys.executable, "-c", "from cmdiad.cli.workstation import main; main()", *map(str, arguments)]
 
 
 def train(data: Path, run: Path, options: argparse.Namespace) -> subprocess.Popen[str]:
     """Start, or go on with, a training."""
     settings = ["--route", options.route, "--epochs", options.epochs, "--batch-size", 2, "--threads", 1]
-    full = command("train", data, "--out", run, *settings)
+    full = command_line("cmdiad", "train", data, "--out", run, *settings)
     return subprocess.Popen(full, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
@@ -80,7 +79,7 @@ def main() -> None:
         scratch = Path(folder)
         data = scratch / "data"
         counts = ["--train", 4, "--validation", 1, "--test-good", 1, "--per-defect", 1, "--size", 200]
-        subprocess.run(command("synth", data, "--class", "gland", *counts, "-q"), check=True, stdout=subprocess.DEVNULL)
+        printed("cmdiad", "synth", data, "--class", "gland", *counts, "-q")
         undisturbed = scratch / "undisturbed" / "run"
         n_lines = finish(data, undisturbed, options)
         kills = 0

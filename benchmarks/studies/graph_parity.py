@@ -1,6 +1,6 @@
 """Torch against ONNX at full size, every route in both directions, on real scans.
 
-    python benchmarks/graph_parity.py DATA [--scans 3] [--point point-mae] [--image vit_base_patch8_224.dino]
+    python benchmarks/studies/graph_parity.py DATA [--scans 3] [--point point-mae] [--image vit_base_patch8_224.dino]
 
 DATA is one class in the MVTec 3D-AD layout. The networks are of full size with seeded random weights. Every graph is
 exported as `cmdiad export` does it and compared with its torch network on what it sees of test scans; features and
@@ -20,6 +20,8 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
+from cmdiad.benchmarks.shared.markdown import table_head, table_row
+from cmdiad.benchmarks.shared.measuring import relative_difference
 from cmdiad.calibration.parity import TOLERANCES
 from cmdiad.export.bundles import extractor_spec, hallucinator_spec
 from cmdiad.export.gate.against_torch import Observed, check_outputs, observe, read_parts
@@ -90,8 +92,8 @@ def route_pairs(
 def compare(manifest: Manifest, pairs: Mapping[str, Pair], scans: list[Path]) -> dict[str, float]:
     """The largest differences over all scans but the first, of whose patches the banks are."""
     parts = read_parts(manifest, scans)
-    expected = observe(manifest, {role: each[0] for role, each in pairs.items()}, parts)
-    found = observe(manifest, {role: each[1] for role, each in pairs.items()}, parts)
+    expected = observe(manifest, {role: torch_session for role, (torch_session, _, _) in pairs.items()}, parts)
+    actual = observe(manifest, {role: graph for role, (_, graph, _) in pairs.items()}, parts)
     names = {EXTRACTOR: "tokens", SECOND_EXTRACTOR: "second_tokens", HALLUCINATOR: "hallucination"}
     row = {
         names[role]: check_outputs("", role, output, graph, expected, TOLERANCES["fp32"]).largest
@@ -103,10 +105,10 @@ def compare(manifest: Manifest, pairs: Mapping[str, Pair], scans: list[Path]) ->
         if route_of(manifest.route, manifest.main).groups_hallucination and bank == "second":
             continue
         row["features" if bank == "main" else "second_features"] = max(
-            relative(found[scan].features[bank], expected[scan].features[bank]) for scan in judged
+            relative_difference(actual[scan].features[bank], expected[scan].features[bank]) for scan in judged
         )
         normalized = bank_of(rows)
-        for side, observed in (("torch", expected), ("onnx", found)):
+        for side, observed in (("torch", expected), ("onnx", actual)):
             for place, scan in enumerate(judged):
                 scores[side][place] += score(normalized, observed[scan], bank)
     row["score"] = max(abs(b / a - 1) for a, b in zip(scores["torch"], scores["onnx"], strict=True))
@@ -124,11 +126,6 @@ def score(bank: NormalizedBank, observed: Observed, role: str) -> float:
     return match_bank(bank, observed.features[role]).score
 
 
-def relative(actual: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) -> float:
-    """The largest difference, relative to the largest expected value."""
-    return float(np.abs(actual - expected).max() / np.abs(expected).max())
-
-
 def main() -> None:
     """Export, compare, and print a line a route."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -140,8 +137,11 @@ def main() -> None:
     point = open_extractor(options.point, "pc", "random:0")
     image = open_extractor(options.image, "rgb", "random:0")
     assert point.grouping is not None
-    extractors = {each.modality: (each, pair(each.network, extractor_spec(each))) for each in (point, image)}
-    print(f"| route | main | {' | '.join(COLUMNS)} |\n|---|---|{'---|' * len(COLUMNS)}", flush=True)
+    extractors = {
+        extractor.modality: (extractor, pair(extractor.network, extractor_spec(extractor)))
+        for extractor in (point, image)
+    }
+    print(table_head(["route", "main", *COLUMNS]), flush=True)
     largest = dict.fromkeys(COLUMNS, 0.0)
     for route, modality in ROUTES:
         manifest = Manifest(
@@ -156,10 +156,10 @@ def main() -> None:
         test = find_samples(options.data, "test")
         judged = [test[i] for i in np.linspace(0, len(test) - 1, options.scans).astype(int)]
         samples = [find_samples(options.data, "train", GOOD)[0], *judged]
-        scans = [input_file(each, modalities(manifest)) for each in samples]
+        scans = [input_file(sample, modalities(manifest)) for sample in samples]
         row = compare(manifest, route_pairs(route, modality, extractors), scans)
         cells = [f"{row[name]:.1e}" if name in row else "" for name in COLUMNS]
-        print(f"| {route} | {modality} | {' | '.join(cells)} |", flush=True)
+        print(table_row([route, modality, *cells]), flush=True)
         largest = {name: max(value, row.get(name, 0.0)) for name, value in largest.items()}
     print(json.dumps({"measure": "torch against onnx", "point": options.point, "image": options.image, **largest}))
 

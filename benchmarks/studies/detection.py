@@ -1,63 +1,64 @@
 """Detection with the embedded pair on the synthetic parts, over several seeds, by the real commands.
 
-`python benchmarks/detection.py [--seeds 3] [--train 40] ...` makes data, trains F2F and evaluates the single PC bank,
-F2F with the PC alone, and dual banks with RGB + PC on the same test parts. It prints the mean and spread over seeds
-as a Markdown table, the same by defect, and one JSON line a route.
+    python benchmarks/studies/detection.py [--seeds 3] [--train 40] ...
+
+Makes data, trains F2F and evaluates the single PC bank, F2F with the PC alone, and dual banks with RGB + PC on the
+same test parts. It prints the mean and spread over seeds as a Markdown table, the same by defect, and one JSON line a
+route.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cmdiad.benchmarks.shared.commands import printed
+from cmdiad.benchmarks.shared.markdown import markdown_table
 
 ROUTES = ("single", "f2f", "dual")
 METRICS = ("i_auroc", "p_auroc", "aupro", "aupro_001")
-
-
-def cmdiad(*arguments: object) -> str:
-    """Run one command and give its output."""
-    command = [sys.executable, "-c", "from cmdiad.cli.workstation import main; main()", *map(str, arguments)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def evaluate_seed(seed: int, options: argparse.Namespace, scratch: Path) -> dict[str, list[dict[str, Any]]]:
     """The rows and the AUROC by defect of one seed's data, training and calibration."""
     data, run = scratch / f"data_{seed}", scratch / f"run_{seed}"
     counts = ["--train", options.train, "--test-good", options.test_good, "--per-defect", options.per_defect]
-    cmdiad("synth", data, "--seed", seed, *counts, "--validation", 0, "-q")
-    cmdiad("train", data, "--out", run, "--seed", seed, "--epochs", options.epochs, "--batch-size", 8, "-q")
+    printed("cmdiad", "synth", data, "--seed", seed, *counts, "--validation", 0, "-q")
+    printed("cmdiad", "train", data, "--out", run, "--seed", seed, "--epochs", options.epochs, "--batch-size", 8, "-q")
     routes = [part for route in ROUTES for part in ("--route", route)]
-    return json.loads(cmdiad("evaluate", data, "--run", run, "--seed", seed, *routes, "--json", "-q"))
+    return json.loads(printed("cmdiad", "evaluate", data, "--run", run, "--seed", seed, *routes, "--json", "-q"))
 
 
 def print_metrics(results: list[dict[str, list[dict[str, Any]]]]) -> None:
     """Mean and spread over seeds of the mean over classes."""
-    print("| route | " + " | ".join(METRICS) + " |\n|---|" + "---|" * len(METRICS))
+    table = []
     for route in ROUTES:
-        found = [next(r for r in result["rows"] if r["class"] == "mean" and r["route"] == route) for result in results]
-        values = np.array([[row[name] for name in METRICS] for row in found])
-        cells = [
-            f"{mean:.3f} ({low:.3f} to {high:.3f})"
-            for mean, low, high in zip(values.mean(0), values.min(0), values.max(0), strict=True)
+        means = [
+            next(row for row in result["rows"] if row["class"] == "mean" and row["route"] == route)
+            for result in results
         ]
-        print(f"| {route} | " + " | ".join(cells) + " |")
+        values = np.array([[row[name] for name in METRICS] for row in means])
+        spreads = zip(values.mean(0), values.min(0), values.max(0), strict=True)
+        table.append([route, *(f"{mean:.3f} ({low:.3f} to {high:.3f})" for mean, low, high in spreads)])
+    print(markdown_table(["route", *METRICS], table))
 
 
 def print_defects(results: list[dict[str, list[dict[str, Any]]]]) -> None:
     """Image AUROC by defect, the mean over classes and seeds."""
     rows = [row for result in results for row in result["defects"]]
     names = sorted({row["defect"] for row in rows})
-    print("\n| I-AUROC | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
+    table = []
     for route in ROUTES:
-        means = [np.mean([r["i_auroc"] for r in rows if r["route"] == route and r["defect"] == n]) for n in names]
-        print(f"| {route} | " + " | ".join(f"{mean:.3f}" for mean in means) + " |")
+        means = [
+            np.mean([row["i_auroc"] for row in rows if row["route"] == route and row["defect"] == name])
+            for name in names
+        ]
+        table.append([route, *(f"{mean:.3f}" for mean in means)])
+    print("\n" + markdown_table(["I-AUROC", *names], table))
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """How well plane removal alone separates the objects of labeled tabletop scenes from their table.
 
-    python benchmarks/plane_removal.py DATA
+    python benchmarks/studies/plane_removal.py DATA
 
 DATA holds one folder a scene, with `xyz.tiff` and `labels.png` (0 not measured, 1 table, 2 and up objects).
 Prints the intersection over union of "not table" with the objects, one JSON object a scene and preset, then
@@ -55,5 +55,5 @@ def object_iou(scene: Path, preprocessing: Preprocessing) -> float:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit("usage: python benchmarks/plane_removal.py DATA")
+        raise SystemExit("usage: python benchmarks/studies/plane_removal.py DATA")
     main(Path(sys.argv[1]))

@@ -1,6 +1,6 @@
 """The full-size line that the benchmarks measure: seeded networks, and banks calibrated on real or rendered scans.
 
-    python benchmarks/workbench.py FOLDER [--quick] [SCANS]
+    python benchmarks/shared/workbench.py FOLDER [--quick] [SCANS]
 
 Point-MAE (1,024 x 128 groups) and F2F in their published sizes with seeded random weights; batch normalizations hold
 the statistics of the scans, as those of a trained network do, so that features follow the shape of the part. The banks
@@ -23,6 +23,8 @@ import msgspec
 import numpy as np
 import tifffile
 import torch
+from cmdiad.benchmarks.shared.paper_pipeline import PaperBank, PaperPipeline
+from cmdiad.benchmarks.shared.scans import raw_scan, real_or_rendered
 from cmdiad.calibration.calibrate import BankPrecision, CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.export.bundles import exported, extractor_spec, hallucinator_spec
@@ -30,18 +32,21 @@ from cmdiad.export.graphs import describe_network
 from cmdiad.export.precision.reduced import cpu_int8, described
 from cmdiad.runtime.banks.exact import half_sq_norms
 from cmdiad.runtime.bundle.manifest import Manifest
-from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
+from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT, Preprocessing
 from cmdiad.runtime.bundle.reading import Bundle, open_bundle
 from cmdiad.runtime.bundle.writing import Content, rewrite_bundle, write_bundle
+from cmdiad.runtime.inspector import Inspection, Inspector
 from cmdiad.runtime.patches.grouping import group_points
+from cmdiad.runtime.patches.pooling import foreground_patches
 from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR
-from cmdiad.runtime.preparation.prepare import prepare
+from cmdiad.runtime.preparation.prepare import PreparedScan, prepare
+from cmdiad.runtime.sensor.part import Part
+from cmdiad.runtime.sensor.scan import read_scan
+from cmdiad.runtime.verdict.decision import Decision, NormalizedBank
 from cmdiad.training.extractors.by_name import Extractor
 from cmdiad.training.extractors.point_transformer import POINT_MAE_FULL, PointTransformer
 from cmdiad.training.routes.distillation import DEFAULT, distillation
 from cmdiad.training.routes.f2f import FeatureToFeature, Hallucinator
-from patch_features import scans
-from preprocessing import raw_scan
 from safetensors.torch import load_file, save_file
 
 PRECISIONS = ("fp32", "int8")
@@ -49,6 +54,7 @@ NORMAL_SCANS, QUICK_SCANS = 122, 12
 CORESET_RATIO = 0.2
 HELD_OUT = 20
 STATISTICS_SCANS = 8
+TYPICAL_PATCHES = 1250
 PREPROCESSING = STRUCTURED_LIGHT
 EXACT = "exact"
 RAW, RAW_CLASS, RAW_SIZE, FIRST_RAW_SEED = "raw", "flange", 400, 100
@@ -107,7 +113,7 @@ def write_raw_scans(folder: Path, count: int) -> list[Path]:
 def write_scans(folder: Path, n_normal: int, source: Path | None) -> list[Path]:
     """Held-out scans and, returned, those for the banks, as float32 TIFFs."""
     paths = []
-    for number, points in enumerate(scans(n_normal + HELD_OUT, source)):
+    for number, points in enumerate(real_or_rendered(n_normal + HELD_OUT, source)):
         path = folder / ("scans" if number < HELD_OUT else "normal") / f"{number:03d}.tiff"
         path.parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(path, points.astype(np.float32))
@@ -155,18 +161,18 @@ def fp32_graphs(networks: Networks) -> dict[str, bytes]:
     }
 
 
-def write_networks(folder: Path, models: dict[str, bytes]) -> None:
+def write_networks(folder: Path, models: dict[str, bytes], preprocessing: Preprocessing = PREPROCESSING) -> Manifest:
     """A bundle that lacks only its calibration."""
     manifest = Manifest(
         product="benchmark",
         route="f2f",
         main="pc",
         precision="fp32",
-        preprocessing=PREPROCESSING,
+        preprocessing=preprocessing,
         grouping=POINT_MAE_FULL.grouping,
         networks={role: describe_network(model, f"{role}.onnx", role) for role, model in models.items()},
     )
-    write_bundle(folder, manifest, {f"{role}.onnx": model for role, model in models.items()})
+    return write_bundle(folder, manifest, {f"{role}.onnx": model for role, model in models.items()})
 
 
 def write_fp16_banks(bundle: Bundle, out: Path) -> None:
@@ -186,6 +192,38 @@ def write_int8(bundle: Bundle, out: Path) -> None:
     rewrite_bundle(bundle, out, msgspec.structs.replace(manifest, precision="int8", cpu_networks=networks), files)
 
 
+def typical_scan(folder: Path) -> PreparedScan:
+    """The held-out scan whose number of patches is nearest to that of a typical part."""
+    scans = [prepare(read_scan(path).points, PREPROCESSING) for path in held_out_scans(folder)]
+    return min(scans, key=lambda scan: abs(int(foreground_patches(scan.valid).sum()) - TYPICAL_PATCHES))
+
+
+def for_prepared(bundle: Bundle) -> Bundle:
+    """The same bundle for scans that are preprocessed and of the networks' size: nothing is removed or padded."""
+    nothing = msgspec.structs.replace(bundle.manifest.preprocessing, plane="never", pad_multiple=1)
+    return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, preprocessing=nothing), bundle.store)
+
+
+def paper_pipeline(folder: Path, bundle: Bundle, precise: bool = False) -> PaperPipeline:
+    """The baseline, or the oracle, with the networks, banks and fusion that the fp32 line has."""
+    networks, decision = load_networks(folder), Decision.load(bundle)
+    assert decision.second is not None
+    assert decision.fusion is not None
+    banks = (paper_bank(decision.main), paper_bank(decision.second))
+    return PaperPipeline(networks.extractor, networks.f2f, *banks, decision.fusion, precise)
+
+
+def paper_bank(held: NormalizedBank) -> PaperBank:
+    """The bank with its mean put back."""
+    rows = torch.from_numpy(held.bank.rows.astype(np.float32) + held.bank.mean)
+    return PaperBank(rows, held.feature_mean, held.feature_std)
+
+
+def inspect_prepared(inspector: Inspector, scan: PreparedScan) -> Inspection:
+    """A preprocessed scan of the networks' size; nothing is left to remove from it."""
+    return inspector.inspect(Part(scan.points, None))
+
+
 def print_stage(stage: str, done: int, wanted: int, remark: str) -> None:
     """One line for every stage that ends."""
     if done == wanted:
@@ -194,9 +232,9 @@ def print_stage(stage: str, done: int, wanted: int, remark: str) -> None:
 
 def main(arguments: list[str]) -> None:
     """Build the folder that was asked for."""
-    places = [Path(each) for each in arguments if not each.startswith("--")]
+    places = [Path(argument) for argument in arguments if not argument.startswith("--")]
     if not 1 <= len(places) <= 2:
-        raise SystemExit("usage: python benchmarks/workbench.py FOLDER [--quick] [SCANS]")
+        raise SystemExit("usage: python benchmarks/shared/workbench.py FOLDER [--quick] [SCANS]")
     build(places[0], "--quick" in arguments, places[1] if len(places) == 2 else None)
 
 

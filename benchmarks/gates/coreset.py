@@ -1,6 +1,6 @@
 """Greedy k-center selection of 10 % of projected patch features, against the plain algorithm in NumPy.
 
-    python benchmarks/coreset.py [--quick] [SCANS]
+    python benchmarks/gates/coreset.py [--quick] [SCANS]
 
 SCANS is a folder of `*.tiff` scans; without it parts are rendered. Two plain algorithms: by |x|^2 - 2 x.c + |c|^2
 with the norms tabulated, and by the differences x - c as published. Each of their steps costs the same, so some
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from cmdiad.benchmarks.shared.measuring import machine, report
+from cmdiad.benchmarks.shared.patch_features import patch_features
 from cmdiad.calibration.coreset import greedy_k_center
-from measuring import machine, report
-from patch_features import patch_features
 from sklearn.random_projection import SparseRandomProjection
 
 FULL_POINTS = 100_000
@@ -37,7 +37,7 @@ Indices = npt.NDArray[np.int64]
 def main(arguments: list[str]) -> None:
     """Measure and print."""
     n_points = QUICK_POINTS if "--quick" in arguments else FULL_POINTS
-    folders = [Path(each) for each in arguments if not each.startswith("--")]
+    folders = [Path(argument) for argument in arguments if not argument.startswith("--")]
     features = patch_features(-(-n_points // POINTS_PER_SCAN), folders[0] if folders else None)
     pool = np.concatenate(features)[:n_points]
     projection = SparseRandomProjection(PROJECTED_DIM, dense_output=True, random_state=0)

@@ -1,6 +1,8 @@
 """How long a user waits: `cmdiad-rt --help`, and the first verdict of `cmdiad-rt infer` from process start.
 
-`python benchmarks/startup.py BUNDLE SCAN [--runs 5] [--command cmdiad-rt]` prints one JSON line a measure.
+    python benchmarks/studies/startup.py BUNDLE SCAN [--runs 5] [--command cmdiad-rt]
+
+Prints one JSON line a measure.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Resident memory of an inspecting process, over many inspections, against the paper's pipeline.
 
-    python benchmarks/memory.py FOLDER [--quick]
+    python benchmarks/gates/memory.py FOLDER [--quick]
 
 FOLDER was written by `workbench.py`. Every figure comes from a process of its own that reads scans from disk; the
 line's loads nothing but the runtime.
@@ -17,7 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from measuring import machine
+from cmdiad.benchmarks.shared.measuring import machine
+from cmdiad.runtime.proc import peak_resident_bytes, resident_bytes
 
 INSPECTIONS, QUICK_INSPECTIONS, WARM_UP = 1000, 60, 50
 PEAK_INSPECTIONS = 20
@@ -30,20 +31,21 @@ def main(folder: Path, quick: bool) -> None:
     inspections = QUICK_INSPECTIONS if quick else INSPECTIONS
     paper = in_a_process(folder, "paper", 2)
     for precision in ("fp32", "int8"):
-        found = in_a_process(folder, precision, inspections if precision == "int8" else PEAK_INSPECTIONS)
-        line = {"measure": f"resident_memory_{precision}", "ours_mb": found["peak_mb"], "baseline": "paper pipeline"}
-        ratio = round(paper["peak_mb"] / found["peak_mb"], 2)
+        ours = in_a_process(folder, precision, inspections if precision == "int8" else PEAK_INSPECTIONS)
+        line = {"measure": f"resident_memory_{precision}", "ours_mb": ours["peak_mb"], "baseline": "paper pipeline"}
+        ratio = round(paper["peak_mb"] / ours["peak_mb"], 2)
         print(json.dumps({**line, "baseline_mb": paper["peak_mb"], "ratio": ratio, "bar_mb": BAR_MB}), flush=True)
-    drift = {"measure": f"memory_drift_over_{inspections}_inspections", "error": found["drift"], "bar": DRIFT_BAR}
-    print(json.dumps({**drift, "met": found["drift"] <= DRIFT_BAR, "baseline": f"after the first {WARM_UP}"}))
+    drift = {"measure": f"memory_drift_over_{inspections}_inspections", "error": ours["drift"], "bar": DRIFT_BAR}
+    print(json.dumps({**drift, "met": ours["drift"] <= DRIFT_BAR, "baseline": f"after the first {WARM_UP}"}))
     print(json.dumps(machine()))
 
 
 def in_a_process(folder: Path, what: str, inspections: int) -> dict[str, float]:
     """The memory of a fresh process that inspects."""
     command = [sys.executable, __file__, str(folder), "--child", what, str(inspections)]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
-    return found
+    printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    figures: dict[str, float] = json.loads(printed)
+    return figures
 
 
 def inspect_here(folder: Path, what: str, inspections: int) -> None:
@@ -53,13 +55,13 @@ def inspect_here(folder: Path, what: str, inspections: int) -> None:
     resident = []
     for path in itertools.islice(itertools.cycle(scans), inspections):
         run(path)
-        resident.append(status_mb("VmRSS"))
+        resident.append(mebibytes(resident_bytes()))
     late = resident[WARM_UP:] or resident
     # Scans differ in size: whole rounds are compared, the first after the warm-up with the last.
     size = min(len(late) // 2, len(scans)) or 1
     first, last = np.median(late[:size]), np.median(late[-size:])
-    found = {"peak_mb": round(status_mb("VmHWM"), 1), "drift": round(float(abs(last - first) / first), 4)}
-    print(json.dumps(found))
+    peak_mb, drift = round(mebibytes(peak_resident_bytes()), 1), round(float(abs(last - first) / first), 4)
+    print(json.dumps({"peak_mb": peak_mb, "drift": drift}))
 
 
 def line_run(folder: Path, precision: str) -> Callable[[Path], object]:
@@ -71,26 +73,27 @@ def line_run(folder: Path, precision: str) -> Callable[[Path], object]:
 
 def paper_run(folder: Path) -> Callable[[Path], object]:
     """The paper's pipeline with the fp32 bundle's banks."""
+    from cmdiad.benchmarks.shared.workbench import PREPROCESSING, paper_pipeline
     from cmdiad.runtime.bundle.reading import open_bundle
     from cmdiad.runtime.preparation.prepare import prepare
     from cmdiad.runtime.sensor.scan import read_scan
-    from inspection import paper_pipeline
-    from workbench import PREPROCESSING
 
     pipeline = paper_pipeline(folder, open_bundle(folder / "fp32"))
     return lambda path: pipeline(prepare(read_scan(path).points, PREPROCESSING).points)
 
 
-def status_mb(field: str) -> float:
-    """A memory field of this process, MiB: VmRSS now, VmHWM at its peak."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(f"{field}:"))
+def mebibytes(size: int | None) -> float:
+    """MiB of a size that Linux tells; this benchmark needs it."""
+    assert size is not None
+    return size / 2**20
 
 
 if __name__ == "__main__":
     if "--child" in sys.argv:
         inspect_here(Path(sys.argv[1]), sys.argv[3], int(sys.argv[4]))
     elif len(sys.argv) < 2:
-        raise SystemExit("usage: python benchmarks/memory.py FOLDER [--quick], FOLDER by benchmarks/workbench.py")
+        raise SystemExit(
+            "usage: python benchmarks/gates/memory.py FOLDER [--quick], FOLDER by benchmarks/shared/workbench.py"
+        )
     else:
         main(Path(sys.argv[1]), "--quick" in sys.argv)

@@ -1,6 +1,6 @@
 """The roofline of an inspection: operations and bytes by stage, against what this machine reaches at its best.
 
-    python benchmarks/roofline.py FOLDER
+    python benchmarks/gates/roofline.py FOLDER
 
 FOLDER was written by `workbench.py`. Peaks are measured here: a large float32 product, a large int8 product (ONNX
 Runtime's, on all threads), and reading memory. A stage's bound is the longer of its operations at the peak of its
@@ -19,15 +19,14 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from cmdiad.benchmarks.shared.measuring import machine
+from cmdiad.benchmarks.shared.workbench import PRECISIONS, for_prepared, inspect_prepared, typical_scan
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.onnxruntime_import import import_onnxruntime
 from cmdiad.runtime.inspector import Inspection, Inspector
 from cmdiad.runtime.patches.pooling import foreground_patches
 from cmdiad.training.extractors.point_transformer import MLP_RATIO, POINT_MAE_FULL
-from inspection import for_prepared, inspect_prepared, typical_scan
-from measuring import machine
 from onnx import TensorProto, helper
-from workbench import PRECISIONS
 
 SIDE = 4096
 REPEATS = 7
@@ -45,12 +44,18 @@ def main(folder: Path) -> None:
     scan = typical_scan(folder)
     inspectors = {precision: Inspector(for_prepared(open_bundle(folder / precision))) for precision in PRECISIONS}
     for precision, inspector in inspectors.items():
-        found, n_patches = stage_ms(partial(inspect_prepared, inspector, scan))
+        ours_ms, n_patches = stage_ms(partial(inspect_prepared, inspector, scan))
         for stage, (low, high, size) in costs(n_patches, precision).items():
             bound = max(low / peaks[precision] + high / peaks["fp32"], size / bandwidth)
-            line = {"measure": f"roofline_{stage}_{precision}", "gflop": round((low + high) / 1e9, 1)}
-            line |= {"mbytes": round(size / 1e6), "bound_ms": round(1e3 * bound, 1), "ours_ms": round(found[stage], 1)}
-            print(json.dumps({**line, "share_of_bound": round(1e3 * bound / found[stage], 2)}), flush=True)
+            line = {
+                "measure": f"roofline_{stage}_{precision}",
+                "gflop": round((low + high) / 1e9, 1),
+                "mbytes": round(size / 1e6),
+                "bound_ms": round(1e3 * bound, 1),
+                "ours_ms": round(ours_ms[stage], 1),
+                "share_of_bound": round(1e3 * bound / ours_ms[stage], 2),
+            }
+            print(json.dumps(line), flush=True)
     print(json.dumps(machine()))
 
 
@@ -83,9 +88,12 @@ def costs(n_patches: int, precision: str) -> dict[str, tuple[float, float, float
 def stage_ms(run: Callable[[], Inspection]) -> tuple[dict[str, float], int]:
     """Median milliseconds by stage, and how many patches the part has."""
     run()
-    found = [run() for _ in range(REPEATS)]
-    stages = {stage: 1e3 * float(np.median([each.seconds[stage] for each in found])) for stage in found[0].seconds}
-    return stages, int(foreground_patches(found[0].valid).sum())
+    inspections = [run() for _ in range(REPEATS)]
+    stages = {
+        stage: 1e3 * float(np.median([inspection.seconds[stage] for inspection in inspections]))
+        for stage in inspections[0].seconds
+    }
+    return stages, int(foreground_patches(inspections[0].valid).sum())
 
 
 def product_peak(precision: str) -> float:
@@ -131,5 +139,5 @@ def best_seconds(run: Callable[[], object]) -> float:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit("usage: python benchmarks/roofline.py FOLDER, made by benchmarks/workbench.py")
+        raise SystemExit("usage: python benchmarks/gates/roofline.py FOLDER, made by benchmarks/shared/workbench.py")
     main(Path(sys.argv[1]))

@@ -1,39 +1,35 @@
 """Every route and baseline in both directions, from training to detection, by the real commands.
 
-`python benchmarks/routes.py [--data DIR] [--sensor kinect] [--epochs 40] ...` trains F2F, and F2I and I2F once for each
-main modality, then exports, calibrates and evaluates them with the baselines, PC-main and RGB-main, on the same
-test parts. Without --data it makes synthetic parts and removes their background first, as an image-only line must
-have it. It prints the table as Markdown, what each route gains over the single bank of its main modality, and one
-JSON object.
+    python benchmarks/studies/routes.py [--data DIR] [--sensor kinect] [--epochs 40] ...
+
+Trains F2F, and F2I and I2F once for each main modality, then exports, calibrates and evaluates them with the
+baselines, PC-main and RGB-main, on the same test parts. Without --data it makes synthetic parts and removes their
+background first, as an image-only line must have it. It prints the table as Markdown, what each route gains over the
+single bank of its main modality, and one JSON object.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
+
+from cmdiad.benchmarks.shared.commands import printed
+from cmdiad.benchmarks.shared.markdown import markdown_table
 
 METRICS = ("i_auroc", "p_auroc", "aupro", "aupro_001")
 TRAINED = (("f2f", "pc"), ("f2i", "pc"), ("i2f", "pc"), ("f2i", "rgb"), ("i2f", "rgb"))
 ROUTES = ("single", "f2f", "f2i", "i2f", "dual")
 
 
-def cmdiad(*arguments: object) -> str:
-    """Run one command and give its output."""
-    command = [sys.executable, "-c", "from cmdiad.cli.workstation import main; main()", *map(str, arguments)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
 def synthetic_data(options: argparse.Namespace, scratch: Path) -> Path:
     """Parts of one class, their background removed in both sensors' data."""
     counts = ["--train", options.train, "--validation", options.validation]
     counts += ["--test-good", options.test_good, "--per-defect", options.per_defect, "--size", options.size]
-    cmdiad("synth", scratch / "raw", "--class", options.part, "--seed", options.seed, *counts, "-q")
-    cmdiad("preprocess", scratch / "raw", scratch / "data", "-q")
+    printed("cmdiad", "synth", scratch / "raw", "--class", options.part, "--seed", options.seed, *counts, "-q")
+    printed("cmdiad", "preprocess", scratch / "raw", scratch / "data", "-q")
     return scratch / "data"
 
 
@@ -45,20 +41,8 @@ def train(data: Path, options: argparse.Namespace, scratch: Path) -> list[Path]:
     for route, main in TRAINED:
         begin = time.monotonic()
         run = scratch / "runs" / f"{route}_{main}"
-        cmdiad(
-            "train",
-            data,
-            "--route",
-            route,
-            "--main",
-            main,
-            "--out",
-            run,
-            "--cache",
-            run.parent / "feature_cache",
-            *settings,
-            "-q",
-        )
+        cache = ["--cache", run.parent / "feature_cache"]
+        printed("cmdiad", "train", data, "--route", route, "--main", main, "--out", run, *cache, *settings, "-q")
         selection = json.loads((run / "run.json").read_text())["selection"]
         print(f"trained {route} {main} in {time.monotonic() - begin:.0f} s: {json.dumps(selection)}", flush=True)
         runs.append(run)
@@ -69,7 +53,7 @@ def evaluate(data: Path, runs: list[Path]) -> list[dict[str, float | str]]:
     """The rows of all routes; of several classes their mean."""
     given = [part for run in runs for part in ("--run", run)]
     given += [part for route in ROUTES for part in ("--route", route)]
-    answer = json.loads(cmdiad("evaluate", data, *given, "--main", "pc", "--main", "rgb", "--json", "-q"))
+    answer = json.loads(printed("cmdiad", "evaluate", data, *given, "--main", "pc", "--main", "rgb", "--json", "-q"))
     rows = answer["rows"]
     means = [row for row in rows if row["class"] == "mean"]
     return means or rows
@@ -77,15 +61,16 @@ def evaluate(data: Path, runs: list[Path]) -> list[dict[str, float | str]]:
 
 def print_table(rows: list[dict[str, float | str]]) -> None:
     """All routes, then what each gains over the single bank of its main modality."""
-    print("\n| inspects with | route | " + " | ".join(METRICS) + " | gain in I-AUROC | gain in AUPRO |")
-    print("|---|---|" + "---|" * (len(METRICS) + 2))
+    table = []
     single = {row["main"]: row for row in rows if row["route"] == "single"}
     for row in rows:
         base = single[row["main"]]
         gains = [float(row[name]) - float(base[name]) for name in ("i_auroc", "aupro")]
         sensors = "both" if row["route"] == "dual" else row["main"]
         cells = [f"{float(row[name]):.3f}" for name in METRICS] + [f"{gain:+.3f}" for gain in gains]
-        print(f"| {sensors} | {row['route']} | " + " | ".join(cells) + " |")
+        table.append([sensors, row["route"], *cells])
+    headers = ["inspects with", "route", *METRICS, "gain in I-AUROC", "gain in AUPRO"]
+    print("\n" + markdown_table(headers, table))
 
 
 def main() -> None:

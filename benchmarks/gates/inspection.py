@@ -1,6 +1,6 @@
 """Whole inspections of the full-size line against the paper's pipeline: time, memory and equal answers.
 
-    python benchmarks/inspection.py FOLDER [--quick]
+    python benchmarks/gates/inspection.py FOLDER [--quick]
 
 FOLDER was written by `workbench.py`. Baseline and line take turns on the same scans in the same process. Prints one
 JSON object a measure, then the machine.
@@ -15,22 +15,11 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import tifffile
 import torch
-from cmdiad.runtime.bundle.parameters import Grouping
-from cmdiad.runtime.bundle.reading import Bundle, open_bundle
-from cmdiad.runtime.inspector import Inspection, Inspector
-from cmdiad.runtime.patches.grouping import farthest_points, group_points
-from cmdiad.runtime.patches.pooling import foreground_patches, pooling_matrix
-from cmdiad.runtime.preparation.prepare import PreparedScan, prepare
-from cmdiad.runtime.sensor.part import Part
-from cmdiad.runtime.sensor.scan import read_scan
-from cmdiad.runtime.verdict.decision import Decision, NormalizedBank
-from measuring import alternated, machine, report, report_error
-from paper_pipeline import (
-    PaperBank,
+from cmdiad.benchmarks.shared.measuring import alternated, machine, report, report_error
+from cmdiad.benchmarks.shared.paper_pipeline import (
     PaperPipeline,
     interpolated,
     measured_points,
@@ -39,14 +28,31 @@ from paper_pipeline import (
     pooled,
     prepared,
 )
-from paper_pipeline import farthest_points as torch_farthest_points
-from preprocessing import raw_scan
-from workbench import EXACT, PRECISIONS, PREPROCESSING, RAW, RAW_CLASS, held_out_scans, load_networks
+from cmdiad.benchmarks.shared.paper_pipeline import farthest_points as torch_farthest_points
+from cmdiad.benchmarks.shared.scans import raw_scan
+from cmdiad.benchmarks.shared.workbench import (
+    EXACT,
+    PRECISIONS,
+    PREPROCESSING,
+    RAW,
+    RAW_CLASS,
+    for_prepared,
+    held_out_scans,
+    inspect_prepared,
+    paper_pipeline,
+    typical_scan,
+)
+from cmdiad.runtime.bundle.parameters import Grouping
+from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.inspector import Inspection, Inspector
+from cmdiad.runtime.patches.grouping import farthest_points, group_points
+from cmdiad.runtime.patches.pooling import pooling_matrix
+from cmdiad.runtime.preparation.prepare import PreparedScan, prepare
+from cmdiad.runtime.sensor.scan import read_scan
 
 REPEATS = 5
 BARS = {"fp32": 9.0, "int8": 20.0, "raw": 30.0, "pooling": 60.0}
 TOLERANCE = 1e-3
-TYPICAL_PATCHES = 1250
 GROUPS, GROUP_SIZE, DIM = 1024, 128, 768
 
 Answer = tuple[float, np.ndarray]
@@ -67,38 +73,6 @@ def main(folder: Path, quick: bool) -> None:
     print(json.dumps(machine()))
 
 
-def typical_scan(folder: Path) -> PreparedScan:
-    """The held-out scan whose number of patches is nearest to that of a typical part."""
-    scans = [prepare(read_scan(path).points, PREPROCESSING) for path in held_out_scans(folder)]
-    return min(scans, key=lambda each: abs(int(foreground_patches(each.valid).sum()) - TYPICAL_PATCHES))
-
-
-def for_prepared(bundle: Bundle) -> Bundle:
-    """The same bundle for scans that are preprocessed and of the networks' size: nothing is removed or padded."""
-    nothing = msgspec.structs.replace(bundle.manifest.preprocessing, plane="never", pad_multiple=1)
-    return Bundle(bundle.path, msgspec.structs.replace(bundle.manifest, preprocessing=nothing), bundle.store)
-
-
-def paper_pipeline(folder: Path, bundle: Bundle, precise: bool = False) -> PaperPipeline:
-    """The baseline, or the oracle, with the networks, banks and fusion that the fp32 line has."""
-    networks, decision = load_networks(folder), Decision.load(bundle)
-    assert decision.second is not None
-    assert decision.fusion is not None
-    banks = (paper_bank(decision.main), paper_bank(decision.second))
-    return PaperPipeline(networks.extractor, networks.f2f, *banks, decision.fusion, precise)
-
-
-def paper_bank(held: NormalizedBank) -> PaperBank:
-    """The bank with its mean put back."""
-    rows = torch.from_numpy(held.bank.rows.astype(np.float32) + held.bank.mean)
-    return PaperBank(rows, held.feature_mean, held.feature_std)
-
-
-def inspect_prepared(inspector: Inspector, scan: PreparedScan) -> Inspection:
-    """A preprocessed scan of the networks' size; nothing is left to remove from it."""
-    return inspector.inspect(Part(scan.points, None))
-
-
 def check_answers(folder: Path, scans: list[PreparedScan], with_fp16_banks: Inspector) -> None:
     """Scores and maps of all scans equal the paper pipeline's, and change little where banks are held in fp16."""
     bundle = open_bundle(folder / EXACT)
@@ -110,26 +84,26 @@ def check_answers(folder: Path, scans: list[PreparedScan], with_fp16_banks: Insp
             inspect_prepared(inspector, scan),
             inspect_prepared(with_fp16_banks, scan),
         )
-        for name, found in (("", exact), ("_fp16_banks", rounded)):
-            errors.setdefault(f"score{name}", []).append(abs(found.score - expected[0]) / expected[0])
-            largest = float(np.abs(found.map - expected[1]).max() / expected[1].max())
+        for name, inspection in (("", exact), ("_fp16_banks", rounded)):
+            errors.setdefault(f"score{name}", []).append(abs(inspection.score - expected[0]) / expected[0])
+            largest = float(np.abs(inspection.map - expected[1]).max() / expected[1].max())
             errors.setdefault(f"map{name}", []).append(largest)
-    for measure, each in errors.items():
-        report_error(f"{measure}_relative_difference_{len(scans)}_scans", max(each), "paper pipeline", TOLERANCE)
+    for measure, values in errors.items():
+        report_error(f"{measure}_relative_difference_{len(scans)}_scans", max(values), "paper pipeline", TOLERANCE)
 
 
 def measure_prepared(scan: PreparedScan, paper: PaperPipeline, inspectors: dict[str, Inspector]) -> None:
     """A preprocessed scan to score and map."""
     runs: dict[str, Callable[[], object]] = {
         "paper": partial(paper, scan.points),
-        **{precision: partial(inspect_prepared, each, scan) for precision, each in inspectors.items()},
+        **{precision: partial(inspect_prepared, inspector, scan) for precision, inspector in inspectors.items()},
     }
     results, ms = alternated(runs, REPEATS)
     for precision in inspectors:
-        found = results[precision]
-        assert isinstance(found, Inspection)
+        inspection = results[precision]
+        assert isinstance(inspection, Inspection)
         measure = f"prepared_scan_to_map_{precision}"
-        report(measure, ms[precision], "paper pipeline", ms["paper"], BARS[precision], found.seconds)
+        report(measure, ms[precision], "paper pipeline", ms["paper"], BARS[precision], inspection.seconds)
 
 
 def measure_grouping(scan: PreparedScan) -> None:
@@ -176,14 +150,16 @@ def measure_raw(folder: Path) -> None:
             return paper(prepared(points, part, PREPROCESSING.pad_multiple))
 
         results, ms = alternated({"paper": by_the_paper, "ours": partial(inspector, path)}, REPEATS)
-    found = results["ours"]
-    assert isinstance(found, Inspection)
+    inspection = results["ours"]
+    assert isinstance(inspection, Inspection)
     baseline = "paper pipeline with Open3D"
-    report("raw_scan_file_to_verdict_int8", ms["ours"], baseline, ms["paper"], BARS["raw"], found.seconds)
+    report("raw_scan_file_to_verdict_int8", ms["ours"], baseline, ms["paper"], BARS["raw"], inspection.seconds)
 
 
 if __name__ == "__main__":
-    folders = [each for each in sys.argv[1:] if not each.startswith("--")]
+    folders = [argument for argument in sys.argv[1:] if not argument.startswith("--")]
     if len(folders) != 1:
-        raise SystemExit("usage: python benchmarks/inspection.py FOLDER [--quick], FOLDER by benchmarks/workbench.py")
+        raise SystemExit(
+            "usage: python benchmarks/gates/inspection.py FOLDER [--quick], FOLDER by benchmarks/shared/workbench.py"
+        )
     main(Path(folders[0]), "--quick" in sys.argv)

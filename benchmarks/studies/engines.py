@@ -1,23 +1,24 @@
 """TensorRT-RTX engines of a bundle's networks: bytes and processor seconds by target, built without a GPU.
 
-`python benchmarks/engines.py BUNDLE... [--targets sm80,sm86,sm89,sm120] [--fp16] [--table]` builds every graph of a
-bundle for every target by itself and for all of them in one engine, and prints one JSON line an engine, or a Markdown
-table. `--fp16` has ONNX Runtime's converter make fp16 graphs of fp32 ones first (inputs and outputs stay float32).
-`--precisions` builds one matrix product in every number format, and says which targets take it and what the others
-answer.
+    python benchmarks/studies/engines.py BUNDLE... [--targets sm80,sm86,sm89,sm120] [--fp16] [--table]
+
+Builds every graph of a bundle for every target by itself and for all of them in one engine, and prints one JSON line
+an engine, or a Markdown table. `--fp16` has ONNX Runtime's converter make fp16 graphs of fp32 ones first (inputs and
+outputs stay float32). `--precisions` builds one matrix product in every number format, and says which targets take it
+and what the others answer.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import onnx
+from cmdiad.benchmarks.shared.markdown import markdown_table
 from cmdiad.export.tensorrt.builder import EngineSettings, Graph, engine_from_onnx
 from cmdiad.runtime.bundle.manifest import Network, Tensor
 from cmdiad.runtime.bundle.reading import open_bundle
@@ -26,6 +27,7 @@ from cmdiad.runtime.engines.machine import this_machine
 from cmdiad.runtime.engines.onnxruntime_import import import_onnxruntime
 from cmdiad.runtime.engines.plan_check import RTX_TARGETS, engine_graphs, external_data
 from cmdiad.runtime.errors import EngineError
+from cmdiad.runtime.threads import usable_processors
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 FLAVOR = FLAVORS["tensorrt-rtx"]
@@ -128,12 +130,12 @@ def print_table(rows: list[dict[str, object]]) -> None:
     """A Markdown table: a line a network, size and processor seconds by target."""
     columns = list(dict.fromkeys(str(row["targets"]) for row in rows))
     heads = [column if "+" not in column else "all in one" for column in columns]
-    print(f"| network | precision | graph | {' | '.join(heads)} |\n|---|---|---|{'---|' * len(columns)}")
+    table = []
     for network, precision in dict.fromkeys((row["network"], row["precision"]) for row in rows):
         mine = {row["targets"]: row for row in rows if (row["network"], row["precision"]) == (network, precision)}
-        cells = [cell(mine[column]) for column in columns]
         size = int(str(next(iter(mine.values()))["graph_bytes"])) / 1e6
-        print(f"| {network} | {precision} | {size:.1f} MB | {' | '.join(cells)} |")
+        table.append([network, precision, f"{size:.1f} MB", *(cell(mine[column]) for column in columns)])
+    print(markdown_table(["network", "precision", "graph", *heads], table))
 
 
 def cell(row: dict[str, object]) -> str:
@@ -160,15 +162,12 @@ def main() -> None:
     else:
         for row in rows:
             print(json.dumps(row))
-    print(
-        json.dumps(
-            {
-                "machine": platform.processor() or platform.machine(),
-                "processors": os.cpu_count(),
-                "gpus": [gpu.name for gpu in this_machine().gpus],
-            }
-        )
-    )
+    host = {
+        "machine": platform.processor() or platform.machine(),
+        "processors": usable_processors(),
+        "gpus": [gpu.name for gpu in this_machine().gpus],
+    }
+    print(json.dumps(host))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The whole way at full size, by the commands a user types: time and peak memory of every one.
 
-    python benchmarks/full_run.py DATA WORK [--class NAME] [--sensor kinect] [--epochs 3] [--threads 2]
+    python benchmarks/studies/full_run.py DATA WORK [--class NAME] [--sensor kinect] [--epochs 3] [--threads 2]
         [--point-checkpoint FILE] [--image-checkpoint FILE]
 
 Trains F2F between Point-MAE (1,024 groups of 128, 12 blocks) and DINO ViT-B/8, exports, calibrates, evaluates on the
@@ -19,9 +19,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from measuring import machine
+from cmdiad.benchmarks.shared.commands import command_line
+from cmdiad.benchmarks.shared.markdown import markdown_table
+from cmdiad.benchmarks.shared.measuring import machine
 
-ENTRY = {"cmdiad": "cmdiad.cli.workstation", "cmdiad-rt": "cmdiad.cli.line"}
 SEEDED = "random:0"
 
 Line = dict[str, Any]
@@ -45,9 +46,8 @@ def main() -> None:
     for name, command in commands(options).items():
         line, printed[name] = step(name, command)
         lines.append(line)
-    print("| step | seconds | peak memory, MB |\n|---|---:|---:|")
-    for line in lines:
-        print(f"| {line['step']} | {line['seconds']} | {line['peak_mb']} |")
+    rows = [[line["step"], line["seconds"], line["peak_mb"]] for line in lines]
+    print(markdown_table(["step", "seconds", "peak memory, MB"], rows))
     inspections = [json.loads(line) for line in printed["infer"].splitlines()]
     print(json.dumps({"inspections": len(inspections), "stages_ms": stages(inspections)}))
     print(json.dumps(json.loads(printed["evaluate"])["rows"]))
@@ -81,9 +81,8 @@ def step(name: str, command: list[str]) -> tuple[Line, str]:
         SystemExit: it failed.
     """
     program, *arguments = command
-    code = f"from {ENTRY[program]} import main; main()"
     begin = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command_line(program, *arguments), stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     printed = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -96,7 +95,7 @@ def step(name: str, command: list[str]) -> tuple[Line, str]:
 
 def stages(inspections: list[Line]) -> dict[str, float]:
     """Mean milliseconds of every stage of an inspection."""
-    totals = {name: sum(each["ms"][name] for each in inspections) for name in inspections[0]["ms"]}
+    totals = {name: sum(inspection["ms"][name] for inspection in inspections) for name in inspections[0]["ms"]}
     return {name: round(total / len(inspections), 1) for name, total in totals.items()}
 
 

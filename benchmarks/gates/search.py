@@ -1,6 +1,6 @@
 """The memory bank's search against FAISS (IndexFlatL2), on as many threads.
 
-    python benchmarks/search.py FOLDER
+    python benchmarks/gates/search.py FOLDER
 
 FOLDER was written by `workbench.py`: its two full-size banks, and the patches of scans that are not in them. `search`
 is the bank's own, exact and screened; `search_direct` is the one product of all queries and all rows that is left where
@@ -11,7 +11,6 @@ needs FAISS: pip install faiss-cpu.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -21,16 +20,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from cmdiad.benchmarks.shared.measuring import alternated, machine, report, report_error
 from cmdiad.runtime.banks.bank import MemoryBank
 from cmdiad.runtime.banks.exact import block_slices, half_sq_norms, nearest_rows
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.patches.features import FeatureExtractor
 from cmdiad.runtime.patches.routes import modalities
 from cmdiad.runtime.preparation.prepared_part import prepare_file
-from cmdiad.runtime.threads import search_threads
+from cmdiad.runtime.threads import search_threads, usable_processors
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.runtime.verdict.decision import Decision
-from measuring import alternated, machine, report, report_error
 
 N_QUERIES = 1250
 QUERY_SCANS = 4
@@ -51,13 +50,13 @@ def main(folder: Path) -> None:
     bundle = open_bundle(folder / "fp32")
     decision, extractor = Decision.load(bundle), FeatureExtractor(bundle)
     assert decision.second is not None
-    found = []
+    parts = []
     for path in sorted((folder / "scans").glob("*.tiff"))[:QUERY_SCANS]:
         prepared = prepare_file(path, modalities(bundle.manifest), bundle.manifest.preprocessing)
-        found.append(extractor.extract(prepared, StageTimes()))
-    main_queries = decision.main.normalize(np.concatenate([each.main for each in found]))
+        parts.append(extractor.extract(prepared, StageTimes()))
+    main_queries = decision.main.normalize(np.concatenate([part.main for part in parts]))
     second_queries = decision.second.normalize(
-        np.concatenate([each.second for each in found if each.second is not None])
+        np.concatenate([part.second for part in parts if part.second is not None])
     )
     compare("main", decision.main.bank, thinned(main_queries), (SCREENED_BAR, DIRECT_BAR))
     compare("hallucinated", decision.second.bank, thinned(second_queries), (SCREENED_BAR, DIRECT_BAR))
@@ -78,7 +77,7 @@ def compare(data: str, bank: MemoryBank, queries: Array, bars: tuple[float, floa
         import faiss
     except ImportError as error:
         raise SystemExit(f"the baseline needs FAISS: pip install faiss-cpu ({error})") from error
-    faiss.omp_set_num_threads(len(os.sched_getaffinity(0)))
+    faiss.omp_set_num_threads(usable_processors())
     rows = np.ascontiguousarray(bank.rows, np.float32)
     centered = queries - bank.mean
     index = faiss.IndexFlatL2(DIM)
@@ -105,8 +104,8 @@ def compare(data: str, bank: MemoryBank, queries: Array, bars: tuple[float, floa
     report_error(f"search_distance_{size}", float(relative.max()), "brute force, float64", DISTANCE_BAR)
 
 
-def brute_force(queries: Array, rows: Array, found: Indices) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
-    """Whether what was found is as near as any row (to 1e-12, a tie), and the least distance; in float64."""
+def brute_force(queries: Array, rows: Array, answers: Indices) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float64]]:
+    """Whether the answered row is as near as any (to 1e-12, a tie), and the least distance; in float64."""
     wide = rows.astype(np.float64)
     half = 0.5 * np.einsum("ij,ij->i", wide, wide)
     best, distance = np.empty(len(queries), bool), np.empty(len(queries))
@@ -115,7 +114,7 @@ def brute_force(queries: Array, rows: Array, found: Indices) -> tuple[npt.NDArra
         scores = half - some @ wide.T
         nearest = scores.argmin(axis=1)
         least = np.linalg.norm(some - wide[nearest], axis=1)
-        ours = np.linalg.norm(some - wide[found[block]], axis=1)
+        ours = np.linalg.norm(some - wide[answers[block]], axis=1)
         best[block], distance[block] = ours <= least * (1 + 1e-12), least
     return best, distance
 
@@ -129,5 +128,5 @@ def bank_without_neighbors(rows: Array) -> MemoryBank:
 
 if __name__ == "__main__":
     if len(sys.argv) != 2:
-        raise SystemExit("usage: python benchmarks/search.py FOLDER, made by benchmarks/workbench.py")
+        raise SystemExit("usage: python benchmarks/gates/search.py FOLDER, made by benchmarks/shared/workbench.py")
     main(Path(sys.argv[1]))

@@ -1,8 +1,10 @@
 """Does `cmdiad-rt bench --compare` find a slowdown of 10 %, and does it stay calm on two equal runs?
 
-`python benchmarks/compare_trials.py BUNDLE SCAN... [--trials 10] [--seconds 20]` measures in turn: a run, an equal run,
-and a run in which every inspection is followed by idle work for 10 % of its time. Each trial compares the first with
-the second, and the second with the third. One JSON line a trial, then the counts.
+    python benchmarks/studies/compare_trials.py BUNDLE SCAN... [--trials 10] [--seconds 20]
+
+Measures in turn: a run, an equal run, and a run in which every inspection is followed by idle work for 10 % of its
+time. Each trial compares the first with the second, and the second with the third. One JSON line a trial, then the
+counts.
 """
 
 from __future__ import annotations
@@ -67,11 +69,19 @@ def measured(system: SystemUnderTest, plan: Plan) -> MeasuredConfiguration:
     )
 
 
-def show(trial: int, truth: str, found: Comparison) -> None:
+def show(trial: int, truth: str, comparison: Comparison) -> None:
     """One JSON line."""
-    shown = {"trial": trial, "truth": truth, "verdict": found.verdict, "ratio": round(found.ratio, 3)}
-    rest = {"p": round(found.p, 5), "raw_ratio": round(found.after_s / found.before_s, 3), "blocks": found.blocks}
-    print(json.dumps({**shown, **rest, "machine": round(found.machine, 3)}), flush=True)
+    line = {
+        "trial": trial,
+        "truth": truth,
+        "verdict": comparison.verdict,
+        "ratio": round(comparison.ratio, 3),
+        "p": round(comparison.p, 5),
+        "raw_ratio": round(comparison.after_s / comparison.before_s, 3),
+        "blocks": comparison.blocks,
+        "machine": round(comparison.machine, 3),
+    }
+    print(json.dumps(line), flush=True)
 
 
 def main() -> None:
@@ -87,17 +97,16 @@ def main() -> None:
     system = BundleUnderTest(inspector, scans)
     plan = Plan(seconds=options.seconds, samples=1)
     system.process(list(range(system.n_scans)))
-    alarms = found = 0
+    false_alarms = slowdowns = 0
     for trial in range(options.trials):
-        first, second, third = (measured(each, plan) for each in (system, system, Slowed(system)))
+        first, second, third = (measured(tested, plan) for tested in (system, system, Slowed(system)))
         equal, slower = compare_outcomes("equal", first, second), compare_outcomes("slowed", second, third)
         show(trial, "equal", equal)
         show(trial, "10 % slower", slower)
-        alarms += equal.verdict != "same"
-        found += slower.verdict == "slower"
-    print(
-        json.dumps({"measure": "compare", "trials": options.trials, "slowdowns_found": found, "false_alarms": alarms})
-    )
+        false_alarms += equal.verdict != "same"
+        slowdowns += slower.verdict == "slower"
+    counts = {"slowdowns_found": slowdowns, "false_alarms": false_alarms}
+    print(json.dumps({"measure": "compare", "trials": options.trials, **counts}))
 
 
 if __name__ == "__main__":

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from cmdiad.runtime.bench.measuring.host import cpu_name, installed_version
+from cmdiad.runtime.proc import proc_field
+from cmdiad.runtime.threads import usable_processors
+
+FLAGS = ("avx2", "avx512f", "avx512_vnni", "amx_int8")
 LIBRARIES = ("numpy", "scipy", "onnxruntime", "torch", "faiss-cpu", "open3d")
 
 
@@ -35,7 +39,7 @@ def alternated(
             begin = time.perf_counter()
             results[name] = run()
             times[name].append((time.perf_counter() - begin) * 1e3)
-    return results, {name: statistics.median(each) for name, each in times.items()}
+    return results, {name: statistics.median(measured) for name, measured in times.items()}
 
 
 def report(
@@ -56,7 +60,7 @@ def report(
         "bar": bar,
     }
     if seconds:
-        line["stages_ms"] = {stage: round(1e3 * each, 1) for stage, each in seconds.items()}
+        line["stages_ms"] = {stage: round(1e3 * spent, 1) for stage, spent in seconds.items()}
     print(json.dumps(line), flush=True)
 
 
@@ -66,33 +70,29 @@ def report_error(measure: str, largest: float, baseline: str, bar: float) -> Non
     print(json.dumps({**line, "met": largest <= bar}), flush=True)
 
 
+def relative_difference(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:
+    """The largest difference, relative to the largest expected value.
+
+    Example:
+        >>> relative_difference([1.0, 3.0], [1.0, 4.0])
+        0.25
+    """
+    return float(np.abs(np.asarray(actual) - np.asarray(expected)).max() / np.abs(expected).max())
+
+
 def machine() -> dict[str, str | int | None]:
     """What the times were measured on, and with what."""
     return {
         "machine": platform.machine(),
         "processor": processor(),
         "system": platform.system(),
-        "cpus": len(os.sched_getaffinity(0)),
+        "cpus": usable_processors(),
         "python": platform.python_version(),
-        **{name: installed(name) for name in LIBRARIES},
+        **{name: installed_version(name) for name in LIBRARIES},
     }
 
 
 def processor() -> str:
     """The processor's name and what it can that matters here."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return platform.processor()
-    fields = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
-    known = {key.strip(): value.strip() for key, value in fields.items()}
-    flags = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "amx_int8") if flag in known.get("flags", "").split()]
-    return f"{known.get('model name', platform.processor())} ({', '.join(flags)})"
-
-
-def installed(name: str) -> str | None:
-    """A library's version; None where it is not installed."""
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+    flags = (proc_field("cpuinfo", "flags") or "").split()
+    return f"{cpu_name()} ({', '.join(flag for flag in FLAGS if flag in flags)})"

@@ -1,6 +1,6 @@
 """What fp16, bf16 and int8 do to scores and verdicts, against fp32 with the same banks.
 
-    python benchmarks/precision.py [DATA ...] [--networks embedded|seeded|BUNDLE] [--precision fp16 ...]
+    python benchmarks/studies/precision.py [DATA ...] [--networks embedded|seeded|BUNDLE] [--precision fp16 ...]
 
 DATA is a dataset root in the MVTec 3D-AD layout; synthetic parts are always measured too. Banks and threshold come from
 some of a class's train/good; the verdicts are of its test, and of the normal scans that are left: the more pairs, the
@@ -19,6 +19,8 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from cmdiad.benchmarks.shared.measuring import machine
+from cmdiad.benchmarks.studies.line_graph import full_size_bundle
 from cmdiad.calibration.parity import TOLERANCES, DecisionCheck
 from cmdiad.export.bundles import export_bundle
 from cmdiad.export.gate.against_torch import check_reduced, observe, read_parts
@@ -32,8 +34,6 @@ from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.sensor.part import input_file
 from cmdiad.training.synth.synthesis import PART_CLASSES, write_dataset
 from cmdiad.training.train import TrainingSettings, train_route
-from line_graph import full_size_bundle
-from measuring import machine
 
 LEAST_CORRELATION, LARGEST_CHANGE = 0.99, 0.005
 EPOCHS = 3
@@ -69,7 +69,7 @@ def open_networks(name: str, data: Path, work: Path) -> Networks:
         settings = TrainingSettings(epochs=EPOCHS, batch_size=8, select=False)
         export_bundle(train_route(data, [], settings, work / "run", lambda *_: None), "f2f", "pc", path)
     bundle = open_bundle(path)
-    return bundle.manifest, {role: bundle.read(each.file) for role, each in bundle.manifest.networks.items()}
+    return bundle.manifest, {role: bundle.read(network.file) for role, network in bundle.manifest.networks.items()}
 
 
 def measure(
@@ -78,29 +78,29 @@ def measure(
     """One class in every precision."""
     manifest, references = networks
     train = find_samples(folder, "train", GOOD)
-    normal = [input_file(each, modalities(manifest)) for each in train[:n_normal]]
+    normal = [input_file(sample, modalities(manifest)) for sample in train[:n_normal]]
     test = [*find_samples(folder, "test"), *train[n_normal:]]
-    judged = Judged(normal, [input_file(each, modalities(manifest)) for each in test], test)
+    judged = Judged(normal, [input_file(sample, modalities(manifest)) for sample in test], test)
     sessions = {role: OnnxSession(model) for role, model in references.items()}
     observed = observe(manifest, sessions, read_parts(manifest, normal[:3]))
     for precision in precisions:
         start = time.perf_counter()
         settings, tolerance = ExportSettings(precision=precision), TOLERANCES[precision]
         reduced = {
-            role: reduce_graph(model, [each.inputs[role] for each in observed.values()], settings)
+            role: reduce_graph(model, [scan.inputs[role] for scan in observed.values()], settings)
             for role, model in references.items()
         }
         seconds = time.perf_counter() - start
-        models = {role: each.judged for role, each in reduced.items()}
+        models = {role: graph.judged for role, graph in reduced.items()}
         tensors = check_reduced(precision, references, models, observed, tolerance).tensors
         (decisions,) = check_verdicts(manifest, precision, references, models, judged, tolerance).decisions
         yield {
             "measure": f"precision_{precision}",
             "class": folder.resolve().name,
             **figures(decisions),
-            "tensors": {each.stage: float(f"{each.largest:.2g}") for each in tensors},
-            "kept_fp32": {role: each.kept for role, each in reduced.items()},
-            "mb": {role: round(len(each.model) / 1e6, 2) for role, each in reduced.items()},
+            "tensors": {tensor.stage: float(f"{tensor.largest:.2g}") for tensor in tensors},
+            "kept_fp32": {role: graph.kept for role, graph in reduced.items()},
+            "mb": {role: round(len(graph.model) / 1e6, 2) for role, graph in reduced.items()},
             "reduce_seconds": round(seconds, 1),
         }
 

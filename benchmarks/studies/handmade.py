@@ -1,6 +1,6 @@
 """The embedded point extractor against hand-made descriptors: FPFH at two radii, on the same patches of the same scans.
 
-    python benchmarks/handmade.py DATA [--class NAME ...]
+    python benchmarks/studies/handmade.py DATA [--class NAME ...]
 
 DATA is in the MVTec 3D-AD layout. Both are judged alike, by a plain bank: all patches of train/good, a part's score its
 largest distance to the nearest of them; no coreset, no re-weighting, no fusion. Prints one JSON object a class, I-AUROC
@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from cmdiad.benchmarks.shared.measuring import machine
+from cmdiad.benchmarks.shared.patch_features import embedded_features
 from cmdiad.calibration.evaluation.outcomes import measure_defects
 from cmdiad.runtime.banks.bank import build_bank
 from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
@@ -25,8 +27,6 @@ from cmdiad.runtime.preparation.prepare import PreparedScan, prepare
 from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.runtime.verdict.auroc import auroc
-from measuring import machine
-from patch_features import embedded_features
 
 # In pixel pitches: of the normals, and of the two histograms.
 NORMAL_RADIUS, FPFH_RADII = 4, (5, 10)
@@ -46,8 +46,8 @@ def main() -> None:
     for folder in find_classes(options.data, options.classes):
         normal = find_samples(folder, "train", GOOD)
         test = find_samples(folder, "test")
-        scans = [prepare(read_scan(each.scan).points, STRUCTURED_LIGHT) for each in [*normal, *test]]
-        kinds = [each.defect for each in test]
+        scans = [prepare(read_scan(sample.scan).points, STRUCTURED_LIGHT) for sample in [*normal, *test]]
+        kinds = [sample.defect for sample in test]
         line: dict[str, object] = {"measure": "handmade", "class": folder.name}
         for name, descriptor in descriptors.items():
             features = [descriptor(scan) for scan in scans]
@@ -59,9 +59,9 @@ def main() -> None:
 def judged(normal: Sequence[Features], test: Sequence[Features], kinds: Sequence[str]) -> dict[str, float]:
     """I-AUROC over all test parts, and of each defect against the good ones."""
     bank = build_bank(np.concatenate(normal), n_neighbors=0)
-    scores, kind = np.array([bank.search(each).distance.max() for each in test]), np.array(kinds)
-    found = {"all": auroc(scores, kind != GOOD), **measure_defects(scores, kind)}
-    return {name: round(float(value), 3) for name, value in found.items()}
+    scores, kind = np.array([bank.search(part).distance.max() for part in test]), np.array(kinds)
+    figures = {"all": auroc(scores, kind != GOOD), **measure_defects(scores, kind)}
+    return {name: round(float(value), 3) for name, value in figures.items()}
 
 
 def fpfh(scan: PreparedScan) -> Features:

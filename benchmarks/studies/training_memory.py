@@ -1,20 +1,21 @@
 """Disk and peak memory of a training on a class of full-size scans: 244 of them, features of 768.
 
-`python benchmarks/training_memory.py [--scans 244] [--route f2f] [--share 0.4]` writes the feature cache as training
-does, of made-up features in the sizes of DINO ViT-B/8 and Point-MAE for parts on that share of the patches, runs one
-epoch over it and prints what the cache takes on disk, the process's peak resident memory before and after, and
-what the float32 features of all patches would take in memory.
+    python benchmarks/studies/training_memory.py [--scans 244] [--route f2f] [--share 0.4]
+
+Writes the feature cache as training does, of made-up features in the sizes of DINO ViT-B/8 and Point-MAE for parts on
+that share of the patches, runs one epoch over it and prints what the cache takes on disk, the process's peak resident
+memory before and after, and what the float32 features of all patches would take in memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from cmdiad.runtime.proc import peak_resident_bytes
 from cmdiad.training.device import open_device
 from cmdiad.training.features.paired_features import Pair, PairedFeatures, write_pair
 from cmdiad.training.fitting import FitSettings, fit
@@ -38,8 +39,10 @@ def made_up_pair(rng: np.random.Generator, share: float) -> Pair:
 
 
 def peak_mb() -> float:
-    """The process's peak resident memory so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """The process's peak resident memory so far, MiB (Linux)."""
+    peak = peak_resident_bytes()
+    assert peak is not None
+    return peak / 2**20
 
 
 def main() -> None:

@@ -1,18 +1,20 @@
 """The figures of docs/benchmarking.md: `cmdiad-rt bench` on an embedded and on a full-size bundle, beside the paper's.
 
-`python benchmarks/bench_figures.py WORK [--train 12] [--seconds 10] [--samples 64] ...` makes synthetic scans and both
-bundles in WORK by the real commands (what is there is used again), runs every scenario and LoadGen on each, and prints
-the reports as Markdown, then one JSON line a bundle: its median latency against the paper's Table A.5. The full-size
-networks are Point-MAE and F2F for DINO ViT-B/8 with seeded random weights: times do not depend on what was learned.
+    python benchmarks/studies/bench_figures.py WORK [--train 12] [--seconds 10] [--samples 64] ...
+
+Makes synthetic scans and both bundles in WORK by the real commands (what is there is used again), runs every scenario
+and LoadGen on each, and prints the reports as Markdown, then one JSON line a bundle: its median latency against the
+paper's Table A.5. The full-size networks are Point-MAE and F2F for DINO ViT-B/8 with seeded random weights: times do
+not depend on what was learned.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from pathlib import Path
+
+from cmdiad.benchmarks.shared.commands import printed
 
 # Sui et al. 2025, Table A.5, seconds a sample on an RTX A6000 GPU.
 PAPER_S = {"F2F, PC alone": 1.74, "dual banks, RGB + PC": 1.90}
@@ -25,25 +27,19 @@ EXTRACTORS = {
 }  # fmt: skip
 
 
-def run(app: str, *arguments: object) -> str:
-    """One command of `cmdiad` (workstation) or `cmdiad-rt` (line); its output."""
-    command = [sys.executable, "-c", f"from cmdiad.cli.{app} import main; main()", *map(str, arguments)]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-
-
 def make_bundle(name: str, work: Path, options: argparse.Namespace) -> Path:
     """Data, a short training, export and calibration; whatever exists is kept."""
     data, trained, bundle = work / "data", work / f"run-{name}", work / f"bundle-{name}"
     if not data.exists():
         counts = ["--train", options.train, "--validation", 0, "--test-good", 2, "--per-defect", 1]
-        run("workstation", "synth", data, "--class", "gland", *counts, "-q")
+        printed("cmdiad", "synth", data, "--class", "gland", *counts, "-q")
     if not trained.exists():
         epochs = ["--epochs", 1, "--batch-size", 4]
-        run("workstation", "train", data, "--out", trained, *EXTRACTORS[name], *epochs, "-q")
+        printed("cmdiad", "train", data, "--out", trained, *EXTRACTORS[name], *epochs, "-q")
     if not (bundle / "bank_main.npy").exists():
-        run("workstation", "export", "--run", trained, "--out", bundle, "-q")
+        printed("cmdiad", "export", "--run", trained, "--out", bundle, "-q")
         normal = data / "gland" / "train" / "good"
-        run("workstation", "calibrate", normal, "--bundle", bundle, "--coreset-ratio", options.coreset_ratio, "-q")
+        printed("cmdiad", "calibrate", normal, "--bundle", bundle, "--coreset-ratio", options.coreset_ratio, "-q")
     return bundle
 
 
@@ -55,9 +51,10 @@ def measure(name: str, bundle: Path, work: Path, options: argparse.Namespace) ->
     out = work / f"report-{name}"
     command = ["bench", "--bundle", bundle, "--scans", scans, "--scenario", "all", *length, *line, "--loadgen"]
     print(f"# {name}: cmdiad-rt {' '.join(map(str, command))}\n", flush=True)
-    print(run("line", *command, "--out", out, "--markdown", "-q"), flush=True)
+    print(printed("cmdiad-rt", *command, "--out", out, "--markdown", "-q"), flush=True)
     report = json.loads((out / "report.json").read_text())
-    (single,) = [r for r in report["outcomes"][0]["results"] if r["scenario"]["name"] == "single-stream"]
+    results = report["outcomes"][0]["results"]
+    (single,) = [result for result in results if result["scenario"]["name"] == "single-stream"]
     for baseline, seconds in PAPER_S.items():
         measured = {
             "measure": f"{name}: one scan, single-stream p50",

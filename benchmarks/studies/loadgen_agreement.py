@@ -1,8 +1,10 @@
 """Does MLCommons' LoadGen measure what our own driver measures? Single-stream and offline, in turn.
 
-`python benchmarks/loadgen_agreement.py BUNDLE SCAN... [--rounds 5] [--samples 64]` runs our driver and LoadGen (extra
-`bench`) alternately on one system, so that both see the same machine, and prints one JSON line a scenario: the medians
-over the rounds of LoadGen's summary and of ours, and their ratio. The bar is 5 %. No figure here is an MLPerf result.
+    python benchmarks/studies/loadgen_agreement.py BUNDLE SCAN... [--rounds 5] [--samples 64]
+
+Runs our driver and LoadGen (extra `bench`) alternately on one system, so that both see the same machine, and prints
+one JSON line a scenario: the medians over the rounds of LoadGen's summary and of ours, and their ratio. The bar is 5
+%. No figure here is an MLPerf result.
 """
 
 from __future__ import annotations
@@ -64,10 +66,10 @@ def main() -> None:
             pairs = [one_round(system, name, plan, Path(scratch) / str(number)) for number in range(options.rounds)]
         ours, theirs = (statistics.median(side) for side in zip(*pairs, strict=True))
         rounds = [round(loadgen / own, 3) for own, loadgen in pairs]
-        found = {"measure": f"{name}: {measure}", "ours": round(ours, 3), "loadgen": round(theirs, 3)}
+        medians = {"measure": f"{name}: {measure}", "ours": round(ours, 3), "loadgen": round(theirs, 3)}
         agree = abs(theirs / ours - 1) <= BAR
         print(
-            json.dumps({**found, "ratio": round(theirs / ours, 4), "rounds": rounds, "within_5_percent": agree}),
+            json.dumps({**medians, "ratio": round(theirs / ours, 4), "rounds": rounds, "within_5_percent": agree}),
             flush=True,
         )
 

@@ -1,0 +1,1 @@
+"""What `make bench` runs (`run_all.py`): each measure has a bar that it must reach."""
