@@ -57,6 +57,10 @@ def auroc(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 
     Raises:
         UsageError: see `roc_curve`.
+
+    Example:
+        >>> auroc([0.1, 0.4, 0.3, 0.9], [False, False, True, True])
+        0.75
     """
     return float(trapezoid(*reversed(roc_curve(scores, labels))))
 
@@ -73,8 +77,8 @@ def pixel_auroc(maps: Maps, masks: Masks) -> float:
     """
     _check_pairs(maps, masks)
     return auroc(
-        np.concatenate([np.ravel(each) for each in maps]),
-        np.concatenate([np.ravel(each) for each in masks]),
+        np.concatenate([np.ravel(scored) for scored in maps]),
+        np.concatenate([np.ravel(mask) for mask in masks]),
     )
 
 
@@ -100,7 +104,7 @@ def pro_curve(maps: Maps, masks: Masks) -> Curve:
             f"AUPRO: {sizes[0]} defect-free pixels and {len(sizes) - 1} defects in {len(maps)} masks: "
             "it needs both, add what is missing"
         )
-    order, last = _thresholds(np.concatenate([np.ravel(each) for each in maps]))
+    order, last = _thresholds(np.concatenate([np.ravel(scored) for scored in maps]))
     regions = regions[order]
     share = 1.0 / (sizes * (len(sizes) - 1.0))
     share[0] = 0.0
@@ -119,6 +123,10 @@ def aupro(maps: Maps, masks: Masks, fpr_limit: float = 0.3) -> float:
 
     Raises:
         UsageError: see `pro_curve`; the limit is not in (0, 1].
+
+    Example:
+        >>> aupro([np.array([[0.1, 0.9]])], [np.array([[False, True]])])
+        1.0
     """
     return partial_area(pro_curve(maps, masks), fpr_limit)
 
@@ -163,10 +171,10 @@ def _number_regions(masks: Masks) -> npt.NDArray[np.int32]:
     numbered = []
     count = 0
     for mask in masks:
-        labeled, found = ndimage.label(np.asarray(mask) != 0, _EIGHT_CONNECTED, output=np.int32)
+        labeled, n_regions = ndimage.label(np.asarray(mask) != 0, _EIGHT_CONNECTED, output=np.int32)
         labeled[labeled > 0] += count
         numbered.append(labeled.ravel())
-        count += found
+        count += n_regions
     return np.concatenate(numbered)
 
 

@@ -10,7 +10,6 @@ from ..calibration.calibrate import CalibrationSettings
 from ..calibration.evaluation.contenders import Candidate
 from ..calibration.evaluation.evaluate import evaluate_dataset
 from ..calibration.evaluation.outcomes import Evaluation
-from ..calibration.evaluation.paper import method_name
 from ..runtime.bundle.parameters import Modality, RouteName
 from ..runtime.bundle.reading import open_bundle
 from ..runtime.patches.routes import route_of
@@ -53,7 +52,7 @@ def evaluate_runs(
             progress("export", number, len(routes), route)
             path = Path(scratch) / f"{route}_{main}"
             export_bundle(choose_run(runs, route, main), route, main, path, settings=ExportSettings(data=data))
-            candidates.append(Candidate(method_name(route, main), open_bundle(path), settings))
+            candidates.append(Candidate(route_of(route, main).title, open_bundle(path), settings))
         progress("export", len(routes), len(routes), "")
         return evaluate_dataset(data, class_names, candidates, provider, progress)
 
