@@ -58,7 +58,12 @@ def evaluate_runs(
 
 
 def routes_of(routes: Sequence[RouteName], mains: Sequence[Modality]) -> list[tuple[RouteName, Modality]]:
-    """Every route with every main modality; dual banks are the same with either, and come once."""
+    """Every route with every main modality; dual banks are the same with either, and come once.
+
+    Example:
+        >>> routes_of(["f2f", "dual"], ["pc", "rgb"])
+        [('f2f', 'pc'), ('dual', 'pc'), ('f2f', 'rgb')]
+    """
     pairs = ((route, mains[0] if route_of(route, main).is_symmetric else main) for main in mains for route in routes)
     return list(dict.fromkeys(pairs))
 

@@ -15,11 +15,11 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 
 def output_error(model: bytes, samples: Sequence[Inputs], exact: Sequence[Mapping[str, npt.NDArray[Any]]]) -> float:
     """The relative error (L2) of a graph's outputs, mean over samples; infinite where a value is not finite."""
-    engine = OnnxEngine(model)
+    session = OnnxEngine(model)
     errors = []
     for sample, expected in zip(samples, exact, strict=True):
-        found = engine.run(sample)
-        difference = np.concatenate([(found[name] - expected[name]).ravel() for name in expected])
+        actual = session.run(sample)
+        difference = np.concatenate([(actual[name] - expected[name]).ravel() for name in expected])
         reference = np.concatenate([expected[name].ravel() for name in expected])
         errors.append(float(np.linalg.norm(difference)) / max(float(np.linalg.norm(reference)), 1e-30))
     mean = float(np.mean(errors))
