@@ -60,20 +60,20 @@ def torch_source(choice: CheckpointChoice, preprocessing: Preprocessing) -> Feat
         WeightsError: weights are missing, or do not fit their network or the extractor before it.
     """
     extractor = choice.extractor(choice.main)
-    engines: dict[str, Engine] = {EXTRACTOR: TorchSession(extractor.network, "tokens")}
+    sessions: dict[str, Engine] = {EXTRACTOR: TorchSession(extractor.network, "tokens")}
     grouping = extractor.grouping
     route: RouteName = Single.name
     if choice.route_checkpoint is not None:
         trained, network = open_route_checkpoint(choice.route_checkpoint)
         check_width(choice, extractor, trained, network)
         route = trained.name
-        engines[HALLUCINATOR] = TorchSession(trained.one_direction(network, choice.main), trained.output)
+        sessions[HALLUCINATOR] = TorchSession(trained.one_direction(network, choice.main), trained.output)
     if SECOND_EXTRACTOR in route_of(route, choice.main).networks:
         second = choice.extractor(other(choice.main))
-        engines[SECOND_EXTRACTOR] = TorchSession(second.network, "tokens")
+        sessions[SECOND_EXTRACTOR] = TorchSession(second.network, "tokens")
         grouping = grouping or second.grouping
     grouping = grouping or Grouping()
-    return FeatureSource(FeaturePath(route, choice.main, grouping, engines), preprocessing)
+    return FeatureSource(FeaturePath(route, choice.main, grouping, sessions), preprocessing)
 
 
 def check_width(choice: CheckpointChoice, extractor: Extractor, route: DistilledRoute, network: nn.Module) -> None:

@@ -103,12 +103,13 @@ def check_verdicts(
     manifest = msgspec.structs.replace(manifest, preprocessing=decided)
     if judged.decision is None and (len(judged.normal) < MIN_SCANS or not judged.scans):
         return ParityReport()
+    parts = [_prepared(scan, manifest) for scan in judged.scans]
+    masks = [_mask(sample, part) for sample, part in zip(judged.samples, parts, strict=False)]
     path = _path(manifest, references)
     decision, threshold = _calibrated(judged, manifest, path)
-    parts = [_prepared(scan, manifest) for scan in judged.scans]
     expected = _decide(path, decision, parts)
     actual = _decide(_path(manifest, reduced), decision, parts)
-    return ParityReport(decisions=[_compare(precision, judged, parts, actual, expected, threshold, tolerance)])
+    return ParityReport(decisions=[_compare(precision, judged, masks, actual, expected, threshold, tolerance)])
 
 
 def _calibrated(judged: Judged, manifest: Manifest, path: FeaturePath) -> tuple[Decision, float]:
@@ -123,13 +124,12 @@ def _calibrated(judged: Judged, manifest: Manifest, path: FeaturePath) -> tuple[
 def _compare(
     precision: str,
     judged: Judged,
-    parts: Sequence[PreparedPart],
+    masks: Sequence[npt.NDArray[np.bool_]],
     actual: Decided,
     expected: Decided,
     threshold: float,
     tolerance: Tolerance,
 ) -> DecisionCheck:
-    masks = [_mask(sample, part) for sample, part in zip(judged.samples, parts, strict=False)]
     return check_decisions(
         f"{precision} against fp32",
         [scan_name(scan) for scan in judged.scans],
