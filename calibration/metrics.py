@@ -57,10 +57,6 @@ def auroc(scores: npt.ArrayLike, labels: npt.ArrayLike) -> float:
 
     Raises:
         UsageError: see `roc_curve`.
-
-    Example:
-        >>> auroc([0.1, 0.4, 0.3, 0.9], [False, False, True, True])
-        0.75
     """
     return float(trapezoid(*reversed(roc_curve(scores, labels))))
 

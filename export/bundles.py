@@ -49,7 +49,7 @@ def export_bundle(
 
     Args:
         run_path: a run folder of `cmdiad train`, or `runs/latest`.
-        route: f2f, f2i, i2f, single or dual.
+        route: its name.
         main: the main modality.
         out: the bundle's folder or .cmdiad file.
         product: the bundle's name for what it inspects; None: the run's class, if it has but one.
@@ -114,7 +114,7 @@ def manifest_of_run(
 
     Args:
         run: the training.
-        route: f2f, f2i, i2f, single or dual.
+        route: its name.
         main: the main modality.
         networks: by role.
         extractors: of points and of images.

@@ -155,12 +155,7 @@ class _JudgedClass:
 
 
 def rank_auroc(scores: npt.NDArray[np.floating], labels: Mask) -> float:
-    """The chance that a defective value is above a normal one, ties by half (Mann and Whitney 1947).
-
-    Example:
-        >>> rank_auroc(np.array([0.1, 0.4, 0.3, 0.9]), np.array([False, False, True, True]))
-        0.75
-    """
+    """The chance that a defective value is above a normal one, ties by half (Mann and Whitney 1947)."""
     n_defective = int(labels.sum())
     n_good = len(labels) - n_defective
     above = rankdata(scores)[labels].sum() - n_defective * (n_defective + 1) / 2

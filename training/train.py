@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from warnings import warn
 
-import msgspec
 import torch
 
 from ..runtime.bundle.manifest import Statistics
@@ -32,6 +31,11 @@ from .selection import Judge, find_validation
 
 CLAIM = "training.json"
 CACHE = "feature_cache"
+# The settings that the weights depend on.
+_CLAIMED = (
+    "route", "main", "point_extractor", "image_extractor", "preprocessing", "loss", "epochs", "batch_size", "rate",
+    "seed", "select", "amp",
+)  # fmt: skip
 
 Progress = Callable[[str, int, int, str], None]
 
@@ -41,9 +45,9 @@ class TrainingSettings:
     """What a user chooses; defaults are the paper's (section 4.2).
 
     Attributes:
-        route: f2f, f2i or i2f.
-        main: the modality that F2I or I2F hallucinates from; F2F learns both directions.
-        learning_rate: None: 5e-4, for I2F 3e-4.
+        route: what to learn.
+        main: the modality that it hallucinates from; of no matter where it learns both directions.
+        learning_rate: None: the route's own.
         select: whether to ship the checkpoint of the best detection on validation parts, or else the last.
         device: auto, cpu or cuda.
         threads: of the CPU; None: the processors this process may use.
@@ -241,8 +245,7 @@ def _claim(folder: Path, settings: TrainingSettings, digests: list[str]) -> None
     Raises:
         UsageError: it is.
     """
-    wanted = msgspec.structs.asdict(msgspec.convert(settings, _Claimed, from_attributes=True))
-    claim = encode_json_file([wanted, digests])
+    claim = encode_json_file([{name: getattr(settings, name) for name in _CLAIMED}, digests])
     file = folder / CLAIM
     if folder.exists() and any(folder.iterdir()):
         if not file.exists() or file.read_bytes() != claim:
@@ -250,23 +253,6 @@ def _claim(folder: Path, settings: TrainingSettings, digests: list[str]) -> None
         if (folder / CONFIG).exists() and not (folder / STATE).exists():
             raise UsageError(f"{folder}: is not empty, the training in it is finished: choose another --out")
     atomic_write_bytes(file, claim)
-
-
-class _Claimed(msgspec.Struct):
-    """The settings that the weights depend on."""
-
-    route: TrainedRouteName
-    main: Modality
-    point_extractor: str
-    image_extractor: str
-    preprocessing: Preprocessing
-    loss: Loss
-    epochs: int
-    batch_size: int
-    rate: float
-    seed: int
-    select: bool
-    amp: bool
 
 
 def _judges(
