@@ -160,14 +160,14 @@ def calibrate(
     patchless_main, patchless_second = extractor.without_points(features[0].main.shape[1])
     fixed = fixed_statistics(manifest, settings)
     main_progress = naming_bank(progress, MAIN)
-    main = calibrate_side([each.main for each in features], patchless_main, settings, main_progress, fixed)
+    main = calibrate_side([part.main for part in features], patchless_main, settings, main_progress, fixed)
     second = None
     second_bank = route_of(manifest.route, manifest.main).second_bank
     if second_bank is not None:
-        rows = [each.second for each in features if each.second is not None]
+        rows = [part.second for part in features if part.second is not None]
         second_progress = naming_bank(progress, second_bank)
         second = calibrate_side(rows, patchless_second, settings, second_progress, fixed)
-    return combine([each.foreground for each in features], main, second, digest, settings)
+    return combine([part.foreground for part in features], main, second, digest, settings)
 
 
 def naming_bank(progress: Progress, role: str) -> Progress:
@@ -209,8 +209,8 @@ def calibrate_side(
     """
     bank = build_normalized_bank(features, patchless, settings, progress, statistics)
     matches = []
-    for group, each in enumerate(features):
-        matches.append(match_bank(bank, each, without_group=group))
+    for group, rows in enumerate(features):
+        matches.append(match_bank(bank, rows, without_group=group))
         progress("scores", group + 1, len(features), "")
     return Side(bank, matches)
 
@@ -231,20 +231,12 @@ def combine(
         digest: of the scans.
         settings: see `CalibrationSettings`.
     """
-    decision = Decision(main.bank, None, None)
-    pairs: list[tuple[BankMatch, ...]] = [(match,) for match in main.matches]
-    if second is not None:
-        pairs = list(zip(main.matches, second.matches, strict=True))
-        scores = np.array([[match.score for match in pair] for pair in pairs])
-        pixels = np.concatenate([np.stack([match.distances for match in pair], axis=1) for pair in pairs])
-        decision = Decision(
-            main.bank, second.bank, fit_fusion(scores, pixels, settings.nu, settings.svm_iterations, settings.seed)
-        )
-    decided = [decision.decide(foreground, pair) for foreground, pair in zip(foregrounds, pairs, strict=True)]
+    decision, matches = _fused(main, second, settings)
+    decided = [decision.decide(foreground, match) for foreground, match in zip(foregrounds, matches, strict=True)]
     rate = settings.false_reject_rate
     scores = np.array([score for score, _ in decided])
     calibration = manifest_format.Calibration(
-        n_scans=len(pairs),
+        n_scans=len(matches),
         data_digest=digest,
         seed=settings.seed,
         coreset_ratio=settings.coreset_ratio,
@@ -254,9 +246,22 @@ def combine(
         nu=settings.nu,
         svm_iterations=settings.svm_iterations,
         threshold=threshold_from_good(scores, rate),
-        pixel_threshold=threshold_from_good(np.array([float(each.max()) for _, each in decided]), rate),
+        pixel_threshold=threshold_from_good(np.array([float(map_224.max()) for _, map_224 in decided]), rate),
     )
     return Calibrated(decision, calibration, scores)
+
+
+def _fused(
+    main: Side, second: Side | None, settings: CalibrationSettings
+) -> tuple[Decision, Sequence[tuple[BankMatch, ...]]]:
+    """The decision by one bank or two, with the fusion of two, and every normal scan's matches with them."""
+    if second is None:
+        return Decision(main.bank, None, None), [(match,) for match in main.matches]
+    pairs = list(zip(main.matches, second.matches, strict=True))
+    scores = np.array([[match.score for match in pair] for pair in pairs])
+    pixels = np.concatenate([np.stack([match.distances for match in pair], axis=1) for pair in pairs])
+    fusion = fit_fusion(scores, pixels, settings.nu, settings.svm_iterations, settings.seed)
+    return Decision(main.bank, second.bank, fusion), pairs
 
 
 def statistics_of(features: Array) -> Statistics:
@@ -289,7 +294,7 @@ def build_normalized_bank(
     points are all the same, one of them stands for all and the selection is unchanged.
     """
     pool = np.concatenate(features)
-    groups = np.repeat(np.arange(len(features), dtype=np.int32), [len(each) for each in features])
+    groups = np.repeat(np.arange(len(features), dtype=np.int32), [len(rows) for rows in features])
     if statistics is None:
         statistics = statistics_of(pool)
     mean, std = statistics.mean, statistics.std

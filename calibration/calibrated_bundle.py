@@ -16,15 +16,16 @@ from ..runtime.acceptance.golden import golden_files, record_golden
 from ..runtime.banks.bank import MemoryBank
 from ..runtime.bundle import manifest as manifest_format
 from ..runtime.bundle.manifest import Manifest
-from ..runtime.bundle.parameters import PartRange, Preprocessing
+from ..runtime.bundle.parameters import Preprocessing
 from ..runtime.bundle.reading import Bundle
 from ..runtime.bundle.writing import Content, changed_contents, draft_bundle, write_bundle
 from ..runtime.engines.session import OnnxSession
 from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write, require_writable
 from ..runtime.line_graph import DATA, LINE, LineGraph
-from ..runtime.patches.features import FeatureExtractor, FeaturePath
+from ..runtime.patches.features import FeatureExtractor
 from ..runtime.patches.routes import route_of
+from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import file_digests, joint_digest, place_of
 from ..runtime.verdict.decision import FUSION, Decision
@@ -74,6 +75,27 @@ class Completed:
         return [(self.scans[int(index)], float(self.scores[index])) for index in order]
 
 
+@dataclass(frozen=True)
+class _Learned:
+    """What normal scans taught, before anything is written.
+
+    Attributes:
+        scans: the normal scans.
+        manifest: the bundle's, with product and preprocessing settled.
+        settled: whether the scans are raw, and why.
+        extractor: the bundle's networks, opened.
+        survey: what the scans show of their parts.
+        calibrated: banks, fusion and thresholds.
+    """
+
+    scans: tuple[Path, ...]
+    manifest: Manifest
+    settled: Settled
+    extractor: FeatureExtractor
+    survey: Survey
+    calibrated: Calibrated
+
+
 def calibrate_bundle(
     bundle: Bundle,
     scans: Sequence[Path],
@@ -100,9 +122,6 @@ def calibrate_bundle(
         defective: a scan with a defect, to be one of the golden scans; None: the normal scan that scored highest.
         with_line_graph: whether to write the fused graph; None: where it is small, see `add_line_graph`.
 
-    Returns:
-        What was written, and what the user should look at.
-
     Raises:
         UsageError: too few scans, or a line graph is wanted that cannot be.
         ParityError: the line graph does not compute what the runtime does.
@@ -111,6 +130,24 @@ def calibrate_bundle(
     """
     require_enough(scans)
     require_writable(out)
+    learned = _learn(bundle, scans, settings, provider, product, preprocessing, progress)
+    manifest, contents = _contents(bundle, learned, provider, defective, with_line_graph, progress)
+    written = write_bundle(out, manifest, contents)
+    settled, survey = learned.settled, learned.survey
+    warnings = (*settled.warnings, *survey.warnings())
+    return Completed(written, learned.scans, learned.calibrated.scores, settled.reason, warnings, survey.sheet())
+
+
+def _learn(
+    bundle: Bundle,
+    scans: Sequence[Path],
+    settings: CalibrationSettings,
+    provider: str,
+    product: str | None,
+    preprocessing: Preprocessing | None,
+    progress: Progress,
+) -> _Learned:
+    """Settle how the scans are prepared, and learn from them; see `calibrate_bundle`."""
     digests = file_digests(scans)
     refuse_copies(scans, digests)
     asked = preprocessing or bundle.manifest.preprocessing.undecided()
@@ -124,18 +161,28 @@ def calibrate_bundle(
     extractor, survey = FeatureExtractor(bundle, provider), Survey(scans)
     features = extract_features(manifest, extractor, scans, survey, progress)
     calibrated = calibrate(manifest, extractor, features, joint_digest(digests), settings, progress)
-    manifest, contents = with_banks(manifest, calibrated, survey.part_range(), provider)
-    wanted = line_graph_wanted(manifest, provider, with_line_graph)
-    manifest, line = with_line(bundle, manifest, calibrated, extractor, scans, wanted, progress)
+    return _Learned(tuple(scans), manifest, settled, extractor, survey, calibrated)
+
+
+def _contents(
+    bundle: Bundle,
+    learned: _Learned,
+    provider: str,
+    defective: Path | None,
+    with_line_graph: bool | None,
+    progress: Progress,
+) -> tuple[Manifest, dict[str, Content]]:
+    """The manifest and files of the calibrated bundle, old ones that they replace left out."""
+    manifest, banks = _with_banks(learned, provider)
+    wanted = _line_graph_wanted(manifest, provider, with_line_graph)
+    manifest, line = _with_line(bundle, manifest, learned, wanted, progress)
     old = [LINE, DATA, *bundle.manifest.bank_files(), *golden_files(bundle.manifest)]
-    contents = changed_contents(bundle, {**contents, **line}, dropped=old)
+    contents = changed_contents(bundle, {**banks, **line}, dropped=old)
     progress("golden scans", 0, 1, "")
     draft = draft_bundle(bundle.path, manifest, contents)
-    contents |= record_golden(draft, golden_scans(scans, calibrated.scores, defective), provider)
+    contents |= record_golden(draft, golden_scans(learned.scans, learned.calibrated.scores, defective), provider)
     progress("golden scans", 1, 1, "")
-    written = write_bundle(out, manifest, contents)
-    warnings = (*settled.warnings, *survey.warnings())
-    return Completed(written, tuple(scans), calibrated.scores, settled.reason, warnings, survey.sheet())
+    return manifest, contents
 
 
 def product_of(scans: Sequence[Path]) -> str | None:
@@ -149,35 +196,29 @@ def product_of(scans: Sequence[Path]) -> str | None:
     return classes.pop() if len(classes) == 1 else None
 
 
-def with_banks(
-    manifest: Manifest, calibrated: Calibrated, part: PartRange, provider: str
-) -> tuple[Manifest, dict[str, Content]]:
+def _with_banks(learned: _Learned, provider: str) -> tuple[Manifest, dict[str, Content]]:
     """The manifest with the banks and the calibration, and the banks' files."""
-    banks, contents = encode_banks(calibrated.decision, manifest)
+    manifest, calibrated = learned.manifest, learned.calibrated
+    banks, contents = _encode_banks(calibrated.decision, manifest)
     versions = {f"version_{name}": version(name) for name in ("numpy", "scipy", "scikit-learn")}
     manifest = msgspec.structs.replace(
         manifest,
         banks=banks,
-        calibration=msgspec.structs.replace(calibrated.calibration, part=part),
+        calibration=msgspec.structs.replace(calibrated.calibration, part=learned.survey.part_range()),
         provenance={**manifest.provenance, "calibration_provider": provider, **versions},
     )
     return manifest, contents
 
 
-def with_line(
-    bundle: Bundle,
-    manifest: Manifest,
-    calibrated: Calibrated,
-    extractor: FeaturePath,
-    scans: Sequence[Path],
-    wanted: bool | None,
-    progress: Progress,
+def _with_line(
+    bundle: Bundle, manifest: Manifest, learned: _Learned, wanted: bool | None, progress: Progress
 ) -> tuple[Manifest, dict[str, Content]]:
     """The manifest with the fused graph, where there is to be one, and its files with the report of its check.
 
     Raises:
         ParityError: it does not compute what the runtime does.
     """
+    calibrated = learned.calibrated
     networks = {role: bundle.read(network.file) for role, network in manifest.networks.items()}
     manifest, line = add_line_graph(manifest, networks, calibrated.decision, wanted)
     report = read_report(bundle).without(LINE_CHECK)
@@ -185,13 +226,13 @@ def with_line(
         progress("line graph", 0, 1, "")
         graph = LineGraph(manifest, OnnxSession(line[LINE], external={k: v for k, v in line.items() if k != LINE}))
         threshold = calibrated.calibration.threshold.value
-        found = check_line_graph(graph, manifest, extractor, calibrated.decision, threshold, scans)
-        report = report.and_also(found.require())
+        check = check_line_graph(graph, manifest, learned.extractor, calibrated.decision, threshold, learned.scans)
+        report = report.and_also(check.require())
         progress("line graph", 1, 1, "")
     return manifest, {**line, **report.files()}
 
 
-def line_graph_wanted(manifest: Manifest, provider: str, wanted: bool | None) -> bool | None:
+def _line_graph_wanted(manifest: Manifest, provider: str, wanted: bool | None) -> bool | None:
     """Never where the banks hold features of the CPU's own networks: the line graph is made of the others.
 
     Raises:
@@ -214,7 +255,7 @@ def golden_scans(scans: Sequence[Path], scores: npt.NDArray[np.float64], defecti
     return {"normal": normal, **({"highest": highest} if defective is None else {"defective": defective})}
 
 
-def encode_banks(decision: Decision, manifest: Manifest) -> tuple[dict[str, manifest_format.Bank], dict[str, Content]]:
+def _encode_banks(decision: Decision, manifest: Manifest) -> tuple[dict[str, manifest_format.Bank], dict[str, Content]]:
     """The banks' manifest entries, and the files that they and the fusion become."""
     banks = [bank for bank in (decision.main, decision.second) if bank is not None]
     held = dict(zip(route_of(manifest.route, manifest.main).banks, banks, strict=True))

@@ -99,6 +99,10 @@ def greedy_k_center(
 
     Raises:
         UsageError: `n_select` or `start` is out of range, or a feature is not finite.
+
+    Example:
+        >>> greedy_k_center(np.array([[0], [1], [9]], np.float32), n_select=2)
+        array([0, 2])
     """
     if not 0 < n_select <= len(features) or not 0 <= start < len(features):
         raise UsageError(f"coreset: {n_select} of {len(features)} points from point {start} is out of range")
@@ -147,8 +151,8 @@ class _Direct:
 
     def nearer(self, centers: IndexArray, distance: Float32Array) -> Iterator[tuple[IndexArray, Float32Array]]:
         for rows in block_slices(len(self._points), max(1, BLOCK_BYTES // (8 * len(centers)))):
-            found = cdist(self._points[rows], self._points[centers], self._distance).min(axis=1)
-            yield np.arange(rows.start, rows.stop), found.astype(np.float32)
+            nearest = cdist(self._points[rows], self._points[centers], self._distance).min(axis=1)
+            yield np.arange(rows.start, rows.stop), nearest.astype(np.float32)
 
 
 class _Euclidean:

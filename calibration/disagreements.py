@@ -18,7 +18,7 @@ _MOST_CUT = 0.03
 _LEAST_MARGIN = 9
 _NAMED = 3
 
-_Told = list[str | None]
+_Remarks = list[str | None]
 """What is odd about every scan; None where nothing is."""
 
 
@@ -38,16 +38,16 @@ def disagreements(views: Sequence[PartView], names: Sequence[str]) -> list[str]:
         ("a part with large holes where nothing was measured", [_holes(view) for view in views]),
         ("an empty margin all around, unlike the others", _margins(views)),
     ]
-    return [_sentence(title, told, names) for title, told in checks if any(told)]
+    return [_sentence(title, remarks, names) for title, remarks in checks if any(remarks)]
 
 
-def _sentence(title: str, told: _Told, names: Sequence[str]) -> str:
-    odd = [f"{name} ({remark})" for name, remark in zip(names, told, strict=True) if remark is not None]
+def _sentence(title: str, remarks: _Remarks, names: Sequence[str]) -> str:
+    odd = [f"{name} ({remark})" for name, remark in zip(names, remarks, strict=True) if remark is not None]
     more = f"; and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
-    return f"{len(odd)} of {len(told)} scans show {title}: {'; '.join(odd[:_NAMED])}{more}"
+    return f"{len(odd)} of {len(remarks)} scans show {title}: {'; '.join(odd[:_NAMED])}{more}"
 
 
-def _size_checks(views: Sequence[PartView]) -> list[tuple[str, _Told]]:
+def _size_checks(views: Sequence[PartView]) -> list[tuple[str, _Remarks]]:
     diameters = [view.diameter_m for view in views if view.diameter_m is not None]
     areas = [view.area_m2 for view in views if view.area_m2 is not None]
     if len(diameters) < len(views) or len(areas) < len(views):
@@ -58,12 +58,12 @@ def _size_checks(views: Sequence[PartView]) -> list[tuple[str, _Told]]:
     ]
 
 
-def _unlike(sizes: Sequence[float], unit: str, scale: float, most_times: float) -> tuple[str, _Told]:
+def _unlike(sizes: Sequence[float], unit: str, scale: float, most_times: float) -> tuple[str, _Remarks]:
     middle = float(np.median(sizes))
-    told: _Told = [
+    remarks: _Remarks = [
         None if middle <= most_times * size and size <= most_times * middle else f"{scale * size:.4g}" for size in sizes
     ]
-    return f"a part that is not like most, which are {scale * middle:.4g} {unit}", told
+    return f"a part that is not like most, which are {scale * middle:.4g} {unit}", remarks
 
 
 def _beside_title(views: Sequence[PartView]) -> str:
@@ -103,7 +103,7 @@ def _holes(view: PartView) -> str | None:
     return f"{view.measured_share:.0%} measured" if view.measured_share < _LEAST_MEASURED else None
 
 
-def _margins(views: Sequence[PartView]) -> _Told:
+def _margins(views: Sequence[PartView]) -> _Remarks:
     framed = [view.empty_margin >= _LEAST_MARGIN for view in views]
     if all(framed):
         return [None] * len(views)

@@ -35,10 +35,8 @@ def first_off(reference: bytes, candidate: bytes, inputs: Inputs, tolerance: Tol
     shared = float_outputs(candidate)
     names = [name for name in float_outputs(reference) if name in set(shared)]
     for chunk in _chunks(names, AT_ONCE):
-        expected, actual = (
-            dict(run_with_tensors(reference, inputs, chunk)),
-            dict(run_with_tensors(candidate, inputs, chunk)),
-        )
+        expected = dict(run_with_tensors(reference, inputs, chunk))
+        actual = dict(run_with_tensors(candidate, inputs, chunk))
         for name in chunk:
             if excess(actual[name], expected[name], tolerance)[1] > 1:
                 return describe_producer(candidate, name)
@@ -72,7 +70,8 @@ def float_outputs(model: bytes) -> list[str]:
     proto = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(model))
     graph = proto.graph
     floating = (TensorProto.FLOAT, TensorProto.FLOAT16)
-    typed = {each.name for each in (*graph.value_info, *graph.output) if each.type.tensor_type.elem_type in floating}
+    values = (*graph.value_info, *graph.output)
+    typed = {value.name for value in values if value.type.tensor_type.elem_type in floating}
     return [name for node in graph.node for name in node.output if name in typed]
 
 

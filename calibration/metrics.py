@@ -56,8 +56,8 @@ def pixel_auroc(maps: Maps, masks: Masks) -> float:
     """
     _check_pairs(maps, masks)
     return auroc(
-        np.concatenate([np.ravel(each) for each in maps]),
-        np.concatenate([np.ravel(each) for each in masks]),
+        np.concatenate([np.ravel(scored) for scored in maps]),
+        np.concatenate([np.ravel(mask) for mask in masks]),
     )
 
 
@@ -83,7 +83,7 @@ def pro_curve(maps: Maps, masks: Masks) -> Curve:
             f"AUPRO: {sizes[0]} defect-free pixels and {len(sizes) - 1} defects in {len(maps)} masks: "
             "it needs both, add what is missing"
         )
-    scores = np.concatenate([np.ravel(each) for each in maps])
+    scores = np.concatenate([np.ravel(scored) for scored in maps])
     require_finite(scores)
     order, last = _thresholds(scores)
     regions = regions[order]
@@ -104,6 +104,10 @@ def aupro(maps: Maps, masks: Masks, fpr_limit: float = 0.3) -> float:
 
     Raises:
         UsageError: see `pro_curve`; the limit is not in (0, 1].
+
+    Example:
+        >>> aupro([np.array([[0.1, 0.9]])], [np.array([[False, True]])])
+        1.0
     """
     return partial_area(pro_curve(maps, masks), fpr_limit)
 
@@ -146,10 +150,10 @@ def _number_regions(masks: Masks) -> npt.NDArray[np.int32]:
     numbered = []
     count = 0
     for mask in masks:
-        labeled, found = ndimage.label(np.asarray(mask) != 0, _EIGHT_CONNECTED, output=np.int32)
+        labeled, n_regions = ndimage.label(np.asarray(mask) != 0, _EIGHT_CONNECTED, output=np.int32)
         labeled[labeled > 0] += count
         numbered.append(labeled.ravel())
-        count += found
+        count += n_regions
     return np.concatenate(numbered)
 
 

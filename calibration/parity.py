@@ -127,23 +127,23 @@ class DecisionCheck(msgspec.Struct, frozen=True, kw_only=True):
         """Every figure in words, with its limit, and whether it is within it."""
         flipped = f"flipped: {', '.join(self.flipped)}" if self.flipped else "no verdict flipped"
         score = f"largest change of a score {self.score_change:.2e} on {self.worst}"
-        found = [
+        findings = [
             (f"{score} (allowed {self.tolerance.score:.0e})", self.score_change <= self.tolerance.score),
             (flipped, not self.flipped),
         ]
         if self.rank_correlation is not None:
             least = self._least_correlation()
             text = f"rank correlation {self.rank_correlation:.4f} (at least {least:.4f})"
-            found.append((text, self.rank_correlation >= least))
+            findings.append((text, self.rank_correlation >= least))
         if self.i_auroc_change is not None:
             limit = self._largest_i_auroc_change()
             of = f", one of {self.pairs} pairs" if limit > self.tolerance.metric else ""
             text = f"I-AUROC change {self.i_auroc_change:.4f} (allowed {limit:.4f}{of})"
-            found.append((text, abs(self.i_auroc_change) <= limit))
+            findings.append((text, abs(self.i_auroc_change) <= limit))
         if self.aupro_change is not None:
             text = f"AUPRO change {self.aupro_change:.4f} (allowed {self.tolerance.metric:.4f})"
-            found.append((text, abs(self.aupro_change) <= self.tolerance.metric))
-        return found
+            findings.append((text, abs(self.aupro_change) <= self.tolerance.metric))
+        return findings
 
     def _largest_i_auroc_change(self) -> float:
         """The tolerance's, but that of one exchanged pair where few scans make that the smallest change."""
@@ -164,31 +164,35 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
     accepted: str = ""
 
     @property
+    def checks(self) -> list[TensorCheck | DecisionCheck]:
+        """Those of tensors, then those of decisions."""
+        return [*self.tensors, *self.decisions]
+
+    @property
     def passed(self) -> bool:
         """Whether every check passed."""
-        return all(each.passed for each in self.tensors) and all(each.passed for each in self.decisions)
+        return all(check.passed for check in self.checks)
 
     def and_also(self, other: ParityReport) -> ParityReport:
         """Both reports' checks; a newer check takes the place of an older one of the same comparison."""
-        newer = {each.compared for each in other.tensors} | {each.compared for each in other.decisions}
-        kept = self.without(*newer)
+        kept = self.without(*(check.compared for check in other.checks))
         return ParityReport(
             tensors=[*kept.tensors, *other.tensors],
             decisions=[*kept.decisions, *other.decisions],
-            accepted="; ".join(dict.fromkeys(each for each in (self.accepted, other.accepted) if each)),
+            accepted="; ".join(dict.fromkeys(filter(None, (self.accepted, other.accepted)))),
         )
 
     def without(self, *compared: str) -> ParityReport:
         """The report without these comparisons."""
         return msgspec.structs.replace(
             self,
-            tensors=[each for each in self.tensors if each.compared not in compared],
-            decisions=[each for each in self.decisions if each.compared not in compared],
+            tensors=[check for check in self.tensors if check.compared not in compared],
+            decisions=[check for check in self.decisions if check.compared not in compared],
         )
 
     def as_text(self) -> str:
         """One line a check."""
-        lines = [_tensor_line(each) for each in self.tensors] + [_decision_line(each) for each in self.decisions]
+        lines = [*map(_tensor_line, self.tensors), *map(_decision_line, self.decisions)]
         if self.accepted:
             lines.append(f"accepted all the same, because: {self.accepted}")
         return "\n".join(lines) + "\n"
@@ -207,8 +211,8 @@ class ParityReport(msgspec.Struct, frozen=True, kw_only=True):
             return self
         if accept:
             return msgspec.structs.replace(self, accepted=accept)
-        failed = [_tensor_line(each) for each in self.tensors if not each.passed]
-        failed += [_decision_line(each) for each in self.decisions if not each.passed]
+        failed = [_tensor_line(check) for check in self.tensors if not check.passed]
+        failed += [_decision_line(check) for check in self.decisions if not check.passed]
         more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
         raise ParityError(f"{failed[0]}{more}: nothing was written; --accept REASON writes it all the same")
 
@@ -228,7 +232,12 @@ def read_report(bundle: Bundle) -> ParityReport:
 
 
 def scan_name(scan: Path) -> str:
-    """A scan's name in a report: its file and the folders that tell it from others, nothing of this machine."""
+    """A scan's name in a report: its file and the folders that tell it from others, nothing of this machine.
+
+    Example:
+        >>> scan_name(Path("/data/bagel/test/crack/xyz/000.tiff"))
+        'crack/xyz/000.tiff'
+    """
     return "/".join(scan.parts[-3:])
 
 
@@ -236,6 +245,10 @@ def excess(actual: Array, expected: Array, tolerance: Tolerance, scale: float | 
     """The largest difference relative to the scale, and the largest ratio to what is allowed; inf if not finite.
 
     Without a scale it is the largest expected value.
+
+    Example:
+        >>> excess(np.array([1.0, 2.5]), np.array([1.0, 2.0]), Tolerance(atol=0.1, rtol=0.0, score=0.1))
+        (0.25, 2.5)
     """
     if actual.shape != expected.shape or not np.isfinite(actual).all() or not np.isfinite(expected).all():
         return float("inf"), float("inf")
@@ -266,17 +279,17 @@ def check_tensor(
         scale: what that is called.
     """
     known = scales or {}
-    found = {scan: excess(actual, expected, tolerance, known.get(scan)) for scan, (actual, expected) in pairs.items()}
-    worst = max(found, key=lambda scan: found[scan][1])
+    measured = {scan: excess(*pair, tolerance, known.get(scan)) for scan, pair in pairs.items()}
+    worst = max(measured, key=lambda scan: measured[scan][1])
     return TensorCheck(
         compared=compared,
         stage=stage,
         tensor=tensor,
-        scans=len(found),
-        largest=max(each[0] for each in found.values()),
+        scans=len(measured),
+        largest=max(difference for difference, _ in measured.values()),
         atol=tolerance.atol,
         rtol=tolerance.rtol,
-        excess=found[worst][1],
+        excess=measured[worst][1],
         worst=worst,
         scale=scale,
     )
@@ -304,15 +317,12 @@ def check_decisions(
         maps: actual and expected maps and the masks of the defects, for AUPRO; None where there are no masks.
     """
     ours, theirs = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-    change = np.abs(ours - theirs) / np.maximum(np.abs(theirs), threshold)
-    if maps is not None:
-        change[[not np.isfinite(each).all() for each in maps[0]]] = np.inf
-    change[~np.isfinite(change)] = np.inf
+    change = _score_changes(ours, theirs, threshold, () if maps is None else maps[0])
     worst = int(change.argmax())
-    measurable = bool(np.isfinite(change).all())
+    finite = bool(np.isfinite(change).all())
     known = np.zeros(len(scans), bool) if labels is None else np.asarray(labels, bool)
-    both = measurable and bool(known.any()) and not known.all()
-    masked = measurable and maps is not None and any(bool(np.any(mask)) for mask in maps[2])
+    both = finite and bool(known.any()) and not known.all()
+    masked = finite and maps is not None and any(bool(np.any(mask)) for mask in maps[2])
     return DecisionCheck(
         compared=compared,
         scans=len(scans),
@@ -325,6 +335,18 @@ def check_decisions(
         tolerance=tolerance,
         pairs=int(known.sum() * (~known).sum()),
     )
+
+
+def _score_changes(
+    actual: npt.NDArray[np.float64], expected: npt.NDArray[np.float64], threshold: float, maps: Sequence[Array]
+) -> npt.NDArray[np.float64]:
+    """(n,) changes of scores relative to the larger of score and threshold; inf where score or map is not finite."""
+    change = np.abs(actual - expected) / np.maximum(np.abs(expected), threshold)
+    for place, map_224 in enumerate(maps):
+        if not np.isfinite(map_224).all():
+            change[place] = np.inf
+    change[~np.isfinite(change)] = np.inf
+    return change
 
 
 def _rank_correlation(

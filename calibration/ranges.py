@@ -81,7 +81,7 @@ def activation_ranges(
     histograms = {name: Histogram() for name in tensors}
     for name, array in _observed(model, histograms, samples):
         histograms[name].add(array)
-    return {name: each.limit(calibrator) for name, each in histograms.items()}
+    return {name: histogram.limit(calibrator) for name, histogram in histograms.items()}
 
 
 def channel_limits(model: bytes, tensors: Iterable[str], samples: Sequence[Inputs]) -> dict[str, Array]:

@@ -93,14 +93,19 @@ def _small_tile(name: str, part: Part, prepared: PreparedPart) -> Tile:
 
 
 def copies_among(scans: Sequence[Path], digests: Sequence[bytes]) -> list[str]:
-    """Which scans are the same file again, by their digests: a sentence each."""
+    """Which scans are the same file again, by their digests: a sentence each.
+
+    Example:
+        >>> copies_among([Path("a.tiff"), Path("b.tiff")], [b"1", b"1"])
+        ['b.tiff is the same scan as a.tiff']
+    """
     first: dict[bytes, Path] = {}
-    told = []
+    sentences = []
     for scan, digest in zip(scans, digests, strict=True):
         known = first.setdefault(digest, scan)
         if known != scan:
-            told.append(f"{scan} is the same scan as {known}")
-    return told
+            sentences.append(f"{scan} is the same scan as {known}")
+    return sentences
 
 
 def refuse_copies(scans: Sequence[Path], digests: Sequence[bytes]) -> None:
@@ -111,7 +116,7 @@ def refuse_copies(scans: Sequence[Path], digests: Sequence[bytes]) -> None:
     Raises:
         UsageError: two files are the same; the message names them.
     """
-    if told := copies_among(scans, digests):
-        more = f", and {len(told) - 1} more" if len(told) > 1 else ""
+    if sentences := copies_among(scans, digests):
+        more = f", and {len(sentences) - 1} more" if len(sentences) > 1 else ""
         advice = "remove the copies, or record again if the sensor was frozen"
-        raise UsageError(f"{told[0]}{more}: each part counts once: {advice}")
+        raise UsageError(f"{sentences[0]}{more}: each part counts once: {advice}")

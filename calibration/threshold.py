@@ -39,14 +39,17 @@ def threshold_from_good(scores: npt.ArrayLike, rate: float) -> Threshold:
     Raises:
         UsageError: the rate is not between 0 and 1, a score is not finite, or the scans are too few for the
             rate and tell nothing of the tail (fewer than two, all with one score, a score of zero or less).
+
+    Example:
+        >>> threshold_from_good(range(1, 100), rate=0.05).value
+        95.0
     """
     values = np.sort(np.asarray(scores, np.float64).ravel())
     if not 0 < rate < 1:
         raise UsageError(f"false-reject rate {rate}: must lie between 0 and 1, e.g. 0.01 for one part in a hundred")
     if not np.isfinite(values).all():
         raise UsageError(f"threshold: {np.sum(~np.isfinite(values))} of {len(values)} good scores are not finite")
-    n = len(values)
-    needed = scans_needed(rate)
+    n, needed = len(values), scans_needed(rate)
     if n >= needed:
         rank = math.ceil((n + 1) * (1 - _as_typed(rate)))
         value, interval = float(values[rank - 1]), _counted_interval(n, rank)
@@ -65,7 +68,12 @@ def threshold_from_good(scores: npt.ArrayLike, rate: float) -> Threshold:
 
 
 def scans_needed(rate: float) -> int:
-    """The smallest n with ceil((n + 1)(1 - rate)) <= n: from there on the order statistic serves."""
+    """The smallest n with ceil((n + 1)(1 - rate)) <= n: from there on the order statistic serves.
+
+    Example:
+        >>> scans_needed(0.01)
+        99
+    """
     return math.ceil(1 / _as_typed(rate)) - 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,6 +12,7 @@ import msgspec
 import torch
 from torch import nn
 
+from ..calibration.parity import ParityReport
 from ..runtime.bundle.manifest import Manifest, Network
 from ..runtime.bundle.parameters import Modality, RouteName
 from ..runtime.bundle.reading import Bundle, open_bundle, require_calibration
@@ -29,6 +30,9 @@ from .gate.decisions import Judged, judged_of_data
 from .graphs import GraphSpec, describe_network, onnx_from_module
 from .precision.reduced import DEFAULTS, PRECISION, ExportSettings, add_precision, reduce_networks
 
+# A network, its inputs and output, and its architecture.
+Module = tuple[nn.Module, GraphSpec, str]
+
 _GRAPHS: dict[tuple[str, tuple[str, ...]], bytes] = {}
 
 
@@ -45,15 +49,12 @@ def export_bundle(
 
     Args:
         run_path: a run folder of `cmdiad train`, or `runs/latest`.
-        route: f2f, f2i, i2f, single or dual.
+        route: its name.
         main: the main modality.
         out: the bundle's folder or .cmdiad file.
         product: the bundle's name for what it inspects; None: the run's class, if it has but one.
         progress: called with the name of each network before it is exported.
         settings: precision, and the scans of the parity gate.
-
-    Returns:
-        The manifest as written.
 
     Raises:
         UsageError: there is no such run, `out` is something else, or there are no scans for the gate.
@@ -65,25 +66,45 @@ def export_bundle(
     point = reopen_extractor(run.point_extractor, "pc", run.point_checkpoint, run.point_digest)
     image = reopen_extractor(run.image_extractor, "rgb", run.image_checkpoint, run.image_digest)
     modules = route_networks(folder, run, route, main, point, image)
-    models: dict[str, bytes] = {}
-    for role, (module, spec, _) in modules.items():
-        progress(role)
-        models[role] = exported(module, spec)
+    models = _graphs(modules, progress)
     networks = {role: describe_network(models[role], f"{role}.onnx", modules[role][2]) for role in models}
     manifest = manifest_of_run(run, route, main, networks, (point, image))
     if product is not None:
         manifest = msgspec.structs.replace(manifest, product=product)
+    manifest, files, report = _gated(manifest, modules, models, gate_data(run, settings), settings, progress)
+    return write_bundle(out, manifest, {**files, **report.files()})
+
+
+def _graphs(modules: Mapping[str, Module], progress: Callable[[str], None]) -> dict[str, bytes]:
+    models = {}
+    for role, (module, spec, _) in modules.items():
+        progress(role)
+        models[role] = exported(module, spec)
+    return models
+
+
+def _gated(
+    manifest: Manifest,
+    modules: Mapping[str, Module],
+    models: Mapping[str, bytes],
+    data: Dataset | None,
+    settings: ExportSettings,
+    progress: Callable[[str], None],
+) -> tuple[Manifest, dict[str, bytes], ParityReport]:
+    """The networks in the asked precision, let through by the gate: the manifest, the files, and what was compared.
+
+    Raises:
+        ParityError: a graph does not compute what its torch network does, or a precision costs too much.
+    """
     progress("parity")
-    data = gate_data(run, settings)
     parts = read_parts(manifest, gate_scans(data, manifest, settings.scans))
     report = check_against_torch(manifest, modules, models, parts)
     files = {manifest.networks[role].file: model for role, model in models.items()}
     if settings.precision != PRECISION:
         judged = judged_scans(data, manifest, settings)
-        manifest, reduced, found = reduce_networks(manifest, models, parts, judged, settings, progress)
-        files, report = {**files, **reduced}, report.and_also(found)
-    report = report.require(settings.accept)
-    return write_bundle(out, manifest, {**files, **report.files()})
+        manifest, reduced, checks = reduce_networks(manifest, models, parts, judged, settings, progress)
+        files, report = {**files, **reduced}, report.and_also(checks)
+    return manifest, files, report.require(settings.accept)
 
 
 def manifest_of_run(
@@ -93,7 +114,7 @@ def manifest_of_run(
 
     Args:
         run: the training.
-        route: f2f, f2i, i2f, single or dual.
+        route: its name.
         main: the main modality.
         networks: by role.
         extractors: of points and of images.
@@ -212,8 +233,8 @@ def exported(module: nn.Module, spec: GraphSpec) -> bytes:
 
 def route_networks(
     folder: Path, run: Run, route: RouteName, main: Modality, point: Extractor, image: Extractor
-) -> dict[str, tuple[nn.Module, GraphSpec, str]]:
-    """The networks that a route needs at inspection: role -> module, inputs and output, architecture.
+) -> dict[str, Module]:
+    """The networks that a route needs at inspection, by role.
 
     Raises:
         UsageError: the run did not train this route, or not for this main modality.

@@ -53,7 +53,7 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
     """A bundle: its manifest, its graphs, what was compared, and what of it runs on this machine."""
     manifest = bundle.manifest
     networks = (manifest.networks, manifest.engine_networks, manifest.cpu_networks)
-    graphs = {network.file: network for each in networks for network in each.values()}
+    graphs = {network.file: network for by_role in networks for network in by_role.values()}
     report = read_report(bundle)
     findings = examine(bundle).findings
     return {
@@ -91,26 +91,26 @@ def describe_graph(model: onnx.ModelProto) -> dict[str, Any]:
     """An ONNX graph: its tensors, operators by the type they compute in, parameters, bytes and multiplications."""
     graph = shape_inference.infer_shapes(_one_scan(model)).graph
     types = _element_types(graph)
-    initializers = {each.name: each for each in graph.initializer}
+    initializers = {tensor.name: tensor for tensor in graph.initializer}
     layers: dict[str, Counter[str]] = {}
     for node in graph.node:
         kinds = [types[name] for name in node.output if name in types]
         layers.setdefault(kinds[0] if kinds else "untyped", Counter())[node.op_type] += 1
     return {
-        "opset": next(each.version for each in model.opset_import if each.domain in ("", "ai.onnx")),
-        "inputs": [_tensor(each) for each in model.graph.input],
-        "outputs": [_tensor(each) for each in model.graph.output],
-        "parameters": sum(math.prod(each.dims) for each in initializers.values()),
-        "weight_bytes": sum(_bytes(each) for each in initializers.values()),
+        "opset": next(opset.version for opset in model.opset_import if opset.domain in ("", "ai.onnx")),
+        "inputs": [_tensor(value) for value in model.graph.input],
+        "outputs": [_tensor(value) for value in model.graph.output],
+        "parameters": sum(math.prod(tensor.dims) for tensor in initializers.values()),
+        "weight_bytes": sum(_bytes(tensor) for tensor in initializers.values()),
         "macs": macs(graph),
-        "operators_by_precision": {kind: dict(sorted(found.items())) for kind, found in sorted(layers.items())},
+        "operators_by_precision": {kind: dict(sorted(counts.items())) for kind, counts in sorted(layers.items())},
     }
 
 
 def macs(graph: onnx.GraphProto) -> int:
     """Multiply-accumulates of one scan, of matrix products and convolutions; shapes must have been inferred."""
-    shapes = {each.name: _shape(each) for each in (*graph.input, *graph.value_info, *graph.output)}
-    shapes |= {each.name: list(each.dims) for each in graph.initializer}
+    shapes = {value.name: _shape(value) for value in (*graph.input, *graph.value_info, *graph.output)}
+    shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
     total = 0
     for node in graph.node:
         if node.op_type not in _PRODUCTS or not all(
@@ -121,7 +121,7 @@ def macs(graph: onnx.GraphProto) -> int:
         if node.op_type == "Conv":
             total += math.prod(output) * math.prod(weight[1:])
         elif node.op_type == "Gemm":
-            transposed = any(each.name == "transB" and each.i for each in node.attribute)
+            transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
             total += math.prod(output) * weight[1 if transposed else 0]
         else:
             total += math.prod(output) * weight[-2 if len(weight) > 1 else 0]
@@ -172,18 +172,18 @@ def _beside(path: Path) -> dict[str, Any]:
 
 def _element_types(graph: onnx.GraphProto) -> Mapping[str, str]:
     values = (*graph.input, *graph.value_info, *graph.output)
-    return {each.name: TensorProto.DataType.Name(each.type.tensor_type.elem_type).lower() for each in values}
+    return {value.name: TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower() for value in values}
 
 
 def _tensor(value: onnx.ValueInfoProto) -> dict[str, Any]:
     axes = value.type.tensor_type.shape.dim
     kind = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
-    return {"name": value.name, "type": kind, "shape": [each.dim_param or each.dim_value for each in axes]}
+    return {"name": value.name, "type": kind, "shape": [axis.dim_param or axis.dim_value for axis in axes]}
 
 
 def _shape(value: onnx.ValueInfoProto) -> list[int]:
     axes = value.type.tensor_type.shape.dim
-    return [each.dim_value for each in axes]
+    return [axis.dim_value for axis in axes]
 
 
 def _bytes(tensor: onnx.TensorProto) -> int:

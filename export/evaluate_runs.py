@@ -10,7 +10,6 @@ from ..calibration.calibrate import CalibrationSettings
 from ..calibration.evaluation.contenders import Candidate
 from ..calibration.evaluation.evaluate import evaluate_dataset
 from ..calibration.evaluation.outcomes import Evaluation
-from ..calibration.evaluation.paper import method_name
 from ..runtime.bundle.parameters import Modality, RouteName
 from ..runtime.bundle.reading import open_bundle
 from ..runtime.patches.routes import route_of
@@ -52,13 +51,18 @@ def evaluate_runs(
             progress("export", number, len(routes), route)
             path = Path(scratch) / f"{route}_{main}"
             export_bundle(choose_run(runs, route, main), route, main, path, settings=ExportSettings(data=data))
-            candidates.append(Candidate(method_name(route, main), open_bundle(path), settings))
+            candidates.append(Candidate(route_of(route, main).title, open_bundle(path), settings))
         progress("export", len(routes), len(routes), "")
         return evaluate_dataset(data, class_names, candidates, provider, progress)
 
 
 def routes_of(routes: Sequence[RouteName], mains: Sequence[Modality]) -> list[tuple[RouteName, Modality]]:
-    """Every route with every main modality; dual banks are the same with either, and come once."""
+    """Every route with every main modality; dual banks are the same with either, and come once.
+
+    Example:
+        >>> routes_of(["f2f", "dual"], ["pc", "rgb"])
+        [('f2f', 'pc'), ('dual', 'pc'), ('f2f', 'rgb')]
+    """
     pairs = ((route, mains[0] if route_of(route, main).is_symmetric else main) for main in mains for route in routes)
     return list(dict.fromkeys(pairs))
 

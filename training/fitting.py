@@ -51,6 +51,8 @@ def fit(
 ) -> list[Epoch]:
     """Adam with a linear warm-up of 10 epochs, then a constant rate; goes on from the folder's state if it has one.
 
+    The weights of every fifth epoch and of the last lie in the folder then; the log of all epochs is returned.
+
     Args:
         features: the training samples.
         settings: see `FitSettings`.
@@ -58,9 +60,6 @@ def fit(
         folder: of state and checkpoints.
         device: to train on.
         report: called after every epoch.
-
-    Returns:
-        The log of all epochs; the weights of every fifth and the last lie in the folder.
 
     Raises:
         UsageError: the folder's state is another training's.
@@ -71,21 +70,32 @@ def fit(
     log = load_state(folder, network, optimizer)
     saved = time.monotonic()
     for epoch in range(len(log) + 1, settings.epochs + 1):
-        rate = settings.learning_rate * min(1.0, epoch / WARMUP_EPOCHS)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+        rate = _warm_up(optimizer, settings.learning_rate, epoch)
         loss = _run_epoch(network, optimizer, features, settings, epoch, device)
         is_checkpoint = epoch % CHECKPOINT_EPOCHS == 0 or epoch == settings.epochs
-        detection: dict[Modality, float] = {}
-        if is_checkpoint:
-            save_weights(checkpoint_path(folder, epoch), network.state_dict())
-            detection = {main: judge(network) for main, judge in judges.items()}
+        detection = _checkpoint(network, checkpoint_path(folder, epoch), judges) if is_checkpoint else {}
         log.append(Epoch(epoch=epoch, learning_rate=rate, loss=loss, detection=detection))
         if is_checkpoint or time.monotonic() - saved > STATE_SECONDS:
             save_state(folder, network, optimizer, log)
             saved = time.monotonic()
         report(log[-1])
     return log
+
+
+def _warm_up(optimizer: torch.optim.Optimizer, learning_rate: float, epoch: int) -> float:
+    """Set the rate of an epoch, and return it."""
+    rate = learning_rate * min(1.0, epoch / WARMUP_EPOCHS)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    return rate
+
+
+def _checkpoint(
+    network: nn.Module, file: Path, judges: Mapping[Modality, Callable[[nn.Module], float]]
+) -> dict[Modality, float]:
+    """Write a checkpoint's weights, and judge its detection."""
+    save_weights(file, network.state_dict())
+    return {main: judge(network) for main, judge in judges.items()}
 
 
 def _run_epoch(

@@ -72,13 +72,7 @@ def preprocess_dataset(
     if out.resolve() == data.resolve() or data.resolve() in out.resolve().parents:
         raise UsageError(f"{out}: lies in the dataset, which is never changed: choose another folder")
     _claim(out, preprocessing)
-    jobs = [
-        (sample, out / folder.resolve().name / split / sample.defect)
-        for folder in find_classes(data, class_names)
-        for split in SPLITS
-        if has_split(folder, split)
-        for sample in find_samples(folder, split)
-    ]
+    jobs = _jobs(data, out, class_names)
     settled = settle_scans(preprocessing, [sample.scan for sample, _ in jobs])
     for warning in settled.warnings:
         warn(warning, stacklevel=2)
@@ -97,6 +91,17 @@ def _claim(out: Path, preprocessing: Preprocessing) -> None:
     if out.exists() and any(out.iterdir()) and (not file.exists() or file.read_bytes() != settings):
         raise UsageError(f"{out}: holds something else, or was begun with other parameters: choose a new folder")
     atomic_write_bytes(file, settings)
+
+
+def _jobs(data: Path, out: Path, class_names: Sequence[str]) -> list[tuple[Sample, Path]]:
+    """Every part, and the folder that its copy goes to."""
+    return [
+        (sample, out / folder.resolve().name / split / sample.defect)
+        for folder in find_classes(data, class_names)
+        for split in SPLITS
+        if has_split(folder, split)
+        for sample in find_samples(folder, split)
+    ]
 
 
 def _preprocess_sample(job: tuple[Sample, Path], preprocessing: Preprocessing) -> Removal:
@@ -143,6 +148,7 @@ def _encode_report(removals: Sequence[Removal]) -> bytes:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["scan", "measured_pixels", "part_pixels", "removed_share"])
-    for each in removals:
-        writer.writerow([each.scan, each.measured, each.kept, f"{1 - each.kept / each.measured:.4f}"])
+    for removal in removals:
+        share = 1 - removal.kept / removal.measured
+        writer.writerow([removal.scan, removal.measured, removal.kept, f"{share:.4f}"])
     return encode_text(text.getvalue())

@@ -10,7 +10,7 @@ from pathlib import Path
 from safetensors.torch import save as encode_safetensors
 from torch import nn
 
-from ..runtime.bundle.parameters import Modality
+from ..runtime.bundle.parameters import Modality, TrainedRouteName
 from ..runtime.errors import WeightsError
 from ..runtime.files.atomic import atomic_write_bytes
 from .extractors.by_name import Extractor, open_extractor
@@ -24,13 +24,13 @@ UNKNOWN = "unknown"
 def run_from_checkpoint(checkpoint: Path, main: Modality, settings: TrainingSettings, folder: Path) -> Run:
     """Write a run folder with a checkpoint's weights.
 
+    What only its training could tell (data, epochs, loss, feature statistics) is unknown and stays so.
+
     Args:
         checkpoint: CMDIAD's `MTFI_*.pth`, or weights of a run of ours.
         main: the modality it hallucinates from; the file does not tell.
         settings: the extractors it was trained with, and the preprocessing.
         folder: where the run goes.
-
-    What only its training could tell (data, epochs, loss, feature statistics) is unknown and stays so.
 
     Returns:
         The run as written.
@@ -44,9 +44,22 @@ def run_from_checkpoint(checkpoint: Path, main: Modality, settings: TrainingSett
     _check_widths(checkpoint, network, route.widths(main), {"pc": point, "rgb": image})
     weights = {name: value.contiguous() for name, value in network.state_dict().items()}
     atomic_write_bytes(folder / weights_file(route.name), encode_safetensors(weights))
+    run = _adopted_run(checkpoint, route.name, main, settings, point, image)
+    write_run(folder, run)
+    return run
+
+
+def _adopted_run(
+    checkpoint: Path,
+    route: TrainedRouteName,
+    main: Modality,
+    settings: TrainingSettings,
+    point: Extractor,
+    image: Extractor,
+) -> Run:
     assert point.grouping is not None
-    run = Run(
-        route=route.name,
+    return Run(
+        route=route,
         main=main,
         point_extractor=point.name,
         image_extractor=image.name,
@@ -69,8 +82,6 @@ def run_from_checkpoint(checkpoint: Path, main: Modality, settings: TrainingSett
         adopted=f"{checkpoint.name}, SHA-256 {_digest(checkpoint)}",
         versions={name: version(name) for name in ("torch", "timm", "numpy")},
     )
-    write_run(folder, run)
-    return run
 
 
 def _check_widths(

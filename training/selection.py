@@ -62,12 +62,12 @@ class ValidationParts:
 
 def find_validation(class_folder: Path) -> ValidationParts | None:
     """The parts to judge on; None where the class has no normal validation parts."""
-    found = list_samples(class_folder, "validation")
-    if all(sample.is_defect for sample in found):
+    validation = list_samples(class_folder, "validation")
+    if all(sample.is_defect for sample in validation):
         return None
     bank = _spread(find_samples(class_folder, "train", GOOD), BANK_PARTS)
-    good = _spread([sample for sample in found if not sample.is_defect], VALIDATION_PARTS)
-    real = _spread([sample for sample in found if sample.is_defect], VALIDATION_PARTS)
+    good = _spread([sample for sample in validation if not sample.is_defect], VALIDATION_PARTS)
+    real = _spread([sample for sample in validation if sample.is_defect], VALIDATION_PARTS)
     defective = [Wanted(sample) for sample in real] or [Wanted(sample, seed) for seed, sample in enumerate(good)]
     wanted = [*map(Wanted, bank), *map(Wanted, good), *defective]
     return ValidationParts(wanted, len(bank), len(good), pseudo=not real)
@@ -85,7 +85,16 @@ class Judge:
         image: Extractor,
         device: torch.device,
     ) -> None:
-        """Args: every class's parts with their cached features, and the route's networks but for the trained one."""
+        """Open what judging needs beside the trained network.
+
+        Args:
+            classes: every class's parts with their cached features.
+            route: whose networks are judged.
+            main: the main modality they are judged for.
+            point: the point extractor.
+            image: the image extractor.
+            device: where the networks run.
+        """
         assert point.grouping is not None
         self._route, self._main, self._grouping, self._device = route, main, point.grouping, device
         second = image if main == "pc" else point
@@ -101,7 +110,7 @@ class Judge:
             SECOND_EXTRACTOR: self._second,
         }
         path = FeaturePath(self._route, self._main, self._grouping, sessions)
-        detection = float(np.mean([each.detection(path) for each in self._classes]))
+        detection = float(np.mean([judged.detection(path) for judged in self._classes]))
         network.train(training)
         return detection
 
@@ -132,16 +141,17 @@ class _JudgedClass:
             assert hallucinated is not None
             second.append(hallucinated)
         bank = _bank_of(second[: self._parts.n_bank])
-        matches = [match_bank(bank, each) for each in second[self._parts.n_bank :]]
+        matches = [match_bank(bank, rows) for rows in second[self._parts.n_bank :]]
         n_good = self._parts.n_good
-        scores = _balanced([np.array([each.score]) for each in self._matches], n_good)
-        scores = scores + _balanced([np.array([each.score]) for each in matches], n_good)
+        scores = _balanced([np.array([match.score]) for match in self._matches], n_good)
+        scores = scores + _balanced([np.array([match.score]) for match in matches], n_good)
         image = auroc(scores, np.arange(len(scores)) >= n_good)
         labels = np.concatenate(self._masks)
         if not labels.any():
             return image
-        distances = _balanced([each.distances for each in self._matches], n_good)
-        return (image + auroc(distances + _balanced([each.distances for each in matches], n_good), labels)) / 2
+        distances = _balanced([match.distances for match in self._matches], n_good)
+        distances = distances + _balanced([match.distances for match in matches], n_good)
+        return (image + auroc(distances, labels)) / 2
 
 
 def _bank_of(features: Sequence[Array]) -> NormalizedBank:

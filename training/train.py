@@ -9,16 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 from warnings import warn
 
-import msgspec
 import torch
 
+from ..runtime.bundle.manifest import Statistics
 from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Modality, Preprocessing, TrainedRouteName
 from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
 from ..runtime.files.json_encoding import encode_json_file
 from ..runtime.preparation.settling import settle_scans
 from ..runtime.progress import Progress
-from ..runtime.sensor.dataset import GOOD, data_digest, find_classes, find_samples
+from ..runtime.sensor.dataset import GOOD, Sample, data_digest, find_classes, find_samples
 from .device import open_device
 from .extractors.by_name import Extractor, open_extractor
 from .features.paired_features import PairedFeatures, Wanted, cache_paired_features
@@ -26,21 +26,17 @@ from .fitting import FitSettings, fit, select_epochs, selected_weights
 from .routes.distillation import DEFAULT, distillation
 from .routes.objectives import Loss
 from .runs.curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
-from .runs.record import (
-    CONFIG,
-    RUNS,
-    Run,
-    Selection,
-    lies_in_runs,
-    mark_latest,
-    weights_file,
-    write_run,
-)
+from .runs.record import CONFIG, RUNS, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
 from .runs.state import STATE, Epoch, save_weights
 from .selection import Judge, find_validation
 
 CLAIM = "training.json"
 CACHE = "feature_cache"
+# The settings that the weights depend on.
+_CLAIMED = (
+    "route", "main", "point_extractor", "image_extractor", "preprocessing", "loss", "epochs", "batch_size", "rate",
+    "seed", "select", "amp",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,9 +44,9 @@ class TrainingSettings:
     """What a user chooses; defaults are the paper's (section 4.2).
 
     Attributes:
-        route: f2f, f2i or i2f.
-        main: the modality that F2I or I2F hallucinates from; F2F learns both directions.
-        learning_rate: None: 5e-4, for I2F 3e-4.
+        route: what to learn.
+        main: the modality that it hallucinates from; of no matter where it learns both directions.
+        learning_rate: None: the route's own.
         select: whether to ship the checkpoint of the best detection on validation parts, or else the last.
         device: auto, cpu or cuda.
         threads: of the CPU; None: the processors this process may use.
@@ -82,6 +78,26 @@ class TrainingSettings:
         return distillation(self.route).learning_rate if self.learning_rate is None else self.learning_rate
 
 
+@dataclass(frozen=True)
+class _Material:
+    """What a training works on.
+
+    Attributes:
+        data: the dataset's root.
+        classes: the folders of its classes.
+        samples: their normal training parts.
+        data_digest: of these parts' files.
+        point, image: the extractors.
+    """
+
+    data: Path
+    classes: list[Path]
+    samples: list[Sample]
+    data_digest: str
+    point: Extractor
+    image: Extractor
+
+
 def train_route(
     data: Path,
     class_names: list[str],
@@ -90,7 +106,7 @@ def train_route(
     progress: Progress,
     cache: Path | None = None,
 ) -> Path:
-    """Train on the normal scans of a dataset and write a run folder.
+    """Train on the normal scans of a dataset and write a run folder, whose path is returned.
 
     A run that was killed goes on when it is started again with the same data, settings and folder, and ends with
     the weights of one that was not.
@@ -104,9 +120,6 @@ def train_route(
         cache: folder of the extractors' features, which runs on the same data may share; None: `runs/feature_cache`
             for a run in `runs/`, else one in the run folder.
 
-    Returns:
-        The run folder.
-
     Raises:
         UsageError: the dataset is not as described, `out` holds something else, the settings make no sense, or
             TensorBoard is asked for and not installed.
@@ -119,61 +132,60 @@ def train_route(
         require_tensorboard()
     device = open_device(settings.device, settings.threads)
     folder = out or RUNS / time.strftime(f"%Y%m%d-%H%M%S-{settings.route}")
+    material = _open_material(data, class_names, settings)
+    _claim(folder, settings, [material.data_digest, material.point.digest, material.image.digest])
+    progress("run", 1, 1, str(folder))
+    cache = cache or (folder.parent if lies_in_runs(folder) else folder) / CACHE
+    _train(folder, settings, material, cache, device, progress)
+    return folder
+
+
+def _open_material(data: Path, class_names: list[str], settings: TrainingSettings) -> _Material:
     classes = find_classes(data, class_names)
-    samples = [sample for each in classes for sample in find_samples(each, "train", GOOD)]
+    samples = [sample for folder in classes for sample in find_samples(folder, "train", GOOD)]
     point = open_extractor(settings.point_extractor, "pc", settings.point_checkpoint)
     image = open_extractor(settings.image_extractor, "rgb", settings.image_checkpoint)
     digest = data_digest(file for sample in samples for file in (sample.scan, sample.rgb) if file is not None)
-    _claim(folder, settings, [digest, point.digest, image.digest])
-    progress("run", 1, 1, str(folder))
-    store = cache or (folder.parent if lies_in_runs(folder) else folder) / CACHE
-    for place in (folder, store):
+    return _Material(data, classes, samples, digest, point, image)
+
+
+def _train(
+    folder: Path,
+    settings: TrainingSettings,
+    material: _Material,
+    cache: Path,
+    device: torch.device,
+    progress: Progress,
+) -> None:
+    """Cache the features, fit the network on them, and write the run; the folder is this training's."""
+    for place in (folder, cache):
         remove_abandoned_parts(place)
-    preprocessing = _decided(settings.preprocessing, [sample.scan for sample in samples], progress)
+    preprocessing = _decided(settings.preprocessing, [sample.scan for sample in material.samples], progress)
 
     def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:
-        return cache_paired_features(
-            wanted,
-            point,
-            image,
-            preprocessing,
-            store,
-            lambda done, total: progress(stage, done, total, ""),
-            device,
-        )
+        def report(done: int, total: int) -> None:
+            progress(stage, done, total, "")
 
-    features = cached([Wanted(sample) for sample in samples], "features")
-    judges, criterion = _judges(classes, settings, point, image, cached, device)
+        return cache_paired_features(wanted, material.point, material.image, preprocessing, cache, report, device)
+
+    features = cached([Wanted(sample) for sample in material.samples], "features")
+    judges, criterion = _judges(material, settings, cached, device)
     log = _fit(features, settings, judges, folder, device, progress)
-    found = _Found(data, point, image, [each.resolve().name for each in classes], len(samples), digest)
-    _finish(folder, settings, found, log, criterion, features)
-    return folder
+    _finish(folder, settings, material, log, criterion, features)
 
 
 def _decided(asked: Preprocessing, scans: Sequence[Path], progress: Progress) -> Preprocessing:
     """Whether the dataset's scans are raw, decided once."""
     settled = settle_scans(asked, scans, lambda done, total: progress("raw or preprocessed", done, total, ""))
     for warning in settled.warnings:
-        warn(warning, stacklevel=3)
+        warn(warning, stacklevel=4)
     return settled.preprocessing
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What a training worked on, for its record."""
-
-    data: Path
-    point: Extractor
-    image: Extractor
-    classes: list[str]
-    n_scans: int
-    data_digest: str
 
 
 def _finish(
     folder: Path,
     settings: TrainingSettings,
-    found: _Found,
+    material: _Material,
     log: list[Epoch],
     criterion: str,
     features: PairedFeatures,
@@ -184,39 +196,46 @@ def _finish(
     save_weights(folder / weights_file(settings.route), weights)
     atomic_write_bytes(folder / LOG, encode_log(log))
     atomic_write_bytes(folder / CHART, encode_chart(log))
-    assert found.point.grouping is not None
-    run = Run(
+    detection = {main: log[epoch - 1].detection[main] for main, epoch in chosen.items()}
+    selection = Selection(criterion=criterion, epochs=chosen, detection=detection)
+    write_run(folder, _record(settings, material, selection, log[-1].loss, features.statistics()))
+    mark_latest(folder)
+    (folder / STATE).unlink(missing_ok=True)
+
+
+def _record(
+    settings: TrainingSettings,
+    material: _Material,
+    selection: Selection,
+    final_loss: float,
+    statistics: dict[Modality, Statistics],
+) -> Run:
+    assert material.point.grouping is not None
+    return Run(
         route=settings.route,
         main=settings.main,
-        point_extractor=found.point.name,
-        image_extractor=found.image.name,
-        point_checkpoint=found.point.checkpoint,
-        image_checkpoint=found.image.checkpoint,
-        point_digest=found.point.digest,
-        image_digest=found.image.digest,
-        grouping=found.point.grouping,
+        point_extractor=material.point.name,
+        image_extractor=material.image.name,
+        point_checkpoint=material.point.checkpoint,
+        image_checkpoint=material.image.checkpoint,
+        point_digest=material.point.digest,
+        image_digest=material.image.digest,
+        grouping=material.point.grouping,
         preprocessing=settings.preprocessing,
-        data=str(found.data.resolve()),
-        classes=found.classes,
-        n_scans=found.n_scans,
-        data_digest=found.data_digest,
+        data=str(material.data.resolve()),
+        classes=[folder.resolve().name for folder in material.classes],
+        n_scans=len(material.samples),
+        data_digest=material.data_digest,
         seed=settings.seed,
         epochs=settings.epochs,
         batch_size=settings.batch_size,
         learning_rate=settings.rate,
         loss=settings.loss,
-        final_loss=log[-1].loss,
-        selection=Selection(
-            criterion=criterion,
-            epochs=chosen,
-            detection={main: log[epoch - 1].detection[main] for main, epoch in chosen.items()},
-        ),
-        training_statistics=features.statistics(),
+        final_loss=final_loss,
+        selection=selection,
+        training_statistics=statistics,
         versions={name: version(name) for name in ("torch", "timm", "numpy")},
     )
-    write_run(folder, run)
-    mark_latest(folder)
-    (folder / STATE).unlink(missing_ok=True)
 
 
 def _claim(folder: Path, settings: TrainingSettings, digests: list[str]) -> None:
@@ -225,8 +244,7 @@ def _claim(folder: Path, settings: TrainingSettings, digests: list[str]) -> None
     Raises:
         UsageError: it is.
     """
-    wanted = msgspec.structs.asdict(msgspec.convert(settings, _Claimed, from_attributes=True))
-    claim = encode_json_file([wanted, digests])
+    claim = encode_json_file([{name: getattr(settings, name) for name in _CLAIMED}, digests])
     file = folder / CLAIM
     if folder.exists() and any(folder.iterdir()):
         if not file.exists() or file.read_bytes() != claim:
@@ -236,41 +254,22 @@ def _claim(folder: Path, settings: TrainingSettings, digests: list[str]) -> None
     atomic_write_bytes(file, claim)
 
 
-class _Claimed(msgspec.Struct):
-    """The settings that the weights depend on."""
-
-    route: TrainedRouteName
-    main: Modality
-    point_extractor: str
-    image_extractor: str
-    preprocessing: Preprocessing
-    loss: Loss
-    epochs: int
-    batch_size: int
-    rate: float
-    seed: int
-    select: bool
-    amp: bool
-
-
 def _judges(
-    classes: Sequence[Path],
+    material: _Material,
     settings: TrainingSettings,
-    point: Extractor,
-    image: Extractor,
     cached: Callable[[Sequence[Wanted], str], PairedFeatures],
     device: torch.device,
 ) -> tuple[dict[Modality, Judge], str]:
     """A judge for every main modality the route serves, and what it judges by, in words."""
     if not settings.select:
         return {}, "last epoch: selection was turned off"
-    found = [parts for parts in map(find_validation, classes) if parts is not None]
-    if not found:
+    validation = [parts for parts in map(find_validation, material.classes) if parts is not None]
+    if not validation:
         return {}, "last epoch: the data has no validation parts"
-    judged = [(parts, cached(parts.wanted, "validation")) for parts in found]
+    judged = [(parts, cached(parts.wanted, "validation")) for parts in validation]
     mains = distillation(settings.route).mains(settings.main)
-    judges = {main: Judge(judged, settings.route, main, point, image, device) for main in mains}
-    kinds = {"painted defects" if parts.pseudo else "the split's own defects" for parts in found}
+    judges = {main: Judge(judged, settings.route, main, material.point, material.image, device) for main in mains}
+    kinds = {"painted defects" if parts.pseudo else "the split's own defects" for parts in validation}
     return judges, f"mean of image and patch AUROC on validation parts, good against {' and '.join(sorted(kinds))}"
 
 

@@ -105,7 +105,8 @@ class Contender:
     def _digests(self, role: str) -> list[str]:
         """Of the graphs that a provider may run as this network."""
         manifest = self.manifest
-        return [manifest.files[each[role].file] for each in (manifest.networks, manifest.cpu_networks) if role in each]
+        sets = (manifest.networks, manifest.cpu_networks)
+        return [manifest.files[networks[role].file] for networks in sets if role in networks]
 
 
 def settled_contenders(
@@ -152,12 +153,12 @@ class NormalParts:
         settings = contender.candidate.settings
         measured = [features for features, _ in self._measure(contender)]
         patchless = contender.extractor.without_points(measured[0].main.shape[1])
-        main = self._side(contender, MAIN, contender.main_key, patchless[0], lambda: [each.main for each in measured])
+        main = self._side(contender, MAIN, contender.main_key, patchless[0], lambda: [part.main for part in measured])
         second = None
         role = contender.extractor.route.second_bank
         if role is not None:
             second = self._side(contender, role, contender.second_key, patchless[1], lambda: self._second(contender))
-        return combine([each.foreground for each in measured], main, second, "", settings)
+        return combine([part.foreground for part in measured], main, second, "", settings)
 
     def part_range(self, contender: Contender) -> PartRange:
         """What the normal parts show of themselves, after the contender was calibrated."""
@@ -186,7 +187,7 @@ class NormalParts:
                     for sample, measured in zip(self._samples, self._measure(contender), strict=True)
                 ],
             )
-        return [each.second for each in self._completed[1] if each.second is not None]
+        return [part.second for part in self._completed[1] if part.second is not None]
 
     def _complete(
         self, contender: Contender, sample: Sample, features: PartFeatures, prepared: PreparedPart

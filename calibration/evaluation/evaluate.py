@@ -55,10 +55,10 @@ def evaluate_dataset(
     """
     opened: dict[int, FeatureExtractor] = {}
     contenders = []
-    for each in candidates:
-        if id(each.bundle) not in opened:
-            opened[id(each.bundle)] = FeatureExtractor(each.bundle, provider)
-        contenders.append(Contender(each, opened[id(each.bundle)]))
+    for candidate in candidates:
+        if id(candidate.bundle) not in opened:
+            opened[id(candidate.bundle)] = FeatureExtractor(candidate.bundle, provider)
+        contenders.append(Contender(candidate, opened[id(candidate.bundle)]))
     return Evaluation(
         [
             outcome
@@ -79,12 +79,12 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
     with_masks = has_masks(samples)
     good = find_samples(folder, "train", GOOD)
     scans = [sample.scan for sample in good]
-    for told in copies_among(scans, file_digests(scans)):
-        warn(f"{told}: the threshold means little where parts are copies of each other", stacklevel=2)
+    for sentence in copies_among(scans, file_digests(scans)):
+        warn(f"{sentence}: the threshold means little where parts are copies of each other", stacklevel=2)
     contenders = settled_contenders(contenders, good, progress)
     normal = NormalParts(good, progress)
-    calibrated = [normal.calibrate(each) for each in contenders]
-    contenders = [replace(each, expected=normal.part_range(each)) for each in contenders]
+    calibrated = [normal.calibrate(contender) for contender in contenders]
+    contenders = [replace(contender, expected=normal.part_range(contender)) for contender in contenders]
     del normal  # its features are the largest thing here
     tallies = [Tally(len(samples)) for _ in contenders]
     for number, sample in enumerate(samples):
@@ -214,7 +214,7 @@ def score_part(sample: Sample, contender: Contender, decision: Decision, shared:
 
 def bank_bytes(decision: Decision) -> int:
     """The size of the memory banks with their tables."""
-    banks = [each.bank for each in (decision.main, decision.second) if each is not None]
+    banks = [normalized.bank for normalized in (decision.main, decision.second) if normalized is not None]
     return sum(array.nbytes for bank in banks for array in bank.arrays().values())
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...runtime.bundle.manifest import Manifest
-from ...runtime.bundle.parameters import PartRange, Threshold
+from ...runtime.bundle.parameters import Modality, PartRange, RouteName, Threshold
 from ...runtime.sensor.dataset import GOOD, Sample
 from ...runtime.verdict.auroc import auroc
 from ..metrics import Curve, partial_area, pixel_auroc, pro_curve, roc_curve
@@ -35,8 +35,8 @@ class Row(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
     """
 
     class_name: str
-    route: str
-    main: str
+    route: RouteName
+    main: Modality
     i_auroc: float | None
     p_auroc: float | None
     aupro: float | None
@@ -67,7 +67,17 @@ class Scored:
     @property
     def defects(self) -> npt.NDArray[np.str_]:
         """(n,) defect names, `good` for normal parts."""
-        return np.array([each.defect for each in self.samples])
+        return np.array([sample.defect for sample in self.samples])
+
+    @property
+    def labels(self) -> npt.NDArray[np.bool_]:
+        """(n,) true where the part is defective."""
+        return self.defects != GOOD
+
+    @property
+    def has_both_labels(self) -> bool:
+        """Whether there are good parts and defective ones, so that scores can be compared."""
+        return bool(self.labels.any() and not self.labels.all())
 
 
 @dataclass(frozen=True)
@@ -165,7 +175,7 @@ class Verdicts:
     @classmethod
     def total(cls, parts: Iterable[Verdicts]) -> Verdicts:
         """The sum over classes."""
-        counts = [(one.n_good, one.false_rejects, one.n_defective, one.misses, one.refused) for one in parts]
+        counts = [(part.n_good, part.false_rejects, part.n_defective, part.misses, part.refused) for part in parts]
         return cls(*(sum(column) for column in zip(*counts, strict=True)))
 
 
@@ -178,28 +188,28 @@ class Evaluation:
     @property
     def names(self) -> list[str]:
         """The candidates, in the order given."""
-        return list(dict.fromkeys(each.name for each in self.outcomes))
+        return list(dict.fromkeys(outcome.name for outcome in self.outcomes))
 
     @property
     def class_names(self) -> list[str]:
         """The classes, in the dataset's order."""
-        return list(dict.fromkeys(each.row.class_name for each in self.outcomes))
+        return list(dict.fromkeys(outcome.row.class_name for outcome in self.outcomes))
 
     def of(self, name: str) -> list[ClassOutcome]:
         """One candidate's outcomes."""
-        return [each for each in self.outcomes if each.name == name]
+        return [outcome for outcome in self.outcomes if outcome.name == name]
 
     def mean(self, name: str) -> Row:
         """One candidate's metrics, averaged over the classes."""
-        return mean_row([each.row for each in self.of(name)])
+        return mean_row([outcome.row for outcome in self.of(name)])
 
     @property
     def rows(self) -> list[Row]:
         """Candidate by candidate: each class, and the mean where there are several."""
         rows: list[Row] = []
         for name in self.names:
-            found = [each.row for each in self.of(name)]
-            rows += [*found, *([mean_row(found)] if len(found) > 1 else [])]
+            by_class = [outcome.row for outcome in self.of(name)]
+            rows += [*by_class, *([mean_row(by_class)] if len(by_class) > 1 else [])]
         return rows
 
 
@@ -223,32 +233,20 @@ def measure(
         thresholds: of the score and of the map.
         n_bytes: size of the memory banks.
     """
-    labels = scored.defects != GOOD
-    comparable = bool(labels.any() and not labels.all())
     pro = None if scored.masks is None else pro_curve(scored.maps, scored.masks)
-    row = Row(
-        class_name=class_name,
-        route=manifest.route,
-        main=manifest.main,
-        i_auroc=auroc(scored.scores, labels) if comparable else None,
-        p_auroc=None if scored.masks is None else pixel_auroc(scored.maps, scored.masks),
-        aupro=None if pro is None else partial_area(pro, FPR_LIMIT),
-        aupro_001=None if pro is None else partial_area(pro, STRICT_FPR_LIMIT),
-        n_test=len(labels),
-    )
     return ClassOutcome(
         name=name,
-        row=row,
+        row=_row_of(class_name, manifest, scored, pro),
         manifest=manifest,
         part_range=part_range,
-        by_defect=measure_defects(scored.scores, scored.defects) if comparable else {},
+        by_defect=measure_defects(scored.scores, scored.defects) if scored.has_both_labels else {},
         threshold=thresholds[0],
         pixel_threshold=thresholds[1].value,
         defects=scored.defects,
         scores=scored.scores,
         names=[f"{sample.defect}/{sample.name}" for sample in scored.samples],
         refusals=scored.refusals,
-        roc=roc_curve(scored.scores, labels) if comparable else None,
+        roc=roc_curve(scored.scores, scored.labels) if scored.has_both_labels else None,
         pro=None if pro is None else thinned(pro),
         milliseconds=median_milliseconds(scored.seconds),
         bank_bytes=n_bytes,
@@ -256,13 +254,31 @@ def measure(
     )
 
 
+def _row_of(class_name: str, manifest: Manifest, scored: Scored, pro: Curve | None) -> Row:
+    return Row(
+        class_name=class_name,
+        route=manifest.route,
+        main=manifest.main,
+        i_auroc=auroc(scored.scores, scored.labels) if scored.has_both_labels else None,
+        p_auroc=None if scored.masks is None else pixel_auroc(scored.maps, scored.masks),
+        aupro=None if pro is None else partial_area(pro, FPR_LIMIT),
+        aupro_001=None if pro is None else partial_area(pro, STRICT_FPR_LIMIT),
+        n_test=len(scored.samples),
+    )
+
+
 def measure_defects(scores: npt.NDArray[np.floating], names: npt.NDArray[np.str_]) -> dict[str, float]:
-    """Image AUROC of each defect's parts against the good ones: scores (n,), and what each part has (n,)."""
-    found = {}
-    for name in sorted({str(each) for each in names} - {GOOD}):
+    """Image AUROC of each defect's parts against the good ones: scores (n,), and what each part has (n,).
+
+    Example:
+        >>> measure_defects(np.array([0.1, 0.9, 0.2]), np.array(["good", "dent", "good"]))
+        {'dent': 1.0}
+    """
+    by_defect = {}
+    for name in sorted(set(names.tolist()) - {GOOD}):
         chosen = (names == name) | (names == GOOD)
-        found[name] = auroc(scores[chosen], names[chosen] == name)
-    return found
+        by_defect[name] = auroc(scores[chosen], names[chosen] == name)
+    return by_defect
 
 
 def mean_row(rows: Sequence[Row]) -> Row:
@@ -292,22 +308,22 @@ def thinned(pro: Curve) -> Curve:
 
 def median_milliseconds(seconds: Sequence[dict[str, float]]) -> dict[str, float]:
     """The median over parts of every stage, and of their sums as `total`."""
-    stages = dict.fromkeys(stage for each in seconds for stage in each)
-    medians = {stage: 1e3 * float(np.median([each.get(stage, 0.0) for each in seconds])) for stage in stages}
-    return {**medians, "total": 1e3 * float(np.median([sum(each.values()) for each in seconds]))}
+    stages = dict.fromkeys(stage for times in seconds for stage in times)
+    medians = {stage: 1e3 * float(np.median([times.get(stage, 0.0) for times in seconds])) for stage in stages}
+    return {**medians, "total": 1e3 * float(np.median([sum(times.values()) for times in seconds]))}
 
 
 def choose_examples(scored: Scored, threshold: float) -> list[Example]:
     """The clearest hits, and the most embarrassing misses and false alarms."""
-    defective, rejected = scored.defects != GOOD, scored.scores > threshold
+    defective, rejected = scored.labels, scored.scores > threshold
     descending = np.argsort(-scored.scores, kind="stable")
-    wanted: list[tuple[ExampleKind, npt.NDArray[np.intp]]] = [
+    candidates: list[tuple[ExampleKind, npt.NDArray[np.intp]]] = [
         ("hit", descending[(defective & rejected)[descending]]),
         ("miss", descending[(defective & ~rejected)[descending]][::-1]),
         ("false alarm", descending[(~defective & rejected)[descending]]),
     ]
     return [
         Example(verdict, scored.samples[i], float(scored.scores[i]), scored.maps[i].copy())
-        for verdict, found in wanted
-        for i in found[:N_EXAMPLES]
+        for verdict, places in candidates
+        for i in places[:N_EXAMPLES]
     ]

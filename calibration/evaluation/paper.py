@@ -11,17 +11,17 @@ from importlib.resources import files
 
 import msgspec
 
+from ...runtime.patches.routes import Dual, route_of
 from .outcomes import MEAN, Row
 
 _FILE = "paper_figures.json"
-# Route and main modality -> table and row that print its figures by class.
+# Metric, and what a route measures -> the table that prints its figures by class.
 _TABLES = {
-    "i_auroc": {"pc": "2", "rgb": "3", "dual": "a3"},
-    "aupro": {"pc": "2", "rgb": "3", "dual": "a3"},
-    "p_auroc": {"pc": "a1", "rgb": "a1", "dual": "a1"},
+    "i_auroc": {("pc",): "2", ("rgb",): "3", ("pc", "rgb"): "a3"},
+    "aupro": {("pc",): "2", ("rgb",): "3", ("pc", "rgb"): "a3"},
+    "p_auroc": {("pc",): "a1", ("rgb",): "a1", ("pc", "rgb"): "a1"},
 }
-DUAL = "Dual banks, RGB + PC"
-SENSOR = {"pc": "PC", "rgb": "RGB"}
+DUAL = Dual("pc").title
 
 
 class PrintedTable(msgspec.Struct, frozen=True):
@@ -52,20 +52,20 @@ def paper_classes() -> list[str]:
 
 
 def printed_figure(row: Row, metric: str) -> float | None:
-    """What the paper prints for the route, main modality and class of a row; None where it prints nothing."""
-    number = _TABLES.get(metric, {}).get("dual" if row.route == "dual" else row.main)
+    """What the paper prints for the route, main modality and class of a row; None where it prints nothing.
+
+    Example:
+        >>> row = Row("mean", "f2f", "pc", i_auroc=None, p_auroc=None, aupro=None, aupro_001=None, n_test=0)
+        >>> printed_figure(row, "i_auroc")
+        0.938
+    """
+    route = route_of(row.route, row.main)
+    number = _TABLES.get(metric, {}).get(tuple(sorted(route.measured)))
     if number is None:
         return None
     table = paper().tables[number]
     printed = table.metrics[metric]
-    figures = printed.get(method_name(row.route, row.main)) or printed.get(row.route.upper())
+    figures = printed.get(route.title) or printed.get(row.route.upper())
     if figures is None or row.class_name not in table.columns:
         return None
     return figures[table.columns.index(row.class_name)]
-
-
-def method_name(route: str, main: str) -> str:
-    """How a route with its main modality is called: `F2F, PC`, `Single bank, RGB`, `Dual banks, RGB + PC`."""
-    if route == "dual":
-        return DUAL
-    return f"{'Single bank' if route == 'single' else route.upper()}, {SENSOR[main]}"

@@ -101,7 +101,7 @@ def add_line_graph(
     """
     without = msgspec.structs.replace(manifest, line_graph=None)
     if wanted is None:
-        banks = [each.bank for each in (decision.main, decision.second) if each is not None]
+        banks = [normalized.bank for normalized in (decision.main, decision.second) if normalized is not None]
         size = sum(map(len, networks.values())) + sum(4 * bank.rows.size for bank in banks)
         wanted = size <= DEFAULT_BYTES and not obstacle(manifest, decision)
     if not wanted:
@@ -111,7 +111,7 @@ def add_line_graph(
     entry = Network(
         file=LINE,
         architecture=f"line {manifest.route}",
-        parameters=sum(int(np.prod(each.dims)) for each in model.graph.initializer),
+        parameters=sum(int(np.prod(tensor.dims)) for tensor in model.graph.initializer),
         inputs=route.line_inputs(manifest.grouping),
         outputs=line_outputs(route),
     )
@@ -244,8 +244,8 @@ def _write_queries(graph: GraphWriter, role: str, normalized: NormalizedBank, fe
 
 def _write_bank(graph: GraphWriter, role: str, bank: MemoryBank, queries: str) -> _Searched:
     slices = slice_bank(bank)
-    rows = [graph.constant(each.rows, name=f"bank_{role}/rows_{number}") for number, each in enumerate(slices)]
-    centers = [graph.constant(each.center, name=f"bank_{role}/center_{number}") for number, each in enumerate(slices)]
+    rows = [graph.constant(piece.rows, name=f"bank_{role}/rows_{number}") for number, piece in enumerate(slices)]
+    centers = [graph.constant(piece.center, name=f"bank_{role}/center_{number}") for number, piece in enumerate(slices)]
     return _Searched(queries, slices, rows, centers)
 
 
@@ -258,12 +258,12 @@ def _write_search(graph: GraphWriter, searched: _Searched) -> tuple[str, str]:
     """
     best, nearest = "", ""
     last = graph.constant([2], np.int64)
-    for each, rows, center in zip(searched.slices, searched.rows, searched.centers, strict=True):
+    for piece, rows, center in zip(searched.slices, searched.rows, searched.centers, strict=True):
         queries = graph.op("Sub", searched.queries, center)
         product = graph.op("MatMul", queries, graph.op("Transpose", rows, perm=[1, 0]))
-        scores = graph.op("Sub", graph.constant(each.half_norms), product)
-        indices = graph.constant(each.index, np.int64)
-        for column in graph.lowest(scores, min(CANDIDATES, len(each.index))):
+        scores = graph.op("Sub", graph.constant(piece.half_norms), product)
+        indices = graph.constant(piece.index, np.int64)
+        for column in graph.lowest(scores, min(CANDIDATES, len(piece.index))):
             difference = graph.op("Sub", queries, graph.op("Gather", rows, column, axis=0))
             measured = graph.op("ReduceSumSquare", difference, last, keepdims=0)
             index = graph.op("Gather", indices, column, axis=0)
@@ -276,10 +276,11 @@ def _write_search(graph: GraphWriter, searched: _Searched) -> tuple[str, str]:
     return best, nearest
 
 
-def _nearer(graph: GraphWriter, one: tuple[str, str], other: tuple[str, str]) -> str:
-    """Whether a row is nearer than another, or as near and lower."""
-    ties = graph.op("And", graph.op("Equal", one[0], other[0]), graph.op("Less", one[1], other[1]))
-    return graph.op("Or", graph.op("Less", one[0], other[0]), ties)
+def _nearer(graph: GraphWriter, candidate: tuple[str, str], best: tuple[str, str]) -> str:
+    """Whether a row (distance, index) is nearer than the best so far, or as near and lower."""
+    (distance, index), (least, lowest) = candidate, best
+    ties = graph.op("And", graph.op("Equal", distance, least), graph.op("Less", index, lowest))
+    return graph.op("Or", graph.op("Less", distance, least), ties)
 
 
 def _write_distance(graph: GraphWriter, bank: MemoryBank, sq_distance: str) -> str:
@@ -306,7 +307,7 @@ def _write_score(graph: GraphWriter, role: str, bank: MemoryBank, searched: _Sea
         return
     patch = graph.op("ArgMax", ranked, axis=1, keepdims=1)
     row = graph.op("GatherElements", index, patch, axis=1)
-    place = np.argsort(np.concatenate([each.index for each in searched.slices]))
+    place = np.argsort(np.concatenate([piece.index for piece in searched.slices]))
     table = graph.constant(place[bank.neighbors], np.int64, name=f"bank_{role}/neighbor_places")
     neighbors = graph.op("Squeeze", graph.op("Gather", table, row, axis=0), last)
     at = graph.op("Unsqueeze", patch, graph.constant([2], np.int64))
@@ -325,18 +326,18 @@ def _write_score(graph: GraphWriter, role: str, bank: MemoryBank, searched: _Sea
 
 def _write_rows(graph: GraphWriter, searched: _Searched, places: str) -> str:
     """Rows of the whole bank by their place, slice after slice: (B, k) -> (B, k, D)."""
-    found, start = "", 0
-    for each, rows, center in zip(searched.slices, searched.rows, searched.centers, strict=True):
+    taken, start = "", 0
+    for piece, rows, center in zip(searched.slices, searched.rows, searched.centers, strict=True):
         local = graph.op("Sub", places, graph.constant(start, np.int64))
-        inside = graph.op("Clip", local, graph.constant(0, np.int64), graph.constant(len(each.index) - 1, np.int64))
+        inside = graph.op("Clip", local, graph.constant(0, np.int64), graph.constant(len(piece.index) - 1, np.int64))
         gathered = graph.op("Add", graph.op("Gather", rows, inside, axis=0), center)
-        start += len(each.index)
-        if not found:
-            found = gathered
+        start += len(piece.index)
+        if not taken:
+            taken = gathered
             continue
         begun = graph.op("GreaterOrEqual", local, graph.constant(0, np.int64))
-        found = graph.op("Where", graph.op("Unsqueeze", begun, graph.constant([2], np.int64)), gathered, found)
-    return found
+        taken = graph.op("Where", graph.op("Unsqueeze", begun, graph.constant([2], np.int64)), gathered, taken)
+    return taken
 
 
 def _write_decision(graph: GraphWriter, decision: Decision, roles: Sequence[str], matches: list[str]) -> None:
@@ -355,4 +356,4 @@ def _write_decision(graph: GraphWriter, decision: Decision, roles: Sequence[str]
 
 
 def _weighted(graph: GraphWriter, tensors: list[str], weights: tuple[float, float]) -> list[str]:
-    return [graph.op("Mul", each, graph.constant(weight)) for each, weight in zip(tensors, weights, strict=True)]
+    return [graph.op("Mul", tensor, graph.constant(weight)) for tensor, weight in zip(tensors, weights, strict=True)]

@@ -81,7 +81,7 @@ def check_line_graph(
         expected[scan_name(scan)] = reference(manifest, path, decision, prepared)
         actual[scan_name(scan)] = line.run(prepared, StageTimes()).outputs
     precisions = {network.precision for network in manifest.networks.values()}
-    tolerance = Tolerance(atol=max(ROUNDING[each] for each in precisions), rtol=RTOL, score=RTOL)
+    tolerance = Tolerance(atol=max(ROUNDING[precision] for precision in precisions), rtol=RTOL, score=RTOL)
     names = [*(f"distance_{role}" for role in route_of(manifest.route, manifest.main).banks), "map"]
     return ParityReport(
         tensors=[_check(name, actual, expected, tolerance) for name in names],
@@ -121,25 +121,22 @@ def _check(
     name: str, actual: Mapping[str, Tensors], expected: Mapping[str, Reference], tolerance: Tolerance
 ) -> TensorCheck:
     pairs = {}
-    for scan, each in expected.items():
-        found = actual[scan][name]
-        pairs[scan] = (
-            found.ravel()[each.foreground] if name.startswith("distance_") else found,
-            each.tensors[name],
-        )
-    scales = {scan: each.norms[name] for scan, each in expected.items()}
+    for scan, wanted in expected.items():
+        given = actual[scan][name]
+        pairs[scan] = given.ravel()[wanted.foreground] if name.startswith("distance_") else given, wanted.tensors[name]
+    scales = {scan: wanted.norms[name] for scan, wanted in expected.items()}
     return check_tensor(COMPARED, "line", name, pairs, tolerance, scales, FEATURES_NORM)
 
 
 def _check_scores(
     actual: Mapping[str, Tensors], expected: Mapping[str, Reference], threshold: float, tolerance: Tolerance
 ) -> DecisionCheck:
-    rounding = SCORE_ROUNDINGS * tolerance.atol * max(each.norms["score"] for each in expected.values())
+    rounding = SCORE_ROUNDINGS * tolerance.atol * max(wanted.norms["score"] for wanted in expected.values())
     return check_decisions(
         COMPARED,
         list(expected),
         [float(actual[scan]["score"]) for scan in expected],
-        [float(each.tensors["score"]) for each in expected.values()],
+        [float(wanted.tensors["score"]) for wanted in expected.values()],
         threshold,
         msgspec.structs.replace(tolerance, score=tolerance.score + rounding / max(threshold, 1e-30)),
     )

@@ -18,7 +18,13 @@ EXTERNAL_BYTES = 1 << 30
 
 
 class GraphWriter:
-    """A graph while it is written; every method that adds something returns the name of the new tensor."""
+    """A graph while it is written; every method that adds something returns the name of the new tensor.
+
+    Example:
+        >>> graph = GraphWriter()
+        >>> graph.op("Mul", "x", graph.constant(2.0), name="doubled")
+        'doubled'
+    """
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -47,7 +53,7 @@ class GraphWriter:
         values, columns = f"topk_{self._count}/values", f"topk_{self._count}/columns"
         inputs = [scores, self.constant([count], np.int64)]
         self.nodes.append(helper.make_node("TopK", inputs, [values, columns], f"node_{columns}", axis=2, largest=0))
-        return [self.op("Gather", columns, self.constant(each, np.int64), axis=2) for each in range(count)]
+        return [self.op("Gather", columns, self.constant(rank, np.int64), axis=2) for rank in range(count)]
 
     def inline(self, model: bytes, prefix: str, inputs: Mapping[str, str]) -> list[str]:
         """Add all of another graph, its names behind `prefix/`, and connect its inputs.
@@ -65,7 +71,7 @@ class GraphWriter:
         """
         proto = onnx.load_model_from_string(model)
         opsets = operator_sets(proto)
-        expected = {each.name for each in proto.graph.input}
+        expected = {value.name for value in proto.graph.input}
         merged = {**opsets, **self.opsets}
         if expected != set(inputs) or merged != {**self.opsets, **opsets}:
             raise BundleError(
@@ -85,7 +91,7 @@ class GraphWriter:
         for tensor in proto.graph.initializer:
             tensor.name = renamed(tensor.name)
             self.constants.append(tensor)
-        return [renamed(each.name) for each in proto.graph.output]
+        return [renamed(value.name) for value in proto.graph.output]
 
     def model(
         self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]
@@ -99,7 +105,7 @@ class GraphWriter:
 def operator_sets(model: onnx.ModelProto) -> dict[str, int]:
     """The version of the standard's operators (domain ""), and of every other domain that a node of the graph is of."""
     used = {_domain(node.domain) for node in model.graph.node} | {""}
-    versions = {_domain(each.domain): each.version for each in model.opset_import}
+    versions = {_domain(opset.domain): opset.version for opset in model.opset_import}
     return {domain: versions[domain] for domain in sorted(used)}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +51,13 @@ class Dataset:
 class Observed:
     """What one scan put into every network, and what came out; `features` are the patches', by bank."""
 
-    inputs: Samples
-    outputs: Samples
-    features: dict[str, npt.NDArray[np.float32]]
+    inputs: Samples = field(default_factory=dict)
+    outputs: Samples = field(default_factory=dict)
+    features: dict[str, npt.NDArray[np.float32]] = field(default_factory=dict)
+
+    def keep(self, role: str, inputs: Arrays, outputs: Arrays) -> None:
+        """What went through the network of a role."""
+        self.inputs[role], self.outputs[role] = dict(inputs), dict(outputs)
 
 
 def gate_scans(data: Dataset | None, manifest: Manifest, given: Sequence[Path]) -> list[Path]:
@@ -68,9 +72,9 @@ def gate_scans(data: Dataset | None, manifest: Manifest, given: Sequence[Path]) 
         raise UsageError(
             "the parity gate needs a few real scans, and the run's training data is not where it was: give --scans PATH"
         )
-    by_class = [find_samples(each, "train", GOOD) for each in find_classes(data.root, data.classes)]
+    by_class = [find_samples(folder, "train", GOOD) for folder in find_classes(data.root, data.classes)]
     turns = [samples[turn] for turn in range(N_SCANS) for samples in by_class if turn < len(samples)]
-    return [input_file(each, modalities(manifest)) for each in turns[:N_SCANS]]
+    return [input_file(sample, modalities(manifest)) for sample in turns[:N_SCANS]]
 
 
 def read_parts(manifest: Manifest, scans: Sequence[Path]) -> dict[str, PreparedPart]:
@@ -90,17 +94,14 @@ def observe(
     """Run every part through the line's own path and keep what every network saw and said."""
     observed = {}
     for name, part in parts.items():
-        inputs: Samples = {}
-        outputs: Samples = {}
-
-        def keep(role: str, given: Arrays, found: Arrays, into: tuple[Samples, Samples] = (inputs, outputs)) -> None:
-            into[0][role], into[1][role] = dict(given), dict(found)
-
-        watched = {role: ObservedSession(role, session, keep) for role, session in sessions.items()}
+        kept = Observed()
+        watched = {role: ObservedSession(role, session, kept.keep) for role, session in sessions.items()}
         path = FeaturePath(manifest.route, manifest.main, manifest.grouping, watched)
         features = path.extract(part, StageTimes())
-        banks = {"main": features.main, **({} if features.second is None else {"second": features.second})}
-        observed[name] = Observed(inputs, outputs, banks)
+        kept.features["main"] = features.main
+        if features.second is not None:
+            kept.features["second"] = features.second
+        observed[name] = kept
     return observed
 
 
@@ -121,7 +122,7 @@ def check_against_torch(
     references = {role: TorchSession(module, spec.output, CPU) for role, (module, spec, _) in networks.items()}
     sessions = {role: OnnxSession(model) for role, model in models.items()}
     expected = observe(manifest, references, parts)
-    found = observe(manifest, sessions, parts)
+    actual = observe(manifest, sessions, parts)
     tolerance = TOLERANCES["fp32"]
     tensors = []
     for role, (module, spec, _) in networks.items():
@@ -132,10 +133,10 @@ def check_against_torch(
                 check, first_off=first_off_torch(module, spec, models[role], inputs, tolerance)
             )
         tensors.append(check)
-    features = check_features(FEATURES, found, expected, tolerance)
+    features = check_features(FEATURES, actual, expected, tolerance)
     # The networks before and after the grouping are compared on equal inputs all the same.
     if route_of(manifest.route, manifest.main).groups_hallucination:
-        features = [each for each in features if not each.tensor.endswith("second bank")]
+        features = [check for check in features if not check.tensor.endswith("second bank")]
     return ParityReport(tensors=[*tensors, *features])
 
 
@@ -144,13 +145,13 @@ def check_outputs(
 ) -> TensorCheck:
     """One network's output on the very inputs that its reference had."""
     pairs = {
-        scan: (session.run(each.inputs[role])[output], each.outputs[role][output]) for scan, each in expected.items()
+        scan: (session.run(kept.inputs[role])[output], kept.outputs[role][output]) for scan, kept in expected.items()
     }
     return check_tensor(compared, role, output, pairs, tolerance)
 
 
 def check_features(
-    compared: str, found: Mapping[str, Observed], expected: Mapping[str, Observed], tolerance: Tolerance
+    compared: str, actual: Mapping[str, Observed], expected: Mapping[str, Observed], tolerance: Tolerance
 ) -> list[TensorCheck]:
     """What is compared with the banks, end to end."""
     banks = next(iter(expected.values())).features
@@ -159,7 +160,7 @@ def check_features(
             compared,
             "path",
             f"features of the {bank} bank",
-            {scan: (found[scan].features[bank], each.features[bank]) for scan, each in expected.items()},
+            {scan: (actual[scan].features[bank], kept.features[bank]) for scan, kept in expected.items()},
             tolerance,
         )
         for bank in banks

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ...calibration.calibrate import CalibrationSettings, calibrate
-from ...calibration.parity import ParityReport, Tolerance, check_decisions, scan_name
+from ...calibration.calibrate import MIN_SCANS, CalibrationSettings, calibrate
+from ...calibration.parity import DecisionCheck, ParityReport, Tolerance, check_decisions, scan_name
 from ...calibration.survey import decided_preprocessing
 from ...runtime.bundle.manifest import Manifest
 from ...runtime.engines.session import OnnxSession
@@ -49,6 +49,19 @@ class Judged:
     threshold: float = 0.0
 
 
+@dataclass(frozen=True)
+class Decided:
+    """What the judged scans come out as by one set of networks.
+
+    Attributes:
+        scores: of every scan.
+        maps: (224, 224) float32 of every scan.
+    """
+
+    scores: list[float]
+    maps: list[npt.NDArray[np.float32]]
+
+
 def judged_of_data(root: Path, classes: Sequence[str], manifest: Manifest) -> Judged:
     """Normal scans of a dataset's first class to learn from, and its test (else its other normal) scans to judge."""
     folder = find_classes(root, classes)[0]
@@ -59,8 +72,8 @@ def judged_of_data(root: Path, classes: Sequence[str], manifest: Manifest) -> Ju
         test = normal[N_NORMAL:]
     chosen = [test[i] for i in np.unique(np.linspace(0, len(test) - 1, N_JUDGED).astype(int))] if test else []
     return Judged(
-        [input_file(each, modalities(manifest)) for each in normal[:N_NORMAL]],
-        [input_file(each, modalities(manifest)) for each in chosen],
+        [input_file(sample, modalities(manifest)) for sample in normal[:N_NORMAL]],
+        [input_file(sample, modalities(manifest)) for sample in chosen],
         chosen,
     )
 
@@ -88,30 +101,45 @@ def check_verdicts(
     """
     decided = decided_preprocessing(manifest, [*judged.normal, *judged.scans])
     manifest = msgspec.structs.replace(manifest, preprocessing=decided)
-    path = _path(manifest, references)
-    decision, threshold = judged.decision, judged.threshold
-    if decision is None and (len(judged.normal) < 3 or not judged.scans):
+    if judged.decision is None and (len(judged.normal) < MIN_SCANS or not judged.scans):
         return ParityReport()
     parts = [_prepared(scan, manifest) for scan in judged.scans]
     masks = [_mask(sample, part) for sample, part in zip(judged.samples, parts, strict=False)]
-    if decision is None:
-        normal = [path.extract(_prepared(scan, manifest), StageTimes()) for scan in judged.normal]
-        made = calibrate(manifest, path, normal, "", CalibrationSettings(coreset_ratio=0.05))
-        decision, threshold = made.decision, made.calibration.threshold.value
-    expected = [_decide(path, decision, part) for part in parts]
-    other = _path(manifest, reduced)
-    actual = [_decide(other, decision, part) for part in parts]
-    check = check_decisions(
+    path = _path(manifest, references)
+    decision, threshold = _calibrated(judged, manifest, path)
+    expected = _decide(path, decision, parts)
+    actual = _decide(_path(manifest, reduced), decision, parts)
+    return ParityReport(decisions=[_compare(precision, judged, masks, actual, expected, threshold, tolerance)])
+
+
+def _calibrated(judged: Judged, manifest: Manifest, path: FeaturePath) -> tuple[Decision, float]:
+    """The decision to judge by, and its threshold: the bundle's own, else one of the normal scans."""
+    if judged.decision is not None:
+        return judged.decision, judged.threshold
+    features = [path.extract(_prepared(scan, manifest), StageTimes()) for scan in judged.normal]
+    calibrated = calibrate(manifest, path, features, "", CalibrationSettings(coreset_ratio=0.05))
+    return calibrated.decision, calibrated.calibration.threshold.value
+
+
+def _compare(
+    precision: str,
+    judged: Judged,
+    masks: Sequence[npt.NDArray[np.bool_]],
+    actual: Decided,
+    expected: Decided,
+    threshold: float,
+    tolerance: Tolerance,
+) -> DecisionCheck:
+    return check_decisions(
         f"{precision} against fp32",
         [scan_name(scan) for scan in judged.scans],
-        [score for score, _ in actual],
-        [score for score, _ in expected],
+        actual.scores,
+        expected.scores,
         threshold,
         tolerance,
         labels=[sample.is_defect for sample in judged.samples] or None,
-        maps=([each for _, each in actual], [each for _, each in expected], masks) if masks else None,
+        maps=(actual.maps, expected.maps, masks) if masks else None,
     )
-    return ParityReport(decisions=[check])
 
 
 def _path(manifest: Manifest, models: Mapping[str, bytes]) -> FeaturePath:
@@ -123,9 +151,14 @@ def _prepared(scan: Path, manifest: Manifest) -> PreparedPart:
     return prepare_file(scan, modalities(manifest), manifest.preprocessing, manifest.part_range)
 
 
-def _decide(path: FeaturePath, decision: Decision, part: PreparedPart) -> tuple[float, npt.NDArray[np.float32]]:
-    features = path.extract(part, StageTimes())
-    return decision.decide(features.foreground, decision.match(features))
+def _decide(path: FeaturePath, decision: Decision, parts: Sequence[PreparedPart]) -> Decided:
+    decided = Decided([], [])
+    for part in parts:
+        features = path.extract(part, StageTimes())
+        score, map_224 = decision.decide(features.foreground, decision.match(features))
+        decided.scores.append(score)
+        decided.maps.append(map_224)
+    return decided
 
 
 def _mask(sample: Sample, part: PreparedPart) -> npt.NDArray[np.bool_]:

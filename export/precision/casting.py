@@ -46,8 +46,8 @@ def simulate(model: bytes, precision: Half, kept: Collection[str]) -> bytes:
 def halved_nodes(model: onnx.ModelProto, precision: Half, kept: Collection[str]) -> list[onnx.NodeProto]:
     """The nodes that compute in half precision: not kept, and the standard and the weights' range allow it."""
     floats = float_tensors(model)
-    opset = next(each.version for each in model.opset_import if each.domain == "")
-    weights = {each.name: each for each in model.graph.initializer}
+    opset = next(opset.version for opset in model.opset_import if opset.domain == "")
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
     return [
         node
         for node in model.graph.node
@@ -71,12 +71,17 @@ def float_tensors(model: onnx.ModelProto) -> set[str]:
     """The names of all float32 tensors of a graph."""
     graph = onnx.shape_inference.infer_shapes(model).graph
     values: Iterable[onnx.ValueInfoProto] = (*graph.input, *graph.output, *graph.value_info)
-    names = {each.name for each in values if each.type.tensor_type.elem_type == TensorProto.FLOAT}
-    return names | {each.name for each in graph.initializer if each.data_type == TensorProto.FLOAT}
+    names = {value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    return names | {tensor.name for tensor in graph.initializer if tensor.data_type == TensorProto.FLOAT}
 
 
 def rounded(values: npt.NDArray[np.float32], precision: Half) -> npt.NDArray[np.float32]:
-    """Float32 values as half precision holds them."""
+    """Float32 values as half precision holds them.
+
+    Example:
+        >>> rounded(np.array([1.001], np.float32), "bf16")
+        array([1.], dtype=float32)
+    """
     halved = values.astype(np.float16 if precision == "fp16" else ml_dtypes.bfloat16)
     single: npt.NDArray[np.float32] = halved.astype(np.float32)
     return single
@@ -84,10 +89,10 @@ def rounded(values: npt.NDArray[np.float32], precision: Half) -> npt.NDArray[np.
 
 def _standard_allows(node: onnx.NodeProto, opset: int, precision: Half) -> bool:
     schema = onnx.defs.get_schema(node.op_type, opset, "")
-    typed = {each.type_str for each in schema.outputs}
+    typed = {output.type_str for output in schema.outputs}
     return any(
-        each.type_param_str in typed and _STRINGS[precision] in each.allowed_type_strs
-        for each in schema.type_constraints
+        constraint.type_param_str in typed and _STRINGS[precision] in constraint.allowed_type_strs
+        for constraint in schema.type_constraints
     )
 
 
@@ -118,13 +123,14 @@ class _Writer:
         self._simulated = simulated
         self._floats = float_tensors(self._model)
         self._halved = {node.name for node in halved_nodes(self._model, precision, kept)}
-        self._weights = {each.name: each for each in self._model.graph.initializer if each.name in self._floats}
+        initializers = self._model.graph.initializer
+        self._weights = {tensor.name: tensor for tensor in initializers if tensor.name in self._floats}
         self._tensors = _Tensors()
         self._nodes: list[onnx.NodeProto] = []
-        self._constants = [each for each in self._model.graph.initializer if each.name not in self._weights]
+        self._constants = [tensor for tensor in initializers if tensor.name not in self._weights]
 
     def write(self) -> bytes:
-        outputs = {each.name for each in self._model.graph.output}
+        outputs = {value.name for value in self._model.graph.output}
         for node in self._model.graph.node:
             self._write(node, outputs)
         graph = self._model.graph

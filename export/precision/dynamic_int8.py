@@ -62,7 +62,7 @@ def dynamic_int8_from_onnx(model: bytes) -> bytes:
 
 def _quantize_scores(graph: onnx.GraphProto) -> None:
     """Quantize the products of two activations that a softmax takes: queries with a zero point, keys symmetrically."""
-    constants = {each.name for each in graph.initializer}
+    constants = {tensor.name for tensor in graph.initializer}
     taken_by_softmax = {name for node in graph.node if node.op_type == "Softmax" for name in node.input}
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
@@ -124,5 +124,5 @@ def _fused(path: Path) -> bytes:
 
 def _thin_products(graph: onnx.GraphProto) -> list[str]:
     """Names of the matrix products with a constant of fewer than `LEAST_TERMS` rows."""
-    thin = {each.name for each in graph.initializer if len(each.dims) == 2 and each.dims[0] < LEAST_TERMS}
+    thin = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 2 and tensor.dims[0] < LEAST_TERMS}
     return [node.name for node in graph.node if node.op_type == "MatMul" and node.input[1] in thin]

@@ -30,7 +30,7 @@ def equalized(model: bytes, limits: Mapping[str, Array]) -> bytes:
         limits: for the left-hand side of every quantizable product the largest magnitude of each channel, (K,).
     """
     proto = onnx.load_model_from_string(model)
-    stored = {each.name: numpy_helper.to_array(each) for each in proto.graph.initializer}
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
     products = {node.name: tuple(node.input) for node in quantizable(model)}
     factor_of: dict[str, str] = {}
     added: dict[str, Array] = {}
@@ -53,12 +53,17 @@ def equalized(model: bytes, limits: Mapping[str, Array]) -> bytes:
 
 
 def connected(products: Iterable[tuple[str, str]]) -> list[tuple[list[str], list[str]]]:
-    """Groups of (activations, weights) that products tie together: all of a group share their channels' factors."""
+    """Groups of (activations, weights) that products tie together: all of a group share their channels' factors.
+
+    Example:
+        >>> connected([("a", "w1"), ("a", "w2"), ("b", "w3")])
+        [(['a'], ['w1', 'w2']), (['b'], ['w3'])]
+    """
     groups: list[tuple[list[str], list[str]]] = []
     for pair in products:
-        touched = [each for each in groups if pair[0] in each[0] or pair[1] in each[1]]
-        groups = [each for each in groups if each not in touched]
-        sides = [[name for each in touched for name in each[side]] for side in (0, 1)]
+        touched = [group for group in groups if pair[0] in group[0] or pair[1] in group[1]]
+        groups = [group for group in groups if group not in touched]
+        sides = [[name for group in touched for name in group[side]] for side in (0, 1)]
         activations, weights = (list(dict.fromkeys([*side, name])) for side, name in zip(sides, pair, strict=True))
         groups.append((activations, weights))
     return groups

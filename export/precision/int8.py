@@ -30,7 +30,9 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 def quantizable(model: bytes) -> list[onnx.NodeProto]:
     """The matrix products with a constant right-hand side, but for thin ones."""
     graph = onnx.load_model_from_string(model).graph
-    shapes = {each.name: list(each.dims) for each in graph.initializer if each.data_type == onnx.TensorProto.FLOAT}
+    shapes = {
+        tensor.name: list(tensor.dims) for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT
+    }
     return [
         node
         for node in graph.node
@@ -49,7 +51,7 @@ def int8_from_onnx(model: bytes, ranges: Mapping[str, float], quantized: Collect
         quantized: names of the products.
     """
     proto = onnx.load_model_from_string(model)
-    weights = {each.name: each for each in proto.graph.initializer}
+    weights = {tensor.name: tensor for tensor in proto.graph.initializer}
     nodes: list[onnx.NodeProto] = []
     added: dict[str, onnx.TensorProto] = {}
     written: set[str] = set()
@@ -72,7 +74,7 @@ def int8_from_onnx(model: bytes, ranges: Mapping[str, float], quantized: Collect
 def replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto], added: Iterable[onnx.TensorProto]) -> None:
     """Give a graph other nodes and more constants; constants that no node takes any longer are dropped."""
     used = {name for node in nodes for name in node.input}
-    kept = [each for each in graph.initializer if each.name in used]
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.node[:], graph.initializer[:]
     graph.node.extend(nodes)
     graph.initializer.extend([*kept, *added])

@@ -60,7 +60,7 @@ def measure_kept(model: bytes, precision: Half, samples: Sequence[Inputs]) -> li
 
 def geometry(proto: onnx.ModelProto) -> set[str]:
     """The names of the nodes that no product with a weight comes before: what is done to the inputs themselves."""
-    weights = {each.name for each in proto.graph.initializer}
+    weights = {tensor.name for tensor in proto.graph.initializer}
     learned: set[str] = set()
     before = set()
     for node in proto.graph.node:

@@ -18,8 +18,8 @@ def output_error(model: bytes, samples: Sequence[Inputs], exact: Sequence[Mappin
     session = OnnxSession(model)
     errors = []
     for sample, expected in zip(samples, exact, strict=True):
-        found = session.run(sample)
-        difference = np.concatenate([(found[name] - expected[name]).ravel() for name in expected])
+        actual = session.run(sample)
+        difference = np.concatenate([(actual[name] - expected[name]).ravel() for name in expected])
         reference = np.concatenate([expected[name].ravel() for name in expected])
         errors.append(float(np.linalg.norm(difference)) / max(float(np.linalg.norm(reference)), 1e-30))
     mean = float(np.mean(errors))

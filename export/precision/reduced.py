@@ -93,26 +93,32 @@ def reduce_networks(
     reduced = {}
     for role, model in references.items():
         progress(f"{role} {settings.precision}")
-        reduced[role] = reduce_graph(model, [each.inputs[role] for each in observed.values()], settings)
-    judged_models = {role: each.judged for role, each in reduced.items()}
-    forms: dict[str, dict[str, bytes]] = {settings.precision: judged_models}
-    cpu: dict[str, Reduced] = {}
+        reduced[role] = reduce_graph(model, [kept.inputs[role] for kept in observed.values()], settings)
+    forms: dict[str, dict[str, Reduced]] = {settings.precision: reduced}
     if settings.precision == "int8":
-        cpu = {role: cpu_int8(model) for role, model in references.items()}
-        forms[CPU_INT8] = {role: each.judged for role, each in cpu.items()}
+        forms[CPU_INT8] = {role: cpu_int8(model) for role, model in references.items()}
     tolerance, report = TOLERANCES[settings.precision], ParityReport()
-    for name, models in forms.items():
+    for name, networks in forms.items():
         progress(f"{name}, decisions")
+        models = {role: network.judged for role, network in networks.items()}
         report = report.and_also(check_reduced(name, references, models, observed, tolerance))
         report = report.and_also(check_verdicts(manifest, name, references, models, judged, tolerance))
-    suffix = "onnx" if settings.precision == "fp16" else f"{settings.precision}.onnx"
-    entries, files = described(manifest, reduced, suffix, settings.precision)
-    manifest = msgspec.structs.replace(manifest, precision=settings.precision)
-    if settings.precision == "fp16":
-        return msgspec.structs.replace(manifest, networks=entries), files, report
-    cpu_entries, cpu_files = described(manifest, cpu, "int8.cpu.onnx", settings.precision)
+    manifest, files = _with_reduced(manifest, reduced, forms.get(CPU_INT8, {}), settings.precision)
+    return manifest, files, report
+
+
+def _with_reduced(
+    manifest: Manifest, reduced: Mapping[str, Reduced], cpu: Mapping[str, Reduced], precision: Precision
+) -> tuple[Manifest, dict[str, bytes]]:
+    """The manifest with the networks of a precision in their places, and their files."""
+    manifest = msgspec.structs.replace(manifest, precision=precision)
+    if precision == "fp16":
+        entries, files = described(manifest, reduced, "onnx", precision)
+        return msgspec.structs.replace(manifest, networks=entries), files
+    entries, files = described(manifest, reduced, f"{precision}.onnx", precision)
+    cpu_entries, cpu_files = described(manifest, cpu, "int8.cpu.onnx", precision)
     manifest = msgspec.structs.replace(manifest, engine_networks=entries, cpu_networks=cpu_entries)
-    return manifest, {**files, **cpu_files}, report
+    return manifest, {**files, **cpu_files}
 
 
 def described(
@@ -120,12 +126,12 @@ def described(
 ) -> tuple[dict[str, Network], dict[str, bytes]]:
     """The manifest's entries of reduced networks by role, and their files."""
     entries, files = {}, {}
-    for role, each in reduced.items():
+    for role, network in reduced.items():
         file, original = f"{role}.{suffix}", manifest.networks[role]
-        files[file] = each.model
-        entry = describe_network(each.model, file, original.architecture)
+        files[file] = network.model
+        entry = describe_network(network.model, file, original.architecture)
         entries[role] = msgspec.structs.replace(
-            entry, parameters=original.parameters, precision=precision, kept_fp32=each.kept
+            entry, parameters=original.parameters, precision=precision, kept_fp32=network.kept
         )
     return entries, files
 
@@ -139,8 +145,8 @@ def cpu_int8(model: bytes) -> Reduced:
 def reduce_graph(model: bytes, samples: Sequence[Inputs], settings: ExportSettings) -> Reduced:
     """One float32 graph in the asked precision; what stays in float32 is found on its inputs of real scans."""
     if settings.precision == "int8":
-        taken = {node.input[0] for node in quantizable(model)}
-        model = equalized(model, channel_limits(model, taken, samples))
+        activations = {node.input[0] for node in quantizable(model)}
+        model = equalized(model, channel_limits(model, activations, samples))
         nodes = quantizable(model)
         ranges = activation_ranges(model, {node.input[0] for node in nodes}, samples, settings.calibrator)
         chosen = choose_layers(model, ranges, samples[:1])

@@ -163,7 +163,7 @@ def check_settings(trt: Any, flavor: Flavor, settings: EngineSettings, machine: 
 
 
 def network_profiles(network: Network, batch: Batch) -> dict[str, Profile]:
-    """The range of shapes of every input: its free axes are the batch and, of F2F, the number of patches."""
+    """The range of shapes of every input: its free axes are the batch and, in some networks, the number of patches."""
     sizes: Mapping[int | str, tuple[int, int, int]] = {
         "batch": (batch.min, batch.opt, batch.max),
         "patches": (1, _TYPICAL_PATCHES, MAX_PATCHES),
@@ -171,7 +171,7 @@ def network_profiles(network: Network, batch: Batch) -> dict[str, Profile]:
     profiles = {}
     for tensor in network.inputs:
         ranges = [(axis, axis, axis) if isinstance(axis, int) else sizes[axis] for axis in tensor.shape]
-        smallest, best, largest = ([each[k] for each in ranges] for k in range(3))
+        smallest, best, largest = ([bounds[place] for bounds in ranges] for place in range(3))
         profiles[tensor.name] = Profile(min=smallest, opt=best, max=largest)
     return profiles
 

@@ -47,6 +47,10 @@ def parse_targets(given: Sequence[str]) -> list[tuple[str, ...]]:
 
     Raises:
         UsageError: an entry is empty or no compute capability such as sm86.
+
+    Example:
+        >>> parse_targets(["sm89,sm86", "sm120"])
+        [('sm86', 'sm89'), ('sm120',)]
     """
     parsed = []
     for entry in given:
@@ -71,9 +75,6 @@ def add_engines(
         out: where to; may be where it came from.
         request: which engines.
         progress: called with the name of each engine before it is built.
-
-    Returns:
-        The manifest as written.
 
     Raises:
         UsageError: the flavor has no such target or option.

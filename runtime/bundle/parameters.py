@@ -10,6 +10,8 @@ import msgspec
 from .bounds import require_finite, require_positive, require_share
 
 TrainedRouteName = Literal["f2f", "f2i", "i2f"]
+"""The routes that a network is trained for."""
+
 RouteName = Literal[TrainedRouteName, "single", "dual"]
 Modality = Literal["pc", "rgb"]
 Metric = Literal["l2", "l1", "cosine"]

@@ -109,6 +109,11 @@ class Route:
         return HALLUCINATOR in self.networks
 
     @property
+    def title(self) -> str:
+        """How reports and the paper's tables call it with its main modality."""
+        return f"{self.name.upper()}, {self.main.upper()}"
+
+    @property
     def is_symmetric(self) -> bool:
         """Whether it is the same with either main modality but for the order of its banks."""
         return len(self.measured) > 1
@@ -161,6 +166,11 @@ class Single(Route):
 
     name = "single"
 
+    @property
+    def title(self) -> str:
+        """With the sensor's name."""
+        return f"Single bank, {self.main.upper()}"
+
 
 class Dual(Route):
     """Both sensors, a bank of each: what distillation would replace."""
@@ -168,6 +178,11 @@ class Dual(Route):
     name = "dual"
     networks = (EXTRACTOR, SECOND_EXTRACTOR)
     second_bank = OTHER
+
+    @property
+    def title(self) -> str:
+        """The same with either main modality."""
+        return "Dual banks, RGB + PC"
 
     @property
     def measured(self) -> frozenset[Modality]:
@@ -249,6 +264,8 @@ def route_of(name: RouteName, main: Modality) -> Route:
     Example:
         >>> route_of("dual", "pc").banks
         ('main', 'other')
+        >>> route_of("f2f", "rgb").title
+        'F2F, RGB'
     """
     return _ROUTES[name](main)
 

@@ -68,6 +68,10 @@ def open_extractor(name: str, modality: Modality, checkpoint: str | None = None)
     Raises:
         UsageError: there is none of this name.
         WeightsError: its weights are missing or do not fit.
+
+    Example:
+        >>> open_extractor("embedded", "pc").dim
+        192
     """
     if name == EMBEDDED:
         return _open_embedded(modality, checkpoint)

@@ -171,10 +171,10 @@ def cache_paired_features(
     """
     files = []
     settings = msgspec.json.encode([preprocessing, point.grouping])
-    for number, each in enumerate(wanted):
-        file = cache / f"{_digest(each, settings, point.digest, image.digest)}.npz"
+    for number, entry in enumerate(wanted):
+        file = cache / f"{_digest(entry, settings, point.digest, image.digest)}.npz"
         if not file.exists():
-            write_pair(file, paired_features(each, point, image, preprocessing, device))
+            write_pair(file, paired_features(entry, point, image, preprocessing, device))
         files.append(file)
         progress(number + 1, len(wanted))
     return PairedFeatures(files)

@@ -1,4 +1,4 @@
-"""A torch network behind the runtime's protocol of a session: the same feature path before anything is exported."""
+"""A torch network behind the runtime's session protocol: the same feature path before anything is exported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ class TorchSession:
     """A network in eval mode on a device; arguments in the order of the runtime's names."""
 
     def __init__(self, network: nn.Module, output: str, device: torch.device = CPU) -> None:
-        """Args: the network, its output's name in the bundle, and where it runs."""
+        """Bring a network to a device.
+
+        Args:
+            network: its arguments are the inputs.
+            output: its output's name in the bundle.
+            device: where it runs.
+        """
         self._network, self._output, self._device = network.to(device).eval(), output, device
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:

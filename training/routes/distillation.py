@@ -180,10 +180,10 @@ class DistilledF2I(DistilledRoute):
     ) -> Iterator[Tensor]:
         """Every pixel of an image, since an extractor looks at all of it; of points those that carry part."""
         grid = stacked([pair.measured(main).grid() for pair in pairs], device)
-        seen = stacked([network_input(pair.prepared(), other(main)) for pair in pairs], device)
+        missing = stacked([network_input(pair.prepared(), other(main)) for pair in pairs], device)
         used = stacked([pair.valid if main == "rgb" else np.ones_like(pair.valid) for pair in pairs], device)
         hallucination = network(grid).float().permute(0, 2, 3, 1)
-        yield distillation_loss(hallucination[used], seen.permute(0, 2, 3, 1)[used], loss)
+        yield distillation_loss(hallucination[used], missing.permute(0, 2, 3, 1)[used], loss)
 
 
 class DistilledI2F(DistilledRoute):
@@ -215,9 +215,9 @@ class DistilledI2F(DistilledRoute):
         self, network: nn.Module, main: Modality, pairs: Sequence[Pair], loss: Loss, device: torch.device
     ) -> Iterator[Tensor]:
         """The patches that carry part."""
-        seen = stacked([network_input(pair.prepared(), main) for pair in pairs], device)
+        sensed = stacked([network_input(pair.prepared(), main) for pair in pairs], device)
         foreground = stacked([pair.foreground for pair in pairs], device)
-        yield distillation_loss(network(seen).float()[foreground], patches_of(pairs, other(main), device), loss)
+        yield distillation_loss(network(sensed).float()[foreground], patches_of(pairs, other(main), device), loss)
 
 
 DISTILLATIONS: Mapping[RouteName, DistilledRoute] = {
@@ -230,6 +230,10 @@ def distillation(route: RouteName) -> DistilledRoute:
 
     Raises:
         KeyError: nothing is: it has no trained network.
+
+    Example:
+        >>> distillation("f2f").mains("pc")
+        ('pc', 'rgb')
     """
     return DISTILLATIONS[route]
 

@@ -40,10 +40,16 @@ class _MlpStack(nn.Module):
 
 
 class FeatureToFeature(nn.Module):
-    """Both directions, which are trained together and share nothing."""
+    """Both directions, which are trained together and share nothing.
+
+    Example:
+        >>> import torch
+        >>> FeatureToFeature(192, 96).hallucinate_rgb(torch.zeros(1, 5, 192)).shape
+        torch.Size([1, 5, 96])
+    """
 
     def __init__(self, dim_pc: int, dim_rgb: int) -> None:
-        """Args: the two extractors' feature dimensions."""
+        """The network with random weights, for the two extractors' feature dimensions."""
         super().__init__()
         self.xyz_norm = nn.LayerNorm(dim_pc)
         self.xyz_mlp = _MlpStack(dim_pc, dim_rgb)

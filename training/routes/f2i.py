@@ -19,10 +19,16 @@ INPUT_CHANNELS = 3
 
 
 class FeatureToInput(nn.Module):
-    """One direction of F2I; its layers are as wide as the paper's in proportion to the features."""
+    """One direction of F2I; its layers are as wide as the paper's in proportion to the features.
+
+    Example:
+        >>> import torch
+        >>> FeatureToInput(192)(torch.zeros(1, 3136, 192)).shape
+        torch.Size([1, 3, 224, 224])
+    """
 
     def __init__(self, dim: int) -> None:
-        """Args: the main extractor's feature dimension."""
+        """The network with random weights, for a main extractor's feature dimension."""
         super().__init__()
         first, second, third = (width * dim // PAPER_DIM for width in WIDTHS)
         self.conv1 = nn.Conv2d(dim, first, 3, padding=1)

@@ -21,7 +21,12 @@ PAPER_DIM = 768
 
 
 def branch_width(main: Modality, dim_out: int) -> int:
-    """The branch's width for hallucinated features of `dim_out`: the paper's, in proportion to 768."""
+    """The branch's width for hallucinated features of `dim_out`: the paper's, in proportion to 768.
+
+    Example:
+        >>> branch_width("pc", 768), branch_width("pc", 192)
+        (128, 32)
+    """
     return WIDTHS[main] * dim_out // PAPER_DIM
 
 
@@ -29,7 +34,12 @@ class InputToFeature(nn.Module):
     """One direction of I2F."""
 
     def __init__(self, width: int, dim_out: int) -> None:
-        """Args: the branch's width, and the dimension of the hallucinated features."""
+        """The network with random weights.
+
+        Args:
+            width: the branch's, see `branch_width`.
+            dim_out: the dimension of the hallucinated features.
+        """
         super().__init__()
         outer = STEM_WIDTH * BOTTLENECK_EXPANSION
         self.stem = nn.Sequential(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,11 +69,7 @@ def render_sample(
     _check_names([] if defect is None else [defect], DEFECTS, "defect")
     if not MIN_SIZE <= size <= MAX_SIZE:
         raise UsageError(f"size {size}: choose {MIN_SIZE} to {MAX_SIZE} pixels")
-    sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    # Built anew so that a sequence that was spawned from before gives the same sample again.
-    entropy, key = sequence.entropy, sequence.spawn_key
-    streams = [np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(*key, n))) for n in range(3)]
-    shape_rng, sensor_rng, defect_rng = streams
+    shape_rng, sensor_rng, defect_rng = _streams(seed, 3)
     tilt_x, tilt_y = np.add(Camera.tilt_rad, sensor_rng.normal(0, TILT_JITTER_RAD, 2))
     camera = Camera(size=size, tilt_rad=(float(tilt_x), float(tilt_y)))
     part = PART_MAKERS[part_class](shape_rng, 2 * camera.grid_size // 3)
@@ -89,6 +85,14 @@ def render_sample(
     return SynthSample(render.points, render.rgb, ndimage.binary_opening(mask, np.ones((2, 2))))
 
 
+def _streams(seed: int | np.random.SeedSequence, count: int) -> list[np.random.Generator]:
+    """Independent generators of a seed."""
+    sequence = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    # Built anew so that a sequence that was spawned from before gives the same sample again.
+    entropy, key = sequence.entropy, sequence.spawn_key
+    return [np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(*key, n))) for n in range(count)]
+
+
 def write_dataset(
     root: Path | str,
     *,
@@ -102,29 +106,48 @@ def write_dataset(
     workers: int = 1,
     progress: StepProgress | None = None,
 ) -> None:
-    """Writes a dataset under `root`, which must be new or empty. `progress(done, total)` is called after each sample.
+    """Write a dataset.
 
-    Every sample has its own seed, made of `seed`, class, split, kind and number: counts and `workers` do not change
-    it, and the same seed gives the same bytes. Raises `UsageError` for a non-empty `root`, unknown classes, counts
-    below zero, or no workers, `OutputError` where nothing can be written.
+    Every sample has its own seed, made of `seed`, class, split, kind and number: the same seed gives the same bytes.
+
+    Args:
+        root: a new or empty folder.
+        classes: some of `PART_CLASSES`.
+        train, validation, test_good: normal parts of a class, by split.
+        per_defect: defective test parts of a class, of every kind.
+        size: width and height of a scan, pixels.
+        seed: of everything random.
+        workers: threads.
+        progress: called with (done, all) after every sample.
+
+    Raises:
+        UsageError: the folder is not empty, a class is not known, a count is below zero, or there are no workers.
+        OutputError: nothing can be written.
     """
-    root = Path(root)
-    _check_names(classes, PART_CLASSES, "part class")
-    if min(train, validation, test_good, per_defect) < 0:
-        raise UsageError("synthetic dataset: counts must not be negative")
     if workers < 1:
         raise UsageError(f"synthetic dataset: {workers} workers; ask for 1 or more")
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UsageError(f"{root}: not an empty folder; choose a new one, or delete it first")
     counts = {("train", GOOD): train, ("validation", GOOD): validation, ("test", GOOD): test_good}
     counts |= {("test", defect): per_defect for defect in DEFECTS}
-    jobs = [
-        _SampleJob(root, name, *place, index) for name in classes for place, n in counts.items() for index in range(n)
-    ]
+    jobs = _sample_jobs(Path(root), classes, counts)
     with ThreadPoolExecutor(max_workers=workers) as pool:
         for done, _ in enumerate(pool.map(lambda job: job.write(seed, size), jobs), start=1):
             if progress is not None:
                 progress(done, len(jobs))
+
+
+def _sample_jobs(root: Path, classes: Sequence[str], counts: Mapping[tuple[str, str], int]) -> list[_SampleJob]:
+    """Every sample of a new dataset, by the counts of split and kind."""
+    _check_names(classes, PART_CLASSES, "part class")
+    if min(counts.values()) < 0:
+        raise UsageError("synthetic dataset: counts must not be negative")
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise UsageError(f"{root}: not an empty folder; choose a new one, or delete it first")
+    return [
+        _SampleJob(root, name, *place, index)
+        for name in classes
+        for place, count in counts.items()
+        for index in range(count)
+    ]
 
 
 def _damaged(

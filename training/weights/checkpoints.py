@@ -124,9 +124,9 @@ def fill_network(network: nn.Module, tensors: Mapping[str, Tensor], where: str) 
             if name in tensors and tensors[name].shape != value.shape
         ],
     }
-    found = [f"{fault} {', '.join(names)}" for fault, names in faults.items() if names]
-    if found:
-        raise WeightsError(f"{where}: does not hold this network's weights: {'; '.join(found)}: give the right file")
+    reasons = [f"{fault} {', '.join(names)}" for fault, names in faults.items() if names]
+    if reasons:
+        raise WeightsError(f"{where}: does not hold this network's weights: {'; '.join(reasons)}: give the right file")
     network.load_state_dict(dict(tensors))
 
 

@@ -94,6 +94,10 @@ def published_weights(name: str) -> PublishedWeights:
 
     Raises:
         WeightsError: there is none.
+
+    Example:
+        >>> published_weights("f2f-pc").files
+        ('MTFI_FtoF_PCs.pth',)
     """
     for entry in PUBLISHED:
         if entry.name == name:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 from cmdiad.calibration.evaluation.outcomes import ClassOutcome, Evaluation, Row
-from cmdiad.calibration.evaluation.paper import method_name, paper, paper_classes, printed_figure
+from cmdiad.calibration.evaluation.paper import paper, paper_classes, printed_figure
 from cmdiad.calibration.evaluation.report_tables import (
     as_csv,
     as_json,
@@ -19,6 +19,7 @@ from cmdiad.calibration.evaluation.report_tables import (
     threshold_table,
 )
 from cmdiad.runtime.bundle.parameters import Threshold
+from cmdiad.runtime.patches.routes import route_of
 
 THRESHOLD = Threshold(
     value=0.5,
@@ -35,7 +36,7 @@ CURVE = (np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 def outcome(class_name="bagel", route="f2f", main="pc", scores=(0.1, 0.6, 0.4, 0.9), **metrics):
     values = {"i_auroc": 0.5, "p_auroc": 0.25, "aupro": 0.125, "aupro_001": 0.0625, **metrics}
     return ClassOutcome(
-        name=method_name(route, main),
+        name=route_of(route, main).title,
         row=Row(class_name, route, main, **values, n_test=4),
         manifest=None,
         part_range=None,

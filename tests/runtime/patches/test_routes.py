@@ -1,8 +1,11 @@
 """What each route is made of, and that it takes no network, sensor or input but those that it names."""
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
+import cmdiad
 import msgspec
 import pytest
 from cmdiad.runtime.bundle.parameters import Grouping, Modality, RouteName
@@ -105,6 +108,27 @@ def test_what_is_trained_is_what_hallucinates():
     assert DISTILLATIONS.keys() == {name for name, main in ROUTES if route_of(name, main).is_trained}
     for name in DISTILLATIONS:
         assert distillation(name).output == route_of(name, "pc").hallucination != ""
+
+
+def test_no_module_but_those_that_define_routes_asks_for_one_by_its_name():
+    """A new route is a name, its class, its network and its entry in the table of what is trained."""
+    product = Path(cmdiad.__file__).parent
+    defining = ["runtime/bundle/parameters.py", "runtime/patches/routes.py", "training/routes/distillation.py"]
+    modules = [
+        file for room in ("runtime", "calibration", "training", "export") for file in (product / room).rglob("*.py")
+    ]
+    naming = [file.relative_to(product).as_posix() for file in modules if constants(file) & {*get_args(RouteName)}]
+    assert sorted(naming) == sorted(defining)
+
+
+def constants(file):
+    return {node.value for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Constant)}
+
+
+@pytest.mark.parametrize(("name", "main"), ROUTES)
+def test_routes_have_titles_of_their_own(name, main):
+    title = route_of(name, main).title
+    assert title == route_of(name, other(main)).title if name == "dual" else title.endswith(f", {main.upper()}")
 
 
 def test_a_bundle_without_a_network_of_its_route_is_said_plainly(exported_bundle):
