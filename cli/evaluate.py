@@ -184,8 +184,8 @@ def _evaluate_table(
     quiet: bool,
 ) -> None:
     from ..calibration.evaluation.report import Destinations, write_tables
-    from ..calibration.evaluation.report_tables import tables_as_json
     from ..reproduce.paper_runs import run_paper_table
+    from ..runtime.reports.table import tables_as_json
 
     Destinations(*files).require_writable()
     with console.progress_display(quiet or json) as progress:

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import UsageError
+from ...reports.table import Table
 from ..measuring.configuration import Configuration, labels
 from ..measuring.driver import Recording
 from ..measuring.durations import in_ms
 from ..measuring.report import Outcome, Report
-from .tables import Table
 
 SIGNIFICANCE = 0.01
 MIN_EFFECT = 0.05
