@@ -168,8 +168,8 @@ def evaluate(
     if json:
         console.emit_bytes(as_json(evaluation))
         return
-    for each in tables(evaluation):
-        console.print_titled_table(each.title, each.headers, each.rows, each.n_labels, each.note)
+    for printed in tables(evaluation):
+        console.print_titled_table(printed)
     for path in written:
         console.emit(f"written: {path}")
 
@@ -194,7 +194,7 @@ def _evaluate_table(
     if json:
         console.emit_bytes(tables_as_json(found))
         return
-    for each in found:
-        console.print_titled_table(each.title, each.headers, each.rows, each.n_labels, each.note)
+    for printed in found:
+        console.print_titled_table(printed)
     for path in written:
         console.emit(f"written: {path}")

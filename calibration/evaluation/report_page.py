@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from ...runtime.reports.page import render_page
 from ...runtime.reports.table import Table
 from ...runtime.sensor.dataset import GOOD
 from ..metrics import Curve
-from .outcomes import FPR_LIMIT, Evaluation, Example, Outcome, Row, Verdicts
+from .outcomes import FPR_LIMIT, MEAN, Evaluation, Example, Outcome, Row, Verdicts
 from .paper import paper
 from .report_tables import (
     COMPARABILITY,
@@ -49,61 +51,22 @@ class Facts:
     lines: list[tuple[str, str]]
 
 
-@dataclass(frozen=True)
-class Tile:
-    """One method at a glance: its I-AUROC large, and name and value of what stands below it."""
-
-    name: str
-    color: str
-    i_auroc: str
-    lines: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class MetricCell:
+class MetricCell(NamedTuple):
     """A metric in the results.
 
     Attributes:
-        text: our figure.
-        printed: the paper's; empty where it has none.
-        percent: our figure as the length of a bar.
+        value: ours; None where there is none.
+        printed: the paper's; None where it prints none.
         is_best: whether no other method has a higher one.
     """
 
-    text: str
-    printed: str
-    percent: int
+    value: float | None
+    printed: float | None
     is_best: bool
 
 
-@dataclass(frozen=True)
-class ResultGroup:
-    """The lines of one product in the results, or of the mean: method, metrics, verdicts at the threshold."""
-
-    label: str
-    rows: list[tuple[str, list[MetricCell], list[str]]]
-    is_mean: bool = False
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A part in a gallery; `uri` holds the picture itself."""
-
-    uri: str
-    verdict: str
-    name: str
-    score: str
-
-
-@dataclass(frozen=True)
-class ClassSection:
-    """What is shown of one class; a gallery is its summary and its pictures, one a method."""
-
-    name: str
-    curves: list[Chart]
-    scores: list[Chart]
-    defects: Table | None
-    galleries: list[tuple[str, list[Picture]]]
+# A method, its metrics, and its verdicts at the threshold.
+ResultRow = tuple[str, list[MetricCell], list[str]]
 
 
 def html_report(evaluation: Evaluation, facts: Facts, draw: Draw) -> str:
@@ -118,80 +81,59 @@ def html_report(evaluation: Evaluation, facts: Facts, draw: Draw) -> str:
         _TEMPLATE,
         title=facts.title,
         facts=facts.lines,
-        summary=_summary(evaluation),
-        tiles=[_tile(evaluation, name, index) for index, name in enumerate(evaluation.names)],
+        parts=Verdicts.total(outcome.verdicts for outcome in evaluation.of(evaluation.names[0])),
+        tiles=[_tile(evaluation.of(name), evaluation.mean(name)) for name in evaluation.names],
         metric_names=list(METRICS.values()),
         results=_results(evaluation),
         results_note=_results_note(evaluation),
-        classes=[_class_section(evaluation, name, draw) for name in evaluation.class_names],
+        classes={name: _of_class(evaluation, name) for name in evaluation.class_names},
+        curves=_curves,
+        score_histogram=_score_histogram,
+        defects_table=_defects_table,
+        examples=partial(_examples, n_shown=int(np.clip(MAX_PICTURES // (3 * len(evaluation.outcomes)), 1, 3))),
+        draw=draw,
+        color=color,
+        figure=figure,
         latency_chart=_latency_chart(evaluation),
         latency_table=_latency_table(evaluation),
     )
 
 
-def _summary(evaluation: Evaluation) -> str:
-    outcomes = evaluation.of(evaluation.names[0])
+def _tile(outcomes: Sequence[Outcome], mean: Row) -> tuple[str, Row, Verdicts, float]:
+    """One method at a glance: its name, its metrics, its verdicts, its milliseconds a part."""
     total = Verdicts.total(outcome.verdicts for outcome in outcomes)
-    return (
-        f"{_plural(len(outcomes), 'product', 'products')}, {total.n_good + total.n_defective} test parts: "
-        f"{total.n_good} good, {total.n_defective} defective. {_plural(len(evaluation.names), 'method', 'methods')}."
-    )
+    return outcomes[0].name, mean, total, _mean_milliseconds(outcomes, "total")
 
 
-def _tile(evaluation: Evaluation, name: str, index: int) -> Tile:
-    outcomes, mean = evaluation.of(name), evaluation.mean(name)
-    total = Verdicts.total(outcome.verdicts for outcome in outcomes)
-    lines = [
-        ("AUPRO (FPR to 30 %)", figure(mean.aupro)),
-        ("P-AUROC", figure(mean.p_auroc)),
-        ("good parts rejected", f"{total.false_rejects} of {total.n_good}"),
-        ("defects missed", f"{total.misses} of {total.n_defective}"),
-        ("refused by infer", str(total.refused)),
-        ("time a part", f"{_mean_milliseconds(outcomes, 'total'):.0f} ms"),
-    ]
-    return Tile(name, color(index), figure(mean.i_auroc), lines)
-
-
-def _results(evaluation: Evaluation) -> list[ResultGroup]:
+def _results(evaluation: Evaluation) -> list[tuple[str, list[ResultRow]]]:
+    """The methods on every product, and last on their mean where there are several."""
     groups = []
     for class_name in evaluation.class_names:
         outcomes = _of_class(evaluation, class_name)
-        lines = [(outcome.name, outcome.row, outcome.verdicts) for outcome in outcomes]
-        groups.append(ResultGroup(class_name, _result_rows(evaluation, lines)))
+        groups.append((class_name, [(outcome.name, outcome.row, outcome.verdicts) for outcome in outcomes]))
     if len(groups) > 1:
-        lines = [
+        means = [
             (name, evaluation.mean(name), Verdicts.total(outcome.verdicts for outcome in evaluation.of(name)))
             for name in evaluation.names
         ]
-        groups.append(ResultGroup("mean", _result_rows(evaluation, lines), is_mean=True))
-    return groups
+        groups.append((MEAN, means))
+    return [(label, _result_rows(evaluation, methods)) for label, methods in groups]
 
 
-def _result_rows(
-    evaluation: Evaluation, lines: Sequence[tuple[str, Row, Verdicts]]
-) -> list[tuple[str, list[MetricCell], list[str]]]:
+def _result_rows(evaluation: Evaluation, methods: Sequence[tuple[str, Row, Verdicts]]) -> list[ResultRow]:
+    known = {metric: [getattr(row, metric) for _, row, _ in methods] for metric in METRICS}
     best = {
-        metric: max((value for _, row, _ in lines if (value := getattr(row, metric)) is not None), default=None)
-        for metric in METRICS
+        metric: max((value for value in values if value is not None), default=None) for metric, values in known.items()
     }
+
+    def cell(row: Row, metric: str) -> MetricCell:
+        value: float | None = getattr(row, metric)
+        is_best = len(methods) > 1 and value is not None and value == best[metric]
+        return MetricCell(value, paper_figure(evaluation, row, metric), is_best)
+
     return [
-        (
-            name,
-            [
-                _metric_cell(evaluation, row, metric, is_best=len(lines) > 1 and getattr(row, metric) == best[metric])
-                for metric in METRICS
-            ],
-            verdict_cells(verdicts),
-        )
-        for name, row, verdicts in lines
+        (name, [cell(row, metric) for metric in METRICS], verdict_cells(verdicts)) for name, row, verdicts in methods
     ]
-
-
-def _metric_cell(evaluation: Evaluation, row: Row, metric: str, is_best: bool) -> MetricCell:
-    value: float | None = getattr(row, metric)
-    printed = paper_figure(evaluation, row, metric)
-    shown = "" if printed is None else figure(printed)
-    return MetricCell(figure(value), shown, round(100 * (value or 0)), is_best and value is not None)
 
 
 def _results_note(evaluation: Evaluation) -> str:
@@ -204,18 +146,6 @@ def _results_note(evaluation: Evaluation) -> str:
         refusal_note(evaluation),
     ]
     return " ".join(filter(None, notes))
-
-
-def _class_section(evaluation: Evaluation, class_name: str, draw: Draw) -> ClassSection:
-    outcomes = _of_class(evaluation, class_name)
-    n_shown = int(np.clip(MAX_PICTURES // (3 * len(evaluation.outcomes)), 1, 3))
-    return ClassSection(
-        name=class_name,
-        curves=_curves(outcomes),
-        scores=[_score_histogram(outcome) for outcome in outcomes],
-        defects=_defects_table(outcomes),
-        galleries=[(_told(outcome), _pictures(outcome, n_shown, draw)) for outcome in outcomes],
-    )
 
 
 def _curves(outcomes: Sequence[Outcome]) -> list[Chart]:
@@ -260,26 +190,10 @@ def _defects_table(outcomes: Sequence[Outcome]) -> Table | None:
     return Table("I-AUROC by defect (number of parts)", headers, rows)
 
 
-def _told(outcome: Outcome) -> str:
-    verdicts = outcome.verdicts
-    misses = _plural(verdicts.misses, "miss", "misses")
-    return f"{outcome.name}: {misses}, {_plural(verdicts.false_rejects, 'false alarm', 'false alarms')}"
-
-
-def _pictures(outcome: Outcome, n_shown: int, draw: Draw) -> list[Picture]:
-    """Best hits, misses and false alarms of one method."""
-    chosen: list[Example] = []
-    for verdict in _VERDICTS:
-        chosen += [example for example in outcome.examples if example.verdict == verdict][:n_shown]
-    return [
-        Picture(
-            uri=draw(outcome, example),
-            verdict=example.verdict,
-            name=f"{example.sample.defect}/{example.sample.name}",
-            score=f"{example.score / outcome.threshold.value:.2f} × threshold",
-        )
-        for example in chosen
-    ]
+def _examples(outcome: Outcome, n_shown: int) -> list[Example]:
+    """The first hits, misses and false alarms of one method."""
+    by_verdict = [[example for example in outcome.examples if example.verdict == verdict] for verdict in _VERDICTS]
+    return [example for examples in by_verdict for example in examples[:n_shown]]
 
 
 def _latency_chart(evaluation: Evaluation) -> Chart:
@@ -315,7 +229,3 @@ def _mean_milliseconds(outcomes: Sequence[Outcome], stage: str) -> float:
 
 def _of_class(evaluation: Evaluation, class_name: str) -> list[Outcome]:
     return [outcome for outcome in evaluation.outcomes if outcome.row.class_name == class_name]
-
-
-def _plural(count: int, singular: str, plural: str) -> str:
-    return f"{count} {singular if count == 1 else plural}"

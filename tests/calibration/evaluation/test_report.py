@@ -140,6 +140,24 @@ def test_the_page_does_without_defective_parts(evaluation, synth_data):
     assert "need both" in content and "the part is &lt;9&gt; mm across" in content
 
 
+def test_several_products_have_a_mean_and_the_best_method_of_each_is_bold(evaluation, synth_data):
+    def product(outcome, name, i_auroc):
+        row = type(outcome.row)(name, "f2f", "pc", i_auroc, None, None, None, 7)
+        return dataclasses.replace(outcome, row=row, examples=[])
+
+    first, second = evaluation.outcomes
+    outcomes = [product(first, "bagel", 0.25), product(second, "bagel", 0.75)]
+    outcomes += [product(first, "mean", 1.0), product(second, "mean", 0.125)]
+    facts = gather_facts(Evaluation(outcomes), synth_data, SETTINGS, "cpu")
+    content = html_report(Evaluation(outcomes), facts, lambda *_: "data:image/jpeg;base64,")
+    bodies = re.findall(r"<tbody(?: class=\"mean\")?>.*?</tbody>", content, re.DOTALL)[:3]
+    bold = [re.findall(r'best" style="--length:\d+%">([\d.]+)', body) for body in bodies]
+    assert bold == [["0.750"], ["1.000"], ["0.625"]]
+    assert [body.startswith('<tbody class="mean">') for body in bodies] == [False, False, True]
+    assert '0.250<span class="paper">0.992</span>' in bodies[0] and "paper" not in bodies[1]
+    assert "2 products" in content and "mean over products" in content
+
+
 @pytest.mark.parametrize("option", ["markdown", "csv", "html", "folder"])
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(option, tmp_path):
     (tmp_path / "file").write_text("")
