@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -164,8 +165,7 @@ def _print_report(report: Report, out: Path, json: bool, markdown: bool) -> None
 
     console.emit("\n".join(headline(report)))
     for table in report_tables(report):
-        console.emit(f"\n{table.title}:")
-        console.print_table(table.headers, table.rows, numeric=table.numeric)
+        console.print_titled_table(table)
     console.emit(f"\n{report.disclaimer}\nreport: {out}/report.json, report.md, report.html")
     if report.verdict is not None and report.verdict.holds:
         console.emit(report.verdict.text)
@@ -181,8 +181,7 @@ def _compare(before: Path, after: Path, json: bool) -> None:
     if json:
         console.emit_json({"comparisons": found, "differences": differences(old, new)})
     else:
-        table = comparison_table(found)
-        console.print_titled_table(table.title, table.headers, table.rows, 1, _COMPARISON_NOTE)
+        console.print_titled_table(replace(comparison_table(found), note=_COMPARISON_NOTE))
         for line in differences(old, new):
             console.emit(line)
     slower = [each for each in found if each.verdict == "slower"]

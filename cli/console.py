@@ -6,13 +6,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from ..runtime.files.json_encoding import encode_json, escape_name
 from ..runtime.progress import Progress
 from .streams import Output
+
+if TYPE_CHECKING:
+    from ..runtime.reports.table import Table
 
 # Where `entry.run` has not claimed standard output, as in a test, it is whatever `sys.stdout` is.
 _claimed: list[Output] = []
@@ -100,15 +103,13 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], numeric: 
         emit(line(row))
 
 
-def print_titled_table(
-    title: str, headers: Sequence[str], rows: Sequence[Sequence[str]], n_labels: int, note: str = ""
-) -> None:
+def print_titled_table(table: Table) -> None:
     """A table under its title, numbers to the right, a note below it."""
-    if title:
-        emit(f"\n{title}:")
-    print_table(headers, rows, numeric=range(n_labels, len(headers)))
-    if note:
-        emit(note)
+    if table.title:
+        emit(f"\n{table.title}:")
+    print_table(table.headers, table.rows, table.numeric)
+    if table.note:
+        emit(table.note)
 
 
 @contextmanager

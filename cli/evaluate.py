@@ -168,8 +168,8 @@ def evaluate(
     if json:
         console.emit_bytes(as_json(evaluation))
         return
-    for each in tables(evaluation):
-        console.print_titled_table(each.title, each.headers, each.rows, each.n_labels, each.note)
+    for printed in tables(evaluation):
+        console.print_titled_table(printed)
     for path in written:
         console.emit(f"written: {path}")
 
@@ -184,8 +184,8 @@ def _evaluate_table(
     quiet: bool,
 ) -> None:
     from ..calibration.evaluation.report import Destinations, write_tables
-    from ..calibration.evaluation.report_tables import tables_as_json
     from ..reproduce.paper_runs import run_paper_table
+    from ..runtime.reports.table import tables_as_json
 
     Destinations(*files).require_writable()
     with console.progress_display(quiet or json) as progress:
@@ -194,7 +194,7 @@ def _evaluate_table(
     if json:
         console.emit_bytes(tables_as_json(found))
         return
-    for each in found:
-        console.print_titled_table(each.title, each.headers, each.rows, each.n_labels, each.note)
+    for printed in found:
+        console.print_titled_table(printed)
     for path in written:
         console.emit(f"written: {path}")

@@ -121,15 +121,17 @@ def _show_bug(outcome: Outcome) -> None:
 def _print_costs(costs: list[StageCost], out: Path, json: bool) -> None:
     if json:
         return
+    from ..runtime.reports.table import MISSING, Table
+
     rows = [
         [
             cost.stage,
             str(cost.runs),
             f"{cost.median_ms:.1f}",
             f"{cost.total_ms:.0f}",
-            "-" if cost.peak_mb is None else f"{cost.peak_mb:.0f}",
+            MISSING if cost.peak_mb is None else f"{cost.peak_mb:.0f}",
         ]
         for cost in costs
     ]
-    console.print_titled_table("profile", ["stage", "runs", "median ms", "total ms", "resident MiB"], rows, 1)
+    console.print_titled_table(Table("profile", ["stage", "runs", "median ms", "total ms", "resident MiB"], rows))
     console.emit(f"profile: {out / 'profile.json'}; trace for Perfetto or chrome://tracing: {out / 'trace.json'}")

@@ -17,7 +17,6 @@ from ..calibration.calibrate import CalibrationSettings
 from ..calibration.evaluation.contenders import Candidate
 from ..calibration.evaluation.evaluate import evaluate_dataset
 from ..calibration.evaluation.outcomes import ClassOutcome
-from ..calibration.evaluation.report_tables import Table
 from ..export.bundles import export_bundle
 from ..export.precision.reduced import ExportSettings
 from ..runtime.bundle.parameters import Modality
@@ -26,6 +25,7 @@ from ..runtime.errors import EngineError, ParityError, ScanError, UsageError, We
 from ..runtime.files.atomic import atomic_write_bytes
 from ..runtime.files.json_encoding import encode_json
 from ..runtime.progress import Progress
+from ..runtime.reports.table import Table
 from ..runtime.sensor.dataset import GOOD, find_classes, find_samples
 from ..training.extractors.by_name import open_extractor
 from ..training.published_runs import run_from_checkpoint

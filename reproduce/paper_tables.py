@@ -9,8 +9,9 @@ import numpy as np
 
 from ..calibration.evaluation.outcomes import MEAN, ClassOutcome, mean_row
 from ..calibration.evaluation.paper import DUAL, PrintedTable, paper
-from ..calibration.evaluation.report_tables import METRICS, MISSING, Table, figure
+from ..calibration.evaluation.report_tables import METRICS, figure
 from ..runtime.bundle.parameters import Metric, Modality, RouteName
+from ..runtime.reports.table import MISSING, Table
 
 NUMBERS = ("2", "3", "4", "5", "a1", "a2", "a3", "a4", "a5")
 NAMES = {**METRICS, "inference_s": "Seconds a part", "banks_mb": "Memory banks, MB"}

@@ -53,6 +53,7 @@ def test_the_wheel_is_pure_and_holds_the_package_only(wheel):
     }
     assert {name for name in package if name.endswith(".py")} == modules
     assert {"cmdiad/py.typed", "cmdiad/training/embedded/point_extractor.safetensors"} <= package
+    assert {f"cmdiad/{name}" for name in tracked if name.endswith((".html", ".css"))} <= package
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
@@ -105,7 +106,7 @@ def test_every_line_command_explains_itself(line_python, tmp_path):
 
 @pytest.mark.parametrize("command", ["line", "workstation"])
 def test_help_imports_nothing_heavy(command):
-    heavy = (*FORBIDDEN, "numpy", "scipy", "onnxruntime")
+    heavy = (*FORBIDDEN, "numpy", "scipy", "onnxruntime", "jinja2")
     code = (
         f"import sys; sys.argv = ['x', '--help']\n"
         f"from cmdiad.cli.{command} import main\n"

@@ -9,13 +9,15 @@ from pathlib import Path
 
 from ...runtime.errors import UsageError
 from ...runtime.files.atomic import atomic_write_bytes, is_special, require_writable
+from ...runtime.files.json_encoding import encode_text
+from ...runtime.reports.table import Table, tables_as_csv, tables_as_markdown
 from ...runtime.threads import usable_processors
 from ...version import __version__
 from ..calibrate import CalibrationSettings
 from .outcomes import ClassOutcome, Evaluation, Example
-from .report_html import Facts, html_report
+from .report_page import Facts, html_report
 from .report_pictures import example_picture
-from .report_tables import Table, as_csv, as_json, as_markdown, tables_as_csv, tables_as_markdown
+from .report_tables import as_csv, as_json, as_markdown
 
 _CPUINFO = Path("/proc/cpuinfo")
 
@@ -76,27 +78,29 @@ def write_reports(
     facts = gather_facts(evaluation, data, settings, provider)
     written = []
     for kind, path in wanted.files():
-        if kind == "html":
-            content = html_report(evaluation, facts, _draw)
-        elif kind == "md":
-            content = as_markdown(evaluation, facts.title)
-        else:
-            content = as_csv(evaluation) if kind == "csv" else as_json(evaluation) + b"\n"
-        atomic_write_bytes(path, content)
+        atomic_write_bytes(path, _encoded(kind, evaluation, facts))
         written.append(path)
     return written
 
 
-def write_tables(found: Sequence[Table], markdown: Path | None, csv: Path | None) -> list[Path]:
+def _encoded(kind: str, evaluation: Evaluation, facts: Facts) -> bytes:
+    if kind == "json":
+        return as_json(evaluation) + b"\n"
+    if kind == "html":
+        return encode_text(html_report(evaluation, facts, _draw))
+    return encode_text(as_csv(evaluation) if kind == "csv" else as_markdown(evaluation, facts.title))
+
+
+def write_tables(tables: Sequence[Table], markdown: Path | None, csv: Path | None) -> list[Path]:
     """Write tables as Markdown or CSV, where wanted; the files written.
 
     Raises:
         OutputError: a file cannot be written.
     """
     written = []
-    for path, content in ((markdown, tables_as_markdown(found)), (csv, tables_as_csv(found))):
+    for path, text in ((markdown, tables_as_markdown(tables)), (csv, tables_as_csv(tables))):
         if path is not None:
-            atomic_write_bytes(path, content)
+            atomic_write_bytes(path, encode_text(text))
             written.append(path)
     return written
 
@@ -105,7 +109,7 @@ def gather_facts(evaluation: Evaluation, data: Path, settings: CalibrationSettin
     """Versions, settings, networks and the machine; no time stamp and no path."""
     name, first = data.resolve().name, evaluation.of(evaluation.names[0])
     lines = [("dataset", name)]
-    lines += [(f"normal parts, {each.row.class_name}", str(each.threshold.n_scans)) for each in first]
+    lines += [(f"normal parts, {outcome.row.class_name}", str(outcome.threshold.n_scans)) for outcome in first]
     for method in evaluation.names:
         manifest = evaluation.of(method)[0].manifest
         networks = ", ".join(f"{role} {network.architecture}" for role, network in sorted(manifest.networks.items()))
@@ -124,8 +128,9 @@ def machine_name() -> str:
     """The processor and how many of its cores this process may use."""
     model = platform.processor() or platform.machine()
     if _CPUINFO.is_file():
-        named = [line.split(":", 1)[1].strip() for line in _CPUINFO.read_text().splitlines() if "model name" in line]
-        model = named[0] if named else model
+        lines = _CPUINFO.read_text().splitlines()
+        models = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
+        model = models[0] if models else model
     return f"{model}, {usable_processors()} cores"
 
 

@@ -49,9 +49,9 @@ def example_picture(example: Example, manifest: Manifest, part_range: PartRange,
     map_hw = map_to_input(example.map_224, prepared.frame, of_image=prepared.scan is None)
     heat = draw_heatmap(map_hw, prepared.kept, pixel_threshold, part.points)
     surface = draw_heatmap(np.zeros_like(map_hw), prepared.kept, pixel_threshold, part.points)
-    seen = _with_truth(surface if part.rgb is None else part.rgb, sample)
+    camera = _with_truth(surface if part.rgb is None else part.rgb, sample)
     window = crop_window(prepared.kept)
-    panels = [panel(each[window]) for each in (seen, heat)]
+    panels = [panel(picture[window]) for picture in (camera, heat)]
     gap = np.full((PANEL, _GAP, 3), 128, np.uint8)
     return _data_uri(np.concatenate([panels[0], gap, panels[1]], axis=1))
 

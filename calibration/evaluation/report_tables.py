@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ...runtime.files.json_encoding import encode_json
+from ...runtime.reports.table import MISSING, Table, csv_text, escape_markdown, tables_as_markdown
 from .outcomes import MEAN, ClassOutcome, Evaluation, Row, Verdicts
 from .paper import paper, paper_classes, printed_figure
 
 METRICS = {"i_auroc": "I-AUROC", "p_auroc": "P-AUROC", "aupro": "AUPRO", "aupro_001": "AUPRO@1%"}
-MISSING = "-"
 ONE_KIND = "There are only good or only defective test parts: AUROC and AUPRO compare the two, and need both."
 # Parts that a note names; --json has all.
 N_NAMED = 10
@@ -20,25 +17,6 @@ COMPARABILITY = (
     "The paper's figures are those of its full-size networks and published checkpoints on MVTec 3D-AD, and are "
     "comparable with ours only where both are the same."
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text.
-
-    Attributes:
-        title: what it tells; may be empty.
-        headers: of the columns.
-        rows: as many cells each.
-        n_labels: the first columns, which hold names and not numbers.
-        note: below the table; may be empty.
-    """
-
-    title: str
-    headers: list[str]
-    rows: list[list[str]]
-    n_labels: int
-    note: str = ""
 
 
 def tables(evaluation: Evaluation) -> list[Table]:
@@ -54,15 +32,19 @@ def tables(evaluation: Evaluation) -> list[Table]:
 
 def metrics_table(evaluation: Evaluation) -> Table:
     """Metrics by class and route; the paper's in parentheses where it prints one for the class."""
-    compared = any(paper_figure(evaluation, row, metric) is not None for row in evaluation.rows for metric in METRICS)
     headers = ["class", "route", "main", *METRICS.values(), "parts"]
     rows = []
     for row in evaluation.rows:
         cells = [metric_cell(evaluation, row, metric) for metric in METRICS]
         rows.append([row.class_name, row.route, row.main, *cells, str(row.n_test)])
-    notes = [f"In parentheses: {paper().source}. {COMPARABILITY}"] if compared else []
+    notes = [f"In parentheses: {paper().source}. {COMPARABILITY}"] if is_compared(evaluation) else []
     notes += [ONE_KIND] if any(row.i_auroc is None for row in evaluation.rows) else []
     return Table("", headers, rows, 3, " ".join(notes))
+
+
+def is_compared(evaluation: Evaluation) -> bool:
+    """Whether the paper prints a figure for any row."""
+    return any(paper_figure(evaluation, row, metric) is not None for row in evaluation.rows for metric in METRICS)
 
 
 def threshold_table(evaluation: Evaluation) -> Table:
@@ -71,15 +53,14 @@ def threshold_table(evaluation: Evaluation) -> Table:
     rows = []
     for name in evaluation.names:
         outcomes = evaluation.of(name)
-        for each in outcomes:
-            threshold = each.threshold
-            asked = f"{threshold.false_reject_rate:.2%}"
-            cells = [f"{threshold.value:.4g}", asked, *verdict_cells(each.verdicts)]
-            rows.append([each.row.class_name, each.row.route, each.row.main, *cells])
+        for outcome in outcomes:
+            threshold = outcome.threshold
+            cells = [f"{threshold.value:.4g}", f"{threshold.false_reject_rate:.2%}", *verdict_cells(outcome.verdicts)]
+            rows.append([*_labels(outcome), *cells])
         if len(outcomes) > 1:
-            first, total = outcomes[0], Verdicts.total(each.verdicts for each in outcomes)
-            cells = [MISSING, f"{first.threshold.false_reject_rate:.2%}", *verdict_cells(total)]
-            rows.append(["all", first.row.route, first.row.main, *cells])
+            total = Verdicts.total(outcome.verdicts for outcome in outcomes)
+            cells = [MISSING, f"{outcomes[0].threshold.false_reject_rate:.2%}", *verdict_cells(total)]
+            rows.append(["all", *_labels(outcomes[0])[1:], *cells])
     return Table("At the threshold that was calibrated on normal scans", headers, rows, 3, refusal_note(evaluation))
 
 
@@ -103,12 +84,11 @@ def refusal_note(evaluation: Evaluation) -> str:
 
 def defect_table(evaluation: Evaluation) -> Table | None:
     """Image AUROC of each defect's parts against the good ones; None where there are not both."""
-    names = sorted({name for each in evaluation.outcomes for name in each.by_defect})
+    names = sorted({name for outcome in evaluation.outcomes for name in outcome.by_defect})
     if not names:
         return None
     rows = [
-        [each.row.class_name, each.row.route, each.row.main, *(figure(each.by_defect.get(name)) for name in names)]
-        for each in evaluation.outcomes
+        [*_labels(outcome), *(figure(outcome.by_defect.get(name)) for name in names)] for outcome in evaluation.outcomes
     ]
     return Table("I-AUROC by defect (its parts against the good ones)", ["class", "route", "main", *names], rows, 3)
 
@@ -117,17 +97,17 @@ def latency_table(evaluation: Evaluation) -> Table:
     """Median milliseconds a part by stage."""
     stages = stage_names(evaluation.outcomes)
     rows = []
-    for each in evaluation.outcomes:
-        times = [f"{each.milliseconds[name]:.0f}" if name in each.milliseconds else MISSING for name in stages]
-        size = f"{each.bank_bytes / 1e6:.1f}"
-        rows.append([each.row.class_name, each.row.route, each.row.main, *times, size])
+    for outcome in evaluation.outcomes:
+        known = outcome.milliseconds
+        times = [f"{known[stage]:.0f}" if stage in known else MISSING for stage in stages]
+        rows.append([*_labels(outcome), *times, f"{outcome.bank_bytes / 1e6:.1f}"])
     return Table("Milliseconds a part, median", ["class", "route", "main", *stages, "banks MB"], rows, 3)
 
 
 def stage_names(outcomes: Sequence[ClassOutcome]) -> list[str]:
     """The stages of all outcomes in the order the line runs them, `total` last."""
-    longest = sorted(outcomes, key=lambda each: -len(each.milliseconds))
-    names = dict.fromkeys(name for each in longest for name in each.milliseconds)
+    longest = sorted(outcomes, key=lambda outcome: -len(outcome.milliseconds))
+    names = dict.fromkeys(name for outcome in longest for name in outcome.milliseconds)
     return [*(name for name in names if name != "total"), "total"]
 
 
@@ -171,33 +151,12 @@ def as_json(evaluation: Evaluation) -> bytes:
     """
     content: dict[str, list[object]] = {"rows": list(evaluation.rows)}
     content |= {name: [] for name in ("defects", "thresholds", "latency", "parts")}
-    for each in evaluation.outcomes:
-        key = {"class": each.row.class_name, "route": each.row.route, "main": each.row.main}
-        content["defects"] += [{**key, "defect": name, "i_auroc": value} for name, value in each.by_defect.items()]
-        verdicts = each.verdicts
-        content["thresholds"].append(
-            {
-                **key,
-                "threshold": each.threshold.value,
-                "asked_false_reject_rate": each.threshold.false_reject_rate,
-                "n_good": verdicts.n_good,
-                "false_reject_rate": verdicts.false_reject_rate,
-                "n_defective": verdicts.n_defective,
-                "miss_rate": verdicts.miss_rate,
-                "n_refused": verdicts.refused,
-            }
-        )
-        content["parts"] += [
-            {
-                **key,
-                "part": name,
-                "score": float(score),
-                "is_defect": bool(score > each.threshold.value),
-                "refusal": "; ".join(reasons) or None,
-            }
-            for name, score, reasons in zip(each.names, each.scores, each.refusals, strict=True)
-        ]
-        content["latency"].append({**key, "ms": each.milliseconds, "bank_bytes": each.bank_bytes})
+    for outcome in evaluation.outcomes:
+        key = dict(zip(("class", "route", "main"), _labels(outcome), strict=True))
+        content["defects"] += [{**key, "defect": name, "i_auroc": value} for name, value in outcome.by_defect.items()]
+        content["thresholds"].append({**key, **_threshold_object(outcome)})
+        content["parts"] += [{**key, **part} for part in _part_objects(outcome)]
+        content["latency"].append({**key, "ms": outcome.milliseconds, "bank_bytes": outcome.bank_bytes})
     content["paper"] = [
         {"class": row.class_name, "route": row.route, "main": row.main, "metric": metric, "printed": printed}
         for row in evaluation.rows
@@ -207,81 +166,62 @@ def as_json(evaluation: Evaluation) -> bytes:
     return encode_json(content)
 
 
-def as_csv(evaluation: Evaluation) -> bytes:
+def as_csv(evaluation: Evaluation) -> str:
     """One line a row of metrics, with the paper's figures and the rates at the threshold; empty where unknown."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     papers = [f"paper_{metric}" for metric in METRICS]
     rates = ["threshold", "false_reject_rate", "miss_rate", "n_refused", "ms"]
-    writer.writerow(["class", "route", "main", *METRICS, "n_test", *papers, *rates])
+    rows: list[list[object]] = [["class", "route", "main", *METRICS, "n_test", *papers, *rates]]
     for name in evaluation.names:
         outcomes = evaluation.of(name)
-        for each in outcomes:
-            verdicts = each.verdicts
-            known = [verdicts.false_reject_rate, verdicts.miss_rate, verdicts.refused, each.milliseconds["total"]]
-            writer.writerow([*_csv_cells(evaluation, each.row), each.threshold.value, *known])
+        for outcome in outcomes:
+            cells = _rate_cells(outcome.threshold.value, outcome.verdicts, outcome.milliseconds["total"])
+            rows.append([*_csv_cells(evaluation, outcome.row), *cells])
         if len(outcomes) > 1:
-            total = Verdicts.total(each.verdicts for each in outcomes)
-            known = [total.false_reject_rate, total.miss_rate, total.refused]
-            writer.writerow([*_csv_cells(evaluation, evaluation.mean(name)), "", *known, ""])
-    return text.getvalue().encode(errors="backslashreplace")
+            total = Verdicts.total(outcome.verdicts for outcome in outcomes)
+            rows.append([*_csv_cells(evaluation, evaluation.mean(name)), *_rate_cells(None, total, None)])
+    return csv_text(rows)
 
 
-def as_markdown(evaluation: Evaluation, title: str) -> bytes:
+def as_markdown(evaluation: Evaluation, title: str) -> str:
     """All tables under a title."""
-    parts = [f"# {_escaped(title)}\n", *(markdown_table(each) for each in tables(evaluation))]
-    return "\n".join(parts).encode(errors="backslashreplace")
+    return f"# {escape_markdown(title)}\n\n{tables_as_markdown(tables(evaluation))}"
 
 
-def tables_as_markdown(found: Sequence[Table]) -> bytes:
-    """Tables below each other."""
-    return "\n".join(map(markdown_table, found)).encode(errors="backslashreplace")
+def _labels(outcome: ClassOutcome) -> list[str]:
+    """Class, route and main modality."""
+    return [outcome.row.class_name, outcome.row.route, outcome.row.main]
 
 
-def tables_as_csv(found: Sequence[Table]) -> bytes:
-    """Tables below each other, the title in the first column of every line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for table in found:
-        writer.writerow(["table", *table.headers])
-        writer.writerows([table.title, *row] for row in table.rows)
-    return text.getvalue().encode(errors="backslashreplace")
+def _threshold_object(outcome: ClassOutcome) -> dict[str, object]:
+    verdicts = outcome.verdicts
+    return {
+        "threshold": outcome.threshold.value,
+        "asked_false_reject_rate": outcome.threshold.false_reject_rate,
+        "n_good": verdicts.n_good,
+        "false_reject_rate": verdicts.false_reject_rate,
+        "n_defective": verdicts.n_defective,
+        "miss_rate": verdicts.miss_rate,
+        "n_refused": verdicts.refused,
+    }
 
 
-def tables_as_json(found: Sequence[Table]) -> bytes:
-    """One object: `tables [{title, headers, rows, note}]`, cells as they are printed."""
-    names = ("title", "headers", "rows", "note")
-    return encode_json({"tables": [{name: getattr(each, name) for name in names} for each in found]})
+def _part_objects(outcome: ClassOutcome) -> list[dict[str, object]]:
+    return [
+        {
+            "part": name,
+            "score": float(score),
+            "is_defect": bool(score > outcome.threshold.value),
+            "refusal": "; ".join(reasons) or None,
+        }
+        for name, score, reasons in zip(outcome.names, outcome.scores, outcome.refusals, strict=True)
+    ]
 
 
-def markdown_table(table: Table) -> str:
-    """A table in Markdown, its title as a heading."""
-    lines = [f"## {_escaped(table.title)}\n"] if table.title else []
-    marks = [" --- " if column < table.n_labels else " ---: " for column in range(len(table.headers))]
-    lines += [_markdown_row(table.headers), f"|{'|'.join(marks)}|", *map(_markdown_row, table.rows)]
-    return "\n".join([*lines, *(["", _escaped(table.note)] if table.note else [])]) + "\n"
+def _rate_cells(threshold: float | None, verdicts: Verdicts, milliseconds: float | None) -> list[object]:
+    return [threshold, verdicts.false_reject_rate, verdicts.miss_rate, verdicts.refused, milliseconds]
 
 
 def _csv_cells(evaluation: Evaluation, row: Row) -> list[object]:
     ours = [getattr(row, metric) for metric in METRICS]
     printed = [paper_figure(evaluation, row, metric) for metric in METRICS]
     return [row.class_name, row.route, row.main, *ours, row.n_test, *printed]
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
-
-
-def _escaped(text: str) -> str:
-    """A folder's name may hold what Markdown, or the HTML in it, would take as its own."""
-    for mark, harmless in (
-        ("\\", "\\\\"),
-        ("|", "\\|"),
-        ("<", "&lt;"),
-        ("`", "\\`"),
-        ("_", "\\_"),
-        ("*", "\\*"),
-        ("[", "\\["),
-    ):
-        text = text.replace(mark, harmless)
-    return " ".join(text.split())

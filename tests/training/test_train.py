@@ -40,7 +40,7 @@ def test_the_same_seed_gives_the_same_weights(trained_run, synth_data):
     again = train_route(
         synth_data, [], SETTINGS, trained_run.parent / "again", silent, trained_run.parent / "feature_cache"
     )
-    for name in ("f2f.safetensors", "training.csv", "training.png", "run.json"):
+    for name in ("f2f.safetensors", "training.csv", "training.svg", "run.json"):
         assert (again / name).read_bytes() == (trained_run / name).read_bytes(), name
 
 

@@ -2,85 +2,58 @@
 
 from __future__ import annotations
 
-import csv
 import importlib.util
-import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
-
+from ...runtime.bundle.parameters import Modality
 from ...runtime.errors import UsageError
+from ...runtime.reports.chart import Axis, Chart, Point, color, svg_file
+from ...runtime.reports.table import csv_text
 from .state import Epoch
 
-LOG, CHART, TENSORBOARD = "training.csv", "training.png", "tensorboard"
-WIDTH, HEIGHT, MARGIN, GAP = 900, 640, 90, 60
-INK, GRID = (40, 40, 40), (220, 220, 220)
-COLORS = ((31, 119, 180), (214, 39, 40), (44, 160, 44))
-
-Series = dict[str, list[tuple[int, float]]]
+LOG, CHART, TENSORBOARD = "training.csv", "training.svg", "tensorboard"
+_WIDTH, _HEIGHT = 900, 290
+# Up to so many points of a line are drawn as dots, too.
+_MOST_DOTS = 50
 
 
 def encode_log(log: Sequence[Epoch]) -> bytes:
     """The log as CSV; detection is empty where an epoch was not judged."""
-    mains = sorted({main for epoch in log for main in epoch.detection})
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["epoch", "learning_rate", "loss", *(f"detection_{main}" for main in mains)])
+    mains = _judged_mains(log)
+    rows = [["epoch", "learning_rate", "loss", *(f"detection_{main}" for main in mains)]]
     for epoch in log:
         judged = [f"{epoch.detection[main]:.6f}" if main in epoch.detection else "" for main in mains]
-        writer.writerow([epoch.epoch, f"{epoch.learning_rate:.8g}", f"{epoch.loss:.8g}", *judged])
-    return text.getvalue().encode()
+        rows.append([str(epoch.epoch), f"{epoch.learning_rate:.8g}", f"{epoch.loss:.8g}", *judged])
+    return csv_text(rows).encode()
 
 
 def encode_chart(log: Sequence[Epoch]) -> bytes:
-    """The log as a PNG: the loss above, and the detection of the checkpoints below where they were judged."""
-    mains = sorted({main for epoch in log for main in epoch.detection})
-    panels: list[tuple[str, Series]] = [("loss", {"training": [(each.epoch, each.loss) for each in log]})]
+    """The log as SVG: the loss above, and the detection of the checkpoints below where they were judged."""
+    losses = {"training": [(float(epoch.epoch), epoch.loss) for epoch in log]}
+    charts = [_chart("loss", losses, len(log))]
+    mains = _judged_mains(log)
     if mains:
         judged = [epoch for epoch in log if epoch.detection]
-        lines = {f"main {main}": [(each.epoch, each.detection[main]) for each in judged] for main in mains}
-        panels.append(("detection on validation parts", lines))
-    image = Image.new("RGB", (WIDTH, HEIGHT), "white")
-    height = (HEIGHT - GAP * (len(panels) + 1)) // len(panels)
-    for number, (title, series) in enumerate(panels):
-        top = GAP + number * (height + GAP)
-        _draw_panel(ImageDraw.Draw(image), (MARGIN, top, WIDTH - 30, top + height), title, series, len(log))
-    encoded = io.BytesIO()
-    image.save(encoded, format="PNG")
-    return encoded.getvalue()
+        lines = {f"main {main}": [(float(epoch.epoch), epoch.detection[main]) for epoch in judged] for main in mains}
+        charts.append(_chart("detection on validation parts", lines, len(log)))
+    return svg_file(charts).encode()
 
 
-def _draw_panel(
-    draw: ImageDraw.ImageDraw, box_xyxy: tuple[int, int, int, int], title: str, series: Series, n_epochs: int
-) -> None:
-    left, top, right, bottom = box_xyxy
-    values = [value for line in series.values() for _, value in line]
-    low, high = min(values), max(values)
-    span = (high - low) or max(abs(high), 1e-12)
-    font = ImageFont.load_default(size=14)
+def _judged_mains(log: Sequence[Epoch]) -> list[Modality]:
+    return sorted({main for epoch in log for main in epoch.detection})
 
-    def place(epoch: int, value: float) -> tuple[float, float]:
-        along = (epoch - 1) / max(n_epochs - 1, 1)
-        return left + along * (right - left), bottom - (value - low) / span * (bottom - top)
 
-    for step in range(5):
-        value = low + step / 4 * span
-        y = place(1, value)[1]
-        draw.line([(left, y), (right, y)], GRID)
-        draw.text((left - 8, y), f"{value:.4g}", INK, font, anchor="rm")
-    for epoch in sorted({1, *(round(1 + step / 4 * (n_epochs - 1)) for step in range(5))}):
-        draw.text((place(epoch, low)[0], bottom + 6), str(epoch), INK, font, anchor="mt")
-    draw.rectangle(box_xyxy, outline=INK)
-    draw.text((left, top - 8), title, INK, font, anchor="lb")
-    for number, (name, line) in enumerate(series.items()):
-        color = COLORS[number % len(COLORS)]
-        places = [place(*point) for point in line]
-        draw.line(places, color, 2)
-        for x, y in places if len(places) <= 50 else ():
-            draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=color)
-        draw.text((right - 140 * (len(series) - number - 1), top - 8), name, color, font, anchor="rb")
+def _chart(title: str, lines: dict[str, list[Point]], n_epochs: int) -> Chart:
+    values = [value for points in lines.values() for _, value in points]
+    x, y = Axis("epoch", 1, n_epochs, is_count=True), Axis(title, min(values), max(values))
+    chart = Chart(title, x, y, _WIDTH, _HEIGHT)
+    for index, (name, points) in enumerate(lines.items()):
+        chart.line(points, color(index), name)
+        for point in points if len(points) <= _MOST_DOTS else ():
+            chart.dot(point, color(index))
+    return chart
 
 
 def require_tensorboard() -> None:

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import UsageError
+from ...reports.table import Table
 from ..measuring.configuration import Configuration, labels
 from ..measuring.driver import Recording
 from ..measuring.durations import in_ms
 from ..measuring.report import MeasuredConfiguration, Report
-from .tables import Table
 
 SIGNIFICANCE = 0.01
 MIN_EFFECT = 0.05
@@ -81,21 +81,21 @@ def compare_reports(before: Report, after: Report) -> list[Comparison]:
 
 def differences(before: Report, after: Report) -> list[str]:
     """What else differs between two reports, in words: it may be why the figures do."""
-    found = []
+    lines = []
     for name in ("cpu", "cores", "system", "python", "cpu_governor"):
         old, new = getattr(before.machine, name), getattr(after.machine, name)
         if old != new:
-            found.append(f"{name}: {old} before, {new} after")
+            lines.append(f"{name}: {old} before, {new} after")
     packages = sorted(before.machine.versions.keys() | after.machine.versions.keys())
     for package in packages:
         old, new = before.machine.versions.get(package), after.machine.versions.get(package)
         if old != new:
-            found.append(f"{package}: {old or 'absent'} before, {new or 'absent'} after")
+            lines.append(f"{package}: {old or 'absent'} before, {new or 'absent'} after")
     for label, field in (("bundle", "bundle_digest"), ("scans", "scans_digest")):
-        old, new = ({getattr(outcome, field)[:12] for outcome in each.outcomes} for each in (before, after))
+        old, new = ({getattr(outcome, field)[:12] for outcome in report.outcomes} for report in (before, after))
         if old != new:
-            found.append(f"{label}: {', '.join(sorted(old))} before, {', '.join(sorted(new))} after")
-    return found
+            lines.append(f"{label}: {', '.join(sorted(old))} before, {', '.join(sorted(new))} after")
+    return lines
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
@@ -103,16 +103,16 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     headers = ["configuration", "before ms", "after ms", "ratio", "95 % interval", "p", "machine", "verdict"]
     rows = [
         [
-            each.name,
-            in_ms(each.before_s),
-            in_ms(each.after_s),
-            f"{each.ratio:.3f}",
-            f"{each.interval[0]:.3f} to {each.interval[1]:.3f}",
-            f"{each.p:.2g}",
-            f"{each.machine:.2f}",
-            each.verdict,
+            comparison.name,
+            in_ms(comparison.before_s),
+            in_ms(comparison.after_s),
+            f"{comparison.ratio:.3f}",
+            f"{comparison.interval[0]:.3f} to {comparison.interval[1]:.3f}",
+            f"{comparison.p:.2g}",
+            f"{comparison.machine:.2f}",
+            comparison.verdict,
         ]
-        for each in comparisons
+        for comparison in comparisons
     ]
     return Table("Median latency of a part, after over before, the machine's own speed divided out", headers, rows)
 
@@ -127,7 +127,7 @@ def compare_outcomes(name: str, before: MeasuredConfiguration, after: MeasuredCo
     assert first is not None and second is not None
     same_scans = before.scans_digest == after.scans_digest
     typical = scan_levels([first.recording, second.recording], before.n_scans) if same_scans else None
-    a, b = (block_levels(each.recording, typical) for each in (first, second))
+    a, b = (block_levels(result.recording, typical) for result in (first, second))
     if not len(a) or not len(b):
         raise UsageError(
             f"{name}: {len(first.recording.calls)} and {len(second.recording.calls)} parts were measured, a comparison "
@@ -149,11 +149,11 @@ def compare_outcomes(name: str, before: MeasuredConfiguration, after: MeasuredCo
 
 def scan_levels(recordings: Sequence[Recording], n_scans: int) -> dict[int, float]:
     """Median log latency of each scan over all runs: scans differ, and blocks hold different ones."""
-    held: dict[int, list[float]] = defaultdict(list)
+    logs: dict[int, list[float]] = defaultdict(list)
     for recording in recordings:
         for call in recording.calls:
-            held[call.first % n_scans].append(math.log(call.end_s - call.begin_s))
-    return {scan: float(np.median(values)) for scan, values in held.items()}
+            logs[call.first % n_scans].append(math.log(call.end_s - call.begin_s))
+    return {scan: float(np.median(values)) for scan, values in logs.items()}
 
 
 def block_levels(recording: Recording, typical: dict[int, float] | None) -> Array:
@@ -170,7 +170,7 @@ def block_levels(recording: Recording, typical: dict[int, float] | None) -> Arra
         return np.empty(0)
     yardsticks = np.array_split(np.log(seconds), max(MIN_BLOCKS, measured // BLOCK_PARTS))
     # A block begins with the first of its yardsticks, which comes before its parts.
-    firsts = np.cumsum([0, *(len(each) for each in yardsticks[:-1])])
+    firsts = np.cumsum([0, *(len(yard) for yard in yardsticks[:-1])])
     parts = np.split(latencies, np.searchsorted(begins, moments[firsts[1:]]))
     levels = [
         np.quantile(part, QUARTILE) - np.quantile(yard, QUARTILE) for part, yard in zip(parts, yardsticks, strict=True)

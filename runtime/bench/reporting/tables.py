@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
+from ...reports.table import MISSING, Table
 from ..measuring.configuration import labels
 from ..measuring.durations import in_ms
-from ..measuring.monitor import Range
+from ..measuring.monitor import GpuReadings, Range
 from ..measuring.report import MeasuredConfiguration, Report, Result
-from ..measuring.statistics import samples_needed
+from ..measuring.statistics import TaktSummary, samples_needed
 from .takt_verdict import best_index, margin, pareto_front
 
-NONE = "-"
 BEST = "*"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A title, headers, and rows of text; the first `n_text` columns are words, the others figures."""
-
-    title: str
-    headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    n_text: int = 1
-
-    @property
-    def numeric(self) -> range:
-        """The columns of figures, which are set flush right."""
-        return range(self.n_text, len(self.headers))
 
 
 def report_tables(report: Report) -> list[Table]:
@@ -81,46 +65,39 @@ def headline(report: Report) -> list[str]:
 
 
 def _latencies(report: Report, names: Sequence[str]) -> Table:
-    best, front = best_index(report.outcomes), pareto_front(report.outcomes)
+    several = len(report.outcomes) > 1
+    best, front = best_index(report.outcomes) if several else None, pareto_front(report.outcomes)
     rows = []
     for index, outcome, result in _results(report):
-        single = result.scenario.name == "single-stream"
-        mark = f" {BEST}" if single and index == best and len(report.outcomes) > 1 else ""
-        summary = result.summary
-        interval = summary.p50_interval_s
-        quality = NONE
-        if single and outcome.quality is not None:
-            quality = f"{outcome.quality.i_auroc:.3f}" + (" (front)" if index in front else "")
+        summary, interval = result.summary, result.summary.p50_interval_s
+        is_best = index == best and result.scenario.name == "single-stream"
         rows.append(
             [
-                names[index] + mark,
+                f"{names[index]} {BEST}" if is_best else names[index],
                 scenario_text(result),
                 str(summary.n),
                 in_ms(summary.p50_s),
-                NONE if interval is None else f"{in_ms(interval[0])} to {in_ms(interval[1])}",
+                MISSING if interval is None else f"{in_ms(interval[0])} to {in_ms(interval[1])}",
                 _percentile(summary.p90_s, 90),
                 _percentile(summary.p99_s, 99),
                 in_ms(summary.max_s),
                 f"{result.throughput_hz:.2f}",
-                quality,
+                _quality(outcome, result, index in front),
             ]
         )
-    headers = [
-        "configuration",
-        "scenario",
-        "n",
-        "p50 ms",
-        "95 % interval",
-        "p90 ms",
-        "p99 ms",
-        "max ms",
-        "parts/s",
-        "I-AUROC",
-    ]
-    if all(row[-1] == NONE for row in rows):
-        headers, rows = headers[:-1], [row[:-1] for row in rows]
-    title = "Latency and throughput"
-    return Table(title + (f" ({BEST} lowest median)" if len(report.outcomes) > 1 else ""), headers, rows, n_text=2)
+    headers = ["configuration", "scenario", "n", "p50 ms", "95 % interval", "p90 ms", "p99 ms", "max ms", "parts/s"]
+    if all(row[-1] == MISSING for row in rows):
+        rows = [row[:-1] for row in rows]
+    else:
+        headers.append("I-AUROC")
+    title = "Latency and throughput" + (f" ({BEST} lowest median)" if several else "")
+    return Table(title, headers, rows, n_labels=2)
+
+
+def _quality(outcome: MeasuredConfiguration, result: Result, is_on_front: bool) -> str:
+    if outcome.quality is None or result.scenario.name != "single-stream":
+        return MISSING
+    return f"{outcome.quality.i_auroc:.3f}" + (" (front)" if is_on_front else "")
 
 
 def scenario_text(result: Result) -> str:
@@ -144,42 +121,35 @@ def _deadlines(report: Report, names: Sequence[str]) -> Table:
         takt, bound = result.takt, result.scenario.bound_s
         if takt is None or bound is None:
             continue
-        recovery = (
-            "not recovered" if not takt.recovered else NONE if takt.recovery_s is None else in_ms(takt.recovery_s)
-        )
         rows.append(
             [
                 names[index],
-                f"{in_ms(bound)}",
+                in_ms(bound),
                 f"{takt.missed} of {takt.n}",
                 f"{takt.missed_rate_bound:.1%}",
                 in_ms(takt.worst_s),
                 str(takt.longest_streak),
-                recovery,
+                _recovery(takt),
                 f"{margin(result):.0%}",
                 "yes" if result.holds else "NO",
             ]
         )
-    headers = [
-        "configuration",
-        "deadline ms",
-        "missed",
-        "rate below",
-        "worst ms",
-        "in a row",
-        "recovery ms",
-        "margin",
-        "holds",
-    ]
-    return Table("Deadlines", headers, rows)
+    headers = ["configuration", "deadline ms", "missed", "rate below", "worst ms", "in a row", "recovery ms"]
+    return Table("Deadlines", [*headers, "margin", "holds"], rows)
+
+
+def _recovery(takt: TaktSummary) -> str:
+    if not takt.recovered:
+        return "not recovered"
+    return MISSING if takt.recovery_s is None else in_ms(takt.recovery_s)
 
 
 def _stages(report: Report, names: Sequence[str]) -> Table:
     rows = []
-    stages = stage_names([result for _, _, result in _results(report)])
+    stages = _stage_names([result for _, _, result in _results(report)])
     for index, _, result in _results(report):
         if result.scenario.name == "single-stream":
-            cells = [in_ms(result.stage_s[stage]) if stage in result.stage_s else NONE for stage in stages]
+            cells = [in_ms(result.stage_s[stage]) if stage in result.stage_s else MISSING for stage in stages]
             rows.append([names[index], *cells, f"{result.stage_share:.1%}"])
     return Table(
         "Stages, mean ms of a part, and their sum's share of the end-to-end time",
@@ -188,7 +158,7 @@ def _stages(report: Report, names: Sequence[str]) -> Table:
     )
 
 
-def stage_names(results: Sequence[Result]) -> list[str]:
+def _stage_names(results: Sequence[Result]) -> list[str]:
     """All stages of the results, in the order in which a part goes through them."""
     return list(dict.fromkeys(stage for result in results for stage in result.stage_s))
 
@@ -197,61 +167,61 @@ def _resources(report: Report, names: Sequence[str]) -> Table:
     rows = []
     for index, outcome, result in _first_results(report):
         readings = result.readings
-        gpu = readings.gpu
+        peak_mb = readings.host_memory_peak_mb
         rows.append(
             [
                 names[index],
                 f"{outcome.opened_s:.2f}",
                 f"{outcome.first_result_s:.2f}",
-                NONE if readings.host_memory_peak_mb is None else f"{readings.host_memory_peak_mb:.0f}",
+                MISSING if peak_mb is None else f"{peak_mb:.0f}",
                 _range(readings.cpu_clock_mhz),
-                *(
-                    []
-                    if gpu is None
-                    else [
-                        _range(gpu.memory_mb),
-                        _range(gpu.utilization_percent),
-                        _range(gpu.sm_clock_mhz),
-                        _range(gpu.power_w),
-                        NONE if gpu.energy_j_a_part is None else f"{gpu.energy_j_a_part:.2f}",
-                        _range(gpu.temperature_c),
-                        ", ".join(gpu.throttle_reasons) or "none",
-                    ]
-                ),
+                *([] if readings.gpu is None else _gpu_cells(readings.gpu)),
             ]
         )
     headers = ["configuration", "open s", "first result s", "host MB, peak", "CPU MHz"]
     gpu_headers = ["GPU MB", "GPU %", "SM MHz", "W", "J a part", "deg C", "throttled by"]
     width = max((len(row) for row in rows), default=0)
-    headers = (headers + gpu_headers)[:width]
-    return Table("Start and resources", headers, [[*row, *[NONE] * (width - len(row))] for row in rows])
+    full_rows = [[*row, *[MISSING] * (width - len(row))] for row in rows]
+    return Table("Start and resources", [*headers, *gpu_headers][:width], full_rows)
+
+
+def _gpu_cells(gpu: GpuReadings) -> list[str]:
+    return [
+        _range(gpu.memory_mb),
+        _range(gpu.utilization_percent),
+        _range(gpu.sm_clock_mhz),
+        _range(gpu.power_w),
+        MISSING if gpu.energy_j_a_part is None else f"{gpu.energy_j_a_part:.2f}",
+        _range(gpu.temperature_c),
+        ", ".join(gpu.throttle_reasons) or "none",
+    ]
 
 
 def _loadgen(report: Report, names: Sequence[str]) -> Table:
     rows = []
     for index, _, result in _results(report):
-        found = result.loadgen
-        if found is None:
+        theirs = result.loadgen
+        if theirs is None:
             continue
-        pairs = {"p50 ms": (result.summary.p50_s, found.p50_s), "p90 ms": (result.summary.p90_s, found.p90_s)}
+        pairs = {"p50 ms": (result.summary.p50_s, theirs.p50_s), "p90 ms": (result.summary.p90_s, theirs.p90_s)}
         if result.scenario.name in ("offline", "server"):
-            pairs = {"parts/s": (result.throughput_hz, found.throughput_hz)}
-        for measure, (ours, theirs) in pairs.items():
-            if ours is None or theirs is None:
+            pairs = {"parts/s": (result.throughput_hz, theirs.throughput_hz)}
+        for measure, (our_value, their_value) in pairs.items():
+            if our_value is None or their_value is None:
                 continue
-            shown = [in_ms(each) if measure != "parts/s" else f"{each:.2f}" for each in (ours, theirs)]
-            rows.append([f"{names[index]} {scenario_text(result)}", measure, *shown, f"{theirs / ours - 1:+.1%}"])
-    return Table(
-        "LoadGen on the same system (not an MLPerf result)", ["run", "measure", "ours", "LoadGen", "difference"], rows
-    )
+            cells = [f"{value:.2f}" if measure == "parts/s" else in_ms(value) for value in (our_value, their_value)]
+            difference = f"{their_value / our_value - 1:+.1%}"
+            rows.append([f"{names[index]} {scenario_text(result)}", measure, *cells, difference])
+    headers = ["run", "measure", "ours", "LoadGen", "difference"]
+    return Table("LoadGen on the same system (not an MLPerf result)", headers, rows)
 
 
 def _missing(report: Report, names: Sequence[str]) -> Table:
-    skipped = _all_labels(report)[len(report.outcomes) :]
-    rows = [[name, each.reason] for name, each in zip(skipped, report.skipped, strict=True)]
+    skipped_names = _all_labels(report)[len(report.outcomes) :]
+    rows = [[name, skipped.reason] for name, skipped in zip(skipped_names, report.skipped, strict=True)]
     for name, outcome in zip(names, report.outcomes, strict=True):
         rows += [[f"{name} {scenario}", reason] for scenario, reason in outcome.not_run.items()]
-    return Table("Not measured", ["configuration", "reason"], rows, n_text=2)
+    return Table("Not measured", ["configuration", "reason"], rows, n_labels=2)
 
 
 def _results(report: Report) -> Iterator[tuple[int, MeasuredConfiguration, Result]]:
@@ -272,5 +242,5 @@ def _percentile(seconds: float | None, q: int) -> str:
 
 def _range(values: Range | None) -> str:
     if values is None:
-        return NONE
+        return MISSING
     return f"{values.mean:.0f}" if values.max - values.min < 1 else f"{values.min:.0f} to {values.max:.0f}"

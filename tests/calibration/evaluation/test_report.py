@@ -13,8 +13,7 @@ from cmdiad.calibration.evaluation.contenders import Candidate
 from cmdiad.calibration.evaluation.evaluate import evaluate_dataset
 from cmdiad.calibration.evaluation.outcomes import Evaluation
 from cmdiad.calibration.evaluation.report import Destinations, gather_facts, write_reports
-from cmdiad.calibration.evaluation.report_charts import histogram
-from cmdiad.calibration.evaluation.report_html import html_report
+from cmdiad.calibration.evaluation.report_page import html_report
 from cmdiad.calibration.evaluation.report_pictures import PANEL, crop_window, panel
 from cmdiad.export.bundles import export_bundle
 from cmdiad.runtime.bundle.reading import open_bundle
@@ -90,8 +89,8 @@ def test_the_page_shows_curves_histograms_pictures_and_times(written, evaluation
     page = Page(content)
     labels = [value for name, value in page.attributes if name == "aria-label"]
     assert labels == [
-        "ROC of the parts",
-        "PRO of the pixels",
+        "ROC, parts",
+        "Per-region overlap (PRO), pixels",
         "Scores, Single bank, PC",
         "Scores, strict",
         "Milliseconds by stage",
@@ -118,7 +117,7 @@ def test_no_name_reaches_the_page_unescaped(evaluation, synth_data):
     )
     facts = gather_facts(Evaluation([renamed]), synth_data, SETTINGS, "cpu")
     facts = dataclasses.replace(facts, title=hostile)
-    content = html_report(Evaluation([renamed]), facts, lambda *_: "data:image/jpeg;base64,").decode()
+    content = html_report(Evaluation([renamed]), facts, lambda *_: "data:image/jpeg;base64,")
     assert "<script" not in content
     assert "script" not in Page(content).tags
 
@@ -136,9 +135,27 @@ def test_the_page_does_without_defective_parts(evaluation, synth_data):
         refusals=[["the part is <9> mm across"] for _ in kept],
     )
     facts = gather_facts(Evaluation([good]), synth_data, SETTINGS, "cpu")
-    content = html_report(Evaluation([good]), facts, lambda *_: "data:image/jpeg;base64,").decode()
-    assert "ROC of the parts" not in content and "I-AUROC by defect" not in content
+    content = html_report(Evaluation([good]), facts, lambda *_: "data:image/jpeg;base64,")
+    assert "ROC, parts" not in content and "I-AUROC by defect" not in content
     assert "need both" in content and "the part is &lt;9&gt; mm across" in content
+
+
+def test_several_products_have_a_mean_and_the_best_method_of_each_is_bold(evaluation, synth_data):
+    def product(outcome, name, i_auroc):
+        row = type(outcome.row)(name, "f2f", "pc", i_auroc, None, None, None, 7)
+        return dataclasses.replace(outcome, row=row, examples=[])
+
+    first, second = evaluation.outcomes
+    outcomes = [product(first, "bagel", 0.25), product(second, "bagel", 0.75)]
+    outcomes += [product(first, "mean", 1.0), product(second, "mean", 0.125)]
+    facts = gather_facts(Evaluation(outcomes), synth_data, SETTINGS, "cpu")
+    content = html_report(Evaluation(outcomes), facts, lambda *_: "data:image/jpeg;base64,")
+    bodies = re.findall(r"<tbody(?: class=\"mean\")?>.*?</tbody>", content, re.DOTALL)[:3]
+    bold = [re.findall(r'best" style="--length:\d+%">([\d.]+)', body) for body in bodies]
+    assert bold == [["0.750"], ["1.000"], ["0.625"]]
+    assert [body.startswith('<tbody class="mean">') for body in bodies] == [False, False, True]
+    assert '0.250<span class="paper">0.992</span>' in bodies[0] and "paper" not in bodies[1]
+    assert "2 products" in content and "mean over products" in content
 
 
 @pytest.mark.parametrize("option", ["markdown", "csv", "html", "folder"])
@@ -160,15 +177,8 @@ def test_reports_that_meet_in_one_file_are_refused(tmp_path):
 def test_the_page_does_without_masks(evaluation, synth_data):
     bare = dataclasses.replace(evaluation.outcomes[0], pro=None)
     facts = gather_facts(Evaluation([bare]), synth_data, SETTINGS, "cpu")
-    content = html_report(Evaluation([bare]), facts, lambda *_: "data:image/jpeg;base64,").decode()
-    assert "PRO of the pixels" not in content and "ROC of the parts" in content
-
-
-def test_a_histogram_shows_every_part_once():
-    good, defective = np.array([1.0, 1.1, 1.2, 5.0]), np.array([1.0, 7.0])
-    drawn = histogram("scores", good, defective, threshold=20.0)
-    counts = {kind: sum(int(n) for n in re.findall(rf"<title>(\d+) {kind}", drawn)) for kind in ("good", "defective")}
-    assert counts == {"good": 4, "defective": 2}
+    content = html_report(Evaluation([bare]), facts, lambda *_: "data:image/jpeg;base64,")
+    assert "(PRO), pixels" not in content and "ROC, parts" in content
 
 
 @pytest.mark.parametrize(

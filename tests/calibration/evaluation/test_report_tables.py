@@ -105,7 +105,7 @@ def test_the_printed_means_are_means_of_the_printed_classes():
 
 def test_csv_has_the_rates_at_the_threshold_and_leaves_unknown_cells_empty():
     content = as_csv(Evaluation([outcome(), outcome("gland", p_auroc=None, aupro=None, aupro_001=None)]))
-    first, second, mean = csv.DictReader(io.StringIO(content.decode()))
+    first, second, mean = csv.DictReader(io.StringIO(content))
     assert (first["false_reject_rate"], first["miss_rate"], first["ms"]) == ("0.5", "0.5", "20.0")
     assert (first["n_refused"], mean["n_refused"]) == ("1", "2")
     assert (first["paper_i_auroc"], first["paper_aupro_001"]) == ("0.992", "")
@@ -146,7 +146,7 @@ def test_parts_that_the_line_would_refuse_are_named_up_to_ten():
 
 
 def test_a_name_cannot_break_a_markdown_table():
-    content = as_markdown(Evaluation([outcome("a|b<script>\n# [x](y)")]), "of *this*").decode()
+    content = as_markdown(Evaluation([outcome("a|b<script>\n# [x](y)")]), "of *this*")
     assert "<script>" not in content and "a\\|b&lt;script> # \\[x](y)" in content and "of \\*this\\*" in content
     widths = {line.replace("\\|", "").count("|") for line in content.splitlines()[2:5]}
     assert len(widths) == 1
