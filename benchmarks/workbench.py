@@ -23,8 +23,9 @@ import msgspec
 import numpy as np
 import tifffile
 import torch
-from cmdiad.calibration.calibrate import BankPrecision, CalibrationSettings
+from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
+from cmdiad.calibration.choices import BankPrecision
 from cmdiad.export.bundles import exported, extractor_spec, hallucinator_spec
 from cmdiad.export.graphs import describe_network
 from cmdiad.export.precision.reduced import cpu_int8, described

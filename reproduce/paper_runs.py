@@ -31,6 +31,7 @@ from ..training.published_runs import run_from_checkpoint
 from ..training.routes.distillation import DEFAULT, DISTILLATIONS, load_network, serves
 from ..training.runs.run import CONFIG, Run, read_run, weights_file, write_run
 from ..training.train import CACHE, TrainingSettings, train_route
+from .choices import TableNumber
 from .paper_tables import Experiment, Pair, experiments_of, paper_table
 
 Progress = Callable[[str, int, int, str], None]
@@ -62,7 +63,7 @@ class GridSettings:
 
 
 def run_paper_table(
-    number: str, data: Path, class_names: Sequence[str], settings: GridSettings, progress: Progress
+    number: TableNumber, data: Path, class_names: Sequence[str], settings: GridSettings, progress: Progress
 ) -> list[Table]:
     """Run a table's experiments and set them beside the printed figures.
 
@@ -70,7 +71,7 @@ def run_paper_table(
     is left out with its reason in the table's note.
 
     Args:
-        number: one of `calibration.paper_tables.NUMBERS`.
+        number: of the table.
         data: a dataset root.
         class_names: which classes; empty: all.
         settings: see `GridSettings`.

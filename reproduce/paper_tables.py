@@ -11,8 +11,8 @@ from ..calibration.evaluation.outcomes import MEAN, Outcome, mean_row
 from ..calibration.evaluation.paper import DUAL, PrintedTable, paper
 from ..calibration.evaluation.report_tables import METRICS, MISSING, Table, figure
 from ..runtime.bundle.parameters import Metric, Modality, Route
+from .choices import TableNumber
 
-NUMBERS = ("2", "3", "4", "5", "a1", "a2", "a3", "a4", "a5")
 NAMES = {**METRICS, "inference_s": "Seconds a part", "banks_mb": "Memory banks, MB"}
 NOT_RUN = "not run"
 EYECANDIES = (
@@ -65,11 +65,11 @@ _PAIRS = {
 }
 
 
-def experiments_of(number: str, pair: Pair, class_names: Sequence[str]) -> dict[Place, Experiment]:
+def experiments_of(number: TableNumber, pair: Pair, class_names: Sequence[str]) -> dict[Place, Experiment]:
     """What a table compares, by its place in the table.
 
     Args:
-        number: one of NUMBERS.
+        number: of the table.
         pair: the extractors, where the table does not vary them; in Table 4 another row where it has none of it.
         class_names: of the dataset, which tells whether it is Eyecandies.
     """
@@ -98,7 +98,7 @@ def experiments_of(number: str, pair: Pair, class_names: Sequence[str]) -> dict[
 
 
 def paper_table(
-    number: str,
+    number: TableNumber,
     experiments: Mapping[Place, Experiment],
     found: Mapping[Experiment, Sequence[Outcome]],
     failures: Mapping[Experiment, str],
@@ -106,7 +106,7 @@ def paper_table(
     """A table of the paper with ours: one for each metric, a line of the paper's and one of ours for each row.
 
     Args:
-        number: one of NUMBERS.
+        number: of the table.
         experiments: what was to be run.
         found: the outcomes of what was run, class by class.
         failures: why an experiment was not run.
@@ -171,7 +171,7 @@ def _class_columns(printed: PrintedTable, found: Mapping[Experiment, Sequence[Ou
 
 
 def _metric_table(
-    number: str,
+    number: TableNumber,
     metric: str,
     columns: Sequence[str],
     experiments: Mapping[Place, Experiment],

@@ -29,11 +29,11 @@ from ..runtime.patches.routes import HALLUCINATOR, SECOND_EXTRACTOR
 from ..runtime.sensor.dataset import GOOD, Sample, find_samples, list_samples
 from ..runtime.timing import StageTimes
 from ..runtime.verdict.decision import BankMatch, NormalizedBank, match_bank
+from .choices import Distillation
 from .extractors.opening import Extractor
 from .features.paired_features import Pair, PairedFeatures, Wanted
 from .features.torch_session import TorchEngine
 from .routes.distillation import distillation
-from .runs.run import Distillation
 
 # Enough to rank checkpoints, and seconds a checkpoint and class on two cores.
 BANK_PARTS = 12

@@ -18,14 +18,14 @@ from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
 from ..runtime.files.json_encoding import encode_json_file
 from ..runtime.preparation.settling import settle_scans
 from ..runtime.sensor.dataset import GOOD, data_digest, find_classes, find_samples
+from .choices import DeviceName, Distillation, Loss
 from .device import open_device
 from .extractors.opening import Extractor, open_extractor
 from .features.paired_features import PairedFeatures, Wanted, cache_paired_features
 from .fitting import FitSettings, fit, select_epochs, selected_weights
 from .routes.distillation import DEFAULT, distillation
-from .routes.objectives import Loss
 from .runs.curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
-from .runs.run import CONFIG, RUNS, Distillation, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
+from .runs.run import CONFIG, RUNS, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
 from .runs.state import STATE, Epoch, save_weights
 from .selection import Judge, find_validation
 
@@ -63,7 +63,7 @@ class TrainingSettings:
     learning_rate: float | None = None
     seed: int = 0
     select: bool = True
-    device: str = "auto"
+    device: DeviceName = "auto"
     threads: int | None = None
     amp: bool = False
     tensorboard: bool = False

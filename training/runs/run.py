@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
@@ -13,12 +12,11 @@ from ...runtime.bundle.parameters import Grouping, Modality, Preprocessing
 from ...runtime.errors import UsageError
 from ...runtime.files.atomic import atomic_write_bytes
 from ...runtime.files.json_encoding import decode_own_json, encode_own_json
+from ..choices import Distillation
 
 RUNS = Path("runs")
 LATEST = "latest"
 CONFIG = "run.json"
-
-Distillation = Literal["f2f", "f2i", "i2f"]
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
