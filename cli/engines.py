@@ -47,7 +47,7 @@ def build_engines(
     bundle: Path,
     out: Path,
     engine: str,
-    targets: Sequence[str] | None,
+    targets: Sequence[str],
     batch: str,
     workspace_mib: int | None,
     tf32: bool,
@@ -55,7 +55,7 @@ def build_engines(
     timing_cache: Path | None,
     report: Callable[[str], None],
 ) -> None:
-    """Add engines to a bundle and say which."""
+    """Add engines to a bundle and say which; see the options above."""
     from ..export.tensorrt.builder import EngineSettings
     from ..export.tensorrt.engines import EngineRequest, add_engines, parse_targets
     from ..runtime.bundle.reading import open_bundle
@@ -66,7 +66,7 @@ def build_engines(
         tf32=tf32,
         strip=strip_weights,
     )
-    request = EngineRequest(engine, parse_targets(targets or []), settings, timing_cache)
+    request = EngineRequest(engine, parse_targets(targets), settings, timing_cache)
     manifest = add_engines(open_bundle(bundle), out, request, report)
     for entry in manifest.engines:
         console.emit(f"engine: {entry.file} ({entry.flavor} {entry.version}, {' '.join(entry.targets)})")

@@ -2,50 +2,38 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..training.choices import DeviceName, Distillation, Loss
 from . import console
+from .extras import TRAIN, needs
+from .interruption import when_interrupted
 from .options import (
+    BatchSizeOption,
     CheckpointOption,
     ClassOption,
+    DataArgument,
+    EpochsOption,
     ImageExtractorOption,
-    MainModality,
     MainOption,
-    MetricName,
     PointExtractorOption,
     QuietOption,
     ScaleOption,
     SeedOption,
-    Sensor,
     SensorOption,
     sensor_preprocessing,
 )
 
 
-class Device(StrEnum):
-    """Where training computes."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class TrainedRoute(StrEnum):
-    """A route that has something to learn."""
-
-    f2f = "f2f"
-    f2i = "f2i"
-    i2f = "i2f"
-
-
+@needs(TRAIN)
+@when_interrupted("the same command with the run's folder as --out goes on after the last whole epoch")
 def train(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")],
-    route: Annotated[TrainedRoute, typer.Option(help="What to learn.")] = TrainedRoute.f2f,
-    main: MainOption = MainModality.pc,
+    data: DataArgument,
+    route: Annotated[Distillation, typer.Option(help="What to learn.")] = "f2f",
+    main: MainOption = "pc",
     class_names: ClassOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Run folder; one that was begun goes on.  [default: a new one under runs/]")
@@ -61,20 +49,20 @@ def train(
     image_extractor: ImageExtractorOption = "embedded",
     point_checkpoint: CheckpointOption = None,
     image_checkpoint: CheckpointOption = None,
-    loss: Annotated[MetricName, typer.Option(help="Distance to the missing modality's features.")] = MetricName.l2,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training scans.")] = 100,
-    batch_size: Annotated[int, typer.Option(min=1, help="Scans in a step.")] = 32,
+    loss: Annotated[Loss, typer.Option(help="Distance to the missing modality's features.")] = "l2",
+    epochs: EpochsOption = 100,
+    batch_size: BatchSizeOption = 32,
     learning_rate: Annotated[
         float | None, typer.Option(min=1e-9, help="After 10 epochs of warm-up.  [default: 5e-4, i2f 3e-4]")
     ] = None,
     select: Annotated[
         bool, typer.Option(help="Ship the checkpoint that detects best on validation parts, or else the last.")
     ] = True,
-    device: Annotated[Device, typer.Option(help="auto: a GPU where there is one.")] = Device.auto,
+    device: Annotated[DeviceName, typer.Option(help="auto: a GPU where there is one.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.  [default: all]")] = None,
     amp: Annotated[bool, typer.Option("--amp", help="bfloat16 where it is safe, on a GPU.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")] = False,
-    sensor: SensorOption = Sensor.structured_light,
+    sensor: SensorOption = "structured-light",
     metres_per_unit: ScaleOption = None,
     seed: SeedOption = 0,
     quiet: QuietOption = False,
@@ -87,20 +75,20 @@ def train(
     from ..training.train import TrainingSettings, train_route
 
     settings = TrainingSettings(
-        route=route.value,
-        main=main.value,
+        route=route,
+        main=main,
         point_extractor=point_extractor,
         image_extractor=image_extractor,
         point_checkpoint=point_checkpoint,
         image_checkpoint=image_checkpoint,
         preprocessing=sensor_preprocessing(sensor, metres_per_unit),
-        loss=loss.value,
+        loss=loss,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
         seed=seed,
         select=select,
-        device=device.value,
+        device=device,
         threads=threads,
         amp=amp,
         tensorboard=tensorboard,

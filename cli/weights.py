@@ -9,15 +9,14 @@ import typer
 
 from . import console
 from .entry import new_app
+from .extras import TRAIN, needs
 from .options import (
     CheckpointOption,
     ImageExtractorOption,
     JsonOption,
-    MainModality,
     MainOption,
     PointExtractorOption,
     ScaleOption,
-    Sensor,
     SensorOption,
     sensor_preprocessing,
 )
@@ -35,10 +34,10 @@ def list_weights(json: JsonOption = False) -> None:
 
     from ..training.weights.published import NOT_PUBLISHED, PUBLISHED, present_file, weights_folder
 
-    found = {entry.name: present_file(entry) for entry in PUBLISHED}
+    files = {entry.name: present_file(entry) for entry in PUBLISHED}
     if json:
         rows = [
-            msgspec.to_builtins(entry) | {"path": None if (path := found[entry.name]) is None else str(path)}
+            msgspec.to_builtins(entry) | {"path": None if (path := files[entry.name]) is None else str(path)}
             for entry in PUBLISHED
         ]
         console.emit_json({"folder": str(weights_folder()), "weights": rows})
@@ -48,7 +47,7 @@ def list_weights(json: JsonOption = False) -> None:
         [
             entry.name,
             entry.files[0],
-            "no" if found[entry.name] is None else "yes",
+            "no" if files[entry.name] is None else "yes",
             entry.license,
             entry.trained_on,
             entry.sha256 or NOT_PUBLISHED,
@@ -61,6 +60,7 @@ def list_weights(json: JsonOption = False) -> None:
 
 
 @app.command(short_help="Check that the files at hand are whole and right.")
+@needs(TRAIN)
 def verify(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Which; all that are there.")] = None,
     json: JsonOption = False,
@@ -75,9 +75,9 @@ def verify(
     else:
         console.print_table(
             ["name", "verdict", "SHA-256", "file"],
-            [[each.name, "ok" if each.verdict == OK else "wrong", each.sha256, each.path] for each in verdicts],
+            [[file.name, "ok" if file.verdict == OK else "wrong", file.sha256, file.path] for file in verdicts],
         )
-    wrong = [each.verdict for each in verdicts if each.verdict != OK]
+    wrong = [file.verdict for file in verdicts if file.verdict != OK]
     if wrong:
         raise WeightsError("; ".join(wrong))
 
@@ -91,17 +91,18 @@ def path() -> None:
 
 
 @app.command(short_help="Make a run of a published route checkpoint.")
+@needs(TRAIN)
 def adopt(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="Of a published route: MTFI_FtoF_PCs.pth, MTFI_FtoI_*.")
     ],
     out: Annotated[Path, typer.Option(help="New run folder.")] = Path("runs/published"),
-    main: MainOption = MainModality.pc,
+    main: MainOption = "pc",
     point_extractor: PointExtractorOption = "point-mae",
     image_extractor: ImageExtractorOption = "vit_base_patch8_224.dino",
     point_checkpoint: CheckpointOption = None,
     image_checkpoint: CheckpointOption = None,
-    sensor: SensorOption = Sensor.structured_light,
+    sensor: SensorOption = "structured-light",
     metres_per_unit: ScaleOption = None,
 ) -> None:
     """Make a run of a published route checkpoint and its extractors, for `cmdiad export` and `cmdiad evaluate`."""
@@ -109,7 +110,7 @@ def adopt(
     from ..training.feature_dump import CheckpointChoice
 
     choice = CheckpointChoice(
-        main=main.value,
+        main=main,
         point_extractor=point_extractor,
         image_extractor=image_extractor,
         point_checkpoint=point_checkpoint,

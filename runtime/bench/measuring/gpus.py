@@ -98,7 +98,5 @@ def devices_of(wanted: str) -> list[Device]:
     named = find_device(wanted)
     if not found and named is None:
         targets = ", ".join(dict.fromkeys(device.target for device in DEVICES))
-        raise UsageError(
-            f"--estimate {wanted}: there are no published peaks of it here; choose from {targets}, or a name"
-        )
+        raise UsageError(f"{wanted}: there are no published peaks of it here; choose from {targets}, or a name")
     return found or [device for device in (named,) if device is not None]
