@@ -32,17 +32,43 @@ if TYPE_CHECKING:
 
 N_HIGHEST = 3
 
+_ScansArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SCAN",
+        help="Normal scans (images, if that is the bundle's sensor): files, folders or quoted globs.",
+    ),
+]
+_BankPrecisionOption = Annotated[
+    BankPrecision, typer.Option(help="How banks hold their rows: fp16 takes half the memory on the line.")
+]
+_ProductOption = Annotated[
+    str | None, typer.Option(help="What the bundle inspects.  [default: the scans' class folder, else unchanged]")
+]
+_PlaneOption = Annotated[
+    Plane,
+    typer.Option(
+        help="always: scans are raw, the plane that parts stand on is removed. never: they were preprocessed "
+        "before. auto: decided once, from all of these scans."
+    ),
+]
+_DefectiveOption = Annotated[
+    Path | None,
+    typer.Option(help="A scan with a defect, for `cmdiad-rt selftest`.  [default: the highest-scoring normal one]"),
+]
+_LineGraphOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--line-graph/--no-line-graph",
+        help="Write line.onnx, the fused graph for GPUs, or do not.  [default: where it is below 256 MiB]",
+    ),
+]
+
 
 @needs(CALIBRATE)
 @when_interrupted("no bundle was written: run it again")
 def calibrate(
-    scans: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SCAN",
-            help="Normal scans (images, if that is the bundle's sensor): files, folders or quoted globs.",
-        ),
-    ],
+    scans: _ScansArgument,
     bundle: Annotated[
         Path | None, typer.Option(help="Exported bundle.  [default: $CMDIAD_BUNDLE, else ./bundle]")
     ] = None,
@@ -50,38 +76,19 @@ def calibrate(
     false_reject_rate: RateOption = 0.01,
     coreset_ratio: CoresetOption = 0.1,
     metric: MetricOption = "l2",
-    bank_precision: Annotated[
-        BankPrecision, typer.Option(help="How banks hold their rows: fp16 takes half the memory on the line.")
-    ] = "fp32",
+    bank_precision: _BankPrecisionOption = "fp32",
     n_neighbors: NeighborsOption = 2,
     settings_file: SettingsOption = None,
-    product: Annotated[
-        str | None, typer.Option(help="What the bundle inspects.  [default: the scans' class folder, else unchanged]")
-    ] = None,
+    product: _ProductOption = None,
     sensor: Annotated[
         Sensor | None, typer.Option(help="Preset of the preprocessing parameters.  [default: as trained]")
     ] = None,
     metres_per_unit: Annotated[
         float | None, typer.Option(help="Metres in one unit of the scans.  [default: as trained]")
     ] = None,
-    plane: Annotated[
-        Plane,
-        typer.Option(
-            help="always: scans are raw, the plane that parts stand on is removed. never: they were preprocessed "
-            "before. auto: decided once, from all of these scans."
-        ),
-    ] = "auto",
-    defective: Annotated[
-        Path | None,
-        typer.Option(help="A scan with a defect, for `cmdiad-rt selftest`.  [default: the highest-scoring normal one]"),
-    ] = None,
-    line_graph: Annotated[
-        bool | None,
-        typer.Option(
-            "--line-graph/--no-line-graph",
-            help="Write line.onnx, the fused graph for GPUs, or do not.  [default: where it is below 256 MiB]",
-        ),
-    ] = None,
+    plane: _PlaneOption = "auto",
+    defective: _DefectiveOption = None,
+    line_graph: _LineGraphOption = None,
     force: ForceOption = False,
     provider: ProviderOption = "cpu",
     seed: SeedOption = 0,
