@@ -1,4 +1,4 @@
-"""Does `cmdiad-rt bench --compare` find a slowdown of 10 %, and does it stay calm on two equal runs?
+"""Does `cmdiad-rt bench compare` find a slowdown of 10 %, and does it stay calm on two equal runs?
 
 `python benchmarks/compare_trials.py BUNDLE SCAN... [--trials 10] [--seconds 20]` measures in turn: a run, an equal run,
 and a run in which every inspection is followed by idle work for 10 % of its time. Each trial compares the first with
