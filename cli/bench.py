@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console
+from . import console, line_options
 from .bench_compare import compare
 from .bench_estimate import estimate
 from .entry import new_app
 from .interruption import exit_code
-from .line_options import CudaGraphOption, QuietOption, ScansOption
 
 if TYPE_CHECKING:
     from ..runtime.bench.measuring.report import Report
@@ -73,7 +72,7 @@ _SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random arriva
 def bench(
     context: typer.Context,
     bundles: _BundlesOption = None,
-    scans: ScansOption = None,
+    scans: line_options.Scans = None,
     scenario: _ScenarioOption = None,
     takt: _TaktOption = None,
     latency: _LatencyOption = None,
@@ -86,7 +85,7 @@ def bench(
     batch: _BatchesOption = None,
     threads: _ThreadsOption = None,
     coreset: _CoresetsOption = None,
-    cuda_graph: CudaGraphOption = False,
+    cuda_graph: line_options.CudaGraph = False,
     test: _TestOption = None,
     seconds: _SecondsOption = 10.0,
     samples: _SamplesOption = 64,
@@ -95,7 +94,7 @@ def bench(
     json: _ReportOption = False,
     markdown: _MarkdownOption = False,
     seed: _SeedOption = 0,
-    quiet: QuietOption = False,
+    quiet: line_options.Quiet = False,
 ) -> None:
     """Measure the whole inspection on this device, from the scan's file to score and map.
 

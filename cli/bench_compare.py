@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import console
-from .line_options import JsonOption
+from . import console, line_options
 
 _NOTE = """
 before, after: medians as measured. ratio: after over before, by the faster quarter of each block and with the machine's
@@ -19,7 +18,7 @@ the parts, took itself. A change counts where p is below 0.01 and the ratio at l
 def compare(
     before: Annotated[Path, typer.Argument(metavar="BEFORE", help="The earlier report.json, or its folder.")],
     after: Annotated[Path, typer.Argument(metavar="AFTER", help="The later one.")],
-    json: JsonOption = False,
+    json: line_options.Json = False,
 ) -> None:
     """Compare two reports by a test that divides the machine's own speed out.
 

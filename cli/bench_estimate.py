@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
-from . import console
-from .line_options import BundleOption, JsonOption, ScansOption
+from . import console, line_options
 
 
 def estimate(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="The device, such as sm86 or 'RTX A6000'.")],
-    bundle: BundleOption = None,
-    scans: ScansOption = None,
-    json: JsonOption = False,
+    bundle: line_options.Bundle = None,
+    scans: line_options.Scans = None,
+    json: line_options.Json = False,
 ) -> None:
     """Estimate the time of networks and bank search on a device that is not here, from its published peaks.
 

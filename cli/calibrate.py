@@ -10,21 +10,9 @@ import typer
 
 from ..calibration.choices import BankPrecision
 from ..runtime.bundle.parameters import Plane, Sensor
-from . import console
+from . import console, options
 from .extras import CALIBRATE, needs
 from .interruption import when_interrupted
-from .options import (
-    CoresetOption,
-    ForceOption,
-    MetricOption,
-    NeighborsOption,
-    ProviderOption,
-    QuietOption,
-    RateOption,
-    SeedOption,
-    SettingsOption,
-    sensor_preprocessing,
-)
 
 if TYPE_CHECKING:
     from ..calibration.calibrated_bundle import Completed
@@ -73,12 +61,12 @@ def calibrate(
         Path | None, typer.Option(help="Exported bundle.  [default: $CMDIAD_BUNDLE, else ./bundle]")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the calibrated bundle goes.  [default: in place]")] = None,
-    false_reject_rate: RateOption = 0.01,
-    coreset_ratio: CoresetOption = 0.1,
-    metric: MetricOption = "l2",
+    false_reject_rate: options.Rate = 0.01,
+    coreset_ratio: options.Coreset = 0.1,
+    metric: options.Metric = "l2",
     bank_precision: _BankPrecisionOption = "fp32",
-    n_neighbors: NeighborsOption = 2,
-    settings_file: SettingsOption = None,
+    n_neighbors: options.Neighbors = 2,
+    settings_file: options.Settings = None,
     product: _ProductOption = None,
     sensor: Annotated[
         Sensor | None, typer.Option(help="Preset of the preprocessing parameters.  [default: as trained]")
@@ -89,10 +77,10 @@ def calibrate(
     plane: _PlaneOption = "auto",
     defective: _DefectiveOption = None,
     line_graph: _LineGraphOption = None,
-    force: ForceOption = False,
-    provider: ProviderOption = "cpu",
-    seed: SeedOption = 0,
-    quiet: QuietOption = False,
+    force: options.Force = False,
+    provider: options.Provider = "cpu",
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make memory banks, fusion and thresholds from normal scans, with the exported networks (no torch, no RGB)."""
     from ..calibration.calibrate import CalibrationSettings
@@ -164,5 +152,5 @@ def _adapted(
     from ..runtime.sensor.units import checked_unit
 
     unit = trained.metres_per_unit if metres_per_unit is None else checked_unit(metres_per_unit)
-    base = trained if sensor is None else sensor_preprocessing(sensor, unit)
+    base = trained if sensor is None else options.sensor_preprocessing(sensor, unit)
     return msgspec.structs.replace(base, metres_per_unit=unit, plane=plane, side="auto")

@@ -11,10 +11,9 @@ from typing import Annotated
 import typer
 
 from ..runtime.errors import UsageError
-from . import console
+from . import console, options
 from .extras import EVALUATE, needs
 from .interruption import when_interrupted
-from .options import QuietOption, SeedOption
 
 PRODUCT = "flange"
 DEFECT = "missing_piece"
@@ -27,8 +26,8 @@ TRAINING = "--epochs 15 --batch-size 4"
 @when_interrupted("run it again; it begins anew")
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything goes.")] = Path("demo"),
-    seed: SeedOption = 0,
-    quiet: QuietOption = False,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
 ) -> None:
     """The whole loop on synthetic parts: data, training, comparison, bundle, and two inspections."""
     from . import line, workstation

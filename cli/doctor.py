@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console
-from .line_options import JsonOption
+from . import console, line_options
 
 if TYPE_CHECKING:
     from ..runtime.acceptance.doctor import Diagnosis
@@ -23,7 +22,7 @@ _NeededOption = Annotated[
 _STATES = {True: "yes", False: "NO", None: ""}
 
 
-def line_doctor(bundle: _BundleOption = None, provider: _NeededOption = None, json: JsonOption = False) -> None:
+def line_doctor(bundle: _BundleOption = None, provider: _NeededOption = None, json: line_options.Json = False) -> None:
     """Say what this machine can run: GPU, driver, packages, execution providers, and the bundle's engines.
 
     Exit codes: 0 done, 4 bad bundle, 5 the provider asked for does not run here.
@@ -31,7 +30,9 @@ def line_doctor(bundle: _BundleOption = None, provider: _NeededOption = None, js
     _examine(bundle, provider, json, workstation=False)
 
 
-def workstation_doctor(bundle: _BundleOption = None, provider: _NeededOption = None, json: JsonOption = False) -> None:
+def workstation_doctor(
+    bundle: _BundleOption = None, provider: _NeededOption = None, json: line_options.Json = False
+) -> None:
     """Say what this machine can run: GPU, driver, packages for training and export, providers, a bundle's engines.
 
     Exit codes: 0 done, 4 bad bundle, 5 the provider asked for does not run here.

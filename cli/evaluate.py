@@ -9,25 +9,9 @@ from typing import TYPE_CHECKING, Annotated, cast, get_args
 import typer
 
 from ..runtime.bundle.parameters import Modality, Route
-from . import console
+from . import console, options
 from .extras import EVALUATE, needs
 from .interruption import when_interrupted
-from .options import (
-    ClassOption,
-    CoresetOption,
-    CsvOption,
-    DataArgument,
-    JsonOption,
-    MarkdownOption,
-    MetricOption,
-    NeighborsOption,
-    ProviderOption,
-    QuietOption,
-    RateOption,
-    SeedOption,
-    SettingsOption,
-    one_of,
-)
 
 if TYPE_CHECKING:
     from ..calibration.evaluation.report_tables import Table
@@ -35,14 +19,14 @@ if TYPE_CHECKING:
 _RoutesOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--route", parser=one_of(Route), metavar="|".join(get_args(Route)), help="Repeatable.  [default: f2f]"
+        "--route", parser=options.one_of(Route), metavar="|".join(get_args(Route)), help="Repeatable.  [default: f2f]"
     ),
 ]
 _MainsOption = Annotated[
     list[str] | None,
     typer.Option(
         "--main",
-        parser=one_of(Modality),
+        parser=options.one_of(Modality),
         metavar="|".join(get_args(Modality)),
         help="Main modality: what the line measures; repeatable.  [default: pc]",
     ),
@@ -52,27 +36,27 @@ _MainsOption = Annotated[
 @needs(EVALUATE)
 @when_interrupted("no report was written: run it again")
 def evaluate(
-    data: DataArgument,
+    data: options.Data,
     routes: _RoutesOption = None,
     mains: _MainsOption = None,
     runs: Annotated[
         list[Path] | None,
         typer.Option("--run", help="Run folder of `cmdiad train`; repeatable.  [default: runs/latest]"),
     ] = None,
-    class_names: ClassOption = None,
-    false_reject_rate: RateOption = 0.01,
-    coreset_ratio: CoresetOption = 0.1,
-    metric: MetricOption = "l2",
-    n_neighbors: NeighborsOption = 2,
-    settings_file: SettingsOption = None,
-    provider: ProviderOption = "cpu",
-    seed: SeedOption = 0,
-    markdown: MarkdownOption = None,
-    csv: CsvOption = None,
+    class_names: options.Class = None,
+    false_reject_rate: options.Rate = 0.01,
+    coreset_ratio: options.Coreset = 0.1,
+    metric: options.Metric = "l2",
+    n_neighbors: options.Neighbors = 2,
+    settings_file: options.Settings = None,
+    provider: options.Provider = "cpu",
+    seed: options.Seed = 0,
+    markdown: options.Markdown = None,
+    csv: options.Csv = None,
     html: Annotated[Path | None, typer.Option(help="Write a report with curves and pictures, one file.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for report.html, .md, .csv and .json.")] = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Calibrate every class on its train/good and score its test, with the exported networks."""
     from ..calibration.calibrate import CalibrationSettings

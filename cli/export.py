@@ -9,21 +9,9 @@ import typer
 
 from ..calibration.choices import Calibrator
 from ..export.choices import Precision
-from . import console
-from .engines import (
-    BatchOption,
-    BundleOption,
-    EngineOption,
-    StripOption,
-    TargetOption,
-    Tf32Option,
-    TimingCacheOption,
-    WorkspaceOption,
-    build_engines,
-)
+from . import console, engines, options
 from .extras import EXPORT, needs
 from .interruption import when_interrupted
-from .options import ForceOption, MainOption, QuietOption, RouteOption, RunOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,9 +35,9 @@ _AcceptOption = Annotated[
 @needs(EXPORT)
 @when_interrupted("no bundle was written: run it again")
 def export(
-    run_folder: RunOption = Path("runs/latest"),
-    route: RouteOption = "f2f",
-    main: MainOption = "pc",
+    run_folder: options.Run = Path("runs/latest"),
+    route: options.Route = "f2f",
+    main: options.Main = "pc",
     out: Annotated[
         Path | None,
         typer.Option(help="Bundle folder, or a file ending in .cmdiad.  [default: bundle; with --bundle: in place]"),
@@ -59,16 +47,16 @@ def export(
     scans: _ScansOption = None,
     calibrator: _CalibratorOption = "minmax",
     accept: _AcceptOption = "",
-    bundle: BundleOption = None,
-    engine: EngineOption = None,
-    targets: TargetOption = None,
-    batch: BatchOption = "1,1,1",
-    workspace_mib: WorkspaceOption = None,
-    tf32: Tf32Option = False,
-    strip_weights: StripOption = False,
-    timing_cache: TimingCacheOption = None,
-    force: ForceOption = False,
-    quiet: QuietOption = False,
+    bundle: engines.Bundle = None,
+    engine: engines.Engine = None,
+    targets: engines.Target = None,
+    batch: engines.Batch = "1,1,1",
+    workspace_mib: engines.Workspace = None,
+    tf32: engines.Tf32 = False,
+    strip_weights: engines.Strip = False,
+    timing_cache: engines.TimingCache = None,
+    force: options.Force = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Export a trained route's networks to ONNX, checked against torch, as a bundle to calibrate; build engines.
 
@@ -99,8 +87,8 @@ def export(
                 reduce_bundle(bundle, target, run_folder, settings, report)
             source = target
         if engine is not None:
-            options = targets or [], batch, workspace_mib, tf32, strip_weights, timing_cache
-            build_engines(source or target, target, engine, *options, report)
+            how = targets or [], batch, workspace_mib, tf32, strip_weights, timing_cache
+            engines.build_engines(source or target, target, engine, *how, report)
         report.end()
     todo = "" if bundle is not None else f" (not calibrated: run `cmdiad calibrate SCANS --bundle {target}`)"
     console.emit(f"bundle: {target}{todo}")

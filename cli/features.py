@@ -10,10 +10,9 @@ import typer
 
 from ..runtime.bundle.parameters import Modality, Sensor
 from ..runtime.errors import UsageError
-from . import console
+from . import console, options
 from .extras import TRAIN, require_extras
 from .interruption import when_interrupted
-from .options import CheckpointOption, QuietOption, ScaleOption, sensor_preprocessing
 
 if TYPE_CHECKING:
     from ..runtime.patches.intermediates import FeatureSource
@@ -35,8 +34,8 @@ def features(
             help="Exported bundle.  [default: $CMDIAD_BUNDLE, else ./bundle, if no extractor or checkpoint is given]"
         ),
     ] = None,
-    point_checkpoint: CheckpointOption = None,
-    image_checkpoint: CheckpointOption = None,
+    point_checkpoint: options.Checkpoint = None,
+    image_checkpoint: options.Checkpoint = None,
     route_checkpoint: Annotated[
         Path | None, typer.Option(help="Weights of a trained route: MTFI_*.pth, or those of a run.")
     ] = None,
@@ -50,8 +49,8 @@ def features(
     sensor: Annotated[
         Sensor | None, typer.Option(help="Preset of the preprocessing parameters.  [default: structured-light]")
     ] = None,
-    metres_per_unit: ScaleOption = None,
-    quiet: QuietOption = False,
+    metres_per_unit: options.Scale = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write center_idx, tokens, patch features and hallucination of scans, by networks in torch or a bundle's.
 
@@ -109,12 +108,12 @@ def _torch_source(
         image_checkpoint=image[1],
         route_checkpoint=route_checkpoint,
     )
-    return torch_source(choice, sensor_preprocessing(*sensor))
+    return torch_source(choice, options.sensor_preprocessing(*sensor))
 
 
-def _given(options: dict[str, object]) -> list[str]:
-    """The names of those that have a value."""
-    return [name for name, value in options.items() if value is not None]
+def _given(values: dict[str, object]) -> list[str]:
+    """The names of options that have a value."""
+    return [name for name, value in values.items() if value is not None]
 
 
 def _refuse_beside_bundle(given: Sequence[str], bundle: Path | None) -> None:

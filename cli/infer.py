@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..runtime.choices import Graph, Written
-from . import console
+from . import console, line_options
 from .interruption import when_interrupted
-from .line_options import BundleOption, CudaGraphOption, ProviderOption, ThreadsOption
 from .verdicts import VerdictTable
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ DEFECT_FOUND = 1
 @when_interrupted("what was printed and written stays: run it with the scans that are left")
 def infer(
     scans: Annotated[list[str], typer.Argument(metavar="SCAN", help="Scan files, folders or quoted globs.")],
-    bundle: BundleOption = None,
+    bundle: line_options.Bundle = None,
     out: Annotated[Path, typer.Option(help="Folder for heat maps and raw maps.")] = Path("inspections"),
     heatmaps: Annotated[Written, typer.Option(help="Of which parts heat maps and raw maps are written.")] = "all",
     threshold: Annotated[
@@ -38,9 +37,9 @@ def infer(
         bool,
         typer.Option("--allow-any-size", help="Inspect what is not like the parts that calibration saw, too."),
     ] = False,
-    provider: ProviderOption = "cpu",
-    threads: ThreadsOption = None,
-    cuda_graph: CudaGraphOption = False,
+    provider: line_options.Provider = "cpu",
+    threads: line_options.Threads = None,
+    cuda_graph: line_options.CudaGraph = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scan on stdout, nothing else.")] = False,
     graph: Annotated[
         Graph, typer.Option(help="networks, the fused line graph, or auto: line except on the CPU.")

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from . import console
+from . import console, options
 from .extras import INSPECT, needs
-from .options import JsonOption
 
 WIDTH = 110
 
@@ -20,7 +19,7 @@ def inspect(
     everything: Annotated[
         bool, typer.Option("--all", help="Of a bundle everything: graphs, digests, checks, this machine.")
     ] = False,
-    json: JsonOption = False,
+    json: options.Json = False,
 ) -> None:
     """Say what a bundle, an ONNX file or an engine is, and whether it runs here.
 

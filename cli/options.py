@@ -8,26 +8,24 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from ..runtime.bundle.parameters import PRESETS, Metric, Modality, Preprocessing, Route, Sensor
+from ..runtime.bundle import parameters
 
-DataArgument = Annotated[
-    Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")
-]
-RunOption = Annotated[Path, typer.Option("--run", help="Run folder of `cmdiad train`.")]
-RouteOption = Annotated[Route, typer.Option(help="f2f, f2i or i2f, or a baseline: single bank, dual RGB + PC.")]
-MainOption = Annotated[Modality, typer.Option(help="Main modality: what the line measures.")]
-SensorOption = Annotated[Sensor, typer.Option(help="Preset of the preprocessing parameters.")]
-ScaleOption = Annotated[
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")]
+Run = Annotated[Path, typer.Option("--run", help="Run folder of `cmdiad train`.")]
+Route = Annotated[parameters.Route, typer.Option(help="f2f, f2i or i2f, or a baseline: single bank, dual RGB + PC.")]
+Main = Annotated[parameters.Modality, typer.Option(help="Main modality: what the line measures.")]
+Sensor = Annotated[parameters.Sensor, typer.Option(help="Preset of the preprocessing parameters.")]
+Scale = Annotated[
     float | None,
     typer.Option(
         min=1e-9, help="Metres in one unit of the scans.  [default: 1 for floating point, refused for integers]"
     ),
 ]
-RateOption = Annotated[float, typer.Option(min=1e-6, max=0.5, help="Share of good parts that may be called defective.")]
-CoresetOption = Annotated[float, typer.Option(min=1e-4, max=1.0, help="Share of the patches kept in a bank.")]
-MetricOption = Annotated[Metric, typer.Option(help="Distance of bank, coreset and score alike.")]
-NeighborsOption = Annotated[int, typer.Option(min=1, max=64, help="Neighbors in the score's re-weighting.")]
-SettingsOption = Annotated[
+Rate = Annotated[float, typer.Option(min=1e-6, max=0.5, help="Share of good parts that may be called defective.")]
+Coreset = Annotated[float, typer.Option(min=1e-4, max=1.0, help="Share of the patches kept in a bank.")]
+Metric = Annotated[parameters.Metric, typer.Option(help="Distance of bank, coreset and score alike.")]
+Neighbors = Annotated[int, typer.Option(min=1, max=64, help="Neighbors in the score's re-weighting.")]
+Settings = Annotated[
     Path | None,
     typer.Option(
         "--settings",
@@ -36,23 +34,21 @@ SettingsOption = Annotated[
         "[default: the paper's]",
     ),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
-ClassOption = Annotated[
-    list[str] | None, typer.Option("--class", help="Class of the dataset; repeatable.  [default: all]")
-]
-PointExtractorOption = Annotated[str, typer.Option(help="embedded, point-mae or point-bert.")]
-ImageExtractorOption = Annotated[str, typer.Option(help="embedded, or a ViT of timm: vit_base_patch8_224.dino.")]
-CheckpointOption = Annotated[
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Class = Annotated[list[str] | None, typer.Option("--class", help="Class of the dataset; repeatable.  [default: all]")]
+PointExtractor = Annotated[str, typer.Option(help="embedded, point-mae or point-bert.")]
+ImageExtractor = Annotated[str, typer.Option(help="embedded, or a ViT of timm: vit_base_patch8_224.dino.")]
+Checkpoint = Annotated[
     str | None, typer.Option(help="Weights file, or random:SEED.  [default: found by `cmdiad weights path`]")
 ]
-EpochsOption = Annotated[int, typer.Option(min=1, help="Passes over the training scans.")]
-BatchSizeOption = Annotated[int, typer.Option(min=1, help="Scans in a training step.")]
-ProviderOption = Annotated[str, typer.Option(help="What runs the networks; `cmdiad doctor` lists them.")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Replace a bundle that is calibrated.")]
-MarkdownOption = Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")]
-CsvOption = Annotated[Path | None, typer.Option(help="Write the metrics as CSV.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
+Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training scans.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Scans in a training step.")]
+Provider = Annotated[str, typer.Option(help="What runs the networks; `cmdiad doctor` lists them.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a bundle that is calibrated.")]
+Markdown = Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")]
+Csv = Annotated[Path | None, typer.Option(help="Write the metrics as CSV.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 
 
 def one_of(words: Any) -> Callable[[str], str]:
@@ -71,7 +67,7 @@ def one_of(words: Any) -> Callable[[str], str]:
     return parse
 
 
-def sensor_preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Preprocessing:
+def sensor_preprocessing(sensor: parameters.Sensor, metres_per_unit: float | None) -> parameters.Preprocessing:
     """The preset of a kind of sensor, in the given unit.
 
     Raises:
@@ -81,4 +77,4 @@ def sensor_preprocessing(sensor: Sensor, metres_per_unit: float | None) -> Prepr
 
     from ..runtime.sensor.units import checked_unit
 
-    return msgspec.structs.replace(PRESETS[sensor], metres_per_unit=checked_unit(metres_per_unit))
+    return msgspec.structs.replace(parameters.PRESETS[sensor], metres_per_unit=checked_unit(metres_per_unit))

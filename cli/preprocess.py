@@ -7,20 +7,19 @@ from typing import Annotated
 
 import typer
 
-from . import console
+from . import console, options
 from .interruption import when_interrupted
-from .options import ClassOption, DataArgument, QuietOption, ScaleOption, SensorOption, sensor_preprocessing
 
 
 @when_interrupted("the same command goes on")
 def preprocess(
-    data: DataArgument,
+    data: options.Data,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the preprocessed copy.")],
-    class_names: ClassOption = None,
-    sensor: SensorOption = "structured-light",
-    metres_per_unit: ScaleOption = None,
+    class_names: options.Class = None,
+    sensor: options.Sensor = "structured-light",
+    metres_per_unit: options.Scale = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
-    quiet: QuietOption = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Preprocess a dataset once into a new folder (training and the line do the same on raw scans by themselves)."""
     from ..training.preprocess import REPORT, preprocess_dataset
@@ -30,7 +29,7 @@ def preprocess(
             data,
             out,
             class_names or [],
-            sensor_preprocessing(sensor, metres_per_unit),
+            options.sensor_preprocessing(sensor, metres_per_unit),
             workers,
             lambda done, total: progress("preprocess", done, total, ""),
         )

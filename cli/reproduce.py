@@ -8,29 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..reproduce.choices import TableNumber
-from . import console
+from . import console, options
 from .evaluate import print_tables
 from .extras import EVALUATE, needs
 from .interruption import when_interrupted
-from .options import (
-    BatchSizeOption,
-    CheckpointOption,
-    ClassOption,
-    CsvOption,
-    DataArgument,
-    EpochsOption,
-    ImageExtractorOption,
-    JsonOption,
-    MarkdownOption,
-    PointExtractorOption,
-    ProviderOption,
-    QuietOption,
-    RateOption,
-    ScaleOption,
-    SeedOption,
-    SensorOption,
-    sensor_preprocessing,
-)
 
 if TYPE_CHECKING:
     from ..runtime.bundle.parameters import Modality
@@ -40,16 +21,16 @@ if TYPE_CHECKING:
 @when_interrupted("no table was written: run it again; what was trained is found in --cache")
 def reproduce(
     number: Annotated[TableNumber, typer.Argument(metavar="N", help="Table of the paper: 2, 3, 4, 5, a1 ... a5.")],
-    data: DataArgument,
+    data: options.Data,
     runs: Annotated[
         list[Path] | None,
         typer.Option("--run", help="Run folder of `cmdiad train` to take instead of training; repeatable."),
     ] = None,
-    class_names: ClassOption = None,
-    point_extractor: PointExtractorOption = "point-mae",
-    image_extractor: ImageExtractorOption = "vit_base_patch8_224.dino",
-    point_checkpoint: CheckpointOption = None,
-    image_checkpoint: CheckpointOption = None,
+    class_names: options.Class = None,
+    point_extractor: options.PointExtractor = "point-mae",
+    image_extractor: options.ImageExtractor = "vit_base_patch8_224.dino",
+    point_checkpoint: options.Checkpoint = None,
+    image_checkpoint: options.Checkpoint = None,
     route_checkpoints_pc: Annotated[
         list[Path] | None,
         typer.Option("--route-checkpoint-pc", help="Published MTFI_*.pth with main modality pc; repeatable."),
@@ -58,18 +39,18 @@ def reproduce(
         list[Path] | None,
         typer.Option("--route-checkpoint-rgb", help="The same with main modality rgb; repeatable."),
     ] = None,
-    epochs: EpochsOption = 100,
-    batch_size: BatchSizeOption = 32,
+    epochs: options.Epochs = 100,
+    batch_size: options.BatchSize = 32,
     cache: Annotated[Path, typer.Option(help="Folder of the runs that are trained.")] = Path("runs/paper"),
-    sensor: SensorOption = "structured-light",
-    metres_per_unit: ScaleOption = None,
-    false_reject_rate: RateOption = 0.01,
-    provider: ProviderOption = "cpu",
-    seed: SeedOption = 0,
-    markdown: MarkdownOption = None,
-    csv: CsvOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    sensor: options.Sensor = "structured-light",
+    metres_per_unit: options.Scale = None,
+    false_reject_rate: options.Rate = 0.01,
+    provider: options.Provider = "cpu",
+    seed: options.Seed = 0,
+    markdown: options.Markdown = None,
+    csv: options.Csv = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run the experiments of a table of the paper on a dataset and print them beside its figures.
 
@@ -84,7 +65,7 @@ def reproduce(
     training = TrainingSettings(
         point_checkpoint=point_checkpoint,
         image_checkpoint=image_checkpoint,
-        preprocessing=sensor_preprocessing(sensor, metres_per_unit),
+        preprocessing=options.sensor_preprocessing(sensor, metres_per_unit),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,

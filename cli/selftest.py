@@ -8,22 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..runtime.choices import Graph
-from . import console
-from .line_options import BundleOption, CudaGraphOption, JsonOption, ProviderOption, ThreadsOption
+from . import console, line_options
 
 if TYPE_CHECKING:
     from ..runtime.acceptance.selftest import SelftestReport
 
 
 def selftest(
-    bundle: BundleOption = None,
-    provider: ProviderOption = "cpu",
-    threads: ThreadsOption = None,
-    cuda_graph: CudaGraphOption = False,
+    bundle: line_options.Bundle = None,
+    provider: line_options.Provider = "cpu",
+    threads: line_options.Threads = None,
+    cuda_graph: line_options.CudaGraph = False,
     graph: Annotated[
         Graph, typer.Option(help="networks one by one, the fused line graph, or auto: what inspections run.")
     ] = "auto",
-    json: JsonOption = False,
+    json: line_options.Json = False,
 ) -> None:
     """Repeat the bundle's golden scans on this machine and compare every stage with what was recorded.
 

@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from . import console
+from . import console, options
 from .interruption import when_interrupted
-from .options import ClassOption, QuietOption, SeedOption
 
 
 @when_interrupted("remove the folder before you run it again")
@@ -20,9 +19,9 @@ def synth(
     test_good: Annotated[int, typer.Option(min=1, help="Normal test parts of a class.")] = 20,
     per_defect: Annotated[int, typer.Option(min=1, help="Test parts of a class and defect type.")] = 8,
     size: Annotated[int, typer.Option(min=64, max=4000, help="Pixels on a side of a scan.")] = 400,
-    class_names: ClassOption = None,
-    seed: SeedOption = 0,
-    quiet: QuietOption = False,
+    class_names: options.Class = None,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a synthetic dataset: parts as a structured-light camera sees them, normal and defective."""
     from ..training.synth.synthesis import PART_CLASSES, write_dataset

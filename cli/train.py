@@ -8,33 +8,18 @@ from typing import Annotated
 import typer
 
 from ..training.choices import DeviceName, Distillation, Loss
-from . import console
+from . import console, options
 from .extras import TRAIN, needs
 from .interruption import when_interrupted
-from .options import (
-    BatchSizeOption,
-    CheckpointOption,
-    ClassOption,
-    DataArgument,
-    EpochsOption,
-    ImageExtractorOption,
-    MainOption,
-    PointExtractorOption,
-    QuietOption,
-    ScaleOption,
-    SeedOption,
-    SensorOption,
-    sensor_preprocessing,
-)
 
 
 @needs(TRAIN)
 @when_interrupted("the same command with the run's folder as --out goes on after the last whole epoch")
 def train(
-    data: DataArgument,
+    data: options.Data,
     route: Annotated[Distillation, typer.Option(help="What to learn.")] = "f2f",
-    main: MainOption = "pc",
-    class_names: ClassOption = None,
+    main: options.Main = "pc",
+    class_names: options.Class = None,
     out: Annotated[
         Path | None, typer.Option(help="Run folder; one that was begun goes on.  [default: a new one under runs/]")
     ] = None,
@@ -45,13 +30,13 @@ def train(
             "in the run folder, where that is not in runs/]"
         ),
     ] = None,
-    point_extractor: PointExtractorOption = "embedded",
-    image_extractor: ImageExtractorOption = "embedded",
-    point_checkpoint: CheckpointOption = None,
-    image_checkpoint: CheckpointOption = None,
+    point_extractor: options.PointExtractor = "embedded",
+    image_extractor: options.ImageExtractor = "embedded",
+    point_checkpoint: options.Checkpoint = None,
+    image_checkpoint: options.Checkpoint = None,
     loss: Annotated[Loss, typer.Option(help="Distance to the missing modality's features.")] = "l2",
-    epochs: EpochsOption = 100,
-    batch_size: BatchSizeOption = 32,
+    epochs: options.Epochs = 100,
+    batch_size: options.BatchSize = 32,
     learning_rate: Annotated[
         float | None, typer.Option(min=1e-9, help="After 10 epochs of warm-up.  [default: 5e-4, i2f 3e-4]")
     ] = None,
@@ -62,10 +47,10 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.  [default: all]")] = None,
     amp: Annotated[bool, typer.Option("--amp", help="bfloat16 where it is safe, on a GPU.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")] = False,
-    sensor: SensorOption = "structured-light",
-    metres_per_unit: ScaleOption = None,
-    seed: SeedOption = 0,
-    quiet: QuietOption = False,
+    sensor: options.Sensor = "structured-light",
+    metres_per_unit: options.Scale = None,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a distillation route on the normal parts of a dataset with RGB and 3D.
 
@@ -81,7 +66,7 @@ def train(
         image_extractor=image_extractor,
         point_checkpoint=point_checkpoint,
         image_checkpoint=image_checkpoint,
-        preprocessing=sensor_preprocessing(sensor, metres_per_unit),
+        preprocessing=options.sensor_preprocessing(sensor, metres_per_unit),
         loss=loss,
         epochs=epochs,
         batch_size=batch_size,

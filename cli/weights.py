@@ -7,19 +7,9 @@ from typing import Annotated
 
 import typer
 
-from . import console
+from . import console, options
 from .entry import new_app
 from .extras import TRAIN, needs
-from .options import (
-    CheckpointOption,
-    ImageExtractorOption,
-    JsonOption,
-    MainOption,
-    PointExtractorOption,
-    ScaleOption,
-    SensorOption,
-    sensor_preprocessing,
-)
 
 app = new_app(
     "Published weights: their sources, where they are looked for, and whether they are right. No network.",
@@ -28,7 +18,7 @@ app = new_app(
 
 
 @app.command("list")
-def list_weights(json: JsonOption = False) -> None:
+def list_weights(json: options.Json = False) -> None:
     """Name, source, license, SHA-256 and file of all published weights."""
     import msgspec
 
@@ -63,7 +53,7 @@ def list_weights(json: JsonOption = False) -> None:
 @needs(TRAIN)
 def verify(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Which; all that are there.")] = None,
-    json: JsonOption = False,
+    json: options.Json = False,
 ) -> None:
     """Check that the files at hand are whole, fit their networks, and have the published SHA-256 where there is one."""
     from ..runtime.errors import WeightsError
@@ -97,13 +87,13 @@ def adopt(
         Path, typer.Argument(metavar="CHECKPOINT", help="Of a published route: MTFI_FtoF_PCs.pth, MTFI_FtoI_*.")
     ],
     out: Annotated[Path, typer.Option(help="New run folder.")] = Path("runs/published"),
-    main: MainOption = "pc",
-    point_extractor: PointExtractorOption = "point-mae",
-    image_extractor: ImageExtractorOption = "vit_base_patch8_224.dino",
-    point_checkpoint: CheckpointOption = None,
-    image_checkpoint: CheckpointOption = None,
-    sensor: SensorOption = "structured-light",
-    metres_per_unit: ScaleOption = None,
+    main: options.Main = "pc",
+    point_extractor: options.PointExtractor = "point-mae",
+    image_extractor: options.ImageExtractor = "vit_base_patch8_224.dino",
+    point_checkpoint: options.Checkpoint = None,
+    image_checkpoint: options.Checkpoint = None,
+    sensor: options.Sensor = "structured-light",
+    metres_per_unit: options.Scale = None,
 ) -> None:
     """Make a run of a published route checkpoint and its extractors, for `cmdiad export` and `cmdiad evaluate`."""
     from ..training.adoption import Adoption, adopt_checkpoint
@@ -117,5 +107,5 @@ def adopt(
         image_checkpoint=image_checkpoint,
         route_checkpoint=checkpoint,
     )
-    folder = adopt_checkpoint(Adoption(choice, sensor_preprocessing(sensor, metres_per_unit)), out)
+    folder = adopt_checkpoint(Adoption(choice, options.sensor_preprocessing(sensor, metres_per_unit)), out)
     console.emit(f"run: {folder} (export it: `cmdiad export --run {folder}`)")
