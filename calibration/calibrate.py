@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from ..runtime.progress import Progress
 from ..runtime.sensor.part import read_part
 from ..runtime.timing import StageTimes
 from ..runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
+from .choices import BankPrecision
 from .coreset import select_coreset
 from .fusion_fitting import fit_fusion
 from .survey import Survey
@@ -34,7 +35,6 @@ LARGEST_FEATURE = 1e16
 PATCHLESS_GROUP = -1
 
 Array = npt.NDArray[np.float32]
-BankPrecision = Literal["fp32", "fp16"]
 _BANK_DTYPES: dict[BankPrecision, type[np.float32] | type[np.float16]] = {"fp32": np.float32, "fp16": np.float16}
 
 
@@ -190,8 +190,8 @@ def fixed_statistics(manifest: Manifest, settings: CalibrationSettings) -> Stati
     known = manifest.training_statistics
     if not {"pc", "rgb"} <= known.keys():
         raise UsageError(
-            "--normalization reference: the bundle does not carry the training's feature statistics: export it from "
-            "a run of `cmdiad train`, or choose --normalization paper"
+            "normalization reference: the bundle does not carry the training's feature statistics: export it from "
+            "a run of `cmdiad train`, or choose normalization paper in --settings"
         )
     return Statistics(mean=known["pc"].mean, std=known["rgb"].std)
 

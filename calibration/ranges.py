@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from ..runtime.errors import UsageError
+from .choices import Calibrator
 from .graph_bisection import run_with_tensors
-
-Calibrator = Literal["minmax", "percentile", "mse"]
 
 N_BINS = 2048
 PERCENTILE = 99.99

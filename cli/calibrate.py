@@ -8,27 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console
-from .options import (
-    BankPrecisionName,
-    CoresetOption,
-    EpsOption,
-    ForceOption,
-    IterationsOption,
-    MetricName,
-    MetricOption,
-    NeighborsOption,
-    NormalizationName,
-    NormalizationOption,
-    NuOption,
-    PlaneName,
-    ProviderOption,
-    QuietOption,
-    RateOption,
-    SeedOption,
-    Sensor,
-    sensor_preprocessing,
-)
+from ..calibration.choices import BankPrecision
+from ..runtime.bundle.parameters import Plane, Sensor
+from . import console, options
+from .extras import CALIBRATE, needs
+from .interruption import when_interrupted
 
 if TYPE_CHECKING:
     from ..calibration.calibrated_bundle import Completed
@@ -36,83 +20,87 @@ if TYPE_CHECKING:
 
 N_HIGHEST = 3
 
+_ScansArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SCAN",
+        help="Normal scans (images, if that is the bundle's sensor): files, folders or quoted globs.",
+    ),
+]
+_BankPrecisionOption = Annotated[
+    BankPrecision, typer.Option(help="How banks hold their rows: fp16 takes half the memory on the line.")
+]
+_ProductOption = Annotated[
+    str | None, typer.Option(help="What the bundle inspects.  [default: the scans' class folder, else unchanged]")
+]
+_PlaneOption = Annotated[
+    Plane,
+    typer.Option(
+        help="always: scans are raw, the plane that parts stand on is removed. never: they were preprocessed "
+        "before. auto: decided once, from all of these scans."
+    ),
+]
+_DefectiveOption = Annotated[
+    Path | None,
+    typer.Option(help="A scan with a defect, for `cmdiad-rt selftest`.  [default: the highest-scoring normal one]"),
+]
+_LineGraphOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--line-graph/--no-line-graph",
+        help="Write line.onnx, the fused graph for GPUs, or do not.  [default: where it is below 256 MiB]",
+    ),
+]
 
+
+@needs(CALIBRATE)
+@when_interrupted("no bundle was written: run it again")
 def calibrate(
-    scans: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SCAN",
-            help="Normal scans (images, if that is the bundle's sensor): files, folders or quoted globs.",
-        ),
-    ],
+    scans: _ScansArgument,
     bundle: Annotated[
         Path | None, typer.Option(help="Exported bundle.  [default: $CMDIAD_BUNDLE, else ./bundle]")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the calibrated bundle goes.  [default: in place]")] = None,
-    false_reject_rate: RateOption = 0.01,
-    coreset_ratio: CoresetOption = 0.1,
-    metric: MetricOption = MetricName.l2,
-    bank_precision: Annotated[
-        BankPrecisionName, typer.Option(help="How banks hold their rows: fp16 takes half the memory on the line.")
-    ] = BankPrecisionName.fp32,
-    normalization: NormalizationOption = NormalizationName.paper,
-    projection_eps: EpsOption = 0.9,
-    n_neighbors: NeighborsOption = 2,
-    nu: NuOption = 0.5,
-    svm_iterations: IterationsOption = 1000,
-    product: Annotated[
-        str | None, typer.Option(help="What the bundle inspects.  [default: the scans' class folder, else unchanged]")
-    ] = None,
+    false_reject_rate: options.Rate = 0.01,
+    coreset_ratio: options.Coreset = 0.1,
+    metric: options.Metric = "l2",
+    bank_precision: _BankPrecisionOption = "fp32",
+    n_neighbors: options.Neighbors = 2,
+    settings_file: options.Settings = None,
+    product: _ProductOption = None,
     sensor: Annotated[
         Sensor | None, typer.Option(help="Preset of the preprocessing parameters.  [default: as trained]")
     ] = None,
     metres_per_unit: Annotated[
         float | None, typer.Option(help="Metres in one unit of the scans.  [default: as trained]")
     ] = None,
-    plane: Annotated[
-        PlaneName,
-        typer.Option(
-            help="always: scans are raw, the plane that parts stand on is removed. never: they were preprocessed "
-            "before. auto: decided once, from all of these scans."
-        ),
-    ] = PlaneName.auto,
-    defective: Annotated[
-        Path | None,
-        typer.Option(help="A scan with a defect, for `cmdiad-rt selftest`.  [default: the highest-scoring normal one]"),
-    ] = None,
-    line_graph: Annotated[
-        bool | None,
-        typer.Option(
-            "--line-graph/--no-line-graph",
-            help="Write line.onnx, the fused graph for GPUs, or do not.  [default: where it is below 256 MiB]",
-        ),
-    ] = None,
-    force: ForceOption = False,
-    provider: ProviderOption = "cpu",
-    seed: SeedOption = 0,
-    quiet: QuietOption = False,
+    plane: _PlaneOption = "auto",
+    defective: _DefectiveOption = None,
+    line_graph: _LineGraphOption = None,
+    force: options.Force = False,
+    provider: options.Provider = "cpu",
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make memory banks, fusion and thresholds from normal scans, with the exported networks (no torch, no RGB)."""
     from ..calibration.calibrate import CalibrationSettings
     from ..calibration.calibrated_bundle import calibrate_bundle, product_of
+    from ..calibration.settings_file import apply_settings_file
     from ..runtime.bundle.reading import find_bundle, open_bundle
     from ..runtime.bundle.writing import protect_calibration
     from ..runtime.errors import UsageError
     from ..runtime.patches.routes import modalities
     from ..runtime.sensor.part import find_normal_parts
 
-    settings = CalibrationSettings(
+    given = CalibrationSettings(
         false_reject_rate=false_reject_rate,
         coreset_ratio=coreset_ratio,
-        metric=metric.value,
-        bank_precision=bank_precision.value,
-        normalization=normalization.value,
-        projection_eps=projection_eps,
+        metric=metric,
+        bank_precision=bank_precision,
         n_neighbors=n_neighbors,
-        nu=nu,
-        svm_iterations=svm_iterations,
         seed=seed,
     )
+    settings = apply_settings_file(given, settings_file)
     if product is not None and not product.strip():
         raise UsageError("--product: give a name, or leave it out")
     source = open_bundle(find_bundle(bundle))
@@ -156,7 +144,7 @@ def _advice(product: str) -> str:
 
 
 def _adapted(
-    trained: Preprocessing, sensor: Sensor | None, metres_per_unit: float | None, plane: PlaneName
+    trained: Preprocessing, sensor: Sensor | None, metres_per_unit: float | None, plane: Plane
 ) -> Preprocessing:
     """What the bundle was trained with, but for what is asked for."""
     import msgspec
@@ -164,5 +152,5 @@ def _adapted(
     from ..runtime.sensor.units import checked_unit
 
     unit = trained.metres_per_unit if metres_per_unit is None else checked_unit(metres_per_unit)
-    base = trained if sensor is None else sensor_preprocessing(sensor, unit)
-    return msgspec.structs.replace(base, metres_per_unit=unit, plane=plane.value, side="auto")
+    base = trained if sensor is None else options.sensor_preprocessing(sensor, unit)
+    return msgspec.structs.replace(base, metres_per_unit=unit, plane=plane, side="auto")

@@ -6,11 +6,14 @@ import shlex
 import shutil
 import time
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from ..runtime.errors import UsageError
-from . import console
+from . import console, options
+from .extras import EVALUATE, needs
+from .interruption import when_interrupted
 
 PRODUCT = "flange"
 DEFECT = "missing_piece"
@@ -19,19 +22,16 @@ SIZES = f"--class {PRODUCT} --train 32 --validation 0 --test-good 12 --per-defec
 TRAINING = "--epochs 15 --batch-size 4"
 
 
-def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: int, quiet: bool) -> None:
-    """Make data, train, compare three routes, make a bundle, and inspect a normal and a defective part.
+@needs(EVALUATE)
+@when_interrupted("run it again; it begins anew")
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything goes.")] = Path("demo"),
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
+) -> None:
+    """The whole loop on synthetic parts: data, training, comparison, bundle, and two inspections."""
+    from . import line, workstation
 
-    Args:
-        folder: where everything goes; an earlier demo's folder is replaced.
-        workstation: the app of `cmdiad`.
-        line: the app of `cmdiad-rt`.
-        seed: of everything random.
-        quiet: no progress.
-
-    Raises:
-        UsageError: `folder` holds something that is not a demo's.
-    """
     if folder.exists():
         if any(folder.iterdir()) and not (folder / MARKER).exists():
             raise UsageError(f"{folder}: holds something that is not a demo's: choose another folder")
@@ -53,7 +53,7 @@ def run_demo(folder: Path, workstation: typer.Typer, line: typer.Typer, seed: in
     for command in commands:
         console.emit(f"\n[{time.monotonic() - begin:4.0f} s] $ {command}")
         name, *arguments = shlex.split(command)
-        app = line if name == "cmdiad-rt" else workstation
+        app = (line if name == "cmdiad-rt" else workstation).app
         code = app([*arguments, *(["--quiet"] if quiet else [])], standalone_mode=False)
         if code:
             raise SystemExit(code)

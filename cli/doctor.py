@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console
+from . import console, line_options
 
 if TYPE_CHECKING:
     from ..runtime.acceptance.doctor import Diagnosis
@@ -19,11 +19,10 @@ _BundleOption = Annotated[
 _NeededOption = Annotated[
     str | None, typer.Option("--provider", help="Answer with 5 where this one does not run here.")
 ]
-_JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 _STATES = {True: "yes", False: "NO", None: ""}
 
 
-def line_doctor(bundle: _BundleOption = None, provider: _NeededOption = None, json: _JsonOption = False) -> None:
+def line_doctor(bundle: _BundleOption = None, provider: _NeededOption = None, json: line_options.Json = False) -> None:
     """Say what this machine can run: GPU, driver, packages, execution providers, and the bundle's engines.
 
     Exit codes: 0 done, 4 bad bundle, 5 the provider asked for does not run here.
@@ -31,7 +30,9 @@ def line_doctor(bundle: _BundleOption = None, provider: _NeededOption = None, js
     _examine(bundle, provider, json, workstation=False)
 
 
-def workstation_doctor(bundle: _BundleOption = None, provider: _NeededOption = None, json: _JsonOption = False) -> None:
+def workstation_doctor(
+    bundle: _BundleOption = None, provider: _NeededOption = None, json: line_options.Json = False
+) -> None:
     """Say what this machine can run: GPU, driver, packages for training and export, providers, a bundle's engines.
 
     Exit codes: 0 done, 4 bad bundle, 5 the provider asked for does not run here.
@@ -59,5 +60,5 @@ def _examine(path: Path | None, provider: str | None, json: bool, workstation: b
 
 
 def _print(diagnosis: Diagnosis) -> None:
-    for each in diagnosis.findings:
-        console.emit(f"{_STATES[each.ok]:4}{each.topic:9} {each.name}: {each.detail}")
+    for finding in diagnosis.findings:
+        console.emit(f"{_STATES[finding.ok]:4}{finding.topic:9} {finding.name}: {finding.detail}")

@@ -12,33 +12,33 @@ from ..runtime.errors import UsageError
 from . import console
 
 if TYPE_CHECKING:
-    from ..export.tensorrt.builder import Batch
+    from ..export.tensorrt import builder
 
-BundleOption = Annotated[
+Bundle = Annotated[
     Path | None,
     typer.Option(
         help="An exported bundle to bring to another precision or add engines to, instead of exporting a run."
     ),
 ]
-EngineOption = Annotated[
+Engine = Annotated[
     str | None,
     typer.Option(help="Build TensorRT engines too: tensorrt-rtx (no GPU needed), or tensorrt (on the target GPU)."),
 ]
-TargetOption = Annotated[
+Target = Annotated[
     list[str] | None,
     typer.Option(
         "--target", help="Compute capabilities of a tensorrt-rtx engine: sm86,sm89.  Repeatable: an engine each."
     ),
 ]
-BatchOption = Annotated[str, typer.Option(metavar="MIN,OPT,MAX", help="Scans that an engine takes at a time.")]
-WorkspaceOption = Annotated[
+Batch = Annotated[str, typer.Option(metavar="MIN,OPT,MAX", help="Scans that an engine takes at a time.")]
+Workspace = Annotated[
     int | None, typer.Option(min=1, metavar="MIB", help="Limit of the builder's scratch memory.  [default: none]")
 ]
-Tf32Option = Annotated[bool, typer.Option("--tf32", help="Let fp32 engines round products to TF32.")]
-StripOption = Annotated[
+Tf32 = Annotated[bool, typer.Option("--tf32", help="Let fp32 engines round products to TF32.")]
+Strip = Annotated[
     bool, typer.Option("--strip-weights", help="Leave the weights out of engines; they come from the ONNX graph.")
 ]
-TimingCacheOption = Annotated[
+TimingCache = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Keep the measurements of tensorrt between builds.")
 ]
 
@@ -47,7 +47,7 @@ def build_engines(
     bundle: Path,
     out: Path,
     engine: str,
-    targets: Sequence[str] | None,
+    targets: Sequence[str],
     batch: str,
     workspace_mib: int | None,
     tf32: bool,
@@ -55,7 +55,7 @@ def build_engines(
     timing_cache: Path | None,
     report: Callable[[str], None],
 ) -> None:
-    """Add engines to a bundle and say which."""
+    """Add engines to a bundle and say which; see the options above."""
     from ..export.tensorrt.builder import EngineSettings
     from ..export.tensorrt.engines import EngineRequest, add_engines, parse_targets
     from ..runtime.bundle.reading import open_bundle
@@ -66,22 +66,22 @@ def build_engines(
         tf32=tf32,
         strip=strip_weights,
     )
-    request = EngineRequest(engine, parse_targets(targets or []), settings, timing_cache)
+    request = EngineRequest(engine, parse_targets(targets), settings, timing_cache)
     manifest = add_engines(open_bundle(bundle), out, request, report)
     for entry in manifest.engines:
         console.emit(f"engine: {entry.file} ({entry.flavor} {entry.version}, {' '.join(entry.targets)})")
 
 
-def parse_batch(text: str) -> Batch:
+def parse_batch(text: str) -> builder.Batch:
     """MIN,OPT,MAX as typed.
 
     Raises:
         UsageError: it is not three whole numbers in order.
     """
-    from ..export.tensorrt.builder import Batch
+    from ..export.tensorrt import builder
 
     try:
         smallest, best, largest = (int(part) for part in text.split(","))
     except ValueError as cause:
         raise UsageError(f"--batch {text}: give three numbers, such as 1,1,8") from cause
-    return Batch(smallest, best, largest)
+    return builder.Batch(smallest, best, largest)

@@ -15,7 +15,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
@@ -23,8 +23,16 @@ from typer.core import TyperGroup
 from ..runtime.engines.onnxruntime_import import switch_telemetry_off
 from ..runtime.errors import CmdiadError, MachineError, OutputError, UsageError
 from . import console
-from .extras import require_extras
-from .interruption import Interruption, exit_code, ignore_signals, leave_at_once, was_interrupted, watch_signals
+from .extras import needs_of, require_extras
+from .interruption import (
+    Interruption,
+    exit_code,
+    hint_of,
+    ignore_signals,
+    leave_at_once,
+    was_interrupted,
+    watch_signals,
+)
 from .streams import claim_streams, libraries_on_stderr
 
 # Not 1, which says that a part is defective (sysexits.h: an internal software error).
@@ -56,7 +64,8 @@ class Commands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         for name, command in self.commands.items():
-            if not isinstance(command, TyperGroup) and command.callback is not None:
+            runs = not isinstance(command, TyperGroup) or command.invoke_without_command
+            if runs and command.callback is not None:
                 full_name = f"{self.name} {name}" if self.name else name
                 command.callback = _guarded(full_name, command)
                 _show_plain_names(command)
@@ -68,19 +77,39 @@ class Commands(TyperGroup):
         return super().resolve_command(ctx, args)
 
 
-def new_app(help: str, name: str | None = None) -> typer.Typer:
-    """An app, or with a name a group of commands inside one, that behaves as all of ours do."""
-    return typer.Typer(
+def new_app(help: str, name: str | None = None, runs_alone: bool = False) -> typer.Typer:
+    """An app, or with a name a group of commands inside one, that behaves as all of ours do.
+
+    Args:
+        help: what it is for.
+        name: of a group; None: it is a program, which has --version.
+        runs_alone: whether the group does something without a command, by its callback.
+    """
+    app = typer.Typer(
         name=name,
         cls=Commands,
         help=help,
         epilog="--debug anywhere shows the traceback of an error." if name is None else None,
-        no_args_is_help=True,
+        no_args_is_help=not runs_alone,
+        invoke_without_command=runs_alone,
+        subcommand_metavar="[COMMAND]" if runs_alone else "COMMAND [ARGS]...",
         add_completion=name is None,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
+    if name is None:
+        app.callback()(_program)
+    return app
+
+
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=console.print_version),
+    ] = False,
+) -> None:
+    pass
 
 
 def run(app: typer.Typer, name: str) -> NoReturn:
@@ -179,12 +208,12 @@ def _guarded(name: str, command: Any) -> Callable[..., Any]:
     @functools.wraps(callback)
     def call(*args: Any, **values: Any) -> Any:
         refuse_non_finite(command.params, values)
-        require_extras(name)
+        require_extras(name, needs_of(callback))
         try:
             with libraries_on_stderr():
                 return callback(*args, **values)
         except (KeyboardInterrupt, Interruption) as cause:
-            raise Interruption(name) from cause
+            raise Interruption(hint_of(callback)) from cause
 
     return call
 

@@ -3,39 +3,49 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from ..runtime.errors import UsageError
 
+# Extras of pyproject.toml, with the modules of each that a command imports.
 Modules = Mapping[str, Sequence[str]]
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 _RUN: Modules = {"cpu": ("onnxruntime",)}
-_CALIBRATE: Modules = {"calibrate": ("sklearn", "onnx")}
-_TRAIN: Modules = {"train": ("torch", "torchvision", "timm", "safetensors")}
-_EXPORT: Modules = {"train": (*_TRAIN["train"], "onnx", "onnxscript")}
-_EVALUATE: Modules = {"train": (*_EXPORT["train"], "sklearn")}
-# By the command's name, groups included: the extras of pyproject.toml, with the modules of each that it imports.
-# A command that is not here needs what every installation has.
-NEEDS: Mapping[str, Modules] = {
-    "demo": {**_RUN, **_EVALUATE},
-    "train": _TRAIN,
-    "export": {**_RUN, **_EXPORT},
-    "calibrate": {**_RUN, **_CALIBRATE},
-    "evaluate": {**_RUN, **_EVALUATE},
-    "inspect": {"calibrate": ("onnx",)},
-    "features in torch": _TRAIN,
-    "weights verify": _TRAIN,
-    "weights adopt": _TRAIN,
-}
+TRAIN: Modules = {"train": ("torch", "torchvision", "timm", "safetensors")}
+EXPORT: Modules = {**_RUN, "train": (*TRAIN["train"], "onnx", "onnxscript")}
+EVALUATE: Modules = {**_RUN, "train": (*EXPORT["train"], "sklearn")}
+CALIBRATE: Modules = {**_RUN, "calibrate": ("sklearn", "onnx")}
+INSPECT: Modules = {"calibrate": ("onnx",)}
 
 
-def require_extras(command: str) -> None:
+def needs(modules: Modules) -> Callable[[Command], Command]:
+    """Mark a command that needs more than every installation has."""
+
+    def mark(command: Command) -> Command:
+        vars(command)["needs"] = modules
+        return command
+
+    return mark
+
+
+def needs_of(command: Callable[..., Any]) -> Modules:
+    """What a command was marked with."""
+    modules: Modules = getattr(command, "needs", {})
+    return modules
+
+
+def require_extras(command: str, needed: Modules) -> None:
     """Look for the modules that a command of `cmdiad` needs, without importing them.
+
+    Args:
+        command: its name, groups included.
+        needed: extras and their modules.
 
     Raises:
         UsageError: one is not installed; the message has the line that installs what is missing.
     """
-    needed = NEEDS.get(command, {})
     absent = [extra for extra, modules in needed.items() if not all(map(_is_installed, modules))]
     if absent:
         names = " and ".join(f"`{extra}`" for extra in absent)

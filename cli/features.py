@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..runtime.bundle.parameters import Modality, Sensor
 from ..runtime.errors import UsageError
-from . import console
-from .extras import require_extras
-from .options import CheckpointOption, MainModality, QuietOption, ScaleOption, Sensor, sensor_preprocessing
+from . import console, options
+from .extras import TRAIN, require_extras
+from .interruption import when_interrupted
 
 if TYPE_CHECKING:
     from ..runtime.patches.intermediates import FeatureSource
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 POINT_EXTRACTOR, IMAGE_EXTRACTOR = "point-mae", "vit_base_patch8_224.dino"
 
 
+@when_interrupted("what was written stays: run it again for the rest")
 def features(
     scans: Annotated[
         list[str],
@@ -32,8 +34,8 @@ def features(
             help="Exported bundle.  [default: $CMDIAD_BUNDLE, else ./bundle, if no extractor or checkpoint is given]"
         ),
     ] = None,
-    point_checkpoint: CheckpointOption = None,
-    image_checkpoint: CheckpointOption = None,
+    point_checkpoint: options.Checkpoint = None,
+    image_checkpoint: options.Checkpoint = None,
     route_checkpoint: Annotated[
         Path | None, typer.Option(help="Weights of a trained route: MTFI_*.pth, or those of a run.")
     ] = None,
@@ -43,14 +45,12 @@ def features(
     image_extractor: Annotated[
         str | None, typer.Option(help=f"embedded, or a ViT of timm.  [default: {IMAGE_EXTRACTOR}]")
     ] = None,
-    main: Annotated[
-        MainModality | None, typer.Option(help="Main modality: what the line measures.  [default: pc]")
-    ] = None,
+    main: Annotated[Modality | None, typer.Option(help="Main modality: what the line measures.  [default: pc]")] = None,
     sensor: Annotated[
         Sensor | None, typer.Option(help="Preset of the preprocessing parameters.  [default: structured-light]")
     ] = None,
-    metres_per_unit: ScaleOption = None,
-    quiet: QuietOption = False,
+    metres_per_unit: options.Scale = None,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write center_idx, tokens, patch features and hallucination of scans, by networks in torch or a bundle's.
 
@@ -68,15 +68,15 @@ def features(
         _refuse_beside_bundle([*networks, *settings], bundle)
         source = bundle_source(open_bundle(find_bundle(bundle)))
     else:
-        modality = main or MainModality.pc
+        modality = main or "pc"
         if route_checkpoint is None:
-            _refuse_unused(points if modality is MainModality.rgb else images, modality)
+            _refuse_unused(points if modality == "rgb" else images, modality)
         source = _torch_source(
             modality,
             (point_extractor or POINT_EXTRACTOR, point_checkpoint),
             (image_extractor or IMAGE_EXTRACTOR, image_checkpoint),
             route_checkpoint,
-            (sensor or Sensor.structured_light, metres_per_unit),
+            (sensor or "structured-light", metres_per_unit),
         )
     with console.progress_display(quiet) as progress:
         files = find_inputs(scans, source.path.route.measured).require()
@@ -90,30 +90,30 @@ def features(
 
 
 def _torch_source(
-    main: MainModality,
+    main: Modality,
     point: tuple[str, str | None],
     image: tuple[str, str | None],
     route_checkpoint: Path | None,
     sensor: tuple[Sensor, float | None],
 ) -> FeatureSource:
     """Networks in torch: extractors with their checkpoints, and a sensor with its unit."""
-    require_extras("features in torch")
+    require_extras("features in torch", TRAIN)
     from ..training.feature_dump import CheckpointChoice, torch_source
 
     choice = CheckpointChoice(
-        main=main.value,
+        main=main,
         point_extractor=point[0],
         image_extractor=image[0],
         point_checkpoint=point[1],
         image_checkpoint=image[1],
         route_checkpoint=route_checkpoint,
     )
-    return torch_source(choice, sensor_preprocessing(*sensor))
+    return torch_source(choice, options.sensor_preprocessing(*sensor))
 
 
-def _given(options: dict[str, object]) -> list[str]:
-    """The names of those that have a value."""
-    return [name for name, value in options.items() if value is not None]
+def _given(values: dict[str, object]) -> list[str]:
+    """The names of options that have a value."""
+    return [name for name, value in values.items() if value is not None]
 
 
 def _refuse_beside_bundle(given: Sequence[str], bundle: Path | None) -> None:
@@ -133,15 +133,15 @@ def _refuse_beside_bundle(given: Sequence[str], bundle: Path | None) -> None:
     )
 
 
-def _refuse_unused(given: Sequence[str], main: MainModality) -> None:
+def _refuse_unused(given: Sequence[str], main: Modality) -> None:
     """Refuse options of the extractor that does not run where nothing is hallucinated.
 
     Raises:
         UsageError: names them.
     """
     if given:
-        other = MainModality.rgb if main is MainModality.pc else MainModality.pc
+        other = "rgb" if main == "pc" else "pc"
         raise UsageError(
-            f"{', '.join(given)}: has no effect on features of {main.value}: leave it out, or give "
-            f"--main {other.value} or --route-checkpoint"
+            f"{', '.join(given)}: has no effect on features of {main}: leave it out, or give "
+            f"--main {other} or --route-checkpoint"
         )

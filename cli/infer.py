@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console
-from .options import GraphName, WrittenName
+from ..runtime.choices import Graph, Written
+from . import console, line_options
+from .interruption import when_interrupted
 from .verdicts import VerdictTable
 
 if TYPE_CHECKING:
@@ -23,16 +24,12 @@ if TYPE_CHECKING:
 DEFECT_FOUND = 1
 
 
+@when_interrupted("what was printed and written stays: run it with the scans that are left")
 def infer(
     scans: Annotated[list[str], typer.Argument(metavar="SCAN", help="Scan files, folders or quoted globs.")],
-    bundle: Annotated[
-        Path | None,
-        typer.Option(help="Bundle folder or .cmdiad file.  [default: $CMDIAD_BUNDLE, else ./bundle]"),
-    ] = None,
+    bundle: line_options.Bundle = None,
     out: Annotated[Path, typer.Option(help="Folder for heat maps and raw maps.")] = Path("inspections"),
-    heatmaps: Annotated[
-        WrittenName, typer.Option(help="Of which parts heat maps and raw maps are written.")
-    ] = WrittenName.all,
+    heatmaps: Annotated[Written, typer.Option(help="Of which parts heat maps and raw maps are written.")] = "all",
     threshold: Annotated[
         float | None, typer.Option(help="Score above which a part is defective.  [default: the bundle's]")
     ] = None,
@@ -40,13 +37,13 @@ def infer(
         bool,
         typer.Option("--allow-any-size", help="Inspect what is not like the parts that calibration saw, too."),
     ] = False,
-    provider: Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists them.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads of the networks.  [default: all]")] = None,
-    cuda_graph: Annotated[bool, typer.Option("--cuda-graph", help="Capture networks as CUDA graphs.")] = False,
+    provider: line_options.Provider = "cpu",
+    threads: line_options.Threads = None,
+    cuda_graph: line_options.CudaGraph = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scan on stdout, nothing else.")] = False,
     graph: Annotated[
-        GraphName, typer.Option(help="networks, the fused line graph, or auto: line except on the CPU.")
-    ] = GraphName.auto,
+        Graph, typer.Option(help="networks, the fused line graph, or auto: line except on the CPU.")
+    ] = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Scans that go through the line graph together: for GPUs.")] = 1,
     fail_on_defect: Annotated[
         bool, typer.Option("--fail-on-defect", help="Exit with 1 if a defect was found.")
@@ -68,7 +65,7 @@ def infer(
     from ..runtime.sensor.part import find_inputs
     from ..runtime.stream import Outcome, inspect_stream
 
-    inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph.value, batch, allow_any_size)
+    inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph, batch, allow_any_size)
     inputs = find_inputs(scans, modalities(inspector.bundle.manifest))
     missed = [Outcome(problem.path, error=problem.error) for problem in inputs.problems]
     table = VerdictTable(inputs.files, quiet)
@@ -76,7 +73,7 @@ def infer(
     if not json:
         table.print_header(inspector)
     with profiler or nullcontext():
-        outcomes = inspect_stream(inspector, inputs.files, out, heatmaps.value)
+        outcomes = inspect_stream(inspector, inputs.files, out, heatmaps)
         _report(chain(missed, outcomes), len(missed) + len(inputs.files), table, profiler, json)
     if not json:
         table.print_summary(out)

@@ -7,18 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
-from . import console
-from .options import JsonOption
+from . import console, options
+from .extras import INSPECT, needs
 
 WIDTH = 110
 
 
+@needs(INSPECT)
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle, an ONNX file or an engine.")],
     everything: Annotated[
         bool, typer.Option("--all", help="Of a bundle everything: graphs, digests, checks, this machine.")
     ] = False,
-    json: JsonOption = False,
+    json: options.Json = False,
 ) -> None:
     """Say what a bundle, an ONNX file or an engine is, and whether it runs here.
 
@@ -26,12 +27,12 @@ def inspect(
     """
     from ..export.description import describe
 
-    found = describe(path)
+    description = describe(path)
     if json:
-        console.emit_json(found)
+        console.emit_json(description)
         return
-    summarized = found["kind"] == "bundle" and not everything
-    for line in _summary(found) if summarized else _lines(found, 0):
+    summarized = description["kind"] == "bundle" and not everything
+    for line in _summary(description) if summarized else _lines(description, 0):
         console.emit(line)
 
 
@@ -77,13 +78,13 @@ def _mb(size: int) -> str:
 
 def _lines(value: Any, depth: int) -> list[str]:
     """Plain values as indented `name: value` lines; what fits on a line stays on it."""
-    named = value.items() if isinstance(value, dict) else [("", each) for each in value]
+    named = value.items() if isinstance(value, dict) else [("", item) for item in value]
     lines: list[str] = []
-    for name, each in named:
+    for name, item in named:
         label = "  " * depth + (f"{name}: " if name else "- ")
-        text = _text(each)
-        if isinstance(each, dict | list) and each and len(label) + len(text) > WIDTH:
-            lines += [label.rstrip(), *_lines(each, depth + 1)]
+        text = _text(item)
+        if isinstance(item, dict | list) and item and len(label) + len(text) > WIDTH:
+            lines += [label.rstrip(), *_lines(item, depth + 1)]
         else:
             lines.append(label + text)
     return lines
@@ -91,7 +92,7 @@ def _lines(value: Any, depth: int) -> list[str]:
 
 def _text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_text(each)}" for name, each in value.items()) or "none"
+        return ", ".join(f"{name} {_text(item)}" for name, item in value.items()) or "none"
     if isinstance(value, list):
         return "; ".join(map(_text, value)) or "none"
     if isinstance(value, int) and not isinstance(value, bool):

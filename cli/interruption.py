@@ -5,23 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 # Ctrl-C pressed this often while the command gives up: it ends at once.
 _PATIENCE = 3
-# What an interrupted command leaves, and how its work goes on; by the command's name, without the program's.
-HOW_TO_GO_ON = {
-    "demo": "run it again; it begins anew",
-    "synth": "remove the folder before you run it again",
-    "preprocess": "the same command goes on",
-    "train": "the same command with the run's folder as --out goes on after the last whole epoch",
-    "export": "no bundle was written: run it again",
-    "calibrate": "no bundle was written: run it again",
-    "evaluate": "no report was written: run it again",
-    "features": "what was written stays: run it again for the rest",
-    "infer": "what was printed and written stays: run it with the scans that are left",
-}
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Interruption(BaseException):
@@ -30,13 +20,28 @@ class Interruption(BaseException):
     Not a `KeyboardInterrupt`, which typer takes for an exit of its own and a command inside a command would swallow.
     """
 
-    def __init__(self, command: str = "") -> None:
-        self.command = command
+    def __init__(self, hint: str = "") -> None:
+        self.hint = hint
 
     def describe(self) -> str:
         """The line that the user reads."""
-        hint = HOW_TO_GO_ON.get(self.command)
-        return "interrupted" + ("" if hint is None else f": {hint}")
+        return f"interrupted: {self.hint}" if self.hint else "interrupted"
+
+
+def when_interrupted(hint: str) -> Callable[[Command], Command]:
+    """Mark a command with what it leaves when it is interrupted, and how its work goes on."""
+
+    def mark(command: Command) -> Command:
+        vars(command)["hint_when_interrupted"] = hint
+        return command
+
+    return mark
+
+
+def hint_of(command: Callable[..., Any]) -> str:
+    """What a command was marked with; empty where it leaves nothing."""
+    hint: str = getattr(command, "hint_when_interrupted", "")
+    return hint
 
 
 class _Signals:

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
-from . import console
-from .bench import bench
+from . import bench
 from .doctor import line_doctor
 from .entry import new_app, run
 from .infer import infer
 from .selftest import selftest
 
 app = new_app("Inspect parts on the line with a calibrated cmdiad bundle.")
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=console.print_version),
-    ] = False,
-) -> None:
-    pass
-
-
 app.command(short_help="Inspect scans: verdict, score, heat map and raw map of each.")(infer)
 app.command(short_help="Repeat the bundle's golden scans and compare every stage.")(selftest)
 app.command("doctor", short_help="Say what this machine can run, and what to install.")(line_doctor)
-app.command(short_help="Measure whether this machine keeps up with the line.")(bench)
+app.add_typer(bench.app, short_help="Measure whether this machine keeps up with the line.")
 
 
 def main() -> None:

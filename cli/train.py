@@ -2,51 +2,25 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from . import console
-from .options import (
-    CheckpointOption,
-    ClassOption,
-    ImageExtractorOption,
-    MainModality,
-    MainOption,
-    MetricName,
-    PointExtractorOption,
-    QuietOption,
-    ScaleOption,
-    SeedOption,
-    Sensor,
-    SensorOption,
-    sensor_preprocessing,
-)
+from ..runtime.bundle.parameters import TrainedRouteName
+from ..training.choices import DeviceName, Loss
+from . import console, options
+from .extras import TRAIN, needs
+from .interruption import when_interrupted
 
 
-class Device(StrEnum):
-    """Where training computes."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-
-
-class TrainedRoute(StrEnum):
-    """A route that has something to learn."""
-
-    f2f = "f2f"
-    f2i = "f2i"
-    i2f = "i2f"
-
-
+@needs(TRAIN)
+@when_interrupted("the same command with the run's folder as --out goes on after the last whole epoch")
 def train(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")],
-    route: Annotated[TrainedRoute, typer.Option(help="What to learn.")] = TrainedRoute.f2f,
-    main: MainOption = MainModality.pc,
-    class_names: ClassOption = None,
+    data: options.Data,
+    route: Annotated[TrainedRouteName, typer.Option(help="What to learn.")] = "f2f",
+    main: options.Main = "pc",
+    class_names: options.Class = None,
     out: Annotated[
         Path | None, typer.Option(help="Run folder; one that was begun goes on.  [default: a new one under runs/]")
     ] = None,
@@ -57,27 +31,27 @@ def train(
             "in the run folder, where that is not in runs/]"
         ),
     ] = None,
-    point_extractor: PointExtractorOption = "embedded",
-    image_extractor: ImageExtractorOption = "embedded",
-    point_checkpoint: CheckpointOption = None,
-    image_checkpoint: CheckpointOption = None,
-    loss: Annotated[MetricName, typer.Option(help="Distance to the missing modality's features.")] = MetricName.l2,
-    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training scans.")] = 100,
-    batch_size: Annotated[int, typer.Option(min=1, help="Scans in a step.")] = 32,
+    point_extractor: options.PointExtractor = "embedded",
+    image_extractor: options.ImageExtractor = "embedded",
+    point_checkpoint: options.Checkpoint = None,
+    image_checkpoint: options.Checkpoint = None,
+    loss: Annotated[Loss, typer.Option(help="Distance to the missing modality's features.")] = "l2",
+    epochs: options.Epochs = 100,
+    batch_size: options.BatchSize = 32,
     learning_rate: Annotated[
         float | None, typer.Option(min=1e-9, help="After 10 epochs of warm-up.  [default: 5e-4, i2f 3e-4]")
     ] = None,
     select: Annotated[
         bool, typer.Option(help="Ship the checkpoint that detects best on validation parts, or else the last.")
     ] = True,
-    device: Annotated[Device, typer.Option(help="auto: a GPU where there is one.")] = Device.auto,
+    device: Annotated[DeviceName, typer.Option(help="auto: a GPU where there is one.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.  [default: all]")] = None,
     amp: Annotated[bool, typer.Option("--amp", help="bfloat16 where it is safe, on a GPU.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")] = False,
-    sensor: SensorOption = Sensor.structured_light,
-    metres_per_unit: ScaleOption = None,
-    seed: SeedOption = 0,
-    quiet: QuietOption = False,
+    sensor: options.Sensor = "structured-light",
+    metres_per_unit: options.Scale = None,
+    seed: options.Seed = 0,
+    quiet: options.Quiet = False,
 ) -> None:
     """Train a distillation route on the normal parts of a dataset with RGB and 3D.
 
@@ -87,20 +61,20 @@ def train(
     from ..training.train import TrainingSettings, train_route
 
     settings = TrainingSettings(
-        route=route.value,
-        main=main.value,
+        route=route,
+        main=main,
         point_extractor=point_extractor,
         image_extractor=image_extractor,
         point_checkpoint=point_checkpoint,
         image_checkpoint=image_checkpoint,
-        preprocessing=sensor_preprocessing(sensor, metres_per_unit),
-        loss=loss.value,
+        preprocessing=options.sensor_preprocessing(sensor, metres_per_unit),
+        loss=loss,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
         seed=seed,
         select=select,
-        device=device.value,
+        device=device,
         threads=threads,
         amp=amp,
         tensorboard=tensorboard,

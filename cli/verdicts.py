@@ -30,7 +30,12 @@ class VerdictTable:
     """
 
     def __init__(self, scans: Sequence[Path], quiet: bool) -> None:
-        """Args: all scans, for the width of the first column, and whether rows of good parts are left out."""
+        """Prepare an empty table.
+
+        Args:
+            scans: all of them, for the width of the first column.
+            quiet: whether rows of good parts are left out.
+        """
         self.good = self.defective = self.failed = self.exit_code = 0
         self._quiet = quiet
         self._width = min(_WIDEST_SCAN, max((len(str(scan)) for scan in scans), default=4))

@@ -7,20 +7,9 @@ from typing import Annotated
 
 import typer
 
-from . import console
+from . import console, options
 from .entry import new_app
-from .options import (
-    CheckpointOption,
-    ImageExtractorOption,
-    JsonOption,
-    MainModality,
-    MainOption,
-    PointExtractorOption,
-    ScaleOption,
-    Sensor,
-    SensorOption,
-    sensor_preprocessing,
-)
+from .extras import TRAIN, needs
 
 app = new_app(
     "Published weights: their sources, where they are looked for, and whether they are right. No network.",
@@ -29,16 +18,16 @@ app = new_app(
 
 
 @app.command("list")
-def list_weights(json: JsonOption = False) -> None:
+def list_weights(json: options.Json = False) -> None:
     """Name, source, license, SHA-256 and file of all published weights."""
     import msgspec
 
     from ..training.weights.published import NOT_PUBLISHED, PUBLISHED, present_file, weights_folder
 
-    found = {entry.name: present_file(entry) for entry in PUBLISHED}
+    files = {entry.name: present_file(entry) for entry in PUBLISHED}
     if json:
         rows = [
-            msgspec.to_builtins(entry) | {"path": None if (path := found[entry.name]) is None else str(path)}
+            msgspec.to_builtins(entry) | {"path": None if (path := files[entry.name]) is None else str(path)}
             for entry in PUBLISHED
         ]
         console.emit_json({"folder": str(weights_folder()), "weights": rows})
@@ -48,7 +37,7 @@ def list_weights(json: JsonOption = False) -> None:
         [
             entry.name,
             entry.files[0],
-            "no" if found[entry.name] is None else "yes",
+            "no" if files[entry.name] is None else "yes",
             entry.license,
             entry.trained_on,
             entry.sha256 or NOT_PUBLISHED,
@@ -61,9 +50,10 @@ def list_weights(json: JsonOption = False) -> None:
 
 
 @app.command(short_help="Check that the files at hand are whole and right.")
+@needs(TRAIN)
 def verify(
     names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Which; all that are there.")] = None,
-    json: JsonOption = False,
+    json: options.Json = False,
 ) -> None:
     """Check that the files at hand are whole, fit their networks, and have the published SHA-256 where there is one."""
     from ..runtime.errors import WeightsError
@@ -75,9 +65,9 @@ def verify(
     else:
         console.print_table(
             ["name", "verdict", "SHA-256", "file"],
-            [[each.name, "ok" if each.verdict == OK else "wrong", each.sha256, each.path] for each in verdicts],
+            [[file.name, "ok" if file.verdict == OK else "wrong", file.sha256, file.path] for file in verdicts],
         )
-    wrong = [each.verdict for each in verdicts if each.verdict != OK]
+    wrong = [file.verdict for file in verdicts if file.verdict != OK]
     if wrong:
         raise WeightsError("; ".join(wrong))
 
@@ -91,30 +81,31 @@ def path() -> None:
 
 
 @app.command(short_help="Make a run of a published route checkpoint.")
+@needs(TRAIN)
 def adopt(
     checkpoint: Annotated[
         Path, typer.Argument(metavar="CHECKPOINT", help="Of a published route: MTFI_FtoF_PCs.pth, MTFI_FtoI_*.")
     ],
     out: Annotated[Path, typer.Option(help="New run folder.")] = Path("runs/published"),
-    main: MainOption = MainModality.pc,
-    point_extractor: PointExtractorOption = "point-mae",
-    image_extractor: ImageExtractorOption = "vit_base_patch8_224.dino",
-    point_checkpoint: CheckpointOption = None,
-    image_checkpoint: CheckpointOption = None,
-    sensor: SensorOption = Sensor.structured_light,
-    metres_per_unit: ScaleOption = None,
+    main: options.Main = "pc",
+    point_extractor: options.PointExtractor = "point-mae",
+    image_extractor: options.ImageExtractor = "vit_base_patch8_224.dino",
+    point_checkpoint: options.Checkpoint = None,
+    image_checkpoint: options.Checkpoint = None,
+    sensor: options.Sensor = "structured-light",
+    metres_per_unit: options.Scale = None,
 ) -> None:
     """Make a run of a published route checkpoint and its extractors, for `cmdiad export` and `cmdiad evaluate`."""
     from ..training.adoption import Adoption, adopt_checkpoint
     from ..training.feature_dump import CheckpointChoice
 
     choice = CheckpointChoice(
-        main=main.value,
+        main=main,
         point_extractor=point_extractor,
         image_extractor=image_extractor,
         point_checkpoint=point_checkpoint,
         image_checkpoint=image_checkpoint,
         route_checkpoint=checkpoint,
     )
-    folder = adopt_checkpoint(Adoption(choice, sensor_preprocessing(sensor, metres_per_unit)), out)
+    folder = adopt_checkpoint(Adoption(choice, options.sensor_preprocessing(sensor, metres_per_unit)), out)
     console.emit(f"run: {folder} (export it: `cmdiad export --run {folder}`)")

@@ -32,6 +32,7 @@ from ..training.published_runs import run_from_checkpoint
 from ..training.routes.distillation import DEFAULT, DISTILLATIONS, load_network, serves
 from ..training.runs.record import CONFIG, Run, read_run, weights_file, write_run
 from ..training.train import CACHE, TrainingSettings, train_route
+from .choices import TableNumber
 from .paper_tables import Experiment, ExtractorPair, experiments_of, paper_table
 
 
@@ -61,7 +62,7 @@ class GridSettings:
 
 
 def run_paper_table(
-    number: str, data: Path, class_names: Sequence[str], settings: GridSettings, progress: Progress
+    number: TableNumber, data: Path, class_names: Sequence[str], settings: GridSettings, progress: Progress
 ) -> list[Table]:
     """Run a table's experiments and set them beside the printed figures.
 
@@ -69,7 +70,7 @@ def run_paper_table(
     is left out with its reason in the table's note.
 
     Args:
-        number: one of `calibration.paper_tables.NUMBERS`.
+        number: of the table.
         data: a dataset root.
         class_names: which classes; empty: all.
         settings: see `GridSettings`.
@@ -82,25 +83,20 @@ def run_paper_table(
     classes = find_classes(data, class_names)
     for path in settings.runs:
         read_run(path)
-    experiments = experiments_of(number, settings.pair, [each.resolve().name for each in classes])
-    found: dict[Experiment, list[ClassOutcome]] = {}
+    experiments = experiments_of(number, settings.pair, [folder.resolve().name for folder in classes])
+    outcomes: dict[Experiment, list[ClassOutcome]] = {}
     failures: dict[Experiment, str] = {}
-    for pair in dict.fromkeys(each.pair for each in experiments.values()):
-        wanted = [each for each in dict.fromkeys(experiments.values()) if each.pair == pair]
+    distinct = list(dict.fromkeys(experiments.values()))
+    for pair in dict.fromkeys(experiment.pair for experiment in distinct):
         with tempfile.TemporaryDirectory() as scratch:
             grid = Grid(data, classes, settings, Path(scratch), progress)
-            candidates: dict[Experiment, Candidate] = {}
-            for experiment in wanted:
-                candidate = grid.attempt(experiment)
-                if isinstance(candidate, Candidate):
-                    candidates[experiment] = candidate
-                else:
-                    failures[experiment] = candidate
+            candidates, reasons = grid.candidates([experiment for experiment in distinct if experiment.pair == pair])
+            failures.update(reasons)
             if candidates:
                 chosen = list(candidates.values())
                 evaluation = evaluate_dataset(data, class_names, chosen, settings.provider, progress)
-                found.update({each: evaluation.of(candidate.name) for each, candidate in candidates.items()})
-    return paper_table(number, experiments, found, failures)
+                outcomes.update({experiment: evaluation.of(str(experiment)) for experiment in candidates})
+    return paper_table(number, experiments, outcomes, failures)
 
 
 class Grid:
@@ -114,12 +110,18 @@ class Grid:
         self._bundles: dict[tuple[Path, str, str], Bundle] = {}
         self._published: list[tuple[Run, Path]] | None = None
 
-    def attempt(self, experiment: Experiment) -> Candidate | str:
-        """What is evaluated for an experiment, or in one line why there is nothing."""
-        try:
-            return self.candidate(experiment)
-        except (UsageError, WeightsError, EngineError, ParityError) as error:
-            return " ".join(str(error).split())
+    def candidates(
+        self, experiments: Sequence[Experiment]
+    ) -> tuple[dict[Experiment, Candidate], dict[Experiment, str]]:
+        """What is evaluated for each experiment, or in one line why there is nothing."""
+        candidates: dict[Experiment, Candidate] = {}
+        reasons: dict[Experiment, str] = {}
+        for experiment in experiments:
+            try:
+                candidates[experiment] = self.candidate(experiment)
+            except (UsageError, WeightsError, EngineError, ParityError) as error:
+                reasons[experiment] = " ".join(str(error).split())
+        return candidates, reasons
 
     def candidate(self, experiment: Experiment) -> Candidate:
         """What is evaluated for an experiment; experiments that differ in calibration alone share the bundle.

@@ -12,8 +12,8 @@ from ..calibration.evaluation.paper import DUAL, PrintedTable, paper
 from ..calibration.evaluation.report_tables import METRICS, figure
 from ..runtime.bundle.parameters import Metric, Modality, RouteName
 from ..runtime.reports.table import MISSING, Table
+from .choices import TableNumber
 
-NUMBERS = ("2", "3", "4", "5", "a1", "a2", "a3", "a4", "a5")
 NAMES = {**METRICS, "inference_s": "Seconds a part", "banks_mb": "Memory banks, MB"}
 NOT_RUN = "not run"
 EYECANDIES = (
@@ -64,15 +64,27 @@ _PAIRS = {
     "ViT-B/8 ImageNet-21k + Point-MAE": ExtractorPair("point-mae", "vit_base_patch8_224.augreg_in21k"),
     "DINO ViT-B/8 + Point-BERT": ExtractorPair("point-bert", "vit_base_patch8_224.dino"),
 }
+_MAINS: tuple[Modality, ...] = ("pc", "rgb")
+_EXTRACTOR_COLUMNS: dict[str, tuple[RouteName, Modality]] = {
+    "Single bank, PC": ("single", "pc"),
+    "MTFI, PC": ("f2f", "pc"),
+    "Single bank, RGB": ("single", "rgb"),
+    "MTFI, RGB": ("f2f", "rgb"),
+    DUAL: ("dual", "pc"),
+}
 
 
-def experiments_of(number: str, pair: ExtractorPair, class_names: Sequence[str]) -> dict[Place, Experiment]:
+def experiments_of(number: TableNumber, pair: ExtractorPair, class_names: Sequence[str]) -> dict[Place, Experiment]:
     """What a table compares, by its place in the table.
 
     Args:
-        number: one of NUMBERS.
+        number: of the table.
         pair: the extractors, where the table does not vary them; in Table 4 another row where it has none of it.
         class_names: of the dataset, which tells whether it is Eyecandies.
+
+    Example:
+        >>> [experiment.metric for experiment in experiments_of("a4", PAPER_PAIR, ["bagel"]).values()]
+        ['l2', 'l1', 'cosine']
     """
     if number == "4":
         return _extractor_experiments(pair, class_names)
@@ -88,7 +100,7 @@ def experiments_of(number: str, pair: ExtractorPair, class_names: Sequence[str])
         return {(row, None): Experiment(route, main, pair) for row, route in routes.items()}
     columns = paper().tables[number].columns
     if number == "5":
-        return {("F2F", each): replace(f2f, coreset_ratio=float(each.split()[0]) / 100) for each in columns}
+        return {("F2F", column): replace(f2f, coreset_ratio=float(column.split()[0]) / 100) for column in columns}
     single = {f"Single bank, {main.upper()}": Experiment("single", main, pair) for main in _MAINS}
     if number == "a2":
         trained = {"F2F untrained": replace(f2f, is_trained=False), "F2F trained": f2f}
@@ -104,17 +116,17 @@ def experiments_of(number: str, pair: ExtractorPair, class_names: Sequence[str])
 
 
 def paper_table(
-    number: str,
+    number: TableNumber,
     experiments: Mapping[Place, Experiment],
-    found: Mapping[Experiment, Sequence[ClassOutcome]],
+    outcomes: Mapping[Experiment, Sequence[ClassOutcome]],
     failures: Mapping[Experiment, str],
 ) -> list[Table]:
     """A table of the paper with ours: one for each metric, a line of the paper's and one of ours for each row.
 
     Args:
-        number: one of NUMBERS.
+        number: of the table.
         experiments: what was to be run.
-        found: the outcomes of what was run, class by class.
+        outcomes: of what was run, class by class.
         failures: why an experiment was not run.
     """
     printed = paper().tables[number]
@@ -122,26 +134,23 @@ def paper_table(
     if any(column is not None for _, column in experiments):
         columns = printed.columns
     else:
-        columns = _class_columns(printed, found) if MEAN in printed.columns and len(printed.columns) > 1 else [MEAN]
-    tables = [_metric_table(number, metric, columns, experiments, found) for metric in metrics]
-    tables[-1] = replace(tables[-1], note=_note(experiments, found, failures))
+        columns = _class_columns(printed, outcomes) if MEAN in printed.columns and len(printed.columns) > 1 else [MEAN]
+    tables = [_metric_table(number, metric, columns, experiments, outcomes) for metric in metrics]
+    tables[-1] = replace(tables[-1], note=_note(experiments, outcomes, failures))
     return tables
 
 
 def value_of(outcomes: Sequence[ClassOutcome], metric: str, class_name: str) -> float | None:
     """A figure of an experiment for one class, or for the mean of all; None where there is none."""
-    chosen = [each for each in outcomes if class_name in (MEAN, each.row.class_name)]
+    chosen = [outcome for outcome in outcomes if class_name in (MEAN, outcome.row.class_name)]
     if not chosen:
         return None
     if metric == "inference_s":
-        return float(np.mean([each.milliseconds["total"] for each in chosen])) / 1e3
+        return float(np.mean([outcome.milliseconds["total"] for outcome in chosen])) / 1e3
     if metric == "banks_mb":
-        return float(np.mean([each.bank_bytes for each in chosen])) / 1e6
-    value: float | None = getattr(mean_row([each.row for each in chosen]), metric)
+        return float(np.mean([outcome.bank_bytes for outcome in chosen])) / 1e6
+    value: float | None = getattr(mean_row([outcome.row for outcome in chosen]), metric)
     return value
-
-
-_MAINS: tuple[Modality, ...] = ("pc", "rgb")
 
 
 def _extractor_experiments(pair: ExtractorPair, class_names: Sequence[str]) -> dict[Place, Experiment]:
@@ -152,24 +161,15 @@ def _extractor_experiments(pair: ExtractorPair, class_names: Sequence[str]) -> d
     if pair not in rows.values():
         rows[str(pair)] = pair
     return {
-        (row, column): Experiment(route, main, each)
-        for row, each in rows.items()
+        (row, column): Experiment(route, main, extractors)
+        for row, extractors in rows.items()
         for column, (route, main) in _EXTRACTOR_COLUMNS.items()
     }
 
 
-_EXTRACTOR_COLUMNS: dict[str, tuple[RouteName, Modality]] = {
-    "Single bank, PC": ("single", "pc"),
-    "MTFI, PC": ("f2f", "pc"),
-    "Single bank, RGB": ("single", "rgb"),
-    "MTFI, RGB": ("f2f", "rgb"),
-    DUAL: ("dual", "pc"),
-}
-
-
-def _class_columns(printed: PrintedTable, found: Mapping[Experiment, Sequence[ClassOutcome]]) -> list[str]:
+def _class_columns(printed: PrintedTable, outcomes: Mapping[Experiment, Sequence[ClassOutcome]]) -> list[str]:
     """The evaluated classes, the paper's first and in its order, and the mean; the paper's if nothing was run."""
-    names = dict.fromkeys(each.row.class_name for outcomes in found.values() for each in outcomes)
+    names = dict.fromkeys(outcome.row.class_name for by_class in outcomes.values() for outcome in by_class)
     if not names:
         return printed.columns
     known = [name for name in printed.columns if name in names]
@@ -177,11 +177,11 @@ def _class_columns(printed: PrintedTable, found: Mapping[Experiment, Sequence[Cl
 
 
 def _metric_table(
-    number: str,
+    number: TableNumber,
     metric: str,
     columns: Sequence[str],
     experiments: Mapping[Place, Experiment],
-    found: Mapping[Experiment, Sequence[ClassOutcome]],
+    outcomes: Mapping[Experiment, Sequence[ClassOutcome]],
 ) -> Table:
     printed = paper().tables[number]
     theirs = printed.metrics.get(metric, {})
@@ -190,7 +190,7 @@ def _metric_table(
         if row in theirs:
             known = dict(zip(printed.columns, theirs[row], strict=True))
             lines.append([row, "paper", *(figure(known.get(column)) for column in columns)])
-        ours = [_cell(metric, row, column, experiments, found) for column in columns]
+        ours = [_cell(metric, row, column, experiments, outcomes) for column in columns]
         if any(ours):
             lines.append([row, "ours", *(cell or MISSING for cell in ours)])
     title = f"Table {number.upper()}. {printed.title}: {NAMES[metric]}"
@@ -202,26 +202,26 @@ def _cell(
     row: str,
     column: str,
     experiments: Mapping[Place, Experiment],
-    found: Mapping[Experiment, Sequence[ClassOutcome]],
+    outcomes: Mapping[Experiment, Sequence[ClassOutcome]],
 ) -> str:
     """Our figure at a place; empty where the table has no experiment of ours."""
     by_class = (row, None) in experiments
     experiment = experiments.get((row, None if by_class else column))
     if experiment is None:
         return ""
-    if experiment not in found:
+    if experiment not in outcomes:
         return NOT_RUN
-    return figure(value_of(found[experiment], metric, column if by_class else MEAN))
+    return figure(value_of(outcomes[experiment], metric, column if by_class else MEAN))
 
 
 def _note(
     experiments: Mapping[Place, Experiment],
-    found: Mapping[Experiment, Sequence[ClassOutcome]],
+    outcomes: Mapping[Experiment, Sequence[ClassOutcome]],
     failures: Mapping[Experiment, str],
 ) -> str:
     """What the paper's figures are of, over how many classes ours are, and why what was not run."""
-    n_classes = len({each.row.class_name for outcomes in found.values() for each in outcomes})
-    pairs = dict.fromkeys(str(each.pair) for each in experiments.values())
+    n_classes = len({outcome.row.class_name for by_class in outcomes.values() for outcome in by_class})
+    pairs = dict.fromkeys(str(experiment.pair) for experiment in experiments.values())
     ours = f"ours: {'; '.join(pairs)}" + (f", mean over {n_classes} classes" if n_classes > 1 else "")
     parts = [f"Paper: {paper().source}; {ours}."]
     reasons: dict[str, list[str]] = {}

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from .bundle.parameters import PartRange
 from .bundle.reading import Bundle, find_bundle, open_bundle, require_calibration
+from .choices import Graph
 from .engines.opening import Observer
 from .errors import NotFiniteError, ScanError, UsageError, naming_scan
 from .patches.routes import modalities
@@ -23,7 +24,7 @@ from .preparation.part_view import PartView
 from .preparation.prepared_part import PreparedPart, prepare_part
 from .sensor.origin import NEAR, Vector
 from .sensor.part import Part, read_part
-from .strategies import Answer, Graph, choose_strategy
+from .strategies import Answer, choose_strategy
 from .timing import Span, StageTimes
 from .verdict.heatmap import draw_heatmap
 

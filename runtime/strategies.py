@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, get_args
+from typing import Any, Protocol, TypeVar, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from .bundle.reading import Bundle
+from .choices import Graph
 from .engines.opening import Observer
 from .errors import EngineError, UsageError
 from .line_graph import Arrays, open_line_graph, prefers_line_graph
@@ -23,7 +24,6 @@ from .preparation.prepared_part import PreparedPart
 from .timing import StageTimes
 from .verdict.decision import Decision
 
-Graph = Literal["auto", "networks", "line"]
 Work = TypeVar("Work")
 
 

@@ -6,16 +6,15 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from .choices import Written
 from .errors import CmdiadError, OutputError, as_cmdiad_error, naming_scan
 from .files.outputs import OutputPaths, output_paths
 from .inspector import Inspection, Inspector, ReadyPart
 from .pipeline import pipelined
 from .timing import StageTimes
 from .verdict.heatmap import write_heatmap, write_map
-
-Written = Literal["all", "defects", "none"]
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,10 @@ import torch
 
 from ..runtime.errors import EngineError
 from ..runtime.threads import thread_count
+from .choices import DeviceName
 
-DEVICES = ("auto", "cpu", "cuda")
 
-
-def open_device(name: str, threads: int | None) -> torch.device:
+def open_device(name: DeviceName, threads: int | None) -> torch.device:
     """The device to train on; a GPU multiplies in TF32.
 
     Args:

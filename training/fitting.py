@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from ..runtime.bundle.parameters import Modality, TrainedRouteName
+from .choices import Loss
 from .device import mixed_precision
 from .features.paired_features import PairedFeatures
 from .routes.distillation import distillation
-from .routes.objectives import Loss
 from .runs.state import Epoch, checkpoint_path, load_state, load_weights, save_state, save_weights
 
 WARMUP_EPOCHS = 10

@@ -19,12 +19,12 @@ from ..runtime.files.json_encoding import encode_json_file
 from ..runtime.preparation.settling import settle_scans
 from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import GOOD, Sample, data_digest, find_classes, find_samples
+from .choices import DeviceName, Loss
 from .device import open_device
 from .extractors.by_name import Extractor, open_extractor
 from .features.paired_features import PairedFeatures, Wanted, cache_paired_features
 from .fitting import FitSettings, fit, select_epochs, selected_weights
 from .routes.distillation import DEFAULT, distillation
-from .routes.objectives import Loss
 from .runs.curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
 from .runs.record import CONFIG, RUNS, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
 from .runs.state import STATE, Epoch, save_weights
@@ -67,7 +67,7 @@ class TrainingSettings:
     learning_rate: float | None = None
     seed: int = 0
     select: bool = True
-    device: str = "auto"
+    device: DeviceName = "auto"
     threads: int | None = None
     amp: bool = False
     tensorboard: bool = False

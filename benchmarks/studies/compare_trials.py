@@ -1,4 +1,4 @@
-"""Does `cmdiad-rt bench --compare` find a slowdown of 10 %, and does it stay calm on two equal runs?
+"""Does `cmdiad-rt bench compare` find a slowdown of 10 %, and does it stay calm on two equal runs?
 
     python benchmarks/studies/compare_trials.py BUNDLE SCAN... [--trials 10] [--seconds 20]
 

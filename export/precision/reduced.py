@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
+from ...calibration.choices import Calibrator
 from ...calibration.parity import TOLERANCES, ParityReport, read_report
-from ...calibration.ranges import Calibrator, activation_ranges, channel_limits
+from ...calibration.ranges import activation_ranges, channel_limits
 from ...runtime.bundle.manifest import Manifest, Network
 from ...runtime.bundle.reading import Bundle
 from ...runtime.bundle.writing import refuse_to_overwrite, rewrite_bundle
 from ...runtime.engines.session import OnnxSession
 from ...runtime.errors import UsageError
 from ...runtime.preparation.prepared_part import PreparedPart
+from ..choices import Precision
 from ..gate.against_torch import check_reduced, observe
 from ..gate.decisions import Judged, check_verdicts
 from ..graphs import describe_network
@@ -26,7 +27,6 @@ from .equalization import equalized
 from .int8 import choose_layers, int8_from_onnx, quantizable
 from .kept_operators import Inputs, measure_kept
 
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
 PRECISION: Precision = "fp32"
 CPU_INT8 = "int8 on the CPU"
 

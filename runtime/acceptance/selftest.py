@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle.reading import Bundle
+from ..choices import Graph
 from ..errors import UsageError
 from ..inspector import Inspector
 from ..line_graph import prefers_line_graph
-from ..strategies import Graph
 from .golden import MAP, Golden, GoldenCase, GoldenTensor, choose_elements, read_case, read_golden, replay
 
 SCORE = "score"

@@ -16,6 +16,8 @@ RouteName = Literal[TrainedRouteName, "single", "dual"]
 Modality = Literal["pc", "rgb"]
 Metric = Literal["l2", "l1", "cosine"]
 Normalization = Literal["paper", "reference"]
+Plane = Literal["auto", "always", "never"]
+Sensor = Literal["structured-light", "kinect", "eyecandies"]
 FlavorName = Literal["tensorrt", "tensorrt-rtx"]
 
 _LENGTHS = ("ransac_threshold_m", "plane_distance_m", "cluster_distance_m")
@@ -59,7 +61,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     metres_per_unit: float | None = None
-    plane: Literal["auto", "always", "never"] = "auto"
+    plane: Plane = "auto"
     side: Literal["auto", "origin", "grid", "mirrored"] = "auto"
     border_pixels: int = 10
     border_valid_share: float = 0.15
@@ -110,6 +112,12 @@ KINECT = Preprocessing(ransac_threshold_m=0.008, refine_on="scan", plane_distanc
 EYECANDIES = Preprocessing(ransac_threshold_m=0.002, plane_distance_m=0.002)
 """For the rendered scans of Eyecandies, which have no noise and flat sweets: removed up to 2 mm above the belt, as the
 published preprocessing does."""
+
+PRESETS: dict[Sensor, Preprocessing] = {
+    "structured-light": STRUCTURED_LIGHT,
+    "kinect": KINECT,
+    "eyecandies": EYECANDIES,
+}
 
 
 class Grouping(msgspec.Struct, frozen=True, kw_only=True):

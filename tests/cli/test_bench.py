@@ -51,7 +51,7 @@ def test_every_scenario_is_measured_and_reported(measured):
 @pytest.mark.slow
 def test_a_report_compared_with_itself_is_too_short_or_the_same(measured):
     folder, _ = measured
-    answer = run("--compare", "bench", "bench/report.json", cwd=folder)
+    answer = run("compare", "bench", "bench/report.json", cwd=folder)
     assert answer.returncode == 2 and "--seconds" in answer.stderr
 
 
@@ -106,8 +106,12 @@ def test_ctrl_c_writes_what_was_measured_and_says_that_it_is_partial(calibrated_
         (["--scenario", "server"], 2, "--rate"),
         (["--threads", "two"], 2, "--threads"),
         (["--bundle", "nowhere"], 4, "nowhere"),
-        (["--compare", "a.json", "b.json"], 2, "a.json"),
-        (["--estimate", "sm42"], 2, "sm86"),
+        (["compare", "a.json", "b.json"], 2, "a.json"),
+        (["compare", "a.json"], 2, "'AFTER'"),
+        (["--takt", "800ms", "-q", "compare", "a.json", "b.json"], 2, "--takt, --quiet: has no effect before"),
+        (["estimate", "sm42"], 2, "sm86"),
+        (["estimate"], 2, "'TARGET'"),
+        (["compute"], 2, "'compute'"),
     ],
 )
 def test_wrong_use_is_one_line_with_what_to_do(tmp_path, arguments, code, words):
@@ -115,6 +119,17 @@ def test_wrong_use_is_one_line_with_what_to_do(tmp_path, arguments, code, words)
     assert answer.returncode == code, answer.stderr
     assert words in answer.stderr and "Traceback" not in answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_an_estimate_is_of_the_bundle_that_is_named(calibrated_bundle, tmp_path):
+    answer = run("estimate", "sm86", "--bundle", calibrated_bundle, "--json", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    estimated = json.loads(answer.stdout)
+    assert {each["kind"] for each in estimated["estimates"]} == {"ESTIMATE, not measured"} and len(
+        estimated["work"]
+    ) == 3
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_bundle_that_is_not_calibrated_is_refused(exported_bundle, tmp_path):

@@ -99,7 +99,7 @@ def all_commands(group: TyperGroup, path: tuple[str, ...] = ()) -> Iterator[tupl
     for name, command in group.commands.items():
         if isinstance(command, TyperGroup):
             yield from all_commands(command, (*path, name))
-        else:
+        if not isinstance(command, TyperGroup) or command.invoke_without_command:
             yield (*path, name), command
 
 
@@ -114,7 +114,8 @@ def float_options() -> list[tuple[str, tuple[str, ...], list[str], str]]:
             needed: list[str] = []
             for parameter in command.params:
                 if parameter.required:
-                    needed += ["x.npz"] if parameter.param_type_name == "argument" else [parameter.opts[0], "x.npz"]
+                    value = "2" if parameter.metavar == "N" else "x.npz"
+                    needed += [value] if parameter.param_type_name == "argument" else [parameter.opts[0], value]
             options += [
                 (program, path, needed, parameter.opts[0])
                 for parameter in command.params
@@ -127,6 +128,7 @@ def test_there_are_options_to_try() -> None:
     found = {(program, *path, option) for program, path, _, option in float_options()}
     assert len(found) >= 15
     assert {("cmdiad-rt", "infer", "--threshold"), ("cmdiad", "train", "--learning-rate")} <= found
+    assert {("cmdiad-rt", "bench", "--rate"), ("cmdiad-rt", "bench", "--seconds")} <= found
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])

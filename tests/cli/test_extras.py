@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cmdiad.cli import line, workstation
-from cmdiad.cli.extras import NEEDS, require_extras
+from cmdiad.cli.extras import CALIBRATE, TRAIN, needs_of, require_extras
 from cmdiad.runtime.errors import UsageError
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -36,6 +37,7 @@ ARGUMENTS = {
     "export": "",
     "calibrate": "scans",
     "evaluate": "data",
+    "reproduce": "2 data",
     "inspect": "bundle",
     "doctor": "",
     "features": "scan.tiff --out F.npz --point-checkpoint random:0",
@@ -46,14 +48,20 @@ ARGUMENTS = {
 }
 
 
-def commands(app: object, prefix: str = "") -> list[str]:
+def commands(app: object, prefix: str = "") -> dict[str, Any]:
     group = get_command(app) if not isinstance(app, TyperGroup) else app  # type: ignore[arg-type]
     assert isinstance(group, TyperGroup)
-    names = []
+    named: dict[str, Any] = {}
     for name, command in group.commands.items():
-        inner = isinstance(command, TyperGroup)
-        names += commands(command, f"{name} ") if inner else [prefix + name]
-    return names
+        if isinstance(command, TyperGroup):
+            named |= commands(command, f"{name} ")
+        if not isinstance(command, TyperGroup) or command.invoke_without_command:
+            named[prefix + name] = command
+    return named
+
+
+NEEDS = {name: needs_of(command.callback) for name, command in commands(workstation.app).items()}
+NEEDS["features"] = TRAIN
 
 
 def run(module: str, *arguments: str, hidden: tuple[str, ...], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -64,7 +72,8 @@ def run(module: str, *arguments: str, hidden: tuple[str, ...], folder: Path) -> 
 
 def test_the_commands_here_are_all_of_them() -> None:
     assert set(commands(workstation.app)) == set(ARGUMENTS)
-    assert set(NEEDS) - set(ARGUMENTS) == {"features in torch"}
+    needing = ("demo", "train", "export", "calibrate", "evaluate", "reproduce", "inspect", "features")
+    assert {name for name, needs in NEEDS.items() if needs} == {*needing, "weights verify", "weights adopt"}
 
 
 @pytest.mark.parametrize("command", ARGUMENTS)
@@ -72,8 +81,8 @@ def test_without_any_extra_a_command_names_its_extra_or_gets_further(command: st
     arguments = [*command.split(), *ARGUMENTS[command].split()]
     answer = run("workstation", *arguments, hidden=EXTRA_MODULES, folder=tmp_path)
     assert "Traceback" not in answer.stderr and "No module named" not in answer.stderr, answer.stderr
-    needs = NEEDS.get("features in torch" if command == "features" else command)
-    if needs is None:
+    needs = NEEDS[command]
+    if not needs:
         assert "pip install 'cmdiad[" not in answer.stderr
         return
     (extra,) = (name for name in needs if name != "cpu")
@@ -96,17 +105,17 @@ def test_each_missing_module_is_noticed_alone(missing: str, monkeypatch: pytest.
     for command, needs in NEEDS.items():
         extras = [extra for extra, modules in needs.items() if missing in modules]
         if not extras:
-            require_extras(command)
+            require_extras(command, needs)
             continue
         with pytest.raises(UsageError, match=rf"cmdiad {command} needs .*cmdiad\[{','.join(extras)}\]"):
-            require_extras(command)
+            require_extras(command, needs)
 
 
 def test_several_extras_are_one_line_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"extras `cpu` and `calibrate`: pip install 'cmdiad\[cpu,calibrate\]'"):
-        require_extras("calibrate")
+        require_extras("calibrate", CALIBRATE)
 
 
 def test_the_line_app_needs_no_extra() -> None:
-    assert not set(commands(line.app)) & set(NEEDS)
+    assert not any(needs_of(command.callback) for command in commands(line.app).values())

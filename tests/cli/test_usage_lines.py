@@ -41,6 +41,9 @@ def test_names_of_arguments_are_plain_words(program: str, path: tuple[str, ...])
 
 def test_there_are_commands_in_groups_too_and_several_scans() -> None:
     assert ("cmdiad", ("weights", "adopt")) in ALL and len(ALL) > 15
+    assert usage("cmdiad-rt", "bench") == "Usage: cmdiad-rt bench [OPTIONS] [COMMAND]"
+    assert usage("cmdiad-rt", "bench", "compare") == "Usage: cmdiad-rt bench compare [OPTIONS] BEFORE AFTER"
+    assert usage("cmdiad", "reproduce") == "Usage: cmdiad reproduce [OPTIONS] N DATA"
     assert usage("cmdiad-rt", "infer") == "Usage: cmdiad-rt infer [OPTIONS] SCAN..."
     assert usage("cmdiad", "preprocess") == "Usage: cmdiad preprocess [OPTIONS] DATA OUT"
     assert usage("cmdiad", "weights", "verify") == "Usage: cmdiad weights verify [OPTIONS] [NAME]..."

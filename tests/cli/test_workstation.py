@@ -66,9 +66,15 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
         ("cmdiad export", 2, "cmdiad train"),
         ("cmdiad calibrate nowhere", 4, "no bundle"),
         ("cmdiad evaluate nowhere", 2, "cmdiad train"),
-        ("cmdiad evaluate nowhere --table 2", 2, "MVTec 3D-AD layout"),
-        ("cmdiad evaluate nowhere --table 2 --route f2f", 2, "leave out --route"),
-        ("cmdiad evaluate nowhere --table 6", 2, "--table"),
+        ("cmdiad evaluate nowhere --route single --route f3f", 2, "--route: 'f3f' is not one of 'f2f', 'f2i', 'i2f',"),
+        ("cmdiad evaluate nowhere --main xyz", 2, "--main: 'xyz' is not one of 'pc', 'rgb'"),
+        ("cmdiad evaluate nowhere --settings here.toml", 2, "here.toml: cannot be read"),
+        ("cmdiad calibrate nowhere --settings here.toml", 2, "here.toml: cannot be read"),
+        ("cmdiad reproduce 2 nowhere", 2, "MVTec 3D-AD layout"),
+        ("cmdiad reproduce 2 nowhere --markdown both --csv both", 2, "two reports would be written there"),
+        ("cmdiad reproduce 2 nowhere --run nowhere", 2, "MVTec 3D-AD layout"),
+        ("cmdiad reproduce 6 nowhere", 2, "N: '6' is not one of '2', '3', '4', '5', 'a1',"),
+        ("cmdiad export --precision fp8", 2, "--precision: 'fp8' is not one of 'fp32', 'fp16', 'bf16', 'int8'"),
         ("cmdiad synth . --class teapot", 2, "teapot"),
         ("cmdiad train data --batch-size 0", 2, "batch-size"),
     ],
@@ -80,9 +86,23 @@ def test_wrong_use_is_one_line_that_says_what_to_do(tmp_path, line, code, words)
 
 
 def test_every_command_explains_itself(tmp_path):
-    for name in ("demo", "synth", "preprocess", "train", "export", "calibrate", "evaluate"):
+    for name in ("demo", "synth", "preprocess", "train", "export", "calibrate", "evaluate", "reproduce"):
         answer = run(f"cmdiad {name} --help", tmp_path)
         assert answer.returncode == 0 and "--" in answer.stdout
+
+
+@pytest.mark.slow
+def test_a_table_of_the_paper_is_printed_and_written(synth_data, trained_run, tmp_path):
+    extractors = "--point-extractor embedded --image-extractor embedded"
+    line = f"cmdiad reproduce a3 {synth_data} --run {trained_run} {extractors} --csv a3.csv --quiet"
+    answer = run(line, tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert "Table A3." in answer.stdout and "written: a3.csv" in answer.stdout
+    rows = [row.split(",") for row in (tmp_path / "a3.csv").read_text().splitlines()]
+    assert any("ours" in row for row in rows) and "not run" not in answer.stdout
+    answer = run(f"{line} --json", tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout).keys() == {"tables"}
 
 
 @pytest.mark.slow

@@ -19,13 +19,14 @@ from ...runtime.errors import UsageError
 from ...runtime.patches.features import network_input
 from ...runtime.patches.pooling import N_PATCHES, SIZE
 from ...runtime.patches.routes import F2F, F2I, I2F, other, route_of
+from ..choices import Loss
 from ..features.paired_features import Pair
 from ..runs.record import Run
 from ..runs.state import load_weights
 from .f2f import FeatureToFeature, Hallucinator
 from .f2i import PAPER_DIM, FeatureToInput
 from .i2f import WIDTHS, InputToFeature, branch_width
-from .objectives import Loss, distillation_loss, patches_of, stacked
+from .objectives import distillation_loss, patches_of, stacked
 
 # (name of a parameter, axis, width where the file lacks it) -> how wide it is.
 Width = Callable[[str, int, int], int]

@@ -8,16 +8,14 @@ do, for a map of points; every pixel of an image, since an image extractor looks
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ...runtime.bundle.parameters import Modality
+from ..choices import Loss
 from ..features.paired_features import Pair
-
-Loss = Literal["l2", "l1", "cosine"]
 
 
 def distillation_loss(hallucination: Tensor, target: Tensor, loss: Loss = "l2") -> Tensor:

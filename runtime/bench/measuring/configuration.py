@@ -9,9 +9,9 @@ from typing import Any, get_args
 
 import msgspec
 
+from ...choices import Graph
 from ...engines.opening import ENGINE_PROVIDERS
 from ...errors import UsageError
-from ...strategies import Graph
 
 AXES = ("bundle", "provider", "precision", "graph", "batch", "threads", "coreset")
 ONNXRUNTIME = "onnxruntime"

@@ -1,0 +1,22 @@
+"""Options that several commands of `cmdiad-rt` share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Bundle = Annotated[
+    Path | None,
+    typer.Option("--bundle", help="Bundle folder or .cmdiad file.  [default: $CMDIAD_BUNDLE, else ./bundle]"),
+]
+Provider = Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists them.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of the networks.  [default: all]")]
+CudaGraph = Annotated[bool, typer.Option("--cuda-graph", help="Capture networks as CUDA graphs.")]
+Scans = Annotated[
+    list[str] | None,
+    typer.Option("--scans", help="Scan files, folders or globs; repeatable.  [default: the bundle's golden scans]"),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]

@@ -1,0 +1,37 @@
+"""`cmdiad preprocess`: a copy of a dataset without the planes that its parts stand on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import console, options
+from .interruption import when_interrupted
+
+
+@when_interrupted("the same command goes on")
+def preprocess(
+    data: options.Data,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the preprocessed copy.")],
+    class_names: options.Class = None,
+    sensor: options.Sensor = "structured-light",
+    metres_per_unit: options.Scale = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    quiet: options.Quiet = False,
+) -> None:
+    """Preprocess a dataset once into a new folder (training and the line do the same on raw scans by themselves)."""
+    from ..training.preprocess import REPORT, preprocess_dataset
+
+    with console.progress_display(quiet) as progress:
+        removals = preprocess_dataset(
+            data,
+            out,
+            class_names or [],
+            options.sensor_preprocessing(sensor, metres_per_unit),
+            workers,
+            lambda done, total: progress("preprocess", done, total, ""),
+        )
+    share = sum(1 - removal.kept / removal.measured for removal in removals) / len(removals)
+    console.emit(f"{len(removals)} scans, {share:.1%} of the measured pixels removed on average: see {out / REPORT}")

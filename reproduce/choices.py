@@ -1,0 +1,8 @@
+"""Words that name the paper's experiments; nothing is imported for them, so that a command's help is quick."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+TableNumber = Literal["2", "3", "4", "5", "a1", "a2", "a3", "a4", "a5"]
+"""A table of the paper."""

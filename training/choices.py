@@ -1,0 +1,11 @@
+"""Words that a training's user chooses by; nothing is imported for them, so that a command's help is quick."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Loss = Literal["l2", "l1", "cosine"]
+"""The distance between what a route hallucinates and what was there; see `routes.objectives`."""
+
+DeviceName = Literal["auto", "cpu", "cuda"]
+"""Where training computes; see `device.open_device`."""
