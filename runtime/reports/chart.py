@@ -12,10 +12,10 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-WIDTH, HEIGHT = 480, 280
-N_COLORS = 9
 Point = tuple[float, float]
 
+_WIDTH, _HEIGHT = 480, 280
+_N_COLORS = 9
 _STYLE = Path(__file__).with_name("templates") / "chart.css"
 _LEFT, _RIGHT, _TOP, _BOTTOM = 54, 18, 14, 42
 _HEADING, _KEY_WIDTH = 30, 120
@@ -31,7 +31,7 @@ def color(index: int) -> str:
         >>> color(1), color(10)
         ('c1', 'c1')
     """
-    return f"c{index % N_COLORS}"
+    return f"c{index % _N_COLORS}"
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Chart:
         1
     """
 
-    def __init__(self, title: str, x: Axis, y: Axis, width: int = WIDTH, height: int = HEIGHT) -> None:
+    def __init__(self, title: str, x: Axis, y: Axis, width: int = _WIDTH, height: int = _HEIGHT) -> None:
         """Begin with the frame.
 
         Args:
@@ -208,11 +208,11 @@ class Chart:
         for number in self._x.ticks() if self._x.label else ():
             at = self._across(number)
             self._add(f'<path class="grid" d="M{at:.1f} {_TOP}V{bottom}"/>')
-            self._text((at, bottom + 15), number_text(number), "middle")
+            self._text((at, bottom + 15), _number_text(number), "middle")
         for number in self._y.ticks() if self._y.label else ():
             at = self._up(number)
             self._add(f'<path class="grid" d="M{_LEFT} {at:.1f}H{right}"/>')
-            self._text((_LEFT - 6, at + 4), number_text(number), "end")
+            self._text((_LEFT - 6, at + 4), _number_text(number), "end")
         self._add(f'<path class="frame" d="M{_LEFT} {_TOP}V{bottom}H{right}"/>')
         self._text(((_LEFT + right) / 2, self.height - 8), self._x.label, "middle")
         middle = (_TOP + bottom) / 2
@@ -220,13 +220,8 @@ class Chart:
         self._add(f'<text transform="translate(13 {middle:.1f}) rotate(-90)" text-anchor="middle">{label}</text>')
 
 
-def number_text(number: float) -> str:
-    """A tick's number, short.
-
-    Example:
-        >>> number_text(0.25), number_text(1e9)
-        ('0.25', '1e+09')
-    """
+def _number_text(number: float) -> str:
+    """A tick's number, short: 0.25, 1e+09."""
     return f"{number:.4g}" if 1e-3 <= abs(number) < 1e5 or number == 0 else f"{number:.0e}"
 
 

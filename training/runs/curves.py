@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,10 +47,12 @@ def _judged_mains(log: Sequence[Epoch]) -> list[Modality]:
 
 
 def _chart(title: str, lines: dict[str, list[Point]], n_epochs: int) -> Chart:
-    values = [value for points in lines.values() for _, value in points]
+    # A training that diverges ends in numbers that have no place in a chart.
+    finite = {name: [point for point in points if math.isfinite(point[1])] for name, points in lines.items()}
+    values = [value for points in finite.values() for _, value in points] or [0.0]
     x, y = Axis("epoch", 1, n_epochs, is_count=True), Axis(title, min(values), max(values))
     chart = Chart(title, x, y, _WIDTH, _HEIGHT)
-    for index, (name, points) in enumerate(lines.items()):
+    for index, (name, points) in enumerate(finite.items()):
         chart.line(points, color(index), name)
         for point in points if len(points) <= _MOST_DOTS else ():
             chart.dot(point, color(index))

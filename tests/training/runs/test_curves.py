@@ -2,8 +2,10 @@
 
 import csv
 import io
+import re
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from cmdiad.training.runs.curves import encode_chart, encode_log, tensorboard_log
 from cmdiad.training.runs.state import Epoch
@@ -38,6 +40,15 @@ def test_the_chart_is_a_picture_of_both_curves(log):
 def test_a_long_log_is_drawn_without_dots():
     log = [Epoch(epoch=number, learning_rate=5e-4, loss=1 / number) for number in range(1, 101)]
     assert b"<circle" not in encode_chart(log) and b"nan" not in encode_chart(log)
+
+
+@pytest.mark.parametrize("losses", [(1.0, float("nan")), (float("nan"), float("inf")), (float("inf"), 1.0)])
+def test_a_training_that_diverges_is_drawn_as_far_as_it_has_numbers(losses):
+    log = [Epoch(epoch=number, learning_rate=5e-4, loss=loss) for number, loss in enumerate(losses, 1)]
+    drawing = ElementTree.fromstring(encode_chart(log))
+    assert len(drawing.findall(".//{*}circle")) == np.isfinite(losses).sum()
+    (line,) = drawing.findall(".//{*}polyline")
+    assert not {"nan", "inf"} & set(re.split(r"[ ,]", line.get("points")))
 
 
 def test_events_are_written_where_tensorboard_is_installed(tmp_path):
