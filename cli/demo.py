@@ -20,6 +20,7 @@ DEFECT = "missing_piece"
 MARKER = ".cmdiad-demo"
 SIZES = f"--class {PRODUCT} --train 32 --validation 0 --test-good 12 --per-defect 4"
 TRAINING = "--epochs 15 --batch-size 4"
+ROUTES = "--route single --route f2f --route dual"
 
 
 @needs(EVALUATE)
@@ -40,19 +41,18 @@ def demo(
     (folder / MARKER).touch()
     data, run, bundle = folder / "data", folder / "run", folder / "bundle"
     test = data / PRODUCT / "test"
-    begin = time.monotonic()
-    good, defective = (str(test / kind / "xyz" / "000.tiff") for kind in ("good", DEFECT))
-    commands = [
-        f"cmdiad synth {data} --seed {seed} {SIZES}",
-        f"cmdiad train {data} --route f2f --out {run} --seed {seed} {TRAINING}",
-        f"cmdiad evaluate {data} --run {run} --route single --route f2f --route dual",
-        f"cmdiad export --run {run} --route f2f --out {bundle}",
-        f"cmdiad calibrate {data / PRODUCT / 'train' / 'good'} --bundle {bundle}",
-        f"cmdiad-rt infer {good} {defective} --bundle {bundle} --out {folder / 'inspections'}",
+    good, defective = (test / kind / "xyz" / "000.tiff" for kind in ("good", DEFECT))
+    commands: list[list[object]] = [
+        ["cmdiad", "synth", data, "--seed", seed, *SIZES.split()],
+        ["cmdiad", "train", data, "--route", "f2f", "--out", run, "--seed", seed, *TRAINING.split()],
+        ["cmdiad", "evaluate", data, "--run", run, *ROUTES.split()],
+        ["cmdiad", "export", "--run", run, "--route", "f2f", "--out", bundle],
+        ["cmdiad", "calibrate", data / PRODUCT / "train" / "good", "--bundle", bundle],
+        ["cmdiad-rt", "infer", good, defective, "--bundle", bundle, "--out", folder / "inspections"],
     ]
-    for command in commands:
-        console.emit(f"\n[{time.monotonic() - begin:4.0f} s] $ {command}")
-        name, *arguments = shlex.split(command)
+    begin = time.monotonic()
+    for name, *arguments in (list(map(str, command)) for command in commands):
+        console.emit(f"\n[{time.monotonic() - begin:4.0f} s] $ {shlex.join([name, *arguments])}")
         app = (line if name == "cmdiad-rt" else workstation).app
         code = app([*arguments, *(["--quiet"] if quiet else [])], standalone_mode=False)
         if code:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast, get_args
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -16,32 +16,16 @@ from .interruption import when_interrupted
 if TYPE_CHECKING:
     from ..runtime.reports.table import Table
 
-_RoutesOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--route",
-        parser=options.one_of(RouteName),
-        metavar="|".join(get_args(RouteName)),
-        help="Repeatable.  [default: f2f]",
-    ),
-]
-_MainsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--main",
-        parser=options.one_of(Modality),
-        metavar="|".join(get_args(Modality)),
-        help="Main modality: what the line measures; repeatable.  [default: pc]",
-    ),
-]
-
 
 @needs(EVALUATE)
 @when_interrupted("no report was written: run it again")
 def evaluate(
     data: options.Data,
-    routes: _RoutesOption = None,
-    mains: _MainsOption = None,
+    routes: Annotated[list[str] | None, options.several("--route", RouteName, "Repeatable.  [default: f2f]")] = None,
+    mains: Annotated[
+        list[str] | None,
+        options.several("--main", Modality, "Main modality: what the line measures; repeatable.  [default: pc]"),
+    ] = None,
     runs: Annotated[
         list[Path] | None,
         typer.Option("--run", help="Run folder of `cmdiad train`; repeatable.  [default: runs/latest]"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
+from typer.models import OptionInfo
 
 from ..runtime.bundle import parameters
 
@@ -53,11 +53,13 @@ Csv = Annotated[Path | None, typer.Option(help="Write the metrics as CSV.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
 
 
-def one_of(words: Any) -> Callable[[str], str]:
-    """The parser of an option that is given several times; typer knows no lists of literals.
+def several(name: str, words: Any, help: str) -> OptionInfo:
+    """An option of type `list[str]` that takes words, and may be repeated; typer knows no lists of literals.
 
     Args:
+        name: the option.
         words: a `Literal`.
+        help: what it is for.
     """
     choices = get_args(words)
 
@@ -66,7 +68,8 @@ def one_of(words: Any) -> Callable[[str], str]:
             raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, choices))}")
         return text
 
-    return parse
+    option: OptionInfo = typer.Option(name, parser=parse, metavar="|".join(choices), help=help)
+    return option
 
 
 def sensor_preprocessing(sensor: parameters.Sensor, metres_per_unit: float | None) -> parameters.Preprocessing:
