@@ -125,7 +125,12 @@ def folders_below(folder: Path, complain: Callable[[Path, ScanError], None]) -> 
 
 
 def natural_order(paths: Iterable[Path]) -> list[Path]:
-    """Paths sorted folder by folder, numbers in their names by value: part_2 before part_10."""
+    """Paths sorted folder by folder, numbers in their names by value.
+
+    Example:
+        >>> [path.name for path in natural_order([Path("part_10.tiff"), Path("part_2.tiff")])]
+        ['part_2.tiff', 'part_10.tiff']
+    """
     return sorted(paths, key=lambda path: ([_natural(part) for part in path.parts], path.parts))
 
 

@@ -184,9 +184,9 @@ def part_from_arrays(
         UsageError: metres_per_unit is not positive.
 
     Example:
-        >>> part = part_from_arrays(np.full((240, 320, 3), 500, np.uint16), metres_per_unit=0.001)
-        >>> part.points.dtype, float(part.points[0, 0, 2])
-        (dtype('float32'), 0.5)
+        >>> millimetres = np.arange(500, 1076, dtype=np.uint16).reshape(12, 16, 3)
+        >>> part_from_arrays(millimetres, metres_per_unit=0.001).points[0, 0]
+        array([0.5  , 0.501, 0.502], dtype=float32)
     """
     image = None if rgb is None else np.ascontiguousarray(rgb)
     if points is None:
