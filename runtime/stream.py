@@ -63,6 +63,10 @@ def inspect_stream(
         scans: files, taken a few ahead of their outcomes.
         out: the folder of the heat maps and maps, see `output_paths`; None: nothing is written.
         written: whose files are written.
+
+    Example:
+        >>> for outcome in inspect_stream(inspector, Path("scans").glob("*.tiff")):  # doctest: +SKIP
+        ...     print(outcome.as_json())
     """
     steps = _Steps(inspector, out, written)
     jobs = (_Job(scan) for scan in scans)

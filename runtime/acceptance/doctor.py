@@ -25,11 +25,8 @@ from ..threads import usable_processors
 
 LINE_PACKAGES = ("numpy", "scipy", "tifffile", "imagecodecs", "pillow", "msgspec")
 ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
-GPU_PACKAGES = (
-    *(provider.plugin for provider in PROVIDERS.values() if provider.plugin is not None),
-    *FLAVORS,
-    "polygraphy",
-)
+_PLUGINS = [provider.plugin for provider in PROVIDERS.values() if provider.plugin is not None]
+GPU_PACKAGES = (*_PLUGINS, *FLAVORS, "polygraphy")
 # The workstation's, with the extra of `cmdiad` that brings each.
 WORKSTATION_PACKAGES: Mapping[str, str] = {
     **dict.fromkeys(("scikit-learn", "onnx"), "calibrate"),

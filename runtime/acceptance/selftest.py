@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -170,19 +171,19 @@ def compare_tensor(
     allowed: float,
 ) -> GoldenComparison:
     """The largest difference of the recorded elements, as a share of the tensor's largest recorded value."""
+    failed = partial(GoldenComparison, case, entry.name, None, allowed, False)
     if actual is None:
-        return GoldenComparison(
-            case, entry.name, None, allowed, False, "no network gives it: calibrate the bundle again"
-        )
+        return failed("no network gives it: calibrate the bundle again")
     if actual.shape != entry.shape:
-        return GoldenComparison(case, entry.name, None, allowed, False, f"shape {actual.shape}, recorded {entry.shape}")
+        return failed(f"shape {actual.shape}, recorded {entry.shape}")
     elements = choose_elements(actual).astype(np.float64)
     if recorded.shape != elements.shape:
-        remark = f"{recorded.shape} elements were recorded, {elements.shape} are wanted: calibrate the bundle again"
-        return GoldenComparison(case, entry.name, None, allowed, False, remark)
+        return failed(
+            f"{recorded.shape} elements were recorded, {elements.shape} are wanted: calibrate the bundle again"
+        )
     difference = np.abs(elements - recorded)
     if not np.isfinite(difference).all():
-        return GoldenComparison(case, entry.name, None, allowed, False, "not a finite number")
+        return failed("not a finite number")
     share = float(difference.max(initial=0)) / max(entry.scale, TINY)
     return GoldenComparison(case, entry.name, share, allowed, share <= allowed)
 

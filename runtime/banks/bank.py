@@ -58,6 +58,11 @@ class MemoryBank:
         basis: (d, r) float64, the orthonormal directions that rows are screened in, and
         cells: (m,) int32, the cell of every row in the screen; None: the first search finds both, where a
             screen is worth while.
+
+    Example:
+        >>> bank = build_bank(np.eye(3, dtype=np.float32))
+        >>> bank.search(np.array([[0.0, 0.5, 0.0]], np.float32)).index
+        array([1])
     """
 
     rows: FloatArray

@@ -226,6 +226,10 @@ def open_bundle(path: str | Path) -> Bundle:
 
     Raises:
         BundleError: a file is missing or changed, a name leads outside, or the format is not read here.
+
+    Example:
+        >>> open_bundle("bagel.cmdiad").manifest.product  # doctest: +SKIP
+        'bagel'
     """
     path = Path(path)
     if not _is_there(path):

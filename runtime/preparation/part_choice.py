@@ -121,7 +121,7 @@ class _Body:
     @classmethod
     def of(cls, pieces: PiecesInView, mask_hw: _Mask) -> _Body:
         """A thing by its pixels (H, W)."""
-        rows, columns = window = _bounds(mask_hw)
+        rows, columns = window = bounds(mask_hw)
         step = -(-max(rows.stop - rows.start, columns.stop - columns.start) // _MEASURED_SIDE)
         if np.count_nonzero(mask_hw) < _FEW * step * step:
             step = 1
@@ -159,7 +159,7 @@ def _field(pieces: PiecesInView) -> tuple[slice, slice]:
     """What ends the field: a raw scan's measured box, or the image where all around the part was taken away."""
     if pieces.heights is None:
         return slice(0, pieces.valid.shape[0]), slice(0, pieces.valid.shape[1])
-    return _bounds(pieces.valid)
+    return bounds(pieces.valid)
 
 
 def _edges(window: tuple[slice, slice], field: tuple[slice, slice]) -> tuple[bool, bool, bool, bool]:
@@ -173,6 +173,7 @@ def _edges(window: tuple[slice, slice], field: tuple[slice, slice]) -> tuple[boo
     )
 
 
-def _bounds(mask_hw: _Mask) -> tuple[slice, slice]:
+def bounds(mask_hw: _Mask) -> tuple[slice, slice]:
+    """The rows and columns that a mask (H, W) lies in; it is not empty."""
     rows, columns = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)

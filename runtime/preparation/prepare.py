@@ -18,7 +18,7 @@ from ..sensor.missing import MAX_COORDINATE_M
 from ..sensor.origin import NEAR, Vector
 from .clusters import Clusters, find_clusters
 from .frame import SIZE, Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
-from .part_choice import PiecesInView, choose_part, objects_among, view_of
+from .part_choice import PiecesInView, bounds, choose_part, objects_among, view_of
 from .part_view import PartView
 from .repeated import refuse_repeated
 from .supporting import PlaneEvidence, plane_evidence
@@ -240,8 +240,7 @@ def _whole(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -
 
 
 def _clusters(planes_3hw: _Planes, mask_hw: _Mask, preprocessing: Preprocessing) -> Clusters:
-    rows, columns = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))
-    high, wide = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    high, wide = bounds(mask_hw)
     clusters = find_clusters(
         planes_3hw[:, high, wide],
         mask_hw[high, wide],

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..errors import ScanError
+from ..errors import ScanError, naming_scan
 from .image import DAMAGE, read_mask
 from .missing import MAX_COORDINATE_M
 from .readers.limits import check_grid, read_bounded
@@ -97,7 +97,7 @@ def _is_marked(mask: Path) -> bool:
 def _depth_levels(path: Path) -> npt.NDArray[np.float64]:
     data = read_bounded(path)
     try:
-        with warnings.catch_warnings():
+        with naming_scan(path), warnings.catch_warnings():
             # Pillow warns of large images; what is too large is refused here.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
@@ -105,8 +105,6 @@ def _depth_levels(path: Path) -> npt.NDArray[np.float64]:
                 if image.mode not in _DEPTH_MODES:
                     raise ScanError(f"is an image of mode {image.mode}, not a 16-bit depth map: unpack it again")
                 return np.asarray(image, np.float64)
-    except ScanError as error:
-        raise ScanError(f"{path}: {error}") from error
     except (Image.DecompressionBombError, *DAMAGE) as error:
         raise ScanError(f"{path}: is a damaged or truncated depth map: unpack it again") from error
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import ScanError
+from ..errors import ScanError, naming_scan
 from .readers.limits import MAX_PIXELS, read_bounded
 from .readers.tiff import is_tiff, read_tiff_image, read_tiff_mask
 
@@ -54,10 +54,8 @@ def read_rgb(path: str | Path) -> npt.NDArray[np.uint8]:
     """
     path = Path(path)
     data = read_bounded(path)
-    try:
+    with naming_scan(path):
         return decode_rgb(data)
-    except ScanError as error:
-        raise ScanError(f"{path}: {error}") from error
 
 
 def decode_rgb(data: bytes) -> npt.NDArray[np.uint8]:
@@ -83,11 +81,8 @@ def read_mask(path: str | Path) -> npt.NDArray[np.bool_]:
     """
     path = Path(path)
     data = read_bounded(path)
-    try:
-        with _one_plain_error():
-            return _decode_mask(data)
-    except ScanError as error:
-        raise ScanError(f"{path}: {error}") from error
+    with naming_scan(path), _one_plain_error():
+        return _decode_mask(data)
 
 
 def read_defect_mask(path: str | Path) -> npt.NDArray[np.bool_]:

@@ -18,7 +18,6 @@ from ..errors import ScanError
 from . import eyecandies
 from .readers import SUFFIXES
 
-SCAN_SUFFIXES = SUFFIXES
 # TIFF images are read where they are named; in a folder such a file may as well be a scan.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 # What file managers leave in every folder.
@@ -47,7 +46,7 @@ class Kind:
     suffixes_in_folder: tuple[str, ...]
 
 
-SCANS = Kind("scan", "xyz", SCAN_SUFFIXES, SCAN_SUFFIXES)
+SCANS = Kind("scan", "xyz", SUFFIXES, SUFFIXES)
 IMAGES = Kind("image", "rgb", IMAGE_SUFFIXES, (*IMAGE_SUFFIXES, ".tif", ".tiff"))
 MASKS = Kind("mask", "gt", IMAGES.suffixes, IMAGES.suffixes_in_folder)
 
@@ -126,7 +125,12 @@ def folders_below(folder: Path, complain: Callable[[Path, ScanError], None]) -> 
 
 
 def natural_order(paths: Iterable[Path]) -> list[Path]:
-    """Paths sorted folder by folder, numbers in their names by value: part_2 before part_10."""
+    """Paths sorted folder by folder, numbers in their names by value.
+
+    Example:
+        >>> [path.name for path in natural_order([Path("part_10.tiff"), Path("part_2.tiff")])]
+        ['part_2.tiff', 'part_10.tiff']
+    """
     return sorted(paths, key=lambda path: ([_natural(part) for part in path.parts], path.parts))
 
 

@@ -58,6 +58,10 @@ def read_scan(path: str | Path, metres_per_unit: float | None = None) -> Scan:
             not one measured point; its numbers cannot be metres (or what the unit makes of them), hold a mark of
             missing points such as -9999, repeat one point, or have lost their digits far from the origin.
         UsageError: metres_per_unit is not positive.
+
+    Example:
+        >>> read_scan("part.ply", metres_per_unit=0.001).points.shape  # doctest: +SKIP
+        (480, 640, 3)
     """
     path = Path(path)
     if eyecandies.is_depth_map(path):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from cmdiad.runtime.errors import ScanError
 from cmdiad.runtime.sensor.find import find_files, find_scans
-from cmdiad.runtime.sensor.listing import IMAGES, SCAN_SUFFIXES, SCANS
+from cmdiad.runtime.sensor.listing import IMAGES, SCANS
+from cmdiad.runtime.sensor.readers import SUFFIXES
 
 POINTS = np.random.default_rng(0).normal(size=(5, 6, 3)).astype(np.float32)
 
@@ -97,7 +98,7 @@ def test_no_path_at_all_is_refused() -> None:
 
 
 def test_suffixes_are_lower_case_with_dots() -> None:
-    assert {".tiff", ".tif", ".ply", ".pcd", ".npy", ".npz"} == set(SCAN_SUFFIXES)
+    assert {".tiff", ".tif", ".ply", ".pcd", ".npy", ".npz"} == set(SUFFIXES)
 
 
 def test_a_named_file_that_is_missing_stays_in_the_list(tmp_path: Path) -> None:
