@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
-from cmdiad.export.tensorrt.builder import EngineSettings, Graph, engine_from_onnx
+from cmdiad.export.tensorrt.builder import EngineGraph, EngineSettings, engine_from_onnx
 from cmdiad.runtime.bundle.manifest import Network, Tensor
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.flavor import FLAVORS
@@ -31,7 +31,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 FLAVOR = FLAVORS["tensorrt-rtx"]
 
 
-def measure(graph: Graph, targets: tuple[str, ...]) -> dict[str, object]:
+def measure(graph: EngineGraph, targets: tuple[str, ...]) -> dict[str, object]:
     """Build once: bytes and this process's processor seconds, or the builder's words."""
     begin = time.process_time()
     try:
@@ -45,9 +45,9 @@ def measure_bundle(path: str, targets: list[str], fp16: bool) -> Iterator[dict[s
     """Every network of a bundle for every target, and for all of them."""
     bundle = open_bundle(path)
     for role, network in engine_graphs(bundle.manifest).items():
-        graph = Graph(network, bundle.read(network.file), external_data(bundle, network))
+        graph = EngineGraph(network, bundle.read(network.file), external_data(bundle, network))
         if fp16:
-            graph = Graph(network, halved(graph.model))
+            graph = EngineGraph(network, halved(graph.model))
         for chosen in [*((target,) for target in targets), tuple(targets)]:
             yield {
                 "measure": "tensorrt-rtx engine",
@@ -118,7 +118,7 @@ def measure_formats(targets: list[str]) -> Iterator[dict[str, object]]:
     tensor = Tensor(name="x", shape=["batch", 5, 64], dtype="float32")
     network = Network(file="", architecture="", parameters=0, inputs=[tensor], outputs=[tensor])
     for name, model in formats():
-        answers = {target: measure(Graph(network, model), (target,)) for target in targets}
+        answers = {target: measure(EngineGraph(network, model), (target,)) for target in targets}
         taken = [target for target, answer in answers.items() if "error" not in answer]
         errors = {str(answer["error"]) for answer in answers.values() if "error" in answer}
         yield {"measure": "number format", "format": name, "builds": " ".join(taken), "else": "; ".join(sorted(errors))}
