@@ -22,7 +22,7 @@ Half = Literal["fp16", "bf16"]
 
 _TYPES: dict[Half, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 _STRINGS: dict[Half, str] = {"fp16": "tensor(float16)", "bf16": "tensor(bfloat16)"}
-_LARGEST: dict[Half, float] = {"fp16": 65504.0, "bf16": 3.3e38}
+LARGEST: dict[Half, float] = {"fp16": 65504.0, "bf16": 3.3e38}
 # Operators whose output type is not that of their input, or that hold a value of their own.
 _UNTYPED = frozenset({"Shape", "Size", "Cast", "Constant", "ConstantOfShape", "QuantizeLinear", "DequantizeLinear"})
 
@@ -97,7 +97,7 @@ def _standard_allows(node: onnx.NodeProto, opset: int, precision: Half) -> bool:
 
 
 def _in_range(weight: onnx.TensorProto, precision: Half) -> bool:
-    return float(np.abs(numpy_helper.to_array(weight)).max(initial=0)) <= _LARGEST[precision]
+    return float(np.abs(numpy_helper.to_array(weight)).max(initial=0)) <= LARGEST[precision]
 
 
 @dataclass
