@@ -63,7 +63,7 @@ def kept_by_type(model: bytes, precision: Half, kept: Collection[str]) -> dict[s
     """How many nodes of which operator stay in float32, of those that give floating-point tensors."""
     proto = onnx.load_model_from_string(model)
     floats, halved = float_tensors(proto), {node.name for node in halved_nodes(proto, precision, kept)}
-    left = [node for node in proto.graph.node if node.name not in halved and any(n in floats for n in node.output)]
+    left = [node for node in proto.graph.node if node.name not in halved and not floats.isdisjoint(node.output)]
     return dict(sorted(Counter(node.op_type for node in left).items()))
 
 
