@@ -224,7 +224,8 @@ def _with_line(
     report = read_report(bundle).without(LINE_CHECK)
     if line:
         progress("line graph", 0, 1, "")
-        graph = LineGraph(manifest, OnnxSession(line[LINE], external={k: v for k, v in line.items() if k != LINE}))
+        external = {file: content for file, content in line.items() if file != LINE}
+        graph = LineGraph(manifest, OnnxSession(line[LINE], external=external))
         threshold = calibrated.calibration.threshold.value
         check = check_line_graph(graph, manifest, learned.extractor, calibrated.decision, threshold, learned.scans)
         report = report.and_also(check.require())

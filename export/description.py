@@ -55,7 +55,6 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
     networks = (manifest.networks, manifest.engine_networks, manifest.cpu_networks)
     graphs = {network.file: network for by_role in networks for network in by_role.values()}
     report = read_report(bundle)
-    findings = examine(bundle).findings
     return {
         "kind": "bundle",
         "path": str(bundle.path),
@@ -83,7 +82,10 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
         "files": {
             name: {"sha256": digest, "bytes": bundle.store.size(name)} for name, digest in manifest.files.items()
         },
-        "this_machine": [{"topic": f.topic, "name": f.name, "runs": f.ok, "detail": f.detail} for f in findings],
+        "this_machine": [
+            {"topic": finding.topic, "name": finding.name, "runs": finding.ok, "detail": finding.detail}
+            for finding in examine(bundle).findings
+        ],
     }
 
 

@@ -52,6 +52,10 @@ class TrainingSettings:
         threads: of the CPU; None: the processors this process may use.
         amp: bfloat16 where it is safe, on a GPU.
         tensorboard: whether to write event files.
+
+    Example:
+        >>> TrainingSettings(route="i2f").rate
+        0.0003
     """
 
     route: TrainedRouteName = DEFAULT

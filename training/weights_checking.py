@@ -59,15 +59,15 @@ def verify_weights(names: Sequence[str]) -> list[WeightsVerdict]:
 def _verdict(entry: PublishedWeights, path: Path) -> WeightsVerdict:
     with path.open("rb") as stream:
         digest = file_digest(stream, path.stat().st_size)
+    verdict = OK
     if entry.sha256 is not None and digest != entry.sha256:
-        return WeightsVerdict(
-            entry.name, str(path), digest, f"is not the published file, whose SHA-256 is {entry.sha256}"
-        )
-    try:
-        _load(entry.name, path)
-    except CmdiadError as refusal:
-        return WeightsVerdict(entry.name, str(path), digest, str(refusal))
-    return WeightsVerdict(entry.name, str(path), digest, OK)
+        verdict = f"is not the published file, whose SHA-256 is {entry.sha256}"
+    else:
+        try:
+            _load(entry.name, path)
+        except CmdiadError as refusal:
+            verdict = str(refusal)
+    return WeightsVerdict(entry.name, str(path), digest, verdict)
 
 
 def _load(name: str, path: Path) -> None:

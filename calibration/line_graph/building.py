@@ -296,7 +296,7 @@ def _write_score(graph: GraphWriter, role: str, bank: MemoryBank, searched: _Sea
         graph: to write to.
         role: the bank's.
         bank: with its table of neighbors.
-        searched: see there.
+        searched: what `_write_search` searched.
         ranked: (B, 3136) distances, negative where there is no part.
         index: (B, 3136) nearest rows.
     """

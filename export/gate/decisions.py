@@ -93,7 +93,7 @@ def check_verdicts(
         precision: how the comparison is called.
         references: role -> float32 graph.
         reduced: role -> the other graph.
-        judged: see there.
+        judged: the scans, and what they are compared with.
         tolerance: what may change.
 
     Raises:

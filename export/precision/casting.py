@@ -22,7 +22,7 @@ Half = Literal["fp16", "bf16"]
 
 _TYPES: dict[Half, int] = {"fp16": TensorProto.FLOAT16, "bf16": TensorProto.BFLOAT16}
 _STRINGS: dict[Half, str] = {"fp16": "tensor(float16)", "bf16": "tensor(bfloat16)"}
-_LARGEST: dict[Half, float] = {"fp16": 65504.0, "bf16": 3.3e38}
+LARGEST: dict[Half, float] = {"fp16": 65504.0, "bf16": 3.3e38}
 # Operators whose output type is not that of their input, or that hold a value of their own.
 _UNTYPED = frozenset({"Shape", "Size", "Cast", "Constant", "ConstantOfShape", "QuantizeLinear", "DequantizeLinear"})
 
@@ -63,7 +63,7 @@ def kept_by_type(model: bytes, precision: Half, kept: Collection[str]) -> dict[s
     """How many nodes of which operator stay in float32, of those that give floating-point tensors."""
     proto = onnx.load_model_from_string(model)
     floats, halved = float_tensors(proto), {node.name for node in halved_nodes(proto, precision, kept)}
-    left = [node for node in proto.graph.node if node.name not in halved and any(n in floats for n in node.output)]
+    left = [node for node in proto.graph.node if node.name not in halved and not floats.isdisjoint(node.output)]
     return dict(sorted(Counter(node.op_type for node in left).items()))
 
 
@@ -97,7 +97,7 @@ def _standard_allows(node: onnx.NodeProto, opset: int, precision: Half) -> bool:
 
 
 def _in_range(weight: onnx.TensorProto, precision: Half) -> bool:
-    return float(np.abs(numpy_helper.to_array(weight)).max(initial=0)) <= _LARGEST[precision]
+    return float(np.abs(numpy_helper.to_array(weight)).max(initial=0)) <= LARGEST[precision]
 
 
 @dataclass

@@ -16,11 +16,10 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ...calibration.ranges import LEVELS
 from ...runtime.engines.onnxruntime_import import import_onnxruntime
+from .int8 import LEAST_TERMS
 
-# Products over fewer terms stay in fp32: they cost next to nothing, and coordinates need their digits.
-LEAST_TERMS = 16
-LEVELS = 127
 # Of keys that are all zero.
 LEAST_SCALE = 1e-30
 

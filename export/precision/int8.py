@@ -14,10 +14,10 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from ...calibration.ranges import LEVELS
 from ...runtime.engines.session import OnnxSession
 from .output_error import output_error
 
-LEVELS = 127
 # Products over fewer terms stay in fp32: they cost next to nothing, and coordinates need their digits.
 LEAST_TERMS = 16
 # The relative error (L2) of a network's output that layers are left out for, and the largest share of them.

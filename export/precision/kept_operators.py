@@ -16,14 +16,13 @@ import onnx
 
 from ...calibration.graph_bisection import run_with_tensors
 from ...runtime.engines.session import OnnxSession
-from .casting import Half, halved_nodes, simulate
+from .casting import LARGEST, Half, halved_nodes, simulate
 from .output_error import output_error
 
 # A type of operators stays in float32 where that lowers the error by more than this share.
 WORTH = 0.1
 # Values above this share of the largest that half precision holds are too near to it.
 RANGE_SHARE = 0.125
-_LARGEST: dict[Half, float] = {"fp16": 65504.0, "bf16": 3.3e38}
 _CANDIDATES = (
     "LayerNormalization", "Softmax", "Gelu", "ReduceMax", "ReduceMean", "ReduceSum", "Pow", "Sqrt", "Reciprocal",
     "Resize",
@@ -75,7 +74,7 @@ def geometry(proto: onnx.ModelProto) -> set[str]:
 def out_of_range(model: bytes, precision: Half, samples: Sequence[Inputs]) -> list[str]:
     """The nodes with an input or output that comes near the largest value of half precision."""
     proto = onnx.load_model_from_string(model)
-    limit = RANGE_SHARE * _LARGEST[precision]
+    limit = RANGE_SHARE * LARGEST[precision]
     large: set[str] = set()
     for sample in samples:
         for name, tensor in run_with_tensors(model, sample):

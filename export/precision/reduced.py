@@ -86,7 +86,7 @@ def reduce_networks(
         references: role -> float32 graph.
         parts: real scans, prepared, by name.
         judged: the scans and banks for the decisions.
-        settings: see there.
+        settings: see `ExportSettings`.
         progress: called with the name of each network.
     """
     observed = observe(manifest, {role: OnnxSession(model) for role, model in references.items()}, parts)
@@ -179,7 +179,7 @@ def add_precision(
         out: where to; may be where it came from.
         parts: real scans, prepared, by name.
         judged: the scans and banks for the decisions.
-        settings: see there.
+        settings: see `ExportSettings`.
         progress: called with the name of each network.
 
     Raises:

@@ -3,6 +3,7 @@
 A route tells how by the few steps of `Steps`. They are taken on the arrays of one part while it is inspected
 (`features.py`), and on the tensors of the line graph while that is written (`calibration/line_graph/building.py`), so
 that the two cannot compute different things. What is trained for a route stands in `training/routes/distillation.py`.
+A new route is a name in `bundle/parameters.py`, a class here, a network in `training/routes/`, and an entry there.
 """
 
 from __future__ import annotations

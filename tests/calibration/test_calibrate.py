@@ -138,7 +138,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_the_work(exported_bund
             scans,
             SETTINGS,
             tmp_path / "file" / "out",
-            progress=lambda *seen: stages.append(seen),
+            progress=lambda *stage: stages.append(stage),
         )
     assert stages == []
 
@@ -163,12 +163,12 @@ def test_the_highest_scoring_normal_scans_are_returned(exported_bundle, scans, t
 def test_a_scan_that_the_networks_do_not_compute_is_named_and_nothing_is_written(
     exported_bundle, scans, tmp_path, monkeypatch, value
 ):
-    original, seen = FeatureExtractor.extract, []
+    original, calls = FeatureExtractor.extract, []
 
     def broken(self, *args):
         features = original(self, *args)
-        seen.append(1)
-        if len(seen) == 2:
+        calls.append(1)
+        if len(calls) == 2:
             features.second[3, 4] = value
         return features
 

@@ -62,15 +62,15 @@ def test_eps_sets_the_dimension_of_the_projection():
 
 
 def test_eps_reaches_the_coreset(features, monkeypatch):
-    seen = []
+    distortions = []
     original = calibration.select_coreset
     monkeypatch.setattr(
         calibration,
         "select_coreset",
-        lambda *args, **options: seen.append(options["eps"]) or original(*args, **options),
+        lambda *args, **options: distortions.append(options["eps"]) or original(*args, **options),
     )
     build_normalized_bank(features, None, settings(projection_eps=0.4), silent)
-    assert seen == [0.4]
+    assert distortions == [0.4]
 
 
 def test_given_statistics_normalize_the_bank(features):
@@ -95,7 +95,7 @@ def test_reference_mixes_the_modalities_as_the_published_code_does(exported_bund
 
 def test_a_trained_bundle_carries_the_statistics(exported_bundle):
     statistics = open_bundle(exported_bundle).manifest.training_statistics
-    assert statistics.keys() == {"pc", "rgb"} and all(each.std > 0 for each in statistics.values())
+    assert statistics.keys() == {"pc", "rgb"} and all(entry.std > 0 for entry in statistics.values())
 
 
 def test_the_manifest_says_how_it_was_calibrated_and_the_svm_is_as_asked(features):

@@ -35,12 +35,12 @@ def regions_of(mask: npt.NDArray[np.bool_]) -> list[list[tuple[int, int]]]:
 
 def brute_force_curve(maps: Maps, masks: Masks) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """One pass over all maps per distinct score."""
-    found = [(index, region) for index, mask in enumerate(masks) for region in regions_of(mask)]
+    regions = [(index, region) for index, mask in enumerate(masks) for region in regions_of(mask)]
     fpr, overlap = [0.0], [0.0]
     for threshold in np.unique(maps)[::-1]:
         marked = maps >= threshold
         fpr.append(float(marked[~masks].mean()))
-        shares = [np.mean([marked[index][pixel] for pixel in region]) for index, region in found]
+        shares = [np.mean([marked[index][pixel] for pixel in region]) for index, region in regions]
         overlap.append(float(np.mean(shares)))
     return np.array(fpr), np.array(overlap)
 

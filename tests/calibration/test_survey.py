@@ -30,10 +30,10 @@ def survey_of(parts, tmp_path):
 
 
 def test_the_range_is_that_of_all_scans(tmp_path):
-    found = survey_of([box(15), box(16), box(17)], tmp_path).part_range()
-    assert found.n_parts == 3 and found.on_plane and found.other_objects == 0
-    assert found.diameter_m.least == pytest.approx(np.hypot(29, 29) * 1e-3, rel=0.15)
-    assert found.diameter_m.greatest == pytest.approx(np.hypot(33, 33) * 1e-3, rel=0.15)
+    part_range = survey_of([box(15), box(16), box(17)], tmp_path).part_range()
+    assert part_range.n_parts == 3 and part_range.on_plane and part_range.other_objects == 0
+    assert part_range.diameter_m.least == pytest.approx(np.hypot(29, 29) * 1e-3, rel=0.15)
+    assert part_range.diameter_m.greatest == pytest.approx(np.hypot(33, 33) * 1e-3, rel=0.15)
 
 
 def test_scans_that_agree_give_no_warning(tmp_path):
@@ -41,8 +41,8 @@ def test_scans_that_agree_give_no_warning(tmp_path):
 
 
 def test_another_size_and_something_beside_the_part_are_said_with_the_scan(tmp_path):
-    found = " ".join(survey_of([box(15), box(15), box(15), box(26), box(15, block_mm=12)], tmp_path).warnings())
-    assert "3.tiff" in found and "4.tiff" in found and "0.tiff" not in found
+    warnings = " ".join(survey_of([box(15), box(15), box(15), box(26), box(15, block_mm=12)], tmp_path).warnings())
+    assert "3.tiff" in warnings and "4.tiff" in warnings and "0.tiff" not in warnings
 
 
 def test_the_sheet_shows_at_most_64_scans_however_large_they_are(tmp_path):

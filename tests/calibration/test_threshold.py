@@ -73,9 +73,9 @@ def test_extrapolated_bound_and_interval_hold_on_log_normal_scores(n: int, rate:
 
 def test_extrapolated_threshold_scales_with_the_scores() -> None:
     scores = log_normal(39)
-    one, thousandth = threshold_from_good(scores, 0.01), threshold_from_good(scores / 1000, 0.01)
-    assert thousandth.value == pytest.approx(one.value / 1000)
-    assert (thousandth.rate_low, thousandth.rate_high) == (one.rate_low, one.rate_high)
+    threshold, thousandth = threshold_from_good(scores, 0.01), threshold_from_good(scores / 1000, 0.01)
+    assert thousandth.value == pytest.approx(threshold.value / 1000)
+    assert (thousandth.rate_low, thousandth.rate_high) == (threshold.rate_low, threshold.rate_high)
 
 
 def test_a_rate_that_two_scans_cannot_tell_still_gives_finite_figures_or_an_error() -> None:

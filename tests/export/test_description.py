@@ -11,14 +11,14 @@ from onnx import helper, numpy_helper
 
 
 def test_a_bundle_is_described_from_its_own_files(calibrated_bundle):
-    found = describe(calibrated_bundle)
-    assert (found["kind"], found["route"], found["main"], found["precision"]) == ("bundle", "f2f", "pc", "fp32")
-    graph = found["graphs"]["hallucinator.onnx"]
+    description = describe(calibrated_bundle)
+    assert [description[key] for key in ("kind", "route", "main", "precision")] == ["bundle", "f2f", "pc", "fp32"]
+    graph = description["graphs"]["hallucinator.onnx"]
     assert graph["macs"] > 3136 * graph["parameters"] * 0.9
     assert set(graph["operators_by_precision"]) == {"float"}
-    assert found["files"]["line.onnx"]["bytes"] == (calibrated_bundle / "line.onnx").stat().st_size
-    assert found["parity"]["passed"] and any("line graph" in line for line in found["parity"]["checks"])
-    assert any(each["name"] == "cpu" and each["runs"] for each in found["this_machine"])
+    assert description["files"]["line.onnx"]["bytes"] == (calibrated_bundle / "line.onnx").stat().st_size
+    assert description["parity"]["passed"] and any("line graph" in line for line in description["parity"]["checks"])
+    assert any(finding["name"] == "cpu" and finding["runs"] for finding in description["this_machine"])
 
 
 def test_multiplications_are_counted():
@@ -35,15 +35,15 @@ def test_multiplications_are_counted():
     inputs = [value("x", 1, ["batch", 5, 8]), value("i", 1, ["batch", 2, 10, 10])]
     outputs = [value("y", 1, ["batch", 5, 4]), value("o", 1, ["batch", 6, 10, 10])]
     model = helper.make_model(helper.make_graph(nodes, "g", inputs, outputs, weights))
-    found = describe_graph(model)
-    assert found["macs"] == 5 * 8 * 4 + 100 * 6 * 2 * 9
-    assert found["parameters"] == 32 + 108 and found["weight_bytes"] == 4 * 140
-    assert found["inputs"][0] == {"name": "x", "type": "float", "shape": ["batch", 5, 8]}
+    description = describe_graph(model)
+    assert description["macs"] == 5 * 8 * 4 + 100 * 6 * 2 * 9
+    assert description["parameters"] == 32 + 108 and description["weight_bytes"] == 4 * 140
+    assert description["inputs"][0] == {"name": "x", "type": "float", "shape": ["batch", 5, 8]}
 
 
 def test_an_onnx_file_is_described(calibrated_bundle, tmp_path):
-    found = describe(calibrated_bundle / "extractor.onnx")
-    assert found["kind"] == "onnx" and found["opset"] == 20 and len(found["sha256"]) == 64
+    description = describe(calibrated_bundle / "extractor.onnx")
+    assert description["kind"] == "onnx" and description["opset"] == 20 and len(description["sha256"]) == 64
     with pytest.raises(UsageError, match="not a bundle, ONNX file or engine"):
         (tmp_path / "x.onnx").write_bytes(b"\x00\x01nonsense")
         describe(tmp_path / "x.onnx")
@@ -60,9 +60,9 @@ def test_an_engine_is_read_without_tensorrt(tmp_path):
     raw = struct.pack("<4sI2Q4B4sI", b"vtrt", 0, 2, size, 1, 7, 1, 116, b"vtrt", 0b1100).ljust(size, b"\0")
     (tmp_path / "e.engine").write_bytes(raw)
     (tmp_path / "e.json").write_text('{"precision": "fp16"}')
-    found = describe(tmp_path / "e.engine")
-    assert (found["version"], found["targets"], found["complete"]) == ("1.7.1.116", ["sm86", "sm89"], True)
-    assert found["built_as"] == {"precision": "fp16"}
+    description = describe(tmp_path / "e.engine")
+    assert [description[key] for key in ("version", "targets", "complete")] == ["1.7.1.116", ["sm86", "sm89"], True]
+    assert description["built_as"] == {"precision": "fp16"}
     (tmp_path / "e.engine").write_bytes(raw[:-1])
     assert not describe(tmp_path / "e.engine")["complete"] and not describe(tmp_path / "e.engine")["runs_here"]
 
@@ -71,5 +71,5 @@ def test_the_description_names_every_type(exported_bundle):
     from cmdiad.export.precision.casting import convert
 
     model = convert((exported_bundle / "hallucinator.onnx").read_bytes(), "fp16", [])
-    found = describe_graph(onnx.load_model_from_string(model))
-    assert found["operators_by_precision"]["float16"]["MatMul"] == 3
+    description = describe_graph(onnx.load_model_from_string(model))
+    assert description["operators_by_precision"]["float16"]["MatMul"] == 3

@@ -42,20 +42,20 @@ def arrays(folder, main, network, file):
 def test_each_route_has_its_arrays(synth_data, tmp_path, main, network, expected):
     folder = synth_data / "gland" / "train" / "good"
     file = folder / "xyz" / "000.tiff" if main == "pc" else folder / "rgb" / "000.png"
-    found = {name: array.shape for name, array in arrays(tmp_path, main, network, file).items()}
+    shapes = {name: array.shape for name, array in arrays(tmp_path, main, network, file).items()}
     points = {"center_idx": (512,), "tokens": (512, DIM_PC), "patch": (3136, DIM_PC)}
     image = {"tokens": (784, DIM_RGB), "patch": (3136, DIM_RGB)}
-    assert found == (points if main == "pc" else image) | expected
+    assert shapes == (points if main == "pc" else image) | expected
 
 
 def test_f2i_hallucinates_an_image_that_its_extractor_then_sees(synth_data, tmp_path):
     file = synth_data / "gland" / "train" / "good" / "xyz" / "000.tiff"
-    found = arrays(tmp_path, "pc", lambda: FeatureToInput(DIM_PC), file)
+    dumped = arrays(tmp_path, "pc", lambda: FeatureToInput(DIM_PC), file)
     extractor = open_extractor("embedded", "rgb").network
     with torch.no_grad():
-        tokens = extractor(torch.from_numpy(found["hallucinated_input"])[None])[0].numpy()
+        tokens = extractor(torch.from_numpy(dumped["hallucinated_input"])[None])[0].numpy()
     expected = tokens.reshape(28, 28, -1).repeat(2, axis=0).repeat(2, axis=1).reshape(3136, -1)
-    np.testing.assert_allclose(found["hallucination"], expected, atol=1e-5)
+    np.testing.assert_allclose(dumped["hallucination"], expected, atol=1e-5)
 
 
 def test_a_route_of_another_extractor_is_refused(synth_data, tmp_path):

@@ -34,7 +34,7 @@ def end(features, settings, folder, judges=None, report=lambda _: None):
 
 def test_the_rate_warms_up_for_ten_epochs_and_the_loss_falls(features, tmp_path):
     log, _ = end(features, with_route("f2f", "pc", 12), tmp_path)
-    assert [each.learning_rate for each in log] == pytest.approx([5e-4 * min(1, n / 10) for n in range(1, 13)])
+    assert [epoch.learning_rate for epoch in log] == pytest.approx([5e-4 * min(1, n / 10) for n in range(1, 13)])
     assert log[-1].loss < log[0].loss
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == [
         f"epoch_{epoch:03d}.safetensors" for epoch in (5, 10, 12)
@@ -55,10 +55,10 @@ def test_a_killed_training_ends_with_the_same_weights(features, tmp_path, monkey
             patched.setattr(owner, name, dying(getattr(owner, name), call))
             with pytest.raises(Killed):
                 end(features, settings, broken)
-    seen = []
-    again, same = end(features, settings, broken, report=lambda epoch: seen.append(epoch.epoch))
+    epochs = []
+    again, same = end(features, settings, broken, report=lambda epoch: epochs.append(epoch.epoch))
     assert same == weights and again == log
-    assert seen == [2]  # it went on after the first epoch
+    assert epochs == [2]  # it went on after the first epoch
 
 
 def dying(function, call):
@@ -101,8 +101,8 @@ def checkpoint_path_of(features, settings, folder):
 
 def test_the_best_detection_is_chosen_for_each_direction(features, tmp_path):
     """F2F's halves share nothing, so each comes from its own best epoch; equal detections: the later one."""
-    found = {"pc": iter([0.9, 0.7, 0.7]), "rgb": iter([0.6, 0.8, 0.8])}
-    judges = {main: lambda _, main=main: next(found[main]) for main in found}
+    detections = {"pc": iter([0.9, 0.7, 0.7]), "rgb": iter([0.6, 0.8, 0.8])}
+    judges = {main: lambda _, main=main: next(detections[main]) for main in detections}
     log, _ = end(features, with_route("f2f", "pc", 12), tmp_path, judges)
     chosen = select_epochs(log)
     assert chosen == {"pc": 5, "rgb": 12}

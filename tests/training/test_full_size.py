@@ -220,17 +220,17 @@ def test_score_and_map_are_the_transcriptions(source, defective, transcription, 
     normal = [source.path.extract(part, StageTimes()) for part in parts]
     settings = CalibrationSettings(coreset_ratio=0.02)
     empty, hallucinated = source.path.without_points(768)
-    main = calibrate_side([each.main for each in normal], empty, settings, lambda *_: None)
-    second = calibrate_side([each.second for each in normal], hallucinated, settings, lambda *_: None)
-    decision = combine([each.foreground for each in normal], main, second, "", settings).decision
+    main = calibrate_side([part.main for part in normal], empty, settings, lambda *_: None)
+    second = calibrate_side([part.second for part in normal], hallucinated, settings, lambda *_: None)
+    decision = combine([part.foreground for part in normal], main, second, "", settings).decision
     part, arrays = defective
-    seen = foreground_patches(part.valid)
-    features = PartFeatures(seen, arrays["patch"][seen], arrays["hallucination"][seen])
-    score, map_224 = decision.decide(seen, decision.match(features))
+    foreground = foreground_patches(part.valid)
+    features = PartFeatures(foreground, arrays["patch"][foreground], arrays["hallucination"][foreground])
+    score, map_224 = decision.decide(foreground, decision.match(features))
 
     score_main, distances_main = bank_score(transcription["patch"], decision.main)
     score_second, distances_second = bank_score(transcription["hallucination"], decision.second)
-    assert seen.sum() > 300 and score_main > 0 and score_second > 0
+    assert foreground.sum() > 300 and score_main > 0 and score_second > 0
     learned, by_map = decision.fusion.score, decision.fusion.map
     expected = (
         learned.coefficients[0] * learned.alpha * score_main + learned.coefficients[1] * learned.beta * score_second

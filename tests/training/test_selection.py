@@ -19,9 +19,9 @@ DIM_PC, DIM_RGB = 24, 48
 def test_defects_are_painted_where_the_split_has_none(synth_data):
     parts = find_validation(synth_data / "gland")
     assert (parts.n_bank, parts.n_good, parts.pseudo) == (5, 1, True)
-    assert [each.pseudo_defect for each in parts.wanted] == [None] * 6 + [0]
+    assert [entry.pseudo_defect for entry in parts.wanted] == [None] * 6 + [0]
     assert parts.wanted[5].sample == parts.wanted[6].sample
-    assert {each.sample.scan.parts[-4] for each in parts.wanted[:5]} == {"train"}
+    assert {entry.sample.scan.parts[-4] for entry in parts.wanted[:5]} == {"train"}
 
 
 def test_the_splits_own_defects_come_first(synth_data, tmp_path):
@@ -29,7 +29,7 @@ def test_the_splits_own_defects_come_first(synth_data, tmp_path):
     shutil.copytree(synth_data / "gland", folder)
     shutil.copytree(folder / "test" / "dent", folder / "validation" / "dent")
     parts = find_validation(folder)
-    assert not parts.pseudo and [each.sample.defect for each in parts.wanted[6:]] == ["dent"]
+    assert not parts.pseudo and [entry.sample.defect for entry in parts.wanted[6:]] == ["dent"]
     shutil.rmtree(folder / "validation")
     assert find_validation(folder) is None
 
@@ -81,13 +81,13 @@ def test_a_network_that_hallucinates_differently_is_judged_differently(tmp_path,
     normal = [made_up_pair(seed) for seed in range(7)]
     faint = [dataclasses.replace(defective(pair), pc=pair.pc) for pair in normal[5:]]
     judge = judge_of(tmp_path, write_pairs, [*normal[:5], *faint])
-    found = []
+    detections = []
     for seed in (0, 1):
         torch.manual_seed(seed)
-        found.append(judge(distillation("f2f").new("pc", DIM_PC, DIM_RGB)))
-    assert found[0] != found[1] and all(0 <= value <= 1 for value in found)
+        detections.append(judge(distillation("f2f").new("pc", DIM_PC, DIM_RGB)))
+    assert detections[0] != detections[1] and all(0 <= value <= 1 for value in detections)
     torch.manual_seed(0)
-    assert judge(distillation("f2f").new("pc", DIM_PC, DIM_RGB)) == found[0]
+    assert judge(distillation("f2f").new("pc", DIM_PC, DIM_RGB)) == detections[0]
 
 
 @pytest.mark.parametrize(("route", "main"), [("i2f", "pc"), ("f2i", "rgb")])

@@ -38,7 +38,7 @@ def silent(*_):
 @pytest.fixture(scope="module")
 def candidates(trained_run, tmp_path_factory):
     scratch = tmp_path_factory.mktemp("routes")
-    found = []
+    candidates = []
     for name, route, main in (
         ("single", "single", "pc"),
         ("f2f", "f2f", "pc"),
@@ -46,8 +46,8 @@ def candidates(trained_run, tmp_path_factory):
         ("image", "single", "rgb"),
     ):
         export_bundle(trained_run, route, main, scratch / name)
-        found.append(Candidate(name, open_bundle(scratch / name), SETTINGS))
-    return found
+        candidates.append(Candidate(name, open_bundle(scratch / name), SETTINGS))
+    return candidates
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_every_candidate_is_evaluated_on_the_same_parts(evaluation):
     assert all(row.keys() == FIELDS and row["n_test"] == 7 and row["class"] == "gland" for row in rows)
     assert all(0 <= row[name] <= 1 for row in rows for name in ("i_auroc", "p_auroc", "aupro", "aupro_001"))
     assert len({row["p_auroc"] for row in rows}) == 5
-    assert [each["defect"] for each in content["defects"][:5]] == DEFECTS
+    assert [row["defect"] for row in content["defects"][:5]] == DEFECTS
 
 
 def test_it_scores_a_part_as_the_calibrated_bundle_does(candidates, evaluation, synth_data, tmp_path):
@@ -153,10 +153,10 @@ def test_examples_are_the_clearest_hits_and_the_worst_mistakes():
     scored = scored_example()
     examples = choose_examples(scored, float(np.median(scored.scores)))
     for verdict, first in (("hit", max), ("miss", min), ("false alarm", max)):
-        shown = [each.score for each in examples if each.verdict == verdict]
+        shown = [example.score for example in examples if example.verdict == verdict]
         assert 0 < len(shown) <= 3 and shown[0] == first(shown)
-    assert all((each.sample.defect == "good") == (each.verdict == "false alarm") for each in examples)
-    assert all((each.score > np.median(scored.scores)) == (each.verdict != "miss") for each in examples)
+    assert all((example.sample.defect == "good") == (example.verdict == "false alarm") for example in examples)
+    assert all((example.score > np.median(scored.scores)) == (example.verdict != "miss") for example in examples)
 
 
 def test_a_dataset_without_masks_has_image_metrics_alone(candidates, synth_data, tmp_path):
@@ -170,7 +170,7 @@ def test_a_dataset_without_masks_has_image_metrics_alone(candidates, synth_data,
 
 def test_a_defect_without_a_mask_among_others_is_refused(synth_data):
     samples = find_samples(synth_data / "gland", "test")
-    broken = [dataclasses.replace(each, mask=None) if each.defect == "dent" else each for each in samples]
+    broken = [dataclasses.replace(sample, mask=None) if sample.defect == "dent" else sample for sample in samples]
     with pytest.raises(UsageError, match="the defect has no mask"):
         has_masks(broken)
 

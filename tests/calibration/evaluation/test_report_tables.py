@@ -130,7 +130,7 @@ def test_json_names_class_route_and_main_everywhere():
     }
     last = {"class": "bagel", "route": "f2f", "main": "pc", "part": "crack/001"}
     assert content["parts"][-1] == {**last, "score": 0.9, "is_defect": True, "refusal": "the part is 9 mm across"}
-    assert {(each["metric"], each["printed"]) for each in content["paper"]} == {
+    assert {(figure["metric"], figure["printed"]) for figure in content["paper"]} == {
         ("i_auroc", 0.992),
         ("p_auroc", 0.992),
         ("aupro", 0.968),

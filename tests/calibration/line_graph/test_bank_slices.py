@@ -17,19 +17,19 @@ def test_every_row_is_in_one_slice_and_can_be_put_together_again(rows, dims, dec
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bank_slices, "SLICE_ROWS", most)
         slices = slice_bank(bank)
-    assert sorted(np.concatenate([each.index for each in slices]).tolist()) == list(range(rows))
-    for each in slices:
-        assert len(each.index) <= most and (np.diff(each.index) > 0).all()
-        np.testing.assert_allclose(each.rows + each.center, bank.rows[each.index], atol=1e-5)
-        np.testing.assert_allclose(each.half_norms, 0.5 * (each.rows.astype(np.float64) ** 2).sum(1), rtol=1e-5)
+    assert sorted(np.concatenate([piece.index for piece in slices]).tolist()) == list(range(rows))
+    for piece in slices:
+        assert len(piece.index) <= most and (np.diff(piece.index) > 0).all()
+        np.testing.assert_allclose(piece.rows + piece.center, bank.rows[piece.index], atol=1e-5)
+        np.testing.assert_allclose(piece.half_norms, 0.5 * (piece.rows.astype(np.float64) ** 2).sum(1), rtol=1e-5)
 
 
 def test_a_cluster_far_away_is_a_slice_of_its_own():
     rng = np.random.default_rng(0)
     near, far = rng.normal(size=(300, 6)), rng.normal(size=(90, 6)) * 1e-3 + 50.0
     slices = slice_bank(build_bank(np.concatenate([near, far]).astype(np.float32)))
-    assert sorted(len(each.index) for each in slices) == [90, 300]
-    assert max(float(np.abs(each.rows).max()) for each in slices) < 10
+    assert sorted(len(piece.index) for piece in slices) == [90, 300]
+    assert max(float(np.abs(piece.rows).max()) for piece in slices) < 10
 
 
 def test_the_direction_is_that_of_the_largest_spread():

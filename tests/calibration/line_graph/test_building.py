@@ -69,11 +69,11 @@ def test_it_is_in_the_bundle_and_says_what_the_runtime_says(calibrated_bundle, s
     by_networks = Inspector.load(calibrated_bundle, graph="networks")
     by_line = Inspector.load(calibrated_bundle, graph="line")
     for scan in scans:
-        one, other = by_networks(scan), by_line(scan)
-        assert other.score == pytest.approx(one.score, rel=1e-4)
-        assert other.is_defect == one.is_defect
-        np.testing.assert_allclose(other.map, one.map, atol=1e-3 * one.map.max())
-        assert "line" in other.seconds and "search" not in other.seconds
+        expected, actual = by_networks(scan), by_line(scan)
+        assert actual.score == pytest.approx(expected.score, rel=1e-4)
+        assert actual.is_defect == expected.is_defect
+        np.testing.assert_allclose(actual.map, expected.map, atol=1e-3 * expected.map.max())
+        assert "line" in actual.seconds and "search" not in actual.seconds
 
 
 def test_it_finds_the_same_rows_and_none_where_there_is_no_part(bundle, extractor, networks, scans):
@@ -84,11 +84,11 @@ def test_it_finds_the_same_rows_and_none_where_there_is_no_part(bundle, extracto
         part = prepared(bundle, scan)
         answer, expected = compared(bundle.manifest, decision, model, extractor, part)
         features = extractor.extract(part, StageTimes())
-        found = decision.main.bank.search(decision.main.normalize(features.main)).index
+        nearest = decision.main.bank.search(decision.main.normalize(features.main)).index
         index = answer.outputs["index_main"]
         assert (index[~expected.foreground] == -1).all()
         assert (answer.outputs["distance_main"].ravel()[~expected.foreground] == 0).all()
-        same, total = same + (index[expected.foreground] == found).sum(), total + len(found)
+        same, total = same + (index[expected.foreground] == nearest).sum(), total + len(nearest)
     assert same >= 0.999 * total
 
 
@@ -96,7 +96,7 @@ def test_operators_are_standard_and_the_batch_is_free(bundle, networks):
     model = onnx.load_model_from_string(bundle.read(LINE))
     assert not {node.op_type for node in model.graph.node} & {"Loop", "Scan", "If"}
     assert all(node.domain in ("", "ai.onnx") for node in model.graph.node)
-    assert {each.type.tensor_type.shape.dim[0].dim_param for each in model.graph.input} == {"batch"}
+    assert {value.type.tensor_type.shape.dim[0].dim_param for value in model.graph.input} == {"batch"}
 
 
 def test_parts_of_a_batch_do_not_touch_each_other(bundle, scans):
@@ -118,7 +118,7 @@ def test_scans_in_batches_get_the_verdicts_of_single_scans(calibrated_bundle, sc
     files = [scans[0], broken, *scans[1:]]
     results = list(inspect_stream(together, files, tmp_path / "out"))
     assert [result.scan for result in results] == files and results[1].error is not None
-    for result in (each for each in results if each.inspection is not None):
+    for result in (outcome for outcome in results if outcome.inspection is not None):
         alone = single(result.scan)
         assert result.inspection.score == pytest.approx(alone.score, rel=1e-4)
         assert result.inspection.seconds.keys() == {*alone.seconds, "write"}
@@ -159,8 +159,8 @@ def test_every_route_has_one(trained_run, synth_data, tmp_path, route, main):
     scans = sorted((good / "rgb").glob("*.png")) if main == "rgb" and route != "dual" else find_scans([good])
     settings = CalibrationSettings(coreset_ratio=0.02)
     manifest = calibrate_bundle(open_bundle(tmp_path / "bundle"), scans, settings, tmp_path / "bundle").manifest
-    assert [each.name for each in manifest.line_graph.inputs] == [
-        each.name for each in route_of(route, main).line_inputs(manifest.grouping)
+    assert [value.name for value in manifest.line_graph.inputs] == [
+        tensor.name for tensor in route_of(route, main).line_inputs(manifest.grouping)
     ]
     for graph in ("networks", "line"):
         assert Inspector.load(tmp_path / "bundle", graph=graph)(scans[1]).score > 0
@@ -174,8 +174,8 @@ def test_a_half_precision_bundle_has_one_too(exported_bundle, trained_run, synth
     reduce_bundle(exported_bundle, tmp_path / "b", trained_run, ExportSettings(precision="fp16"))
     scans = find_scans([synth_data / "gland" / "train" / "good"])
     calibrate_bundle(open_bundle(tmp_path / "b"), scans, CalibrationSettings(coreset_ratio=0.02), tmp_path / "b")
-    checks = [each for each in read_report(open_bundle(tmp_path / "b")).tensors if each.stage == "line"]
-    assert checks and all(each.passed for each in checks)
+    checks = [check for check in read_report(open_bundle(tmp_path / "b")).tensors if check.stage == "line"]
+    assert checks and all(check.passed for check in checks)
 
 
 def test_what_cannot_be_a_graph_is_said(bundle, networks):
@@ -189,7 +189,7 @@ def test_what_cannot_be_a_graph_is_said(bundle, networks):
 
 def change_a_bank(model):
     """Every second row of a slice, by half a standard deviation in one of its dimensions."""
-    rows = next(each for each in model.graph.initializer if each.name == "bank_main/rows_0")
+    rows = next(tensor for tensor in model.graph.initializer if tensor.name == "bank_main/rows_0")
     values = onnx.numpy_helper.to_array(rows).copy()
     values[::2, 3] += 0.5
     rows.CopyFrom(onnx.numpy_helper.from_array(values, rows.name))
@@ -197,7 +197,7 @@ def change_a_bank(model):
 
 def lose_a_center(model):
     """The slices of a bank lie around their centers; one of them is forgotten."""
-    center = next(each for each in model.graph.initializer if each.name == "bank_main/center_0")
+    center = next(tensor for tensor in model.graph.initializer if tensor.name == "bank_main/center_0")
     center.CopyFrom(onnx.numpy_helper.from_array(np.zeros_like(onnx.numpy_helper.to_array(center)), center.name))
 
 
@@ -276,7 +276,7 @@ def test_domains_of_operators_are_carried_over_where_they_are_used():
     graph.op("Identity", second, name="y")
     value = onnx.helper.make_tensor_value_info
     (content,) = encode_model(graph.model("g", [value("x", 1, ["n", 4])], [value("y", 1, ["n", 4])]), LINE).values()
-    opsets = {each.domain: each.version for each in onnx.load_model_from_string(content).opset_import}
+    opsets = {opset.domain: opset.version for opset in onnx.load_model_from_string(content).opset_import}
     assert opsets == {"": 20, "com.microsoft": 1}
     x = np.array([[-1.0, 0.0, 1.0, 2.0]], np.float32)
     kept = np.maximum(x, 0)

@@ -35,7 +35,7 @@ FP32 = TOLERANCES["fp32"]
 
 
 def perturb_a_weight(model):
-    weights = [each for each in model.graph.initializer if len(each.dims) == 2 and each.dims[0] >= 32]
+    weights = [tensor for tensor in model.graph.initializer if len(tensor.dims) == 2 and tensor.dims[0] >= 32]
     values = numpy_helper.to_array(weights[len(weights) // 2]).copy()
     values[3, 5] += 0.5
     weights[len(weights) // 2].CopyFrom(numpy_helper.from_array(values, weights[len(weights) // 2].name))
@@ -109,9 +109,9 @@ def test_a_reason_lets_it_pass_and_is_recorded(trained_run, tmp_path, monkeypatc
 def test_the_report_of_a_good_export_is_in_the_bundle(exported_bundle):
     report = read_report(open_bundle(exported_bundle))
     assert report.passed and not report.accepted
-    found = {(each.stage, each.tensor) for each in report.tensors}
-    assert {("extractor", "tokens"), ("hallucinator", "hallucination")} <= found
-    assert all(each.largest <= 1e-4 and each.scans == 3 for each in report.tensors)
+    compared = {(check.stage, check.tensor) for check in report.tensors}
+    assert {("extractor", "tokens"), ("hallucinator", "hallucination")} <= compared
+    assert all(check.largest <= 1e-4 and check.scans == 3 for check in report.tensors)
 
 
 def test_without_scans_there_is_no_gate_and_no_bundle(trained_run, synth_data, tmp_path):
@@ -125,7 +125,7 @@ def test_without_scans_there_is_no_gate_and_no_bundle(trained_run, synth_data, t
         export_bundle(copy, "single", "pc", tmp_path / "bundle")
     settings = ExportSettings(scans=find_scans([synth_data / "gland" / "train" / "good"])[:1])
     export_bundle(copy, "single", "pc", tmp_path / "bundle", settings=settings)
-    assert {each.scans for each in read_report(open_bundle(tmp_path / "bundle")).tensors} == {1}
+    assert {check.scans for check in read_report(open_bundle(tmp_path / "bundle")).tensors} == {1}
 
 
 @pytest.mark.slow
@@ -139,7 +139,7 @@ def test_a_calibrated_bundle_takes_another_precision(calibrated_bundle, trained_
     bundle = open_bundle(tmp_path / "b")
     for role, network in networks.items():
         assert len(bundle.read(network.file)) < 0.7 * (calibrated_bundle / f"{role}.onnx").stat().st_size
-    (decisions,) = [each for each in read_report(bundle).decisions if each.compared == f"{precision} against fp32"]
+    (decisions,) = [check for check in read_report(bundle).decisions if check.compared == f"{precision} against fp32"]
     assert decisions.passed and decisions.i_auroc_change is not None
     if precision == "fp16":
         with pytest.raises(UsageError, match="export it as fp32"):
@@ -166,7 +166,7 @@ def test_int8_comes_in_one_form_for_engines_and_one_for_the_cpu(int8_bundle):
             assert operator in {node.op_type for node in nodes} and network.precision == "int8"
     assert manifest.run_networks("cuda") == manifest.networks
     report = read_report(int8_bundle)
-    compared = {each.compared for each in (*report.tensors, *report.decisions) if "int8" in each.compared}
+    compared = {check.compared for check in (*report.tensors, *report.decisions) if "int8" in check.compared}
     assert compared == {"int8 against fp32", "int8 on the CPU against fp32"}
 
 
@@ -175,7 +175,7 @@ def test_the_cpu_inspects_and_calibrates_with_its_own_int8_networks(
     int8_bundle, calibrated_bundle, synth_data, tmp_path
 ):
     scans = find_scans([synth_data / "gland" / "train" / "good"])
-    reduced, exact = (Inspector(each)(scans[0]).score for each in (int8_bundle, open_bundle(calibrated_bundle)))
+    reduced, exact = (Inspector(bundle)(scans[0]).score for bundle in (int8_bundle, open_bundle(calibrated_bundle)))
     assert reduced != exact and reduced == pytest.approx(exact, rel=0.1)
     settings = CalibrationSettings(coreset_ratio=0.01)
     with pytest.raises(UsageError, match="--no-line-graph"):
@@ -212,8 +212,8 @@ def test_a_flipped_verdict_fails_however_small_the_change():
 
 
 def test_of_few_scans_one_exchange_of_neighbors_is_allowed():
-    one = check_decisions("x", list("abcd"), [0.1, 0.31, 0.3, 0.4], [0.1, 0.3, 0.31, 0.4], 1.0, TOLERANCES["int8"])
-    assert one.rank_correlation == pytest.approx(0.8) and one.passed
+    check = check_decisions("x", list("abcd"), [0.1, 0.31, 0.3, 0.4], [0.1, 0.3, 0.31, 0.4], 1.0, TOLERANCES["int8"])
+    assert check.rank_correlation == pytest.approx(0.8) and check.passed
     two = check_decisions("x", list("abcd"), [0.11, 0.1, 0.41, 0.4], [0.1, 0.11, 0.4, 0.41], 1.0, TOLERANCES["int8"])
     assert not two.passed
 
@@ -224,8 +224,8 @@ def test_one_exchanged_pair_passes_where_pairs_are_few_and_no_second():
     labels = [False] * 11 + [True] * 11
     exchanged = [*expected[:10], 0.501, 0.5, *expected[12:]]
     names = [str(number) for number in range(22)]
-    one = check_decisions("x", names, exchanged, expected, 1.0, TOLERANCES["int8"], labels)
-    assert one.i_auroc_change == pytest.approx(-1 / 121) and one.passed
+    check = check_decisions("x", names, exchanged, expected, 1.0, TOLERANCES["int8"], labels)
+    assert check.i_auroc_change == pytest.approx(-1 / 121) and check.passed
     second = [*expected[:9], 0.503, 0.502, 0.501, 0.5, *expected[13:]]
     assert not check_decisions("x", names, second, expected, 1.0, TOLERANCES["int8"], labels).passed
     many = check_decisions("x", names * 10, exchanged * 10, expected * 10, 1.0, TOLERANCES["int8"], labels * 10)
@@ -272,7 +272,7 @@ def test_of_labeled_scans_a_lost_value_is_a_refusal_that_names_the_scan(lost):
     names, scores, labels = list("abcd"), np.array([0.1, 0.2, 0.3, 0.4]), [False, False, True, True]
     expected_maps = [np.full((8, 8), score) for score in scores]
     masks = [np.pad(np.full((2, 2), label), 3) for label in labels]
-    actual, maps = scores.copy(), [each.copy() for each in expected_maps]
+    actual, maps = scores.copy(), [map_224.copy() for map_224 in expected_maps]
     if lost == "score":
         actual[2] = np.nan
     else:
@@ -287,6 +287,6 @@ def test_of_labeled_scans_a_lost_value_is_a_refusal_that_names_the_scan(lost):
 def test_a_report_names_scans_whose_names_are_not_utf8():
     odd = scan_name(Path(os.fsdecode(b"good/xyz/part-\xff.tiff")))
     check = check_tensor("a", "b", "t", {odd: (np.ones(3, np.float32), np.zeros(3, np.float32))}, FP32)
-    found = ParityReport(tensors=[check]).files()
-    assert json.loads(found[REPORT])["tensors"][0]["worst"] == "good/xyz/part-\\xff.tiff"
-    assert "good/xyz/part-\\xff.tiff" in found[TEXT].decode()
+    files = ParityReport(tensors=[check]).files()
+    assert json.loads(files[REPORT])["tensors"][0]["worst"] == "good/xyz/part-\\xff.tiff"
+    assert "good/xyz/part-\\xff.tiff" in files[TEXT].decode()

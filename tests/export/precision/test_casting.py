@@ -42,7 +42,7 @@ X = {"x": np.random.default_rng(1).normal(size=(5, 8)).astype(np.float32)}
 
 def types_of(model):
     proto = onnx.shape_inference.infer_shapes(onnx.load_model_from_string(model))
-    return {each.name: each.type.tensor_type.elem_type for each in proto.graph.value_info}
+    return {value.name: value.type.tensor_type.elem_type for value in proto.graph.value_info}
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp16", TensorProto.FLOAT16), ("bf16", TensorProto.BFLOAT16)])
@@ -53,7 +53,7 @@ def test_only_what_is_kept_stays_in_float32(precision, kind):
     proto = onnx.load_model_from_string(model)
     assert proto.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
     assert kept_by_type(small_graph(), precision, ["norm"]) == {"LayerNormalization": 1}
-    weights = {each.name: each.data_type for each in proto.graph.initializer}
+    weights = {tensor.name: tensor.data_type for tensor in proto.graph.initializer}
     assert weights[f"w/{precision}"] == kind and weights["scale"] == TensorProto.FLOAT
 
 
@@ -102,7 +102,7 @@ def test_what_leaves_the_range_is_found_and_kept():
 def test_integers_and_shapes_are_left_alone(exported_bundle):
     model = (exported_bundle / "extractor.onnx").read_bytes()
     converted = onnx.load_model_from_string(convert(model, "fp16", []))
-    assert [each.name for each in converted.graph.output] == ["tokens"]
+    assert [value.name for value in converted.graph.output] == ["tokens"]
     assert len(halved_nodes(onnx.load_model_from_string(model), "fp16", [])) > 50
     assert len(converted.SerializeToString()) < 0.6 * len(model)
 

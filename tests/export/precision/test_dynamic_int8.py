@@ -31,8 +31,8 @@ def test_int8_stays_near_fp32_without_being_it(models: tuple[bytes, bytes]) -> N
 
 
 def test_weights_are_int8_but_for_products_with_coordinates(models: tuple[bytes, bytes]) -> None:
-    weights = [each for each in onnx.load_model_from_string(models[1]).graph.initializer if len(each.dims) == 2]
-    held = sorted((tuple(each.dims), each.data_type) for each in weights)
+    weights = [tensor for tensor in onnx.load_model_from_string(models[1]).graph.initializer if len(tensor.dims) == 2]
+    held = sorted((tuple(tensor.dims), tensor.data_type) for tensor in weights)
     assert held == [
         ((3, 64), onnx.TensorProto.FLOAT),
         ((64, 8), onnx.TensorProto.INT8),

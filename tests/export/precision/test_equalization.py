@@ -67,7 +67,8 @@ def test_channels_end_at_the_same_share_of_both_sides(sample):
     model = uneven_graph()
     other = equalized(model, channel_limits(model, activations(model), [sample]))
     limits = channel_limits(other, activations(other), [sample])
-    weights = {each.name: numpy_helper.to_array(each) for each in onnx.load_model_from_string(other).graph.initializer}
+    initializers = onnx.load_model_from_string(other).graph.initializer
+    weights = {tensor.name: numpy_helper.to_array(tensor) for tensor in initializers}
     activation = np.max([limits[name] for name in activations(other)], axis=0)
     weight = np.max([np.abs(weights[name]).max(axis=1) for name in ("first/equal", "second/equal")], axis=0)
     np.testing.assert_allclose(activation, weight, rtol=1e-5)

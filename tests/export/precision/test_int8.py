@@ -47,7 +47,7 @@ def test_products_are_quantized_symmetrically_by_channel(model, sample):
     quantized = onnx.load_model_from_string(int8_from_onnx(model, ranges, [node.name for node in nodes]))
     kinds = [node.op_type for node in quantized.graph.node]
     assert kinds.count("QuantizeLinear") == len({node.input[0] for node in nodes})
-    constants = {each.name: onnx.numpy_helper.to_array(each) for each in quantized.graph.initializer}
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in quantized.graph.initializer}
     assert all(not array.any() for name, array in constants.items() if name.endswith("int8_zero"))
     for node in nodes:
         codes, scales = constants[f"{node.input[1]}/int8"], constants[f"{node.input[1]}/int8_scale"]
@@ -60,7 +60,7 @@ def test_products_are_quantized_symmetrically_by_channel(model, sample):
 
 def test_products_of_activations_stay(exported_bundle):
     model = (exported_bundle / "extractor.onnx").read_bytes()
-    constants = {each.name for each in onnx.load_model_from_string(model).graph.initializer}
+    constants = {tensor.name for tensor in onnx.load_model_from_string(model).graph.initializer}
     chosen = quantizable(model)
     products = [node for node in onnx.load_model_from_string(model).graph.node if node.op_type == "MatMul"]
     assert 0 < len(chosen) < len(products)
@@ -87,9 +87,9 @@ def test_an_unknown_calibrator_is_refused(model, sample):
 def test_products_that_share_a_weight_stay_or_go_together(exported_bundle):
     """The slices of a group encoder are one layer."""
     model = (exported_bundle / "extractor.onnx").read_bytes()
-    shapes = {each.name: each.type.tensor_type.shape for each in onnx.load_model_from_string(model).graph.input}
+    shapes = {value.name: value.type.tensor_type.shape for value in onnx.load_model_from_string(model).graph.input}
     sample = {
-        name: RNG.normal(size=[each.dim_value or 1 for each in shape.dim]).astype(np.float32)
+        name: RNG.normal(size=[axis.dim_value or 1 for axis in shape.dim]).astype(np.float32)
         for name, shape in shapes.items()
     }
     nodes = quantizable(model)

@@ -90,8 +90,8 @@ def test_turing_takes_fp16_only_and_the_reason_is_given():
 
 
 def test_the_same_build_gives_the_same_bytes_and_log():
-    one, two = build(product(), "sm86", workspace_bytes=1 << 26), build(product(), "sm86", workspace_bytes=1 << 26)
-    assert (one.plan, one.log) == (two.plan, two.log)
+    first, second = build(product(), "sm86", workspace_bytes=1 << 26), build(product(), "sm86", workspace_bytes=1 << 26)
+    assert (first.plan, first.log) == (second.plan, second.log)
 
 
 def test_tf32_changes_the_engine_only_if_asked():

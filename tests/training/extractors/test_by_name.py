@@ -42,8 +42,8 @@ def test_seeded_weights_repeat_are_said_to_be_random_and_leave_other_random_numb
 def test_the_published_file_is_found_in_the_weights_folder_at_full_size(folder):
     seeded = open_extractor("point-mae", "pc", "random:3")
     torch.save(published_point_mae(seeded.network.state_dict()), folder / "pretrain.pth")
-    found = open_extractor("point-mae", "pc")
-    assert found.digest == seeded.digest and found.checkpoint == str((folder / "pretrain.pth").resolve())
+    extractor = open_extractor("point-mae", "pc")
+    assert extractor.digest == seeded.digest and extractor.checkpoint == str((folder / "pretrain.pth").resolve())
     with pytest.raises(WeightsError, match=r"missing blocks\.blocks\.0\.attn\.proj\.bias"):
         open_extractor("point-bert", "pc", str(folder / "pretrain.pth"))
 
@@ -72,9 +72,9 @@ def test_a_local_dino_file_loads_with_its_own_width(folder, name):
     published = timm_image_transformer(name, initialized=False)
     file = folder / {VIT_SMALL: "dino_deitsmall8_pretrain.pth", VIT_BASE: "dino_vitbase8_pretrain.pth"}[name]
     torch.save(published.vit.state_dict(), file)
-    found = open_extractor(name, "rgb")
-    assert found.digest == weights_digest(published) and found.grouping is None
-    assert found.network.token_dim == {VIT_SMALL: 384, VIT_BASE: 768}[name]
+    extractor = open_extractor(name, "rgb")
+    assert extractor.digest == weights_digest(published) and extractor.grouping is None
+    assert extractor.network.token_dim == {VIT_SMALL: 384, VIT_BASE: 768}[name]
 
 
 def test_an_extractor_is_opened_again_with_the_same_weights_or_not_at_all(folder):

@@ -41,9 +41,9 @@ def test_equals_the_specification(width, dim):
         for name, value in network.named_buffers():
             if name.endswith(("mean", "var")):
                 value.uniform_(0.5, 1.5)
-        seen = torch.randn(1, 3, 224, 224)
-        actual = network(seen).double()
-        expected = transcription(network.state_dict(), seen)
+        sensed = torch.randn(1, 3, 224, 224)
+        actual = network(sensed).double()
+        expected = transcription(network.state_dict(), sensed)
     assert actual.shape == (1, 3136, dim)
     torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 

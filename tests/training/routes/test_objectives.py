@@ -28,8 +28,8 @@ def test_f2f_learns_both_directions_on_the_patches_that_carry_part(made_up_pair)
     expected = {"pc": 0.0, "rgb": 0.0}
     for pair in pairs:
         for main, target in (("pc", pair.rgb), ("rgb", pair.pc)):
-            found = Hallucinator(network, main)(torch.from_numpy(pair.measured(main).main)).detach().numpy()
-            expected[main] += np.linalg.norm(found - target, axis=1).sum()
+            hallucination = Hallucinator(network, main)(torch.from_numpy(pair.measured(main).main)).detach().numpy()
+            expected[main] += np.linalg.norm(hallucination - target, axis=1).sum()
     actual = [term.item() for term in distillation("f2f").losses(network, "pc", pairs, "l2", CPU)]
     assert actual == pytest.approx(list(expected.values()), rel=1e-5)
 
@@ -47,8 +47,8 @@ def test_f2i_learns_the_other_sensors_input(made_up_pair, main):
     else:
         grid[:] = np.repeat(np.repeat(pair.rgb_tokens.reshape(28, 28, -1), 2, 0), 2, 1).reshape(3136, -1)
         target, used = pair.points, pair.valid
-    found = network(torch.from_numpy(grid[None]))[0].detach().numpy().transpose(1, 2, 0)
-    expected = np.linalg.norm(found - target, axis=2)[used].sum()
+    hallucination = network(torch.from_numpy(grid[None]))[0].detach().numpy().transpose(1, 2, 0)
+    expected = np.linalg.norm(hallucination - target, axis=2)[used].sum()
     (actual,) = distillation("f2i").losses(network, main, [pair], "l2", CPU)
     assert actual.item() == pytest.approx(expected, rel=1e-4)
 
@@ -58,9 +58,9 @@ def test_i2f_learns_features_from_what_the_sensor_saw(made_up_pair, main):
     torch.manual_seed(0)
     network = distillation("i2f").new(main, DIM_PC, DIM_RGB).eval()
     pair = made_up_pair(1)
-    seen = pair.points if main == "pc" else (pair.image / 255 - MEAN) / STD
-    found = network(torch.from_numpy(seen.transpose(2, 0, 1)[None].astype(np.float32)))[0].detach().numpy()
+    sensed = pair.points if main == "pc" else (pair.image / 255 - MEAN) / STD
+    hallucination = network(torch.from_numpy(sensed.transpose(2, 0, 1)[None].astype(np.float32)))[0].detach().numpy()
     target = pair.rgb if main == "pc" else pair.pc
-    expected = np.linalg.norm(found[pair.foreground] - target, axis=1).sum()
+    expected = np.linalg.norm(hallucination[pair.foreground] - target, axis=1).sum()
     (actual,) = distillation("i2f").losses(network, main, [pair], "l2", CPU)
     assert actual.item() == pytest.approx(expected, rel=1e-3)

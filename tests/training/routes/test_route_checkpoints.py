@@ -37,8 +37,8 @@ def test_a_route_is_told_by_its_names_and_loads_in_both_forms(tmp_path, route):
     weights = NETWORKS[route]().state_dict()
     save_file(weights, tmp_path / "own.safetensors")
     for file in (published(tmp_path, weights), tmp_path / "own.safetensors"):
-        found, network = open_route_checkpoint(file)
-        assert found.name == route and same(network, weights) and not network.training
+        told, network = open_route_checkpoint(file)
+        assert told.name == route and same(network, weights) and not network.training
 
 
 def test_f2i_has_a_norm_that_is_left_alone(tmp_path):

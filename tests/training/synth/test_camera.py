@@ -36,17 +36,17 @@ def test_an_empty_plane_is_measured_where_the_tilted_plane_is() -> None:
 
 def test_every_point_lies_on_its_pixels_ray() -> None:
     points = render(disc(QUIET, 0.02, 0.015)).points
-    seen = points[..., 2] > 0
-    expected = QUIET.rays()[seen] * points[seen][:, 2:]
-    np.testing.assert_allclose(points[seen], expected, atol=1e-7)
+    measured = points[..., 2] > 0
+    expected = QUIET.rays()[measured] * points[measured][:, 2:]
+    np.testing.assert_allclose(points[measured], expected, atol=1e-7)
 
 
 def test_the_hits_lie_on_the_surface() -> None:
     x, y = grid_axes(QUIET.grid_size)
     dome = np.sqrt(np.maximum(0.03**2 - x**2 - y**2, 0)).astype(np.float32) * np.float32(0.6)
     points = render(dome).points
-    seen = points[..., 2] > 0
-    place = np.stack([QUIET.to_plane(point) for point in points[seen][::7]])
+    measured = points[..., 2] > 0
+    place = np.stack([QUIET.to_plane(point) for point in points[measured][::7]])
     expected = 0.6 * np.sqrt(np.maximum(0.03**2 - place[:, 0] ** 2 - place[:, 1] ** 2, 0))
     away_from_the_rim = np.abs(np.hypot(place[:, 0], place[:, 1]) - 0.03) > 0.002
     np.testing.assert_allclose(place[away_from_the_rim, 2], expected[away_from_the_rim], atol=1.5e-5)
@@ -61,11 +61,11 @@ def test_the_first_surface_along_the_ray_is_seen_through_a_perspective_camera() 
 
 def test_silhouettes_of_scan_and_image_coincide() -> None:
     out = render(disc(QUIET, 0.02, 0.012))
-    seen = out.points[..., 2] > 0
+    measured = out.points[..., 2] > 0
     in_scan = heights_over_plane(out.points, QUIET) > 0.006
     in_image = out.rgb[..., 0] > 120
     # The lens blurs the image's edge by a pixel at most.
-    assert (in_scan ^ in_image)[seen].mean() < 0.004
+    assert (in_scan ^ in_image)[measured].mean() < 0.004
 
 
 def test_the_projector_side_is_measured_and_the_far_side_is_in_shadow() -> None:

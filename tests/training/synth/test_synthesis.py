@@ -92,10 +92,10 @@ def test_a_seed_sequence_gives_the_same_sample_again() -> None:
 @pytest.mark.parametrize("part_class", PART_CLASSES)
 def test_scans_are_in_metres_and_the_border_shows_the_tilted_plane(part_class: str) -> None:
     points = render_sample(part_class, None, 3, 160).points
-    seen = points[points[..., 2] > 0]
-    assert seen[:, 2].min() > 0.35
-    assert seen[:, 2].max() < 0.42
-    assert np.ptp(seen[:, 0]) == pytest.approx(0.1, abs=0.005)
+    measured = points[points[..., 2] > 0]
+    assert measured[:, 2].min() > 0.35
+    assert measured[:, 2].max() < 0.42
+    assert np.ptp(measured[:, 0]) == pytest.approx(0.1, abs=0.005)
     plane = border(points)
     center = plane.mean(axis=0)
     *_, normal = np.linalg.svd(plane - center, full_matrices=False)[2]
@@ -127,11 +127,12 @@ def test_the_mask_is_where_the_damage_shows(part_class: str, defect: str) -> Non
 @pytest.mark.parametrize("part_class", PART_CLASSES)
 def test_texture_damage_is_faint_in_shape_and_plain_in_color(part_class: str) -> None:
     depth_noise = np.hypot(Camera.depth_noise_m, Camera.correlated_noise_m)
-    seen = []
+    strengths = []
     for seed in range(3):
         damaged, depth, color = changes(part_class, "worn_texture", seed, 160)
-        seen.append((np.nanmedian(depth[damaged.mask]) / depth_noise, np.median(color[damaged.mask]) / IMAGE_NOISE))
-    in_shape, in_color = np.median(seen, axis=0)
+        in_depth, in_image = np.nanmedian(depth[damaged.mask]), np.median(color[damaged.mask])
+        strengths.append((in_depth / depth_noise, in_image / IMAGE_NOISE))
+    in_shape, in_color = np.median(strengths, axis=0)
     assert in_shape < 2
     assert in_color > 4
     assert in_color > 3 * in_shape

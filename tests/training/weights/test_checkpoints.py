@@ -19,8 +19,8 @@ def network():
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
 
 
-def same(one, two):
-    first, second = one.state_dict(), two.state_dict()
+def same(network, other):
+    first, second = network.state_dict(), other.state_dict()
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
