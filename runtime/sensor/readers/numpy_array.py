@@ -63,7 +63,7 @@ def read_npy(data: bytes) -> npt.NDArray[Any]:
     Raises:
         ScanError: damaged, of another shape or type.
     """
-    return _read_array(io.BytesIO(data))
+    return _read_array(data[:_HEAD_BYTES], io.BytesIO(data))
 
 
 def read_npz(data: bytes) -> npt.NDArray[Any]:
@@ -78,7 +78,9 @@ def read_npz(data: bytes) -> npt.NDArray[Any]:
             if member.compress_type not in _COMPRESSIONS or member.flag_bits & _ENCRYPTED:
                 raise ScanError("is an archive packed in a way that is not read: use np.savez_compressed")
             with archive.open(member) as stream:
-                return _read_array(stream)
+                head = stream.read(_HEAD_BYTES)
+            with archive.open(member) as stream:
+                return _read_array(head, stream)
     except _ZIP_DAMAGE as error:
         raise ScanError(_DAMAGED) from error
 
@@ -93,31 +95,31 @@ def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     raise ScanError(f"holds {len(arrays)} arrays, none called points or xyz: name the scan's array points")
 
 
-def _read_array(stream: IO[bytes]) -> npt.NDArray[Any]:
-    # NumPy would read a header as long as it declares to be.
-    head = io.BytesIO(stream.read(_HEAD_BYTES))
-    shape, fortran_order, dtype = _read_header(head)
+def _read_array(head: bytes, stream: IO[bytes]) -> npt.NDArray[Any]:
+    # Of the stream itself NumPy would read a header as long as it declares to be.
+    start = io.BytesIO(head)
+    shape, fortran_order, dtype = _read_header(start)
     if not all(0 <= length <= sys.maxsize for length in shape):
         raise ScanError(_DAMAGED)
     if dtype.kind not in "fiu" or dtype.itemsize > 8:
         raise ScanError("is a NumPy array that does not hold plain floats or integers: save float32")
     check_shape(shape)
     n_bytes = dtype.itemsize * math.prod(shape)
-    body = head.read(n_bytes)
-    body += stream.read(n_bytes - len(body))
+    stream.read(start.tell())
+    body = stream.read(n_bytes)
     if len(body) != n_bytes:
         raise ScanError(_DAMAGED)
     return np.frombuffer(body, dtype).reshape(shape, order="F" if fortran_order else "C")
 
 
-def _read_header(head: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether the first axis runs fastest, and type; `head` then stands at the first number."""
+def _read_header(start: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether the first axis runs fastest, and type; `start` then stands at the first number."""
     try:
         # What Python 2 wrote is no reason for a warning, nor what a literal of a damaged header looks like.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            major, _ = npy_format.read_magic(head)
-            return _HEADER_READERS[major](head)
+            major, _ = npy_format.read_magic(start)
+            return _HEADER_READERS[major](start)
     except Exception as error:  # Python's parser of literals raises nearly anything
         raise ScanError(_DAMAGED) from error
 
