@@ -17,11 +17,11 @@ from ..errors import ScanError, UsageError, naming_scan
 from . import eyecandies
 from .dataset import GOOD, Sample, find_samples, list_classes, normal_folder, place_of
 from .find import Found, find_files
-from .image import read_rgb
+from .image import decode_rgb, read_rgb
 from .listing import IMAGES, SCANS, Kind, files_in, is_folder, natural_order
 from .missing import valid_mask
 from .origin import NEAR, Vector
-from .scan import Scan, read_scan, scan_from_array
+from .scan import Scan, read_scan, scan_from_array, scan_from_bytes
 
 POINTS: frozenset[Modality] = frozenset({"pc"})
 IMAGE: frozenset[Modality] = frozenset({"rgb"})
@@ -165,6 +165,28 @@ def read_sample(sample: Sample, measured: AbstractSet[Modality], preprocessing: 
     if measured == IMAGE:
         return Part(None, read_rgb(_image_of(sample)))
     return _read(sample.scan, _image_of(sample) if "rgb" in measured else None, preprocessing)
+
+
+def part_from_bytes(
+    data: bytes, measured: AbstractSet[Modality], preprocessing: Preprocessing, image: bytes | None = None
+) -> Part:
+    """What `read_part` makes of files, of their contents.
+
+    Args:
+        data: the image's file where an image is all that is measured, else the scan's.
+        measured: what the route measures.
+        preprocessing: its unit is the scan file's.
+        image: the registered image's file, where a route measures both.
+
+    Raises:
+        ScanError: about the content alone: a file cannot be read, or the image is missing or of another size.
+    """
+    if measured == IMAGE:
+        return Part(None, decode_rgb(data))
+    if "rgb" in measured and image is None:
+        raise ScanError("there is no registered image: this route measures points and image")
+    rgb = decode_rgb(image) if "rgb" in measured and image is not None else None
+    return Part.of(scan_from_bytes(data, preprocessing.metres_per_unit), rgb)
 
 
 def part_from_arrays(

@@ -1,4 +1,4 @@
-"""One door for a part: which files a route looks at, and how files and arrays become the same part."""
+"""One door for a part: which files a route looks at, and how files, bytes and arrays become the same part."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from cmdiad.runtime.sensor.part import (
     find_normal_parts,
     input_file,
     part_from_arrays,
+    part_from_bytes,
     read_part,
     read_sample,
     registered_image,
 )
-from cmdiad.runtime.sensor.scan import scan_from_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -209,7 +209,7 @@ def test_a_depth_map_whose_image_is_missing_says_which(eyecandies_data: Path, tm
         registered_image(tmp_path / "000_depth.png")
 
 
-def test_files_and_arrays_become_the_same_part(tmp_path: Path) -> None:
+def test_files_bytes_and_arrays_become_the_same_part(tmp_path: Path) -> None:
     scan = write_part(tmp_path / "good", "000")
     image = tmp_path / "good" / "rgb" / "000.png"
     sample = Sample(scan, image, None, "good")
@@ -218,12 +218,23 @@ def test_files_and_arrays_become_the_same_part(tmp_path: Path) -> None:
         parts = [
             read_part(main, measured, Preprocessing()),
             read_sample(sample, measured, Preprocessing()),
+            part_from_bytes(main.read_bytes(), measured, Preprocessing(), image.read_bytes()),
             part_from_arrays(CLOUD if "pc" in measured else None, PIXELS if "rgb" in measured else None),
         ]
         for part in parts:
             assert (part.points is None, part.rgb is None) == ("pc" not in measured, "rgb" not in measured)
             assert part.points is None or np.array_equal(part.points, CLOUD)
             assert part.rgb is None or np.array_equal(part.rgb, PIXELS)
+
+
+def test_bytes_without_the_image_a_route_needs_are_refused() -> None:
+    data = encoded(lambda stream: tifffile.imwrite(stream, CLOUD, photometric="rgb"))
+    with pytest.raises(ScanError, match="no registered image"):
+        part_from_bytes(data, BOTH, Preprocessing())
+    with pytest.raises(ScanError):
+        part_from_bytes(b"nonsense", POINTS, Preprocessing())
+    with pytest.raises(ScanError):
+        part_from_bytes(b"nonsense", IMAGE, Preprocessing())
 
 
 NUMBERS = st.one_of(
@@ -241,7 +252,7 @@ def test_arrays_are_cast_as_a_file_of_the_same_numbers_is(array: np.ndarray[Any,
     data = encoded(lambda stream: np.save(stream, array))
     outcomes = []
     for make in (
-        lambda: Part.of(scan_from_bytes(data, unit), None),
+        lambda: part_from_bytes(data, POINTS, Preprocessing(metres_per_unit=unit)),
         lambda: part_from_arrays(array, metres_per_unit=unit),
         lambda: part_from_arrays(np.asfortranarray(array), metres_per_unit=unit),
     ):
