@@ -20,7 +20,7 @@ from ..runtime.bundle.reading import Bundle
 from ..runtime.errors import BundleError, ParityError
 from ..runtime.files.json_encoding import encode_json_file, encode_text
 from ..runtime.verdict.auroc import auroc
-from .metrics import aupro
+from .detection_scores import aupro
 
 REPORT = "parity.json"
 TEXT = "parity.txt"

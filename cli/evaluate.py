@@ -47,7 +47,7 @@ def evaluate(
 ) -> None:
     """Calibrate every class on its train/good and score its test, with the exported networks."""
     from ..calibration.calibrate import CalibrationSettings
-    from ..calibration.evaluation.report import Destinations, write_reports
+    from ..calibration.evaluation.report_files import Destinations, write_reports
     from ..calibration.evaluation.report_tables import as_json, tables
     from ..calibration.settings_file import apply_settings_file
     from ..export.evaluate_runs import evaluate_runs, routes_of

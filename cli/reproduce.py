@@ -56,7 +56,7 @@ def reproduce(
 
     What is not given as a run or a checkpoint is trained.
     """
-    from ..calibration.evaluation.report import Destinations, write_tables
+    from ..calibration.evaluation.report_files import Destinations, write_tables
     from ..reproduce.paper_runs import GridSettings, run_paper_table
     from ..reproduce.paper_tables import ExtractorPair
     from ..runtime.reports.table import tables_as_json

@@ -14,7 +14,7 @@ from ...runtime.bundle.manifest import Manifest
 from ...runtime.bundle.parameters import Modality, PartRange, RouteName, Threshold
 from ...runtime.sensor.dataset import GOOD, Sample
 from ...runtime.verdict.auroc import auroc
-from ..metrics import Curve, partial_area, pixel_auroc, pro_curve, roc_curve
+from ..detection_scores import Curve, partial_area, pixel_auroc, pro_curve, roc_curve
 
 FPR_LIMIT = 0.3
 STRICT_FPR_LIMIT = 0.01

@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 
 from ...runtime.reports.chart import Axis, Chart, color, stage_bars
-from ...runtime.reports.histogram import Kind, histogram
+from ...runtime.reports.histogram import Bars, histogram
 from ...runtime.reports.page import render_page
 from ...runtime.reports.table import Table
 from ...runtime.sensor.dataset import GOOD
-from ..metrics import Curve
+from ..detection_scores import Curve
 from .outcomes import FPR_LIMIT, MEAN, ClassOutcome, Evaluation, Example, Row, Verdicts
 from .paper import paper
 from .report_tables import (
@@ -175,7 +175,7 @@ def _curve_chart(title: str, x: Axis, y: Axis, curves: Sequence[tuple[str, Curve
 
 def _score_histogram(outcome: ClassOutcome) -> Chart:
     is_good = outcome.defects == GOOD
-    kinds = [Kind("good", "good", outcome.scores[is_good]), Kind("defective", "bad", outcome.scores[~is_good])]
+    kinds = [Bars("good", "good", outcome.scores[is_good]), Bars("defective", "bad", outcome.scores[~is_good])]
     return histogram(f"Scores, {outcome.name}", "score", "parts", kinds, outcome.threshold.value)
 
 

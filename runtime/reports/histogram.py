@@ -16,7 +16,7 @@ _MOST_BINS, _FEWEST_BINS = 32, 12
 Float64Array = npt.NDArray[np.float64]
 
 
-class Kind(NamedTuple):
+class Bars(NamedTuple):
     """What is counted on its own: its name, its color, and the values, (n,) float64."""
 
     name: str
@@ -24,7 +24,7 @@ class Kind(NamedTuple):
     values: Float64Array
 
 
-def histogram(title: str, x_label: str, y_label: str, kinds: Sequence[Kind], threshold: float) -> Chart:
+def histogram(title: str, x_label: str, y_label: str, kinds: Sequence[Bars], threshold: float) -> Chart:
     """Counts of values upwards, a kind on top of the kind before, with the threshold marked.
 
     Args:

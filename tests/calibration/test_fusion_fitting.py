@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from cmdiad.calibration.fusion_fitting import MAX_PIXELS, fit_fusion
-from cmdiad.calibration.metrics import auroc
 from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.verdict.auroc import auroc
 from cmdiad.runtime.verdict.fusion import Combination, encode_fusion
 
 Pairs = npt.NDArray[np.float64]

@@ -67,7 +67,7 @@ def run_loadgen(
     """
     lg = import_loadgen()
     folder.mkdir(parents=True, exist_ok=True)
-    issuer = _Queued(lg, system) if scenario.name == "server" else _Direct(lg, system)
+    issuer = _Queued(lg, system) if scenario.name == "server" else _Issuer(lg, system)
     sut = lg.ConstructSUT(issuer.issue, lambda: None)
     qsl = lg.ConstructQSL(system.n_scans, system.n_scans, lambda samples: None, lambda samples: None)
     try:
@@ -139,7 +139,7 @@ def _log_settings(lg: Any, folder: Path) -> Any:
     return settings
 
 
-class _Direct:
+class _Issuer:
     """Works on the issuing thread: for scenarios that wait for an answer before they ask again."""
 
     def __init__(self, lg: Any, system: SystemUnderTest) -> None:
@@ -156,7 +156,7 @@ class _Direct:
         """Nothing is left to do."""
 
 
-class _Queued(_Direct):
+class _Queued(_Issuer):
     """Works on a thread of its own, so that arrivals are issued on time while the system is busy."""
 
     def __init__(self, lg: Any, system: SystemUnderTest) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cmdiad.runtime.reports import chart
 from cmdiad.runtime.reports.chart import Axis, Chart, color, stage_bars, svg_file
-from cmdiad.runtime.reports.histogram import Kind, histogram
+from cmdiad.runtime.reports.histogram import Bars, histogram
 
 HOSTILE = '"><script>alert(1)</script>&'
 
@@ -73,7 +73,7 @@ def test_stages_follow_each_other_in_a_bar():
 
 def test_a_histogram_shows_every_part_once():
     good, defective = np.array([1.0, 1.1, 1.2, 5.0]), np.array([1.0, 7.0])
-    kinds = [Kind("good", "good", good), Kind("defective", "bad", defective)]
+    kinds = [Bars("good", "good", good), Bars("defective", "bad", defective)]
     drawn = histogram("scores", "score", "parts", kinds, threshold=20.0).svg()
     counts = {kind: sum(int(n) for n in re.findall(rf"<title>(\d+) {kind}", drawn)) for kind in ("good", "defective")}
     assert counts == {"good": 4, "defective": 2}

@@ -24,7 +24,7 @@ def test_auroc_is_scikit_learns_with_ties(samples: list[tuple[int, bool]]) -> No
 
 
 def test_auroc_of_many_pixels_is_the_area_under_the_curve() -> None:
-    metrics = pytest.importorskip("cmdiad.calibration.metrics")
+    metrics = pytest.importorskip("cmdiad.calibration.detection_scores")
     rng = np.random.default_rng(0)
     labels = rng.random(300_000) < 0.01
     scores = np.round(rng.normal(size=labels.size) + labels, 3).astype(np.float32)

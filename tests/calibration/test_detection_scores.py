@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
-from cmdiad.calibration.metrics import aupro, pixel_auroc, pro_curve, roc_curve
+from cmdiad.calibration.detection_scores import aupro, pixel_auroc, pro_curve, roc_curve
 from cmdiad.runtime.errors import UsageError
 from hypothesis import given, settings
 from hypothesis import strategies as st

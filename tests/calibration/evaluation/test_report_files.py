@@ -12,7 +12,7 @@ from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.evaluation.contenders import Candidate
 from cmdiad.calibration.evaluation.evaluate import evaluate_dataset
 from cmdiad.calibration.evaluation.outcomes import Evaluation
-from cmdiad.calibration.evaluation.report import Destinations, gather_facts, write_reports
+from cmdiad.calibration.evaluation.report_files import Destinations, gather_facts, write_reports
 from cmdiad.calibration.evaluation.report_page import html_report
 from cmdiad.calibration.evaluation.report_pictures import PANEL, crop_window, panel
 from cmdiad.export.bundles import export_bundle
