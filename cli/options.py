@@ -13,7 +13,7 @@ from ..runtime.bundle import parameters
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")]
 Run = Annotated[Path, typer.Option("--run", help="Run folder of `cmdiad train`.")]
 Route = Annotated[
-    parameters.RouteName, typer.Option(help="f2f, f2i or i2f, or a baseline: single bank, dual RGB + PC.")
+    parameters.RouteName, typer.Option(help="A distillation route, or a baseline: single bank, dual RGB + PC.")
 ]
 Main = Annotated[parameters.Modality, typer.Option(help="Main modality: what the line measures.")]
 Sensor = Annotated[parameters.Sensor, typer.Option(help="Preset of the preprocessing parameters.")]

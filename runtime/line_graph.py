@@ -144,5 +144,8 @@ def open_line_graph(
         EngineError: the provider is not available or refuses the graph.
     """
     if bundle.manifest.line_graph is None:
-        raise BundleError(f"{bundle.path}: has no line graph: run `cmdiad calibrate SCANS --line-graph`")
+        raise BundleError(
+            f"{bundle.path}: has no line graph: run `cmdiad calibrate SCANS --line-graph`, "
+            "or leave out --graph line where calibration says that there can be none"
+        )
     return LineGraph(bundle.manifest, open_session(bundle, LINE_ROLE, provider, threads, cuda_graph))

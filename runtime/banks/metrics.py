@@ -49,6 +49,9 @@ def _absolute_sums(differences: Float32Array) -> Float32Array:
 class Distance:
     """How a metric measures. A common shift of all prepared features must not change it.
 
+    Coresets are selected in a sparse random projection, which keeps Euclidean distances (`calibration/coreset.py`);
+    what it keeps of another is to be measured by whoever adds it.
+
     Attributes:
         prepare: (n, d) features to those that are held and compared.
         compare: (n, k, d) differences of prepared features to the (n, k) numbers that a search compares.

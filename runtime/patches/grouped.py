@@ -1,7 +1,7 @@
-"""The one place where the points of a part are grouped: for inspection, calibration, training and evaluation alike.
+"""The one place where the points of a part are grouped.
 
 What a bank was calibrated on and what is compared with it were grouped by the same call, so that a device that takes
-over the grouping takes it over for both.
+over the grouping takes it over for both. Training and the export's gates, which have no provider, group by NumPy.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Scan:
 
 
 def read_scan(path: str | Path, metres_per_unit: float | None = None) -> Scan:
-    """Read a TIFF, PLY, PCD, NPY or NPZ file, whose content decides which of them it is, or Eyecandies' depth map.
+    """Read a file of any format in `readers`, whose content decides which it is, or Eyecandies' depth map.
 
     Args:
         path: the file.

@@ -16,7 +16,7 @@ class Format:
     Attributes:
         name: in messages.
         suffixes: of its files' names, in lower case and with the dot.
-        recognizes: whether a file's bytes are of it.
+        recognizes: whether a file's bytes are of it and of no other format; do not rely on the order of asking.
         read: these bytes to (H, W, 3) integers or floats, as stored; raises `ScanError` about the content alone.
     """
 
