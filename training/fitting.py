@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..runtime.bundle.parameters import Modality, TrainedRouteName
+from ..runtime.errors import UsageError
 from .choices import Loss
 from .device import mixed_precision
 from .features.paired_features import PairedFeatures
@@ -62,7 +64,7 @@ def fit(
         report: called after every epoch.
 
     Raises:
-        UsageError: the folder's state is another training's.
+        UsageError: the folder's state is another training's, or the loss is not finite any more.
     """
     torch.manual_seed(settings.seed)
     network = distillation(settings.route).new(settings.main, *features.dims()).to(device).train()
@@ -120,7 +122,13 @@ def _run_epoch(
                     (term / len(batch)).backward()  # type: ignore[no-untyped-call]
                     total += term.item()
         optimizer.step()
-    return total / len(order)
+    loss = total / len(order)
+    if not math.isfinite(loss):
+        raise UsageError(
+            f"epoch {epoch}: the loss is {loss}, not a number, so the network learns nothing more: train again with a "
+            "smaller --learning-rate, without --amp, or look for absurd values in the scans"
+        )
+    return loss
 
 
 def select_epochs(log: list[Epoch]) -> dict[Modality, int]:

@@ -41,6 +41,14 @@ def test_the_rate_warms_up_for_ten_epochs_and_the_loss_falls(features, tmp_path)
     ]
 
 
+@pytest.mark.parametrize("rate", [1e30, float("inf")])
+def test_a_training_that_diverges_ends_with_its_epoch_and_writes_no_weights(features, tmp_path, rate):
+    settings = FitSettings(**{**vars(SETTINGS), "learning_rate": rate})
+    with pytest.raises(UsageError, match=r"epoch \d: the loss is (nan|inf).*--learning-rate"):
+        end(features, settings, tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 @pytest.mark.parametrize(("route", "main"), [("f2f", "pc"), ("f2i", "rgb"), ("i2f", "pc")])
 def test_a_killed_training_ends_with_the_same_weights(features, tmp_path, monkeypatch, route, main):
     """Killed in an epoch's middle, before a checkpoint is written, and after it but before the state is."""
