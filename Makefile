@@ -26,8 +26,8 @@ demo: $(READY)  ## The whole loop on synthetic parts, ending with two inspection
 	@$(BIN)/cmdiad demo
 
 test: $(READY) lint  ## All checks and tests
-	@echo "== tests"
-	@$(BIN)/python -m pytest -n auto --dist loadscope
+	@echo "== tests: a worker a processor, each with one thread"
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope
 
 lint: $(READY)
 	@echo "== ruff, mypy, import contract"
