@@ -1,8 +1,9 @@
-"""What Linux tells under /proc of this process and its machine; elsewhere every answer is None."""
+"""What Linux tells under /proc of this process and its machine; elsewhere figures are None."""
 
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -32,6 +33,11 @@ def peak_resident_bytes() -> int | None:
 def total_memory_bytes() -> int | None:
     """The memory of the machine, in bytes."""
     return _kibibytes(proc_field("meminfo", "MemTotal"))
+
+
+def cpu_name() -> str:
+    """The processor's name, or at least its architecture."""
+    return proc_field("cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
 def proc_field(file: str, field: str) -> str | None:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cmdiad.runtime.bench.measuring.host import cpu_name, installed_version
-from cmdiad.runtime.proc import proc_field
+from cmdiad.runtime.acceptance.doctor import installed_version
+from cmdiad.runtime.proc import cpu_name, proc_field
 from cmdiad.runtime.threads import usable_processors
 
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "amx_int8")

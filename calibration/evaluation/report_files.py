@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from ...runtime.errors import UsageError
 from ...runtime.files.atomic import atomic_write_bytes, is_special, require_writable
 from ...runtime.files.json_encoding import encode_text
+from ...runtime.proc import cpu_name
 from ...runtime.reports.table import Table, tables_as_csv, tables_as_markdown
 from ...runtime.threads import usable_processors
 from ...version import __version__
@@ -18,8 +18,6 @@ from .outcomes import ClassOutcome, Evaluation, Example
 from .report_page import Facts, html_report
 from .report_pictures import example_picture
 from .report_tables import as_csv, as_json, as_markdown
-
-_CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True)
@@ -126,12 +124,7 @@ def gather_facts(evaluation: Evaluation, data: Path, settings: CalibrationSettin
 
 def machine_name() -> str:
     """The processor and how many of its cores this process may use."""
-    model = platform.processor() or platform.machine()
-    if _CPUINFO.is_file():
-        lines = _CPUINFO.read_text().splitlines()
-        models = [line.split(":", 1)[1].strip() for line in lines if "model name" in line]
-        model = models[0] if models else model
-    return f"{model}, {usable_processors()} cores"
+    return f"{cpu_name()}, {usable_processors()} cores"
 
 
 def _version(evaluation: Evaluation) -> str:

@@ -110,10 +110,10 @@ def _machine(machine: Machine) -> Iterator[Finding]:
 
 def _packages(extras: Mapping[str, str]) -> Iterator[Finding]:
     for name in (*LINE_PACKAGES, *extras):
-        version = _version(name)
+        version = installed_version(name)
         wanted = f"'cmdiad[{extras[name]}]'" if name in extras else name
         yield Finding("package", name, version is not None, version or f"missing: pip install {wanted}")
-    runtimes = {name: version for name in ONNX_RUNTIMES if (version := _version(name)) is not None}
+    runtimes = {name: version for name in ONNX_RUNTIMES if (version := installed_version(name)) is not None}
     for name, version in runtimes.items():
         yield Finding("package", name, len(runtimes) == 1, version)
     if not runtimes:
@@ -122,7 +122,7 @@ def _packages(extras: Mapping[str, str]) -> Iterator[Finding]:
         todo = "both own the same folder: uninstall both, then install exactly one"
         yield Finding("package", " and ".join(runtimes), False, todo)
     for name in GPU_PACKAGES:
-        yield Finding("package", name, None, _version(name) or "not installed")
+        yield Finding("package", name, None, installed_version(name) or "not installed")
 
 
 def _providers(machine: Machine) -> Iterator[Finding]:
@@ -179,7 +179,8 @@ def _refusal(bundle: Bundle, engine: TensorRTEngine, machine: Machine) -> str | 
     return None
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """A package's version; None where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

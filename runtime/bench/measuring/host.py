@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
 
-from ...proc import proc_field, total_memory_bytes
+from ...acceptance.doctor import installed_version
+from ...proc import cpu_name, total_memory_bytes
 from ...threads import usable_processors
 
 PACKAGES = (
@@ -78,11 +78,6 @@ def describe_host() -> Host:
     )
 
 
-def cpu_name() -> str:
-    """The processor's name, or at least its architecture."""
-    return proc_field("cpuinfo", "model name") or platform.processor() or platform.machine()
-
-
 def _total_memory_mb() -> float | None:
     total = total_memory_bytes()
     if total is not None:
@@ -96,12 +91,4 @@ def _first_line(file: Path) -> str | None:
     try:
         return file.read_text().splitlines()[0].strip()
     except (OSError, IndexError):
-        return None
-
-
-def installed_version(package: str) -> str | None:
-    """A package's version; None where it is not installed."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
         return None
