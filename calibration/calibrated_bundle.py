@@ -225,7 +225,7 @@ def _with_line(
     if line:
         progress("line graph", 0, 1, "")
         external = {file: content for file, content in line.items() if file != LINE}
-        graph = LineGraph(manifest, OnnxSession(line[LINE], external=external))
+        graph = LineGraph.on_host(manifest, OnnxSession(line[LINE], external=external), calibrated.decision)
         threshold = calibrated.calibration.threshold.value
         check = check_line_graph(graph, manifest, learned.extractor, calibrated.decision, threshold, learned.scans)
         report = report.and_also(check.require())

@@ -47,6 +47,7 @@ class Inspection:
         origin: what was subtracted from the file's coordinates, metres: zero for scans within 16 m of their origin.
         seconds: time by stage.
         spans: each run of a stage, for a profile.
+        searched_again: searches of a patch in a bank that the line graph could not prove, and that were repeated.
     """
 
     product: str
@@ -62,6 +63,7 @@ class Inspection:
     seconds: dict[str, float]
     origin: Vector = NEAR
     spans: tuple[Span, ...] = ()
+    searched_again: int = 0
 
     def heatmap(self) -> npt.NDArray[np.uint8]:
         """The picture that `infer` writes: (H, W, 3) uint8, the anomalies over the scan, defects outlined."""
@@ -74,6 +76,7 @@ class Inspection:
             "score": self.score,
             "threshold": self.threshold,
             "is_defect": self.is_defect,
+            "searched_again": self.searched_again,
             **view_as_json(self.view, self.origin),
         }
 
@@ -251,6 +254,7 @@ class Inspector:
             seconds=times.seconds,
             origin=part.origin,
             spans=tuple(times.spans),
+            searched_again=answer.searched_again,
         )
 
     def close(self) -> None:

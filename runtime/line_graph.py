@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,23 +14,25 @@ import numpy.typing as npt
 from .bundle.manifest import Manifest
 from .bundle.reading import Bundle
 from .engines.machine import this_machine
-from .engines.opening import ENGINE_PROVIDERS, ObservedSession, Observer, open_session
+from .engines.opening import ENGINE_PROVIDERS, Observer, open_session
 from .engines.plan_check import LINE_ROLE, has_engine
 from .engines.providers import PROVIDERS
 from .engines.session import Session
 from .errors import BundleError
-from .patches.features import network_input
-from .patches.grouped import GroupedPart, Grouper, group_on_cpu, group_part
-from .patches.pooling import foreground_patches
-from .patches.routes import route_of
+from .line.host_feed import HostFeed, LineFeed
+from .line.line_part import LinePart, batch_layout
+from .patches.grouped import Grouper, group_on_cpu
+from .patches.pooling import N_PATCHES
+from .patches.routes import Route, route_of
 from .preparation.prepared_part import PreparedPart
-from .sensor.image import network_image
 from .timing import StageTimes
+from .verdict.decision import Decision
+from .verdict.searched_again import OUT_OF_BOUND, GraphMatch, decide_again
 
 LINE = f"{LINE_ROLE}.onnx"
 DATA = f"{LINE}.data"  # its weights, where they are too large for one file
 
-Arrays = dict[str, npt.NDArray[np.generic]]
+Outputs = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -38,28 +42,46 @@ class LineAnswer:
     Attributes:
         score: the part's score.
         map: (224, 224) float32.
-        outputs: all of the graph's outputs, without the batch axis.
+        searched_again: how many searches of a patch in a bank the graph could not prove, and NumPy repeated.
     """
 
     score: float
     map: npt.NDArray[np.float32]
-    outputs: Arrays
+    searched_again: int = 0
 
 
 class LineGraph:
-    """A bundle's line graph in a session."""
+    """A bundle's line graph, and the banks for what it cannot prove."""
 
-    def __init__(self, manifest: Manifest, session: Session, grouper: Grouper = group_on_cpu) -> None:
-        """Take a graph that is ready to run.
+    def __init__(self, route: Route, feed: LineFeed, decision: Decision) -> None:
+        """Take a graph that is ready to run; see `on_host`."""
+        self._route, self._feed, self._decision = route, feed, decision
+        self._warned = False
+
+    @classmethod
+    def on_host(
+        cls, manifest: Manifest, session: Session, decision: Decision, grouper: Grouper = group_on_cpu
+    ) -> LineGraph:
+        """A graph that takes and gives arrays.
 
         Args:
             manifest: the bundle's.
             session: the line graph's.
+            decision: the bundle's banks and fusion.
             grouper: what groups points.
         """
-        self._grouping, self._session, self._grouper = manifest.grouping, session, grouper
         route = route_of(manifest.route, manifest.main)
-        self._inputs = [tensor.name for tensor in route.line_inputs(manifest.grouping)]
+        inputs = [tensor.name for tensor in route.line_inputs(manifest.grouping)]
+        return cls(route, HostFeed(inputs, manifest.grouping, session, grouper), decision)
+
+    def ready(self, prepared: PreparedPart, times: StageTimes) -> LinePart:
+        """What can be done ahead for one part.
+
+        Raises:
+            ScanError: too few points are left for a group.
+        """
+        with times.stage("group"):
+            return self._feed.ready(prepared)
 
     def run(self, prepared: PreparedPart, times: StageTimes) -> LineAnswer:
         """Score and map of one prepared part.
@@ -67,62 +89,76 @@ class LineGraph:
         Raises:
             ScanError: too few points are left for a group.
         """
-        with times.stage("group"):
-            inputs = self.inputs(prepared)
-        (answer,) = self.run_batch([inputs], times)
+        (answer,) = self.run_batch([self.ready(prepared, times)], times)
         return answer
 
-    def run_batch(self, parts: Sequence[Arrays], times: StageTimes) -> list[LineAnswer]:
+    def outputs(self, prepared: PreparedPart) -> Outputs:
+        """All that the graph itself says of one prepared part, without the batch axis; nothing is searched again."""
+        part = self._feed.ready(prepared)
+        names = ["score", "map", *(f"{name}_{role}" for role in self._route.banks for name in _PER_BANK)]
+        batch = self._feed.run([part], batch_layout([part]), names)
+        return {name: batch[name][0] for name in names}
+
+    def run_batch(self, parts: Sequence[LinePart], times: StageTimes) -> list[LineAnswer]:
         """Scores and maps of parts that go through the graph together.
 
         Args:
-            parts: of each what `inputs` gives.
+            parts: of each what `ready` gives.
             times: where the time of the batch is booked.
 
         Raises:
             EngineError: the session does not take so many parts at a time.
         """
+        marks = [f"again_{role}" for role in self._route.banks]
         with times.stage("line"):
-            together = {name: np.concatenate([part[name] for part in parts]) for name in self._inputs}
-            outputs = self._session.run(together)
-        by_part = [{name: array[number] for name, array in outputs.items()} for number in range(len(parts))]
-        return [LineAnswer(float(answer["score"]), answer["map"], answer) for answer in by_part]
+            outputs = self._feed.run(parts, batch_layout(parts), ["score", "map", *marks])
+        if not any(outputs[name].any() for name in marks):
+            return [
+                LineAnswer(float(score), map_224)
+                for score, map_224 in zip(outputs["score"], outputs["map"], strict=True)
+            ]
+        with times.stage("search"):
+            self._warn_out_of_bound(any((outputs[name] == OUT_OF_BOUND).any() for name in marks))
+            needed = [f"{name}_{role}" for role in self._route.banks for name in _PER_BANK]
+            outputs = {**outputs, **self._feed.again(needed)}
+            return [self._settled(part, outputs, number) for number, part in enumerate(parts)]
 
-    @contextmanager
-    def observed(self, observer: Observer) -> Iterator[None]:
+    def _settled(self, part: LinePart, outputs: Outputs, number: int) -> LineAnswer:
+        """The answer on one part of a batch, with what the graph could not prove searched again."""
+        matches = [self._match(part, outputs, number, role) for role in self._route.banks]
+        count = sum(len(match.searched_again) for match in matches)
+        if not count:
+            return LineAnswer(float(outputs["score"][number]), outputs["map"][number])
+        foreground = np.zeros(N_PATCHES, np.bool_)
+        foreground[part.patches] = True
+        return LineAnswer(*decide_again(self._decision, foreground, matches), count)
+
+    def _match(self, part: LinePart, outputs: Outputs, number: int, role: str) -> GraphMatch:
+        rows = slice(len(part.patches))
+        return GraphMatch(
+            queries=outputs[f"queries_{role}"][number, rows],
+            distance=outputs[f"distance_{role}"][number].ravel()[part.patches],
+            index=outputs[f"index_{role}"][number, part.patches],
+            again=outputs[f"again_{role}"][number, rows],
+        )
+
+    def _warn_out_of_bound(self, happened: bool) -> None:
+        """Said once: verdicts stay right, since all patches of such a part are searched again, but it is slow."""
+        if happened and not self._warned:
+            self._warned = True
+            warnings.warn(
+                "this device computes half-precision products outside their error bound, and such parts are searched "
+                "again on the CPU: run `cmdiad-rt selftest`, and give --graph networks if it stays",
+                stacklevel=3,
+            )
+
+    def observed(self, observer: Observer) -> AbstractContextManager[None]:
         """Show an observer what goes into and comes out of the graph while the block runs."""
-        session = self._session
-        self._session = ObservedSession(LINE_ROLE, session, observer)
-        try:
-            yield
-        finally:
-            self._session = session
+        observed: AbstractContextManager[None] = self._feed.observed(observer)
+        return observed
 
-    def inputs(self, prepared: PreparedPart) -> Arrays:
-        """The graph's inputs for a batch of one.
 
-        Raises:
-            ScanError: too few points are left for a group.
-        """
-        arrays: Arrays = {}
-        if "groups" in self._inputs:
-            arrays |= self._point_inputs(prepared)
-        if "image" in self._inputs:
-            assert prepared.image is not None
-            arrays["image"] = network_image(prepared.image)
-        if "input" in self._inputs:
-            arrays["input"] = network_input(prepared, "pc")
-        if "foreground" in self._inputs:
-            arrays["foreground"] = foreground_patches(prepared.valid)
-        return {name: array[None] for name, array in arrays.items()}
-
-    def _point_inputs(self, prepared: PreparedPart) -> Arrays:
-        if isinstance(prepared, GroupedPart):
-            grouped = prepared.grouped
-        else:
-            assert prepared.scan is not None
-            grouped = group_part(prepared.scan, self._grouping, self._grouper)
-        return {"groups": grouped.groups, "centers": grouped.centers, "pooling": grouped.dense_pooling()}
+_PER_BANK = ("score", "distance", "index", "again", "queries")
 
 
 def prefers_line_graph(bundle: Bundle, provider: str) -> bool:
@@ -143,9 +179,17 @@ def open_line_graph(
         BundleError: it has none.
         EngineError: the provider is not available or refuses the graph.
     """
-    if bundle.manifest.line_graph is None:
+    manifest = bundle.manifest
+    if manifest.line_graph is None:
         raise BundleError(
             f"{bundle.path}: has no line graph: run `cmdiad calibrate SCANS --line-graph`, "
             "or leave out --graph line where calibration says that there can be none"
         )
-    return LineGraph(bundle.manifest, open_session(bundle, LINE_ROLE, provider, threads, cuda_graph))
+    expected = route_of(manifest.route, manifest.main).line_inputs(manifest.grouping)
+    if manifest.line_graph.inputs != expected:
+        raise BundleError(
+            f"{bundle.path}: its line graph is of an earlier version: run `cmdiad calibrate SCANS --line-graph` again, "
+            "or give --graph networks"
+        )
+    session = open_session(bundle, LINE_ROLE, provider, threads, cuda_graph)
+    return LineGraph.on_host(manifest, session, Decision.load(bundle))

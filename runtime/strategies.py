@@ -18,7 +18,8 @@ from .bundle.reading import Bundle
 from .choices import Graph
 from .engines.opening import Observer
 from .errors import EngineError, UsageError
-from .line_graph import Arrays, open_line_graph, prefers_line_graph
+from .line.line_part import LinePart
+from .line_graph import open_line_graph, prefers_line_graph
 from .patches.features import FeatureExtractor
 from .preparation.prepared_part import PreparedPart
 from .timing import StageTimes
@@ -34,10 +35,12 @@ class Answer:
     Attributes:
         score: the anomaly score; larger is more anomalous.
         map: (224, 224) float32, the anomaly map at the networks' resolution.
+        searched_again: searches that the line graph could not prove, and that were repeated in NumPy.
     """
 
     score: float
     map: npt.NDArray[np.float32]
+    searched_again: int = 0
 
 
 class Strategy(Protocol[Work]):
@@ -119,12 +122,11 @@ class ByLineGraph:
         self.batch = batch
         self._line = open_line_graph(bundle, provider, threads, cuda_graph)
 
-    def ready(self, prepared: PreparedPart, times: StageTimes) -> Arrays:
+    def ready(self, prepared: PreparedPart, times: StageTimes) -> LinePart:
         """See `Strategy`."""
-        with times.stage("group"):
-            return self._line.inputs(prepared)
+        return self._line.ready(prepared, times)
 
-    def answer(self, works: Sequence[Arrays], times: Sequence[StageTimes]) -> list[Answer]:
+    def answer(self, works: Sequence[LinePart], times: Sequence[StageTimes]) -> list[Answer]:
         """See `Strategy`."""
         size = self.batch if len(works) == self.batch else 1
         return [
@@ -133,12 +135,12 @@ class ByLineGraph:
             for answer in self._together(works[start : start + size], times[start : start + size])
         ]
 
-    def _together(self, works: Sequence[Arrays], times: Sequence[StageTimes]) -> list[Answer]:
+    def _together(self, works: Sequence[LinePart], times: Sequence[StageTimes]) -> list[Answer]:
         shared = StageTimes()
         answers = self._line.run_batch(works, shared)
         for own in times:
             own.add_share(shared, len(works))
-        return [Answer(answer.score, answer.map) for answer in answers]
+        return [Answer(answer.score, answer.map, answer.searched_again) for answer in answers]
 
     def observed(self, observer: Observer) -> AbstractContextManager[None]:
         """See `Strategy`."""

@@ -86,7 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         out = options.out or Path(scratch)
         size = write_line_graph(out, manifest, networks, decision)
-        line = LineGraph(manifest, OnnxSession(out / LINE))
+        line = LineGraph.on_host(manifest, OnnxSession(out / LINE), decision)
     test = find_samples(options.data, "test")
     chosen = [test[i] for i in np.linspace(0, len(test) - 1, options.scans).astype(int)]
     parts = [prepare_file(sample.scan, POINTS, manifest.preprocessing) for sample in chosen]
@@ -175,11 +175,12 @@ def compare_part(
     middle = time.perf_counter()
     answer = line.run(part, StageTimes())
     end = time.perf_counter()
+    outputs = line.outputs(part)
     assert decision.second is not None and features.second is not None
     banks = {"main": (decision.main, features.main), "hallucinated": (decision.second, features.second)}
     matches = []
     for role, (bank, rows) in banks.items():
-        index, distance = (answer.outputs[f"{name}_{role}"].ravel() for name in ("index", "distance"))
+        index, distance = (outputs[f"{name}_{role}"].ravel() for name in ("index", "distance"))
         matches.append(compare_matches(bank, rows, index[features.foreground], distance[features.foreground]))
     return PartDifferences(
         matches,

@@ -1,8 +1,7 @@
 """A bank's rows in slices of similar ones, each around its own center: how the line graph searches them.
 
-A float32 product finds the nearest row up to its rounding error, which grows with the norms that enter it. Around the
-center of its slice a row is short, and so is every query that is near it: the rows that a product confuses become so
-few that two candidates a slice are enough (measured: docs/export.md).
+A product tells rows apart up to its rounding error, which grows with the norms that enter it. Around the center of its
+slice a row is short, and so is every query that is near it.
 """
 
 from __future__ import annotations
@@ -13,13 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...runtime.banks.bank import MemoryBank
-from ...runtime.banks.exact import half_sq_norms
-
 Float32Array = npt.NDArray[np.float32]
 IndexArray = npt.NDArray[np.int64]
 
-# Rows of a bank that are compared at once: 3136 x 8192 float32 scores take 98 MiB a scan.
+# Rows of a bank that are compared at once: 1,280 x 8,192 half-precision bounds take 20 MiB a scan.
 SLICE_ROWS = 8192
 # Smaller slices would be more operators for next to nothing.
 LEAST_ROWS = 64
@@ -37,27 +33,20 @@ class BankSlice:
     Attributes:
         index: (s,) int64, which; ascending.
         center: (d,) float32, their mean.
-        rows: (s, d) float32, minus the center.
-        half_norms: (s,) float32, half the squared norms of these.
     """
 
     index: IndexArray
     center: Float32Array
-    rows: Float32Array
-    half_norms: Float32Array
 
 
-def slice_bank(bank: MemoryBank) -> list[BankSlice]:
-    """Every row of a bank in one of its slices of at most `SLICE_ROWS`."""
-    rows = bank.rows.astype(np.float32, copy=False)
-    return [_around_center(rows, np.sort(index)) for index in _split(rows, np.arange(len(rows)))]
+def slice_bank(rows_md: npt.NDArray[np.floating], kept: IndexArray) -> list[BankSlice]:
+    """The rows `kept` (k,), ascending, of a bank's (m, d), each in one of its slices of at most `SLICE_ROWS`."""
+    rows = rows_md.astype(np.float32, copy=False)
+    return [_around_center(rows, np.sort(index)) for index in _split(rows, kept)]
 
 
 def _around_center(rows_md: Float32Array, index: IndexArray) -> BankSlice:
-    rows = rows_md[index]
-    center = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
-    centered = rows - center
-    return BankSlice(index, center, centered, half_sq_norms(centered))
+    return BankSlice(index, rows_md[index].mean(axis=0, dtype=np.float64).astype(np.float32))
 
 
 def _split(rows_md: Float32Array, index: IndexArray) -> Iterator[IndexArray]:

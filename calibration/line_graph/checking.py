@@ -79,7 +79,7 @@ def check_line_graph(
         # As the line prepares it: of several things in view the part is what is most as calibration saw it.
         prepared = prepare_file(scan, modalities(manifest), manifest.preprocessing, manifest.part_range)
         expected[scan_name(scan)] = reference(manifest, path, decision, prepared)
-        actual[scan_name(scan)] = line.run(prepared, StageTimes()).outputs
+        actual[scan_name(scan)] = line.outputs(prepared)
     precisions = {network.precision for network in manifest.networks.values()}
     tolerance = Tolerance(atol=max(ROUNDING[precision] for precision in precisions), rtol=RTOL, score=RTOL)
     names = [*(f"distance_{role}" for role in route_of(manifest.route, manifest.main).banks), "map"]

@@ -46,14 +46,16 @@ class GraphWriter:
         self.constants.append(numpy_helper.from_array(np.array(value, dtype, order="C"), name))
         return name
 
-    def lowest(self, scores: str, count: int) -> list[str]:
-        """The columns of the `count` lowest values of (B, P, M) scores, lowest first: (B, P) int64 each."""
-        if count == 1:
-            return [self.op("ArgMin", scores, axis=2, keepdims=0)]
-        values, columns = f"topk_{self._count}/values", f"topk_{self._count}/columns"
-        inputs = [scores, self.constant([count], np.int64)]
-        self.nodes.append(helper.make_node("TopK", inputs, [values, columns], f"node_{columns}", axis=2, largest=0))
-        return [self.op("Gather", columns, self.constant(rank, np.int64), axis=2) for rank in range(count)]
+    def highest(self, values: str, count: int) -> tuple[str, str]:
+        """The `count` highest of values (B, P, C), highest first, and their columns, int64: (B, P, count) each."""
+        best, columns = f"topk_{self._count}/values", f"topk_{self._count}/columns"
+        inputs = [values, self.constant([count], np.int64)]
+        self.nodes.append(helper.make_node("TopK", inputs, [best, columns], f"node_{columns}", axis=2))
+        return best, columns
+
+    def rows_at(self, rows: str, index: str) -> str:
+        """Of every part its own rows (B, N, D), by their index (B, n) int64: (B, n, D)."""
+        return self.op("GatherND", rows, self.op("Unsqueeze", index, self.constant([2], np.int64)), batch_dims=1)
 
     def inline(self, model: bytes, prefix: str, inputs: Mapping[str, str]) -> list[str]:
         """Add all of another graph, its names behind `prefix/`, and connect its inputs.

@@ -121,14 +121,27 @@ class MemoryBank:
             UsageError: wrong dimension, or no row is left to match.
             NotFiniteError: a query has a value that is not finite.
         """
-        queries = self._prepared(queries)
+        return self.search_prepared(self.prepared(queries), without_group, pool)
+
+    def search_prepared(
+        self, queries: Float32Array, without_group: int | None = None, pool: Executor | None = None
+    ) -> Matches:
+        """As `search`, of what `prepared` gives.
+
+        Raises:
+            UsageError: no row is left to match.
+        """
         half_norms = self._half_norms_without(without_group)
         nearest = _nearest(self.metric, queries, self.rows, half_norms, self._screen, pool=pool)
         return Matches(DISTANCES[self.metric].finish(nearest.distance[:, 0]), nearest.index[:, 0])
 
     def distances(self, queries: Float32Array, index: npt.NDArray[np.integer]) -> Float32Array:
         """(n, k) float32 distances of every query (n, d) to its own rows `index` (n, k), e.g. neighbors."""
-        differences = self._prepared(queries)[:, None, :] - self.rows[index].astype(np.float32)
+        return self.distances_prepared(self.prepared(queries), index)
+
+    def distances_prepared(self, queries: Float32Array, index: npt.NDArray[np.integer]) -> Float32Array:
+        """As `distances`, of what `prepared` gives."""
+        differences = queries[:, None, :] - self.rows[index].astype(np.float32)
         distance = DISTANCES[self.metric]
         return distance.finish(distance.compare(differences))
 
@@ -138,17 +151,32 @@ class MemoryBank:
             return _fit_screen(self.metric, self.rows)
         return screen_of_cells(self.rows, Reduction(self.basis), self.cells)
 
-    def _prepared(self, queries: Float32Array) -> Float32Array:
+    def prepared(self, queries: Float32Array) -> Float32Array:
+        """Queries (n, d) as the rows are held: less the mean; cosine: of unit length before that.
+
+        Raises:
+            UsageError: wrong dimension.
+            NotFiniteError: a query has a value that is not finite.
+        """
         if queries.ndim != 2 or queries.shape[1] != len(self.mean):
             raise UsageError(f"memory bank: queries have shape {queries.shape}, expected (n, {len(self.mean)})")
+        self.require_finite(queries)
+        prepared: Float32Array = DISTANCES[self.metric].prepare(queries) - self.mean
+        return prepared
+
+    @staticmethod
+    def require_finite(queries: Float32Array) -> None:
+        """Refuse queries (n, d) of which nothing can be said.
+
+        Raises:
+            NotFiniteError: a query has a value that is not finite.
+        """
         if not np.isfinite(queries).all():
             wrong = np.count_nonzero(~np.isfinite(queries).all(axis=1))
             raise NotFiniteError(
                 f"the networks answer with features that are not numbers for {wrong} of {len(queries)} patches, so "
                 "there is no verdict: look for absurd coordinates in the scan"
             )
-        prepared: Float32Array = DISTANCES[self.metric].prepare(queries) - self.mean
-        return prepared
 
     def _half_norms_without(self, group: int | None) -> Float32Array:
         if group is None:

@@ -41,9 +41,9 @@ class GroupedPoints:
         features: npt.NDArray[np.float32] = self.pooling[np.flatnonzero(foreground)] @ tokens
         return features
 
-    def dense_pooling(self) -> npt.NDArray[np.float32]:
-        """A as the line graph takes it: (3136, G) float32."""
-        dense: npt.NDArray[np.float32] = self.pooling.toarray()
+    def dense_pooling(self, patches: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
+        """The rows of A of some patches (n,), as the line graph takes them: (n, G) float32."""
+        dense: npt.NDArray[np.float32] = self.pooling[patches].toarray()
         return dense
 
 

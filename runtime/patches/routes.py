@@ -135,17 +135,22 @@ class Route:
         return ""
 
     def line_inputs(self, grouping: Grouping) -> list[Tensor]:
-        """The line graph's inputs: what the sensors give, grouped."""
-        inputs: list[Tensor] = []
+        """The line graph's inputs: where the patches of the part lie, and what the sensors give of them, grouped.
+
+        `patches` are places in the 56x56 grid, -1 where a row is padding; `places` are the rows of these, -1 where
+        there is no part; `pooling` are the rows of A.
+        """
+        inputs = [
+            Tensor(name="patches", shape=["batch", "patches"], dtype="int32"),
+            Tensor(name="places", shape=["batch", N_PATCHES], dtype="int32"),
+        ]
         if "pc" in self.measured:
             n, m = grouping.n_groups, grouping.group_size
             inputs.append(Tensor(name="groups", shape=["batch", n, m, 3], dtype="float32"))
             inputs.append(Tensor(name="centers", shape=["batch", n, 3], dtype="float32"))
-            inputs.append(Tensor(name="pooling", shape=["batch", N_PATCHES, n], dtype="float32"))
+            inputs.append(Tensor(name="pooling", shape=["batch", "patches", n], dtype="float32"))
         if "rgb" in self.measured:
             inputs.append(Tensor(name="image", shape=["batch", 3, SIZE, SIZE], dtype="float32"))
-        if "pc" not in self.measured:
-            inputs.append(Tensor(name="foreground", shape=["batch", N_PATCHES], dtype="bool"))
         return inputs
 
     def second(self, steps: Steps[T]) -> Second[T] | None:

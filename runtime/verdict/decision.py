@@ -64,11 +64,15 @@ def match_bank(
         without_group: leave out the rows of this normal scan: how a scan that is itself in the bank is scored.
         pool: threads that share the search.
     """
-    queries = bank.normalize(features)
-    matches: Matches = bank.bank.search(queries, without_group, pool)
+    queries = bank.bank.prepared(bank.normalize(features))
+    return scored_match(bank.bank, queries, bank.bank.search_prepared(queries, without_group, pool))
+
+
+def scored_match(bank: MemoryBank, queries: Array, matches: Matches) -> BankMatch:
+    """The image score of a part whose patches (n, d), prepared as the bank's rows are, have their nearest rows."""
     best = int(matches.distance.argmax())
-    neighbors = bank.bank.neighbors[matches.index[best]]
-    to_neighbors = bank.bank.distances(queries[best : best + 1], neighbors[None])[0]
+    neighbors = bank.neighbors[matches.index[best]]
+    to_neighbors = bank.distances_prepared(queries[best : best + 1], neighbors[None])[0]
     score = image_score(float(matches.distance[best]), to_neighbors, queries.shape[1])
     return BankMatch(score, matches.distance)
 

@@ -53,16 +53,18 @@ def prepared(bundle, scan):
 def compared(manifest, decision, model, extractor, part):
     """The graph's outputs, and the runtime's answer."""
     (content,) = encode_model(model, LINE).values()
-    answer = LineGraph(manifest, OnnxSession(content)).run(part, StageTimes())
+    line = LineGraph.on_host(manifest, OnnxSession(content), decision)
+    answer, outputs = line.run(part, StageTimes()), line.outputs(part)
+    outputs |= {"score": np.float32(answer.score), "map": answer.map}
     expected = reference(manifest, extractor, decision, part)
     for name, tensor in expected.tensors.items():
-        actual = answer.outputs[name]
+        actual = outputs[name]
         if name.startswith("distance"):
             actual = actual.ravel()[expected.foreground]
         # Unit vectors in float32: half their squared difference is known to about 1e-7.
         floor = 1e-7 if decision.main.bank.metric == "cosine" else 0.0
         np.testing.assert_allclose(actual, tensor, rtol=1e-4, atol=1e-3 * np.abs(tensor).max() + floor, err_msg=name)
-    return answer, expected
+    return outputs, expected
 
 
 def test_it_is_in_the_bundle_and_says_what_the_runtime_says(calibrated_bundle, scans):
@@ -82,12 +84,12 @@ def test_it_finds_the_same_rows_and_none_where_there_is_no_part(bundle, extracto
     same = total = 0
     for scan in scans[:3]:
         part = prepared(bundle, scan)
-        answer, expected = compared(bundle.manifest, decision, model, extractor, part)
+        outputs, expected = compared(bundle.manifest, decision, model, extractor, part)
         features = extractor.extract(part, StageTimes())
         nearest = decision.main.bank.search(decision.main.normalize(features.main)).index
-        index = answer.outputs["index_main"]
+        index = outputs["index_main"]
         assert (index[~expected.foreground] == -1).all()
-        assert (answer.outputs["distance_main"].ravel()[~expected.foreground] == 0).all()
+        assert (outputs["distance_main"].ravel()[~expected.foreground] == 0).all()
         same, total = same + (index[expected.foreground] == nearest).sum(), total + len(nearest)
     assert same >= 0.999 * total
 
@@ -101,13 +103,13 @@ def test_operators_are_standard_and_the_batch_is_free(bundle, networks):
 
 def test_parts_of_a_batch_do_not_touch_each_other(bundle, scans):
     session = OnnxSession(bundle.read(LINE))
-    line = LineGraph(bundle.manifest, session)
-    inputs = [line.inputs(prepared(bundle, scan)) for scan in scans[:2]]
-    both = session.run({name: np.concatenate([each[name] for each in inputs]) for name in inputs[0]})
-    for number, each in enumerate(inputs):
-        alone = session.run(each)
-        np.testing.assert_allclose(both["score"][number], alone["score"][0], rtol=1e-4)
-        np.testing.assert_allclose(both["map"][number], alone["map"][0], atol=1e-3 * alone["map"].max())
+    line = LineGraph.on_host(bundle.manifest, session, Decision.load(bundle))
+    parts = [prepared(bundle, scan) for scan in scans[:2]]
+    both = line.run_batch([line.ready(part, StageTimes()) for part in parts], StageTimes())
+    for answer, part in zip(both, parts, strict=True):
+        alone = line.run(part, StageTimes())
+        assert answer.score == pytest.approx(alone.score, rel=1e-4)
+        np.testing.assert_allclose(answer.map, alone.map, atol=1e-3 * alone.map.max())
 
 
 def test_scans_in_batches_get_the_verdicts_of_single_scans(calibrated_bundle, scans, tmp_path):
@@ -188,8 +190,8 @@ def test_what_cannot_be_a_graph_is_said(bundle, networks):
 
 
 def change_a_bank(model):
-    """Every second row of a slice, by half a standard deviation in one of its dimensions."""
-    rows = next(tensor for tensor in model.graph.initializer if tensor.name == "bank_main/rows_0")
+    """Every second row, by half a standard deviation in one of its dimensions."""
+    rows = next(tensor for tensor in model.graph.initializer if tensor.name == "bank_main/rows")
     values = onnx.numpy_helper.to_array(rows).copy()
     values[::2, 3] += 0.5
     rows.CopyFrom(onnx.numpy_helper.from_array(values, rows.name))
@@ -197,13 +199,13 @@ def change_a_bank(model):
 
 def lose_a_center(model):
     """The slices of a bank lie around their centers; one of them is forgotten."""
-    center = next(tensor for tensor in model.graph.initializer if tensor.name == "bank_main/center_0")
+    center = next(tensor for tensor in model.graph.initializer if tensor.name == "bank_main/screen_0/center")
     center.CopyFrom(onnx.numpy_helper.from_array(np.zeros_like(onnx.numpy_helper.to_array(center)), center.name))
 
 
 def checked(bundle, extractor, decision, model, scans):
     threshold = bundle.manifest.calibration.threshold.value
-    line = LineGraph(bundle.manifest, OnnxSession(model.SerializeToString()))
+    line = LineGraph.on_host(bundle.manifest, OnnxSession(model.SerializeToString()), decision)
     return check_line_graph(line, bundle.manifest, extractor, decision, threshold, scans[:2])
 
 

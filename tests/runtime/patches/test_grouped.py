@@ -18,6 +18,7 @@ from cmdiad.runtime.preparation.frame import Frame
 from cmdiad.runtime.preparation.prepare import PreparedScan
 from cmdiad.runtime.preparation.prepared_part import prepare_file
 from cmdiad.runtime.timing import StageTimes
+from cmdiad.runtime.verdict.decision import Decision
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,7 +42,7 @@ def test_pooled_features_are_the_rows_of_the_dense_product(seed):
     grouped = group_part(scan, GROUPING)
     tokens = np.random.default_rng(seed).normal(size=(12, 5)).astype(np.float32)
     foreground = foreground_patches(scan.valid)
-    dense = grouped.dense_pooling()
+    dense = grouped.dense_pooling(np.arange(3136))
     assert dense.shape == (3136, 12) and dense.dtype == np.float32
     np.testing.assert_allclose(grouped.pool(tokens, foreground), (dense @ tokens)[foreground], atol=1e-5)
     np.testing.assert_array_equal(dense.any(axis=1), foreground)
@@ -83,7 +84,9 @@ def test_networks_and_line_graph_group_by_what_they_are_given(calibrated_bundle,
     manifest = bundle.manifest
     sessions = {role: OnnxSession(bundle.read(network.file)) for role, network in manifest.networks.items()}
     FeaturePath(manifest.route, manifest.main, manifest.grouping, sessions, grouper).extract(prepared, StageTimes())
-    LineGraph(manifest, OnnxSession(bundle.read(LINE)), grouper).run(prepared, StageTimes())
+    LineGraph.on_host(manifest, OnnxSession(bundle.read(LINE)), Decision.load(bundle), grouper).run(
+        prepared, StageTimes()
+    )
     assert len(grouper.seen) == 2
     np.testing.assert_array_equal(grouper.seen[0], grouper.seen[1])
 
@@ -95,8 +98,8 @@ def test_what_was_grouped_ahead_is_not_grouped_again(calibrated_bundle, prepared
     path = FeaturePath(manifest.route, manifest.main, manifest.grouping, sessions, grouper)
     ahead = path.group(prepared, StageTimes())
     one = path.extract(ahead, StageTimes())
-    line = LineGraph(manifest, OnnxSession(bundle.read(LINE)), grouper)
-    assert line.inputs(ahead)["groups"].shape[1:3] == (manifest.grouping.n_groups, manifest.grouping.group_size)
+    line = LineGraph.on_host(manifest, OnnxSession(bundle.read(LINE)), Decision.load(bundle), grouper)
+    assert line.ready(ahead, StageTimes()).grouped is ahead.grouped
     assert len(grouper.seen) == 1
     np.testing.assert_array_equal(one.main, path.extract(prepared, StageTimes()).main)
 

@@ -16,19 +16,20 @@ from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRAC
 from cmdiad.training.routes.distillation import DISTILLATIONS, distillation
 
 ROUTES = [(name, main) for name in get_args(RouteName) for main in get_args(Modality)]
-POINTS, FOREGROUND = ["groups", "centers", "pooling"], ["foreground"]
-# What is measured, the banks, and the line graph's inputs, by hand from the paper's description of the routes.
+LAYOUT = ["patches", "places"]
+POINTS = ["groups", "centers", "pooling"]
+# What is measured, the banks, and the line graph's inputs after the layout, by hand from the paper's description.
 EXPECTED = {
     ("single", "pc"): ({"pc"}, ("main",), POINTS),
-    ("single", "rgb"): ({"rgb"}, ("main",), ["image", *FOREGROUND]),
+    ("single", "rgb"): ({"rgb"}, ("main",), ["image"]),
     ("dual", "pc"): ({"pc", "rgb"}, ("main", "other"), [*POINTS, "image"]),
     ("dual", "rgb"): ({"pc", "rgb"}, ("main", "other"), [*POINTS, "image"]),
     ("f2f", "pc"): ({"pc"}, ("main", "hallucinated"), POINTS),
-    ("f2f", "rgb"): ({"rgb"}, ("main", "hallucinated"), ["image", *FOREGROUND]),
+    ("f2f", "rgb"): ({"rgb"}, ("main", "hallucinated"), ["image"]),
     ("f2i", "pc"): ({"pc"}, ("main", "hallucinated"), POINTS),
-    ("f2i", "rgb"): ({"rgb"}, ("main", "hallucinated"), ["image", *FOREGROUND]),
+    ("f2i", "rgb"): ({"rgb"}, ("main", "hallucinated"), ["image"]),
     ("i2f", "pc"): ({"pc"}, ("main", "hallucinated"), [*POINTS, "input"]),
-    ("i2f", "rgb"): ({"rgb"}, ("main", "hallucinated"), ["image", *FOREGROUND]),
+    ("i2f", "rgb"): ({"rgb"}, ("main", "hallucinated"), ["image"]),
 }
 
 
@@ -70,7 +71,8 @@ def test_each_route_measures_holds_and_takes_what_the_paper_says(name, main):
     route = route_of(name, main)
     assert (route.name, route.main, route.other) == (name, main, other(main))
     inputs = [tensor.name for tensor in route.line_inputs(Grouping())]
-    assert (route.measured, route.banks, inputs) == EXPECTED[name, main]
+    measured, banks, sensed = EXPECTED[name, main]
+    assert (route.measured, route.banks, inputs) == (measured, banks, [*LAYOUT, *sensed])
 
 
 @pytest.mark.parametrize(("name", "main"), ROUTES)
