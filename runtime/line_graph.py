@@ -14,7 +14,7 @@ import numpy.typing as npt
 from .bundle.manifest import Manifest
 from .bundle.reading import Bundle
 from .engines.machine import this_machine
-from .engines.opening import ENGINE_PROVIDERS, Observer, open_session
+from .engines.opening import ENGINE_PROVIDERS, Observer, open_session, runs_on_device
 from .engines.plan_check import LINE_ROLE, has_engine
 from .engines.providers import PROVIDERS
 from .engines.session import Session
@@ -162,12 +162,12 @@ _PER_BANK = ("score", "distance", "index", "again", "queries")
 
 
 def prefers_line_graph(bundle: Bundle, provider: str) -> bool:
-    """Whether to run the line graph unasked: on a GPU, where the bundle has the graph or an engine of it."""
+    """Whether to run the line graph unasked: on a device, where the bundle has the graph or an engine of it."""
     if bundle.manifest.line_graph is None:
         return False
     if provider in ENGINE_PROVIDERS:
         return has_engine(bundle, LINE_ROLE, ENGINE_PROVIDERS[provider], this_machine())
-    return provider in PROVIDERS and provider != "cpu"
+    return provider in PROVIDERS and runs_on_device(provider)
 
 
 def open_line_graph(

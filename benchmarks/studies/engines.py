@@ -25,7 +25,7 @@ from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.flavor import FLAVORS
 from cmdiad.runtime.engines.machine import this_machine
 from cmdiad.runtime.engines.onnxruntime_import import import_onnxruntime
-from cmdiad.runtime.engines.plan_check import RTX_TARGETS, engine_graphs, external_data
+from cmdiad.runtime.engines.plan_check import engine_graphs, external_data
 from cmdiad.runtime.errors import EngineError
 from cmdiad.runtime.threads import usable_processors
 from onnx import NodeProto, TensorProto, helper, numpy_helper
@@ -153,7 +153,7 @@ def main() -> None:
     parser.add_argument("--precisions", action="store_true")
     options = parser.parse_args()
     if options.precisions:
-        for row in measure_formats(list(RTX_TARGETS)):
+        for row in measure_formats(list(FLAVORS["tensorrt-rtx"].targets)):
             print(json.dumps(row), flush=True)
     targets = options.targets.split(",")
     rows = [row for path in options.bundles for row in measure_bundle(path, targets, options.fp16)]

@@ -16,13 +16,11 @@ from typing import Any
 from ...runtime.bundle.manifest import Network, Profile
 from ...runtime.engines.flavor import Flavor, collecting_logger, import_flavor
 from ...runtime.engines.machine import Machine
-from ...runtime.engines.plan_check import RTX_TARGETS
 from ...runtime.errors import EngineError, UsageError
 
 MAX_PATCHES = 3136
 # Patches of a typical part: 40 % of all (ALGORITHM: the others carry no points).
 _TYPICAL_PATCHES = 1254
-_TURING = "sm75"
 # Durations and memory differ from build to build; without them the same build gives the same log.
 _UNSTEADY = re.compile(r"\[MemUsage|\b(took|in) [0-9.e+-]+ ?(ms|seconds)")
 
@@ -129,7 +127,7 @@ def engine_from_onnx(
     _require(config.add_optimization_profile(profile) >= 0, name, "refuses the shapes", logger)
     _configure(trt, config, name, settings, logger)
     plan = builder.build_serialized_network(definition, config)
-    _require(plan is not None, name, "cannot build it", logger, _advice(settings))
+    _require(plan is not None, name, "cannot build it", logger, _advice(flavor, settings))
     cache = None if settings.timing_cache is None else bytes(config.get_timing_cache().serialize())
     return BuiltEngine(bytes(plan), trt.__version__, profiles, _log(logger), cache)
 
@@ -147,11 +145,11 @@ def check_settings(trt: Any, flavor: Flavor, settings: EngineSettings, machine: 
             f"--target: {flavor.name} builds for the GPU it runs on: leave it out, or --engine tensorrt-rtx"
         )
     if chooses_targets and not settings.targets:
-        raise UsageError(f"--engine {flavor.name} needs --target: one or more of {', '.join(RTX_TARGETS)}")
+        raise UsageError(f"--engine {flavor.name} needs --target: one or more of {', '.join(flavor.targets)}")
     for target in settings.targets:
-        if target.upper() not in trt.ComputeCapability.__members__ or target not in RTX_TARGETS:
+        if target.upper() not in trt.ComputeCapability.__members__ or not flavor.serves(target):
             raise UsageError(
-                f"--target {target}: {flavor.name} builds for {', '.join(RTX_TARGETS)}; "
+                f"--target {target}: {flavor.name} builds for {', '.join(flavor.targets)}; "
                 "other GPUs (Jetson Orin, Hopper) need --engine tensorrt on the device itself"
             )
     if chooses_targets and settings.timing_cache is not None:
@@ -237,10 +235,12 @@ def _words(description: str) -> str:
     return "is not supported" if description == "false" else description
 
 
-def _advice(settings: EngineSettings) -> list[str]:
-    if _TURING in settings.targets:
-        return [f"{_TURING} (Turing) takes fp16 graphs only: export with --precision fp16, or leave {_TURING} out"]
-    return []
+def _advice(flavor: Flavor, settings: EngineSettings) -> list[str]:
+    return [
+        f"{flavor.name} takes fp16 graphs only on {target}: export with --precision fp16, or leave {target} out"
+        for target in settings.targets
+        if target in flavor.fp16_only
+    ]
 
 
 def _log(logger: Any) -> str:

@@ -7,7 +7,6 @@ can a fault in a vendor's library take the export with it.
 
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import msgspec
 
 from ...runtime.bundle.manifest import Network, Profile
 from ...runtime.bundle.parameters import FlavorName
-from ...runtime.child_python import child_environment
+from ...runtime.child_python import child_environment, ending, last_words
 from ...runtime.engines.flavor import Flavor, flavor_of
 from ...runtime.engines.machine import Machine
 from ...runtime.errors import EngineError, UsageError
@@ -27,7 +26,6 @@ from .builder import BuiltEngine, EngineGraph, EngineSettings, engine_from_onnx
 
 # TensorRT-RTX times nothing while building and takes seconds; standard TensorRT measures kernels, which takes minutes.
 LIMIT_SECONDS: Mapping[FlavorName, float] = {"tensorrt-rtx": 600, "tensorrt": 3600}
-TAIL_CHARACTERS = 400
 
 REQUEST, MODEL, EXTERNAL = "request.json", "model.onnx", "external"
 ANSWER, PLAN, SAID = "answer.json", "engine.plan", "said.txt"
@@ -107,19 +105,13 @@ def _run_child(folder: Path, name: str, limit: float) -> None:
             ).returncode
     except subprocess.TimeoutExpired as cause:
         raise EngineError(
-            f"{name}: TensorRT's builder did not end within {limit:g} s and was ended: build it again{_tail(said)}"
+            f"{name}: TensorRT's builder did not end within {limit:g} s and was ended: build it again"
+            f"{last_words(said.read_bytes())}"
         ) from cause
     if code != 0 or not (folder / ANSWER).is_file():
-        raise EngineError(f"{name}: TensorRT's builder crashed ({_ending(code)}): build it again{_tail(said)}")
-
-
-def _ending(code: int) -> str:
-    return signal.Signals(-code).name if -code in set(signal.Signals) else f"exit code {code}"
-
-
-def _tail(said: Path) -> str:
-    text = " ".join(said.read_text(errors="replace").split())[-TAIL_CHARACTERS:]
-    return f"; it said last: {text}" if text else ""
+        raise EngineError(
+            f"{name}: TensorRT's builder crashed ({ending(code)}): build it again{last_words(said.read_bytes())}"
+        )
 
 
 def answer_request(folder: Path) -> None:

@@ -9,22 +9,37 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
 from ...version import __version__
 from ..bundle.manifest import TensorRTEngine
 from ..bundle.reading import Bundle, require_calibration
-from ..engines.flavor import FLAVORS, import_flavor
+from ..engines.flavor import FLAVORS, Flavor, collecting_logger, import_flavor
 from ..engines.machine import Machine, this_machine
+from ..engines.onnxruntime_import import import_onnxruntime
 from ..engines.opening import ENGINE_PROVIDERS
-from ..engines.plan_check import check_engine, require_gpu
-from ..engines.providers import PROVIDERS
-from ..engines.session import OnnxSession, unknown_provider
+from ..engines.plan_check import check_engine, check_validity, rebuild_command, require_gpu
+from ..engines.providers import PROVIDERS, Provider, require_installed
+from ..engines.session import unknown_provider
 from ..errors import BundleError, CmdiadError, EngineError
 from ..threads import usable_processors
+from .probe import problem_apart, problem_here
 
 LINE_PACKAGES = ("numpy", "scipy", "tifffile", "imagecodecs", "pillow", "msgspec")
-ONNX_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
+# The wheels that may hold the module `onnxruntime`, and what each has besides the CPU; one at most may be installed.
+ONNX_RUNTIMES: Mapping[str, str] = {
+    "onnxruntime": "",
+    "onnxruntime-gpu": "CUDA, TensorRT",
+    "onnxruntime-trt-rtx": "TensorRT-RTX",
+    "onnxruntime-openvino": "OpenVINO",
+    "onnxruntime-directml": "DirectML",
+    "onnxruntime-windowsml": "Windows ML",
+    "onnxruntime-migraphx": "MIGraphX",
+    "onnxruntime-rocm": "ROCm",
+    "onnxruntime-qnn": "QNN",
+    "onnxruntime-cann": "CANN",
+    "onnxruntime-webgpu": "WebGPU",
+    "onnxruntime-training": "CUDA",
+    "onnxruntime-training-cpu": "",
+}
 _PLUGINS = [provider.plugin for provider in PROVIDERS.values() if provider.plugin is not None]
 GPU_PACKAGES = (*_PLUGINS, *FLAVORS, "polygraphy")
 # The workstation's, with the extra of `cmdiad` that brings each.
@@ -32,13 +47,6 @@ WORKSTATION_PACKAGES: Mapping[str, str] = {
     **dict.fromkeys(("scikit-learn", "onnx"), "calibrate"),
     **dict.fromkeys(("torch", "torchvision", "timm", "safetensors", "onnxscript", "scikit-image"), "train"),
 }
-
-# y = x @ x for x of (2, 2) float32, opset 13: a network that no provider can refuse
-# (tests/runtime/acceptance/test_doctor.py).
-PROBE = bytes.fromhex(
-    "08083a440a110a01780a017812017922064d61744d756c120570726f62655a130a0178120e0a0c080112080a0208020a0208"
-    "0262130a0179120e0a0c080112080a0208020a02080242040a00100d"
-)
 
 
 @dataclass(frozen=True)
@@ -113,46 +121,60 @@ def _packages(extras: Mapping[str, str]) -> Iterator[Finding]:
         version = installed_version(name)
         wanted = f"'cmdiad[{extras[name]}]'" if name in extras else name
         yield Finding("package", name, version is not None, version or f"missing: pip install {wanted}")
-    runtimes = {name: version for name in ONNX_RUNTIMES if (version := installed_version(name)) is not None}
+    runtimes = {name: version for name in ONNX_RUNTIMES if (version := _onnxruntime_version(name)) is not None}
     for name, version in runtimes.items():
-        yield Finding("package", name, len(runtimes) == 1, version)
+        brings = f", with {ONNX_RUNTIMES[name]}" if ONNX_RUNTIMES[name] else ""
+        yield Finding("package", name, len(runtimes) == 1, f"{version}{brings}")
     if not runtimes:
-        yield Finding("package", ONNX_RUNTIMES[0], False, "missing: pip install 'cmdiad[cpu]' (or 'cmdiad[gpu]')")
+        yield Finding("package", "onnxruntime", False, "missing: pip install 'cmdiad[cpu]' (or 'cmdiad[gpu]')")
     if len(runtimes) > 1:
-        todo = "both own the same folder: uninstall both, then install exactly one"
+        todo = "all own the same folder: uninstall them, then install exactly one"
         yield Finding("package", " and ".join(runtimes), False, todo)
     for name in GPU_PACKAGES:
         yield Finding("package", name, None, installed_version(name) or "not installed")
 
 
+def _onnxruntime_version(wheel: str) -> str | None:
+    """The version of a wheel that holds the module `onnxruntime`; plug-ins beside it have names like such wheels."""
+    try:
+        installed = importlib.metadata.distribution(wheel)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    holds_it = installed.files is None or any(file.as_posix() == "onnxruntime/__init__.py" for file in installed.files)
+    return installed.version if holds_it else None
+
+
 def _providers(machine: Machine) -> Iterator[Finding]:
-    for name in PROVIDERS:
-        problem = _provider_problem(name)
-        yield Finding("provider", name, problem is None, problem or "runs networks by ONNX Runtime")
-    for name in ENGINE_PROVIDERS:
-        problem = _engine_problem(name, machine)
-        yield Finding("provider", name, problem is None, problem or "runs the bundle's own engines")
+    for provider in PROVIDERS.values():
+        problem = _provider_problem(provider)
+        yield Finding("provider", provider.name, problem is None, problem or "runs networks by ONNX Runtime")
+    for name, flavor_name in ENGINE_PROVIDERS.items():
+        problem = _engine_problem(name, FLAVORS[flavor_name], machine)
+        only = ", of fp16 bundles only" if machine.target in FLAVORS[flavor_name].fp16_only else ""
+        yield Finding("provider", name, problem is None, problem or f"runs the bundle's own engines{only}")
 
 
-def _provider_problem(provider: str) -> str | None:
+def _provider_problem(provider: Provider) -> str | None:
     """Why an execution provider does not run a small network here; None if it does."""
+    if provider.is_cpu:
+        return problem_here(provider.name)
     try:
-        OnnxSession(PROBE, provider, threads=1).run({"x": np.eye(2, dtype=np.float32)})
-    except CmdiadError as error:
-        return str(error)
-    return None
-
-
-def _engine_problem(provider: str, machine: Machine) -> str | None:
-    """Why serialized engines of a flavor cannot run here; None if they can."""
-    flavor = FLAVORS[ENGINE_PROVIDERS[provider]]
-    try:
-        import_flavor(flavor)
-        require_gpu(machine, flavor.name)
+        require_installed(import_onnxruntime(), provider)
     except EngineError as error:
         return str(error)
-    installed = importlib.util.find_spec("polygraphy") is not None
-    return None if installed else f"Polygraphy is not installed: {flavor.install}"
+    return problem_apart(provider.name, "")
+
+
+def _engine_problem(provider: str, flavor: Flavor, machine: Machine) -> str | None:
+    """Why serialized engines of a flavor cannot run here; None if a small one was built and run."""
+    for package in (flavor.module, "polygraphy"):
+        if importlib.util.find_spec(package) is None:
+            return f"{package} is not installed: {flavor.install}"
+    try:
+        target = require_gpu(machine, flavor.name)
+    except EngineError as error:
+        return str(error)
+    return problem_apart(provider, target)
 
 
 def _bundle(bundle: Bundle, machine: Machine) -> Iterator[Finding]:
@@ -172,8 +194,10 @@ def _bundle(bundle: Bundle, machine: Machine) -> Iterator[Finding]:
 
 def _refusal(bundle: Bundle, engine: TensorRTEngine, machine: Machine) -> str | None:
     try:
-        trt = import_flavor(FLAVORS[engine.flavor])
-        check_engine(bundle, engine, bundle.read(engine.file), trt.__version__, machine)
+        trt, plan = import_flavor(FLAVORS[engine.flavor]), bundle.read(engine.file)
+        check_engine(bundle, engine, plan, trt.__version__, machine)
+        command = rebuild_command(bundle, engine.flavor, machine.target or "")
+        check_validity(trt, trt.Runtime(collecting_logger(trt)), engine, plan, command)
     except CmdiadError as error:
         return str(error)
     return None

@@ -26,16 +26,44 @@ class Flavor:
         name: as `--engine` takes it.
         module: the Python package.
         install: what to do where it is missing.
+        targets: the compute capabilities that it builds for and runs on, in the order of the bits of its engines'
+            header; empty: it builds on the GPU itself, for that one.
+        fp16_only: those of them on which it takes fp16 graphs only.
     """
 
     name: FlavorName
     module: str
     install: str
+    targets: tuple[str, ...] = ()
+    fp16_only: tuple[str, ...] = ()
+
+    def serves(self, target: str) -> bool:
+        """Whether it can run on a GPU of this compute capability, such as sm86."""
+        return not self.targets or target in self.targets
+
+    def require_served(self, target: str) -> None:
+        """Refuse a GPU that it has nothing for.
+
+        Raises:
+            EngineError: says what runs there.
+        """
+        if not self.serves(target):
+            raise EngineError(
+                f"{self.name} does not run on {target} (it has {', '.join(self.targets)}): choose --provider cuda, or "
+                "build engines of standard TensorRT on this machine (cmdiad export --bundle BUNDLE --engine tensorrt) "
+                "and choose --provider tensorrt-engine"
+            )
 
 
 FLAVORS: Mapping[str, Flavor] = {
     "tensorrt": Flavor("tensorrt", "tensorrt", "pip install 'cmdiad[tensorrt]' on the machine with the GPU"),
-    "tensorrt-rtx": Flavor("tensorrt-rtx", "tensorrt_rtx", "pip install 'cmdiad[tensorrt-rtx]' (no GPU is needed)"),
+    "tensorrt-rtx": Flavor(
+        "tensorrt-rtx",
+        "tensorrt_rtx",
+        "pip install 'cmdiad[tensorrt-rtx]' (no GPU is needed)",
+        targets=("sm75", "sm80", "sm86", "sm89", "sm120", "sm121"),
+        fp16_only=("sm75",),
+    ),
 }
 
 

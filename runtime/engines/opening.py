@@ -12,7 +12,7 @@ from ..bundle.parameters import FlavorName
 from ..bundle.reading import Bundle
 from .plan import open_tensorrt_engine
 from .plan_check import LINE_ROLE, external_data, graph_of
-from .providers import PROVIDERS
+from .providers import CPU, NVIDIA_GPU, PROVIDERS
 from .session import Arrays, OnnxSession, Session, unknown_provider
 
 Observer = Callable[[str, Arrays, Arrays], None]
@@ -20,6 +20,28 @@ Observer = Callable[[str, Arrays, Arrays], None]
 
 # What `--provider` takes besides ONNX Runtime's execution providers: the bundle's serialized engines, by flavor.
 ENGINE_PROVIDERS: Mapping[str, FlavorName] = {"tensorrt-engine": "tensorrt", "tensorrt-rtx-engine": "tensorrt-rtx"}
+
+
+def hardware_of(provider: str) -> str:
+    """What the networks run on under a provider or under the bundle's engines: `CPU`, `NVIDIA_GPU` or another device.
+
+    Raises:
+        EngineError: there is no such provider.
+    """
+    if provider in ENGINE_PROVIDERS:
+        return NVIDIA_GPU
+    if provider not in PROVIDERS:
+        raise unknown_provider(provider, [*PROVIDERS, *ENGINE_PROVIDERS])
+    return PROVIDERS[provider].hardware
+
+
+def runs_on_device(provider: str) -> bool:
+    """Whether networks run on a device beside the CPU under a provider or under the bundle's engines.
+
+    Raises:
+        EngineError: there is no such provider.
+    """
+    return hardware_of(provider) != CPU
 
 
 def open_session(

@@ -14,11 +14,11 @@ from typing import Any
 from ..bundle.manifest import Manifest, Network, TensorRTEngine
 from ..bundle.reading import Bundle
 from ..errors import BundleError, EngineError
+from .flavor import FLAVORS, flavor_of
 from .machine import Machine
 
 LINE_ROLE = "line"
-# The compute capabilities of TensorRT-RTX, in the order of the bits of its header.
-RTX_TARGETS = ("sm75", "sm80", "sm86", "sm89", "sm120", "sm121")
+_RTX = FLAVORS["tensorrt-rtx"]
 _MAGIC = b"vtrt"
 _HEADER = struct.Struct("<4sI2Q4B4sI")
 _HEADER_WORDS = 2
@@ -46,7 +46,7 @@ def read_header(plan: bytes) -> EngineHeader | None:
     magic, _, words, size, *version, magic_again, mask = _HEADER.unpack_from(plan)
     if (magic, magic_again, words) != (_MAGIC, _MAGIC, _HEADER_WORDS):
         return None
-    targets = [target for bit, target in enumerate(RTX_TARGETS) if mask >> bit & 1]
+    targets = [target for bit, target in enumerate(_RTX.targets) if mask >> bit & 1]
     return EngineHeader(size, ".".join(map(str, version)), targets)
 
 
@@ -54,7 +54,7 @@ def choose_engine(bundle: Bundle, role: str, flavor: str, machine: Machine) -> T
     """The bundle's engine of a network and flavor for this machine's GPU.
 
     Raises:
-        EngineError: there is no GPU, or no engine for it.
+        EngineError: there is no GPU, the flavor does not run on it, or there is no engine for it.
     """
     target = require_gpu(machine, flavor)
     engines = [engine for engine in bundle.manifest.engines if engine.role == role and engine.flavor == flavor]
@@ -128,20 +128,23 @@ def require_gpu(machine: Machine, flavor: str) -> str:
     """The compute capability of the machine's first GPU.
 
     Raises:
-        EngineError: there is none.
+        EngineError: there is none, or the flavor does not run on it.
     """
     if machine.target is None:
         raise EngineError(
             f"no NVIDIA GPU with a driver was found to run a {flavor} engine on: install the driver, "
             "or choose --provider cpu"
         )
+    flavor_of(flavor).require_served(machine.target)
     return machine.target
 
 
 def rebuild_command(bundle: Bundle, flavor: str, target: str) -> str:
-    """What a user types to get the right engine."""
-    targets = f" --target {target}" if flavor == "tensorrt-rtx" else ""
-    return f"cmdiad export --bundle {bundle.path} --engine {flavor}{targets}"
+    """What a user types to get the right engine, in the precision that the GPU takes."""
+    known = flavor_of(flavor)
+    targets = f" --target {target}" if known.targets else ""
+    reduced = " --precision fp16" if target in known.fp16_only and bundle.manifest.precision != "fp16" else ""
+    return f"cmdiad export --bundle {bundle.path}{reduced} --engine {flavor}{targets}"
 
 
 def engine_graphs(manifest: Manifest) -> dict[str, Network]:

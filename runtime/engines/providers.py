@@ -5,15 +5,20 @@ Not run on a GPU yet: `cmdiad-rt selftest --provider NAME` is the proof, on a ma
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import importlib.util
 import io
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import EngineError
+
+CPU = "CPU"
+NVIDIA_GPU = "NVIDIA GPU"
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,7 @@ class Provider:
     Attributes:
         name: as `--provider` takes it.
         runtime_name: as ONNX Runtime calls it.
+        hardware: what its networks run on: `CPU`, `NVIDIA_GPU`, or another vendor's device by name.
         install: what to do where it is missing.
         options: its own, always given.
         cuda_graph_option: its option that captures a network as one CUDA graph; None: it has none.
@@ -33,6 +39,7 @@ class Provider:
 
     name: str
     runtime_name: str
+    hardware: str
     install: str
     options: Mapping[str, str] = field(default_factory=dict)
     cuda_graph_option: str | None = None
@@ -48,10 +55,11 @@ class Provider:
 
 # TF32 is off: results are compared with those of other devices.
 _TABLE = (
-    Provider("cpu", "CPUExecutionProvider", "pip install 'cmdiad[cpu]'"),
+    Provider("cpu", "CPUExecutionProvider", CPU, "pip install 'cmdiad[cpu]'"),
     Provider(
         "cuda",
         "CUDAExecutionProvider",
+        NVIDIA_GPU,
         "pip uninstall onnxruntime, then pip install 'cmdiad[gpu]', and an NVIDIA driver for CUDA 13",
         options={"use_tf32": "0"},
         cuda_graph_option="enable_cuda_graph",
@@ -60,6 +68,7 @@ _TABLE = (
     Provider(
         "tensorrt",
         "TensorrtExecutionProvider",
+        NVIDIA_GPU,
         "pip install 'cmdiad[gpu]' and TensorRT 10 on the library path",
         cuda_graph_option="trt_cuda_graph_enable",
         rest="cuda",
@@ -68,6 +77,7 @@ _TABLE = (
     Provider(
         "tensorrt-rtx",
         "NvTensorRTRTXExecutionProvider",
+        NVIDIA_GPU,
         "pip install 'cmdiad[cpu]' onnxruntime-ep-nv-tensorrt-rtx, and an RTX GPU with its driver",
         cuda_graph_option="enable_cuda_graph",
         plugin="onnxruntime-ep-nv-tensorrt-rtx",
@@ -123,19 +133,32 @@ def add_provider(ort: Any, options: Any, provider: Provider, cuda_graph: bool) -
     Raises:
         EngineError: it is not installed, finds no GPU, or has no CUDA graphs.
     """
+    require_installed(ort, provider)
     if provider.plugin is not None:
-        _add_plugin(ort, options, provider, provider.plugin.replace("-", "_"), cuda_graph)
+        _add_plugin(ort, options, provider, _module(provider.plugin), cuda_graph)
         return []
-    if provider.runtime_name not in ort.get_available_providers():
-        raise missing(provider)
-    if not provider.is_cpu:
-        load_libraries(ort)
     return provider_list(provider, cuda_graph)
 
 
-def _add_plugin(ort: Any, options: Any, provider: Provider, module: str, cuda_graph: bool) -> None:
-    if importlib.util.find_spec(module) is None:
+def require_installed(ort: Any, provider: Provider) -> None:
+    """Refuse a provider that ONNX Runtime was built without, or whose plug-in is not here; nothing is loaded.
+
+    Raises:
+        EngineError: says what to install.
+    """
+    if provider.plugin is None:
+        installed = provider.runtime_name in ort.get_available_providers()
+    else:
+        installed = importlib.util.find_spec(_module(provider.plugin)) is not None
+    if not installed:
         raise missing(provider)
+
+
+def _module(package: str) -> str:
+    return package.replace("-", "_")
+
+
+def _add_plugin(ort: Any, options: Any, provider: Provider, module: str, cuda_graph: bool) -> None:
     plugin = importlib.import_module(module)
     name = plugin.get_ep_name()
     if all(device.ep_name != name for device in ort.get_ep_devices()):
@@ -146,15 +169,49 @@ def _add_plugin(ort: Any, options: Any, provider: Provider, module: str, cuda_gr
     options.add_provider_for_devices(devices, provider_options(provider, cuda_graph))
 
 
-def load_libraries(ort: Any) -> None:
-    """Load CUDA and cuDNN from their Python packages, where those are; it prints what is missing, which says little."""
-    if hasattr(ort, "preload_dlls"):  # since ONNX Runtime 1.21
-        with contextlib.redirect_stdout(io.StringIO()):
-            ort.preload_dlls()
+def load_libraries(ort: Any) -> str:
+    """Load CUDA and cuDNN from their Python packages, where those are; what it prints is returned, in one line."""
+    if not hasattr(ort, "preload_dlls"):  # since ONNX Runtime 1.21
+        return ""
+    with _printed_by_this_thread() as printed:
+        ort.preload_dlls()
+    return " ".join(printed.getvalue().split())
 
 
-def refuse_fall_back(session: Any, provider: Provider) -> None:
+class _OneThread(io.TextIOBase):
+    """Catches what one thread prints; what the others print goes where it went."""
+
+    def __init__(self, caught: io.StringIO, others: Any) -> None:
+        self._thread, self._caught, self._others = threading.get_ident(), caught, others
+
+    def write(self, text: str) -> int:
+        mine = threading.get_ident() == self._thread
+        return int((self._caught if mine else self._others).write(text))
+
+
+_PRINTING = threading.Lock()
+
+
+@contextmanager
+def _printed_by_this_thread() -> Iterator[io.StringIO]:
+    """Catch what this thread prints; of several threads that ask for it, one at a time."""
+    caught = io.StringIO()
+    with _PRINTING:
+        before = sys.stdout
+        sys.stdout = _OneThread(caught, before)
+        try:
+            yield caught
+        finally:
+            sys.stdout = before
+
+
+def refuse_fall_back(session: Any, provider: Provider, printed: str = "") -> None:
     """ONNX Runtime replaces a provider that does not load by the CPU, and gives single operators to it: refuse both.
+
+    Args:
+        session: open.
+        provider: what it was asked for.
+        printed: what was printed while libraries were loaded; it tells why the provider does not load.
 
     Raises:
         EngineError: the session is not the provider's, or heavy operators are the CPU's.
@@ -162,7 +219,7 @@ def refuse_fall_back(session: Any, provider: Provider) -> None:
     if provider.is_cpu:
         return
     if session.get_providers()[0] != provider.runtime_name:
-        raise missing(provider)
+        raise missing(provider, printed)
     if not hasattr(session, "get_provider_graph_assignment_info"):  # before ONNX Runtime 1.24
         return
     on_cpu = heavy_operators_on_cpu(session)
@@ -184,9 +241,10 @@ def heavy_operators_on_cpu(session: Any) -> set[str]:
     }
 
 
-def missing(provider: Provider) -> EngineError:
-    """What to say where a provider is not there."""
+def missing(provider: Provider, printed: str = "") -> EngineError:
+    """What to say where a provider is not there, with what was printed while it was loaded."""
+    why = f" (ONNX Runtime says: {printed[:300]})" if printed else ""
     return EngineError(
-        f"execution provider {provider.name!r} is not available on this machine: {provider.install}; "
+        f"execution provider {provider.name!r} is not available on this machine{why}: {provider.install}; "
         "or choose --provider cpu"
     )

@@ -16,7 +16,7 @@ from ..errors import BundleError, EngineError
 from ..threads import thread_count
 from .iobinding import BoundSession
 from .onnxruntime_import import import_onnxruntime
-from .providers import PROVIDERS, RECORD_PLACEMENT, Provider, add_provider, refuse_fall_back
+from .providers import NVIDIA_GPU, PROVIDERS, RECORD_PLACEMENT, Provider, add_provider, load_libraries, refuse_fall_back
 
 _ERROR_LEVEL = 3
 
@@ -43,6 +43,9 @@ class OnnxSession:
         external: Mapping[str, bytes] | None = None,
     ) -> None:
         """Open a session.
+
+        Nothing is printed to standard output. What ONNX Runtime's C++ says of libraries that do not load goes to
+        standard error, which belongs to the whole process: it cannot be caught without catching other threads' too.
 
         Args:
             model: the graph's bytes, or its file where it has external data.
@@ -111,12 +114,14 @@ def _onnxruntime_session(
     source = str(model) if isinstance(model, Path) else model
     try:
         listed = add_provider(ort, options, provider, cuda_graph)
-        session = ort.InferenceSession(source, options, providers=listed or None)
+        printed = load_libraries(ort) if listed and provider.hardware == NVIDIA_GPU else ""
+        # Else it prints that the provider fails and goes on on the CPU, when opened or at any later run.
+        session = ort.InferenceSession(source, options, providers=listed or None, enable_fallback=0)
     except EngineError:
         raise
     except Exception as cause:  # ONNX Runtime's errors share no public base class
         raise _session_error(provider, cause) from cause
-    refuse_fall_back(session, provider)
+    refuse_fall_back(session, provider, printed)
     return session
 
 

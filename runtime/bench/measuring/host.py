@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from ...acceptance.doctor import installed_version
+from ...acceptance.doctor import ONNX_RUNTIMES, installed_version
 from ...proc import cpu_name, total_memory_bytes
 from ...threads import usable_processors
 
@@ -17,8 +17,7 @@ PACKAGES = (
     "cmdiad",
     "numpy",
     "scipy",
-    "onnxruntime",
-    "onnxruntime-gpu",
+    *ONNX_RUNTIMES,
     "tensorrt",
     "tensorrt_rtx",
     "mlcommons-loadgen",

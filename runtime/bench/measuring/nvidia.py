@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from ...engines.opening import hardware_of
+from ...engines.providers import NVIDIA_GPU
 from .host import HostGpu
 
 T = TypeVar("T")
@@ -95,8 +97,8 @@ class Nvidia:
 
 
 def open_nvidia(provider: str) -> tuple[Nvidia | None, str | None]:
-    """The device that a provider uses, or why its figures are missing; neither for the CPU."""
-    if provider == "cpu":
+    """The device that a provider uses, or why its figures are missing; neither where it runs on something else."""
+    if hardware_of(provider) != NVIDIA_GPU:
         return None, None
     if importlib.util.find_spec("pynvml") is None:
         return None, f"nvidia-ml-py is not installed: {INSTALL}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ...bundle.reading import Bundle
+from ...engines.opening import runs_on_device
 from ...engines.plan_check import LINE_ROLE
 from ...engines.session import Arrays
 from ...inspector import Inspector
@@ -75,7 +76,7 @@ def search_flop(queries: int, rows: int, dim: int) -> float:
 
 def device_roof(gpu: HostGpu | None, configuration: Configuration) -> Roof | None:
     """The roof of the device that a configuration runs on: measured for the CPU, published for a GPU."""
-    if configuration.provider == "cpu":
+    if not runs_on_device(configuration.provider):
         return measured_roof(thread_count(configuration.threads))
     device = None if gpu is None else find_peaks(gpu.name)
     if device is None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...engines.opening import runs_on_device
 from ...inspector import Inspector
 from ...stream import inspect_stream
 from .configuration import Configuration
@@ -53,7 +54,7 @@ def open_inspector(configuration: Configuration, path: Path) -> Inspector:
 
 def timing_conditions(configuration: Configuration) -> dict[str, str]:
     """What is in the figures and what is not, for readers who compare with other tools."""
-    on_cpu = configuration.provider == "cpu"
+    on_cpu = not runs_on_device(configuration.provider)
     return {
         "measured": "from the scan's file to score and map in memory; heat-map files are not written",
         "files": "read from disk each time, in the system's page cache after warm-up",

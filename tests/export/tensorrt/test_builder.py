@@ -15,7 +15,7 @@ from cmdiad.export.tensorrt.process import build_apart
 from cmdiad.runtime.bundle.manifest import Network, Profile, Tensor
 from cmdiad.runtime.engines.flavor import FLAVORS, collecting_logger, import_flavor
 from cmdiad.runtime.engines.machine import Gpu, Machine
-from cmdiad.runtime.engines.plan_check import RTX_TARGETS, read_header
+from cmdiad.runtime.engines.plan_check import read_header
 from cmdiad.runtime.errors import EngineError, UsageError
 from onnx import TensorProto, helper, numpy_helper
 
@@ -82,7 +82,7 @@ def test_weights_in_a_file_of_their_own_are_read(tmp_path):
 
 
 def test_turing_takes_fp16_only_and_the_reason_is_given():
-    assert read_header(build(product("float16"), *RTX_TARGETS).plan).targets == list(RTX_TARGETS)
+    assert read_header(build(product("float16"), *RTX.targets).plan).targets == list(RTX.targets)
     for targets in (("sm75",), ("sm75", "sm86")):
         with pytest.raises(EngineError, match=r"FP32 GEMM is not supported.*--precision fp16") as refusal:
             build(product(), *targets)

@@ -14,12 +14,13 @@ from cmdiad.runtime.bundle.manifest import TensorRTEngine
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.flavor import FLAVORS
 from cmdiad.runtime.engines.machine import this_machine
-from cmdiad.runtime.engines.plan_check import RTX_TARGETS, read_header
+from cmdiad.runtime.engines.plan_check import read_header
 from cmdiad.runtime.errors import EngineError, UsageError
 
 pytest.importorskip("tensorrt_rtx", reason="pip install 'cmdiad[tensorrt-rtx]'")
 
-FP32_TARGETS = tuple(target for target in RTX_TARGETS if target != "sm75")
+RTX = FLAVORS["tensorrt-rtx"]
+FP32_TARGETS = tuple(target for target in RTX.targets if target not in RTX.fp16_only)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +90,8 @@ def test_fp16_networks_build_for_every_target_in_one_engine(bundle, role):
     fp16 = convert_float_to_float16(onnx.load_model_from_string(bundle.read(network.file)), keep_io_types=True)
     graph = EngineGraph(network, fp16.SerializeToString())
     flavor = FLAVORS["tensorrt-rtx"]
-    built = build_apart(graph, role, flavor, EngineSettings(RTX_TARGETS), this_machine())
-    assert read_header(built.plan).targets == list(RTX_TARGETS)
+    built = build_apart(graph, role, flavor, EngineSettings(RTX.targets), this_machine())
+    assert read_header(built.plan).targets == list(RTX.targets)
 
 
 @pytest.mark.slow

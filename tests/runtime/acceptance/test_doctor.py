@@ -4,11 +4,14 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import PathDistribution
 
 import msgspec
 import pytest
-from cmdiad.runtime.acceptance.doctor import LINE_PACKAGES, _bundle, examine
+from cmdiad.runtime.acceptance import doctor as doctor_module
+from cmdiad.runtime.acceptance.doctor import LINE_PACKAGES, ONNX_RUNTIMES, _bundle, examine
 from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.engines.machine import Gpu, Machine
 from cmdiad.runtime.engines.opening import ENGINE_PROVIDERS
 from cmdiad.runtime.engines.providers import PROVIDERS
 from cmdiad.runtime.errors import EngineError
@@ -39,6 +42,60 @@ def test_every_provider_is_tried(diagnosis):
         assert [each.name for each in diagnosis.findings if each.topic == "provider" and each.ok] == ["cpu"]
     with pytest.raises(EngineError, match="abacus"):
         diagnosis.available("abacus")
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("sm90", "does not run on sm90 (it has sm75"), ("sm86", "cannot load a small engine on this sm86")],
+)
+def test_the_bundle_s_own_engines_run_only_where_one_did(monkeypatch, target, words):
+    """A GPU and a driver as the driver's library shows them, and none behind them."""
+    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("polygraphy")
+    pretended = Machine((Gpu("pretended", target, 1 << 33),), 13000, "580.65", "linux-x86_64")
+    monkeypatch.setattr(doctor_module, "this_machine", lambda: pretended)
+    found = examine(None).available("tensorrt-rtx-engine")
+    assert found.ok is False and words in found.detail
+
+
+def installed_wheels(folder, *wheels, file="onnxruntime/__init__.py"):
+    """A stand-in for `importlib.metadata.distribution` that knows some wheels with one file each, and no others."""
+    for wheel in wheels:
+        info = folder / f"{wheel}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Name: {wheel}\nVersion: 1.30.0\n")
+        (info / "RECORD").write_text(f"{file},,\n")
+
+    def distribution(name):
+        if name not in wheels:
+            raise doctor_module.importlib.metadata.PackageNotFoundError(name)
+        return PathDistribution(folder / f"{name}.dist-info")
+
+    return distribution
+
+
+def runtime_findings(monkeypatch, distribution):
+    monkeypatch.setattr(doctor_module.importlib.metadata, "distribution", distribution)
+    findings = doctor_module._packages({})
+    return [(each.name, each.ok, each.detail) for each in findings if each.name.startswith(tuple(ONNX_RUNTIMES))]
+
+
+def test_other_vendors_wheels_of_onnx_runtime_are_known(monkeypatch, tmp_path):
+    (found, _) = runtime_findings(monkeypatch, installed_wheels(tmp_path, "onnxruntime-openvino"))
+    assert found == ("onnxruntime-openvino", True, "1.30.0, with OpenVINO")
+
+
+def test_two_wheels_of_onnx_runtime_are_warned_of(monkeypatch, tmp_path):
+    wheels = ("onnxruntime", "onnxruntime-migraphx")
+    *each, both, _ = runtime_findings(monkeypatch, installed_wheels(tmp_path, *wheels))
+    assert [(name, ok) for name, ok, _ in each] == [(wheel, False) for wheel in wheels]
+    assert both[:2] == ("onnxruntime and onnxruntime-migraphx", False) and "exactly one" in both[2]
+
+
+def test_a_plug_in_is_not_a_second_wheel(monkeypatch, tmp_path):
+    distribution = installed_wheels(tmp_path, "onnxruntime-qnn", file="onnxruntime_qnn/__init__.py")
+    (found, _) = runtime_findings(monkeypatch, distribution)
+    assert found[:2] == ("onnxruntime", False) and "missing" in found[2]
 
 
 def test_a_bundle_is_looked_at(diagnosis, exported_bundle):

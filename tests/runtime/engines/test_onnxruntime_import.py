@@ -16,7 +16,7 @@ SWITCH = "ORT_DISABLE_TELEMETRY"
 DOOR = "runtime/engines/onnxruntime_import.py"
 RUN_A_NETWORK = """
 import numpy as np
-from cmdiad.runtime.acceptance.doctor import PROBE
+from cmdiad.runtime.acceptance.probe import PROBE
 from cmdiad.runtime.engines.session import OnnxSession
 OnnxSession(PROBE, threads=1).run({"x": np.eye(2, dtype=np.float32)})
 """

@@ -16,6 +16,7 @@ from cmdiad.runtime.engines.plan_check import (
     choose_engine,
     read_header,
     rebuild_command,
+    require_gpu,
 )
 from cmdiad.runtime.errors import BundleError, EngineError
 
@@ -147,6 +148,26 @@ def test_the_engine_is_chosen_by_the_gpu(make_bundle):
         choose_engine(bundle, "extractor", "tensorrt", machine("sm86"))
     with pytest.raises(EngineError, match="no NVIDIA GPU"):
         choose_engine(bundle, "extractor", "tensorrt-rtx", machine(None))
+
+
+@pytest.mark.parametrize("target", ["sm61", "sm87", "sm90", "sm100"])
+def test_a_gpu_that_the_flavor_does_not_run_on_is_told_what_does(make_bundle, target):
+    """No command that the export would refuse: TensorRT-RTX has no such target, standard TensorRT builds on it."""
+    bundle = make_bundle(plan())
+    refused = rf"tensorrt-rtx does not run on {target} \(it has sm75, .*sm121\).*--engine tensorrt\).*tensorrt-engine"
+    with pytest.raises(EngineError, match=refused) as refusal:
+        choose_engine(bundle, "extractor", "tensorrt-rtx", machine(target))
+    assert "--provider cuda" in str(refusal.value) and "--target" not in str(refusal.value)
+    with pytest.raises(EngineError, match="does not run on"):
+        check(bundle, here=machine(target))
+    assert require_gpu(machine(target), "tensorrt") == target
+
+
+def test_turing_is_told_the_precision_that_it_takes(make_bundle):
+    bundle = make_bundle(plan())
+    assert " --precision fp16 --engine tensorrt-rtx --target sm75" in rebuild_command(bundle, "tensorrt-rtx", "sm75")
+    assert "--precision" not in rebuild_command(bundle, "tensorrt-rtx", "sm86")
+    assert "--precision" not in rebuild_command(bundle, "tensorrt", "sm75")
 
 
 def test_the_flavor_s_own_opinion_is_heard(make_bundle):

@@ -5,11 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import onnxruntime
 import pytest
-from cmdiad.runtime.acceptance.doctor import PROBE
+from cmdiad.runtime.acceptance.probe import PROBE
+from cmdiad.runtime.bench.measuring.nvidia import open_nvidia
 from cmdiad.runtime.engines.iobinding import BoundSession
+from cmdiad.runtime.engines.opening import ENGINE_PROVIDERS, hardware_of, runs_on_device
 from cmdiad.runtime.engines.providers import (
+    CPU,
+    NVIDIA_GPU,
     PROVIDERS,
     RECORD_PLACEMENT,
+    Provider,
     heavy_operators_on_cpu,
     load_libraries,
     missing,
@@ -18,6 +23,7 @@ from cmdiad.runtime.engines.providers import (
     refuse_fall_back,
 )
 from cmdiad.runtime.errors import EngineError
+from cmdiad.runtime.line_graph import prefers_line_graph
 
 onnx = pytest.importorskip("onnx")
 
@@ -95,6 +101,25 @@ def test_options():
     assert provider_options(PROVIDERS["tensorrt"], True) == {"trt_cuda_graph_enable": "1"}
     with pytest.raises(EngineError, match="GPU provider"):
         provider_options(PROVIDERS["cpu"], True)
+
+
+def test_every_provider_says_what_it_runs_on():
+    everything = [*PROVIDERS, *ENGINE_PROVIDERS]
+    assert [name for name in everything if not runs_on_device(name)] == ["cpu"]
+    assert {hardware_of(name) for name in everything if runs_on_device(name)} == {NVIDIA_GPU}
+    with pytest.raises(EngineError, match="abacus"):
+        runs_on_device("abacus")
+
+
+@pytest.mark.parametrize(("hardware", "preferred"), [(CPU, False), ("Intel GPU", True)])
+def test_a_row_of_the_table_is_all_that_another_vendor_needs(monkeypatch, hardware, preferred):
+    """Another provider of the CPU prefers no line graph; another vendor's GPU has no figures from NVIDIA's driver."""
+    monkeypatch.setitem(
+        PROVIDERS, "openvino", Provider("openvino", "OpenVINOExecutionProvider", hardware, "pip install")
+    )
+    bundle = SimpleNamespace(manifest=SimpleNamespace(line_graph="line.onnx"))
+    assert prefers_line_graph(bundle, "openvino") is preferred
+    assert open_nvidia("openvino") == (None, None)
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)

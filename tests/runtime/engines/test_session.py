@@ -1,7 +1,12 @@
 """Sessions check what goes in and never fall back in silence."""
 
+import threading
+
 import numpy as np
+import onnxruntime
 import pytest
+from cmdiad.runtime.engines import providers as providers_module
+from cmdiad.runtime.engines.providers import load_libraries
 from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import BundleError, EngineError
 
@@ -61,3 +66,69 @@ def test_threads_change_nothing_beyond_rounding(doubling):
     x = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
     one, two = (OnnxSession(doubling, threads=n).run({"x": x})["y"] for n in (1, 2))
     np.testing.assert_allclose(one, two, rtol=1e-6)
+
+
+GPU_WHEEL = ["TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+class WithoutTensorRT(onnxruntime.InferenceSession):
+    """ONNX Runtime's own session where the GPU's wheel is installed and TensorRT is not."""
+
+    def _create_inference_session(self, providers, *arguments):
+        if any(name == GPU_WHEEL[0] for name, _ in providers or []):
+            raise RuntimeError("RegisterTensorRTPluginsAsCustomOps\n Please install TensorRT libraries")
+        super()._create_inference_session(providers, *arguments)
+
+
+def test_a_provider_that_fails_to_load_is_one_error_and_nothing_is_printed(doubling, monkeypatch, capfd):
+    monkeypatch.setattr(onnxruntime, "InferenceSession", WithoutTensorRT)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: GPU_WHEEL)
+    with pytest.raises(EngineError, match=r"'tensorrt'.*Please install TensorRT libraries") as refusal:
+        OnnxSession(doubling, "tensorrt")
+    assert "\n" not in str(refusal.value) and capfd.readouterr().out == ""
+
+
+def test_no_run_falls_back_to_the_cpu(doubling):
+    """ONNX Runtime would print so to standard output, and go on."""
+    assert OnnxSession(doubling)._session._enable_fallback is False
+
+
+class SilentSession:
+    """A session of ONNX Runtime that runs on the CPU whatever it was asked for, and does not say so."""
+
+    def __init__(self, *arguments, **options):
+        pass
+
+    def get_providers(self):
+        return ["CPUExecutionProvider"]
+
+
+def test_what_is_printed_while_libraries_load_is_in_the_error(doubling, monkeypatch, capfd):
+    monkeypatch.setattr(onnxruntime, "InferenceSession", SilentSession)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: GPU_WHEEL)
+    monkeypatch.setattr(
+        onnxruntime, "preload_dlls", lambda: print("Failed to load libcublasLt.so.13:\n no such file"), raising=False
+    )
+    with pytest.raises(EngineError, match=r"'cuda' is not available.*Failed to load libcublasLt\.so\.13: no such file"):
+        OnnxSession(doubling, "cuda")
+    assert capfd.readouterr().out == ""
+
+
+def test_what_other_threads_print_meanwhile_is_printed(monkeypatch, capsys):
+    def loading():
+        print("mine")
+        other = threading.Thread(target=print, args=["theirs"])
+        other.start()
+        other.join()
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", loading, raising=False)
+    assert load_libraries(onnxruntime) == "mine"
+    assert capsys.readouterr().out == "theirs\n"
+
+
+def test_libraries_of_nvidia_are_loaded_for_its_providers_alone(doubling, monkeypatch):
+    monkeypatch.setattr("cmdiad.runtime.engines.session.load_libraries", lambda ort: pytest.fail("loaded"))
+    OnnxSession(doubling).run({"x": np.ones((1, 3), np.float32)})
+    other = providers_module.Provider("npu", "CPUExecutionProvider", "an NPU", "pip install npu")
+    monkeypatch.setitem(providers_module.PROVIDERS, "npu", other)
+    OnnxSession(doubling, "npu").run({"x": np.ones((1, 3), np.float32)})
