@@ -51,7 +51,7 @@ _GraphsOption = Annotated[
 _BatchesOption = Annotated[
     str | None, typer.Option(metavar="A,B", help="Parts in a call of the networks.  [default: 1]")
 ]
-_ThreadsOption = Annotated[str | None, typer.Option(metavar="A,B", help="CPU threads of the networks.  [default: all]")]
+_ThreadsOption = Annotated[str | None, typer.Option(metavar="A,B", help="CPU threads.  [default: all]")]
 _CoresetsOption = Annotated[
     str | None, typer.Option(metavar="A,B", help="Shares of the patches in the banks.  [default: as calibrated]")
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -148,4 +149,5 @@ def open_line_graph(
             f"{bundle.path}: has no line graph: run `cmdiad calibrate SCANS --line-graph`, "
             "or leave out --graph line where calibration says that there can be none"
         )
-    return LineGraph(bundle.manifest, open_session(bundle, LINE_ROLE, provider, threads, cuda_graph))
+    session = open_session(bundle, LINE_ROLE, provider, threads, cuda_graph)
+    return LineGraph(bundle.manifest, session, partial(group_on_cpu, threads=threads))

@@ -26,7 +26,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         provider: what runs the networks (`engines.opening`).
         graph: networks, the fused line graph, or auto (`Inspector`).
         batch: parts in one call of the networks, at most.
-        threads: CPU threads of the networks; None: all this process may use.
+        threads: CPU threads; None: all this process may use.
         coreset: share of the patches in the banks; None: as calibrated.
         cuda_graph: capture networks of fixed shape as CUDA graphs.
     """
