@@ -139,8 +139,7 @@ class Inspector:
         self.threshold = calibration.threshold.value if threshold is None else threshold
         self.pixel_threshold = calibration.pixel_threshold.value
         self.threads = thread_count(threads)
-        # A batch goes through the networks together, and a GPU takes one thing after the other.
-        self.side_by_side = side_by_side and provider == "cpu" and batch == 1
+        self.side_by_side = side_by_side and goes_side_by_side(provider, batch)
         a_part = 1 if self.side_by_side else self.threads
         self._strategy = choose_strategy(bundle, provider, a_part, cuda_graph, graph, batch)
 
@@ -282,6 +281,11 @@ class Inspector:
     def observed(self, observer: Observer) -> AbstractContextManager[None]:
         """Show an observer what goes into and comes out of the networks while the block runs."""
         return self._strategy.observed(observer)
+
+
+def goes_side_by_side(provider: str, batch: int) -> bool:
+    """Whether parts can be inspected side by side: a batch is one call, and a GPU takes one after the other."""
+    return provider == "cpu" and batch == 1
 
 
 def check_finite(answer: Answer) -> None:
