@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..runtime.choices import Written
 from . import console, line_options
 from .bench_compare import compare
 from .bench_estimate import estimate
@@ -51,10 +52,11 @@ _GraphsOption = Annotated[
 _BatchesOption = Annotated[
     str | None, typer.Option(metavar="A,B", help="Parts in a call of the networks.  [default: 1]")
 ]
-_ThreadsOption = Annotated[str | None, typer.Option(metavar="A,B", help="CPU threads of the networks.  [default: all]")]
+_ThreadsOption = Annotated[str | None, typer.Option(metavar="A,B", help="CPU threads.  [default: all]")]
 _CoresetsOption = Annotated[
     str | None, typer.Option(metavar="A,B", help="Shares of the patches in the banks.  [default: as calibrated]")
 ]
+_HeatmapsOption = Annotated[Written, typer.Option(help="Of which parts heat maps and raw maps are written, and timed.")]
 _TestOption = Annotated[
     Path | None, typer.Option("--test", help="Class folder with a labeled test split: detection quality too.")
 ]
@@ -86,6 +88,7 @@ def bench(
     threads: _ThreadsOption = None,
     coreset: _CoresetsOption = None,
     cuda_graph: line_options.CudaGraph = False,
+    heatmaps: _HeatmapsOption = "all",
     test: _TestOption = None,
     seconds: _SecondsOption = 10.0,
     samples: _SamplesOption = 64,
@@ -96,7 +99,7 @@ def bench(
     seed: _SeedOption = 0,
     quiet: line_options.Quiet = False,
 ) -> None:
-    """Measure the whole inspection on this device, from the scan's file to score and map.
+    """Measure the whole inspection on this device, from the scan's file to the files that `infer` writes.
 
     Exit codes: 0 done (and the takt is held), 2 wrong usage, 3 a scan could not be inspected, 4 bad bundle,
     5 nothing of what was asked is available, 7 the takt cannot be held, 130 interrupted: the report holds what was
@@ -126,6 +129,7 @@ def bench(
             threads=parse_list(threads, "--threads", int),
             coreset=parse_list(coreset, "--coreset", float),
             cuda_graph=cuda_graph,
+            heatmaps=heatmaps,
         ),
         scans=scans or [],
         out=out,

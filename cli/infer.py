@@ -59,14 +59,19 @@ def infer(
     Exit codes: 0 done, 1 a defect (with --fail-on-defect), 2 wrong usage, 3 a scan could not be inspected,
     4 bad bundle, 5 execution provider not available, 74 a result could not be written.
     """
+    from ..runtime.bundle.reading import find_bundle, open_bundle
     from ..runtime.inspector import Inspector
     from ..runtime.patches.routes import modalities
     from ..runtime.profile import Profiler
     from ..runtime.sensor.part import find_inputs
     from ..runtime.stream import Outcome, inspect_stream
+    from ..runtime.threads import thread_count
 
-    inspector = Inspector.load(bundle, provider, threads, threshold, cuda_graph, graph, batch, allow_any_size)
-    inputs = find_inputs(scans, modalities(inspector.bundle.manifest))
+    opened = open_bundle(find_bundle(bundle))
+    inputs = find_inputs(scans, modalities(opened.manifest))
+    # Fewer parts than threads are done sooner one after the other, all threads on each.
+    side_by_side = len(inputs.files) >= thread_count(threads)
+    inspector = Inspector(opened, provider, threads, threshold, cuda_graph, graph, batch, allow_any_size, side_by_side)
     missed = [Outcome(problem.path, error=problem.error) for problem in inputs.problems]
     table = VerdictTable(inputs.files, quiet)
     profiler = Profiler() if profile else None

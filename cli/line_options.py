@@ -12,7 +12,7 @@ Bundle = Annotated[
     typer.Option("--bundle", help="Bundle folder or .cmdiad file.  [default: $CMDIAD_BUNDLE, else ./bundle]"),
 ]
 Provider = Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists them.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads of the networks.  [default: all]")]
+Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads, of whatever can use several.  [default: all]")]
 CudaGraph = Annotated[bool, typer.Option("--cuda-graph", help="Capture networks as CUDA graphs.")]
 Scans = Annotated[
     list[str] | None,

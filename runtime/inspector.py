@@ -25,6 +25,7 @@ from .preparation.prepared_part import PreparedPart, prepare_part
 from .sensor.origin import NEAR, Vector
 from .sensor.part import Part, read_part
 from .strategies import Answer, choose_strategy
+from .threads import thread_count
 from .timing import Span, StageTimes
 from .verdict.heatmap import draw_heatmap
 
@@ -103,7 +104,15 @@ class ReadyPart:
 
 
 class Inspector:
-    """A calibrated bundle, loaded once and called for each part."""
+    """A calibrated bundle, loaded once and called for each part.
+
+    Attributes:
+        bundle: what was loaded.
+        threads: how many CPU threads it works with.
+        side_by_side: whether each part has one of them, and a stream as many parts at a time.
+        threshold: the score above which a part is called defective.
+        pixel_threshold: the map value above which a pixel is marked.
+    """
 
     def __init__(
         self,
@@ -115,6 +124,7 @@ class Inspector:
         graph: Graph = "auto",
         batch: int = 1,
         allow_any_size: bool = False,
+        side_by_side: bool = False,
     ) -> None:
         """Open the networks and banks of a verified bundle; the arguments are those of `load`.
 
@@ -131,7 +141,10 @@ class Inspector:
         self._expected, self._allow_any_size = calibration.part, allow_any_size
         self.threshold = calibration.threshold.value if threshold is None else threshold
         self.pixel_threshold = calibration.pixel_threshold.value
-        self._strategy = choose_strategy(bundle, provider, threads, cuda_graph, graph, batch)
+        self.threads = thread_count(threads)
+        self.side_by_side = side_by_side and goes_side_by_side(provider, batch)
+        a_part = 1 if self.side_by_side else self.threads
+        self._strategy = choose_strategy(bundle, provider, a_part, cuda_graph, graph, batch)
 
     @classmethod
     def load(
@@ -144,6 +157,7 @@ class Inspector:
         graph: Graph = "auto",
         batch: int = 1,
         allow_any_size: bool = False,
+        side_by_side: bool = False,
     ) -> Inspector:
         """Open and verify a bundle.
 
@@ -151,7 +165,7 @@ class Inspector:
             path: a bundle folder or .cmdiad file; None: $CMDIAD_BUNDLE, else ./bundle.
             provider: what runs the networks: an execution provider of ONNX Runtime (cpu, cuda, tensorrt,
                 tensorrt-rtx), or the bundle's own engines (tensorrt-engine, tensorrt-rtx-engine).
-            threads: CPU threads of the networks; None: all this process may use.
+            threads: of the networks, the search, the grouping, and a stream's workers; None: all this process may use.
             threshold: overrides the calibrated threshold.
             cuda_graph: capture networks of fixed shape as CUDA graphs.
             graph: networks: each network by itself, the bank search in NumPy. line: the fused line graph. auto: the
@@ -159,6 +173,7 @@ class Inspector:
             batch: how many parts go through the line graph together where as many wait; a GPU may gain from it.
             allow_any_size: inspect what is not such a part as calibration saw, too: of another size, cut off by the
                 image's border, barely measured, or with other objects beside it.
+            side_by_side: for a stream on the CPU: as many parts at a time as threads, each on one; no batches then.
 
         Raises:
             BundleError: there is no bundle, or it is changed, incomplete or not calibrated.
@@ -171,7 +186,7 @@ class Inspector:
             False
         """
         bundle = open_bundle(find_bundle(path))
-        return cls(bundle, provider, threads, threshold, cuda_graph, graph, batch, allow_any_size)
+        return cls(bundle, provider, threads, threshold, cuda_graph, graph, batch, allow_any_size, side_by_side)
 
     @property
     def batch(self) -> int:
@@ -270,6 +285,11 @@ class Inspector:
     def observed(self, observer: Observer) -> AbstractContextManager[None]:
         """Show an observer what goes into and comes out of the networks while the block runs."""
         return self._strategy.observed(observer)
+
+
+def goes_side_by_side(provider: str, batch: int) -> bool:
+    """Whether parts can be inspected side by side: a batch is one call, and a GPU takes one after the other."""
+    return provider == "cpu" and batch == 1
 
 
 def check_finite(answer: Answer) -> None:

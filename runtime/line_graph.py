@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -192,4 +193,4 @@ def open_line_graph(
             "or give --graph networks"
         )
     session = open_session(bundle, LINE_ROLE, provider, threads, cuda_graph)
-    return LineGraph.on_host(manifest, session, Decision.load(bundle))
+    return LineGraph.on_host(manifest, session, Decision.load(bundle, threads), partial(group_on_cpu, threads=threads))

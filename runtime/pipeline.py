@@ -1,18 +1,18 @@
-"""Stages that overlap: while one scan is in the networks, the next is read and the last one is written.
+"""Stages that overlap: workers read scans and write files, while the caller's thread runs the networks.
 
-Three stages on three threads, the middle one on the caller's. Order is kept, and back-pressure comes by
-construction: nothing begins that is more than `AHEAD` items, or a batch, away from the networks.
+Every worker does what comes next, reading or writing, so that the slower of the two gets more of them. Order is kept
+whatever is done first, and `most_under_way` bounds what is in memory.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
-# Scans that wait before the networks, and results that wait after them; each holds one scan's arrays.
+# Items that may wait for each other beyond those in work: one that takes longer then stops nobody at once.
 AHEAD = 2
 
 Item = TypeVar("Item")
@@ -21,11 +21,17 @@ Done = TypeVar("Done")
 Result = TypeVar("Result")
 
 
+def most_under_way(workers: int, batch: int = 1) -> int:
+    """The most items between being taken and their result: one a worker, a batch in the middle, another behind it."""
+    return workers + 2 * batch + AHEAD
+
+
 def pipelined(
     items: Iterable[Item],
     before: Callable[[Item], Ready],
     middle: Callable[[list[Ready]], list[Done]],
     after: Callable[[Done], Result],
+    workers: int = 2,
     batch: int = 1,
 ) -> Iterator[Result]:
     """Yield after(middle(before(item))) of every item, in order; the three overlap between items.
@@ -33,49 +39,53 @@ def pipelined(
     An exception of any stage comes out after the results of the items before; those behind are given up.
 
     Args:
-        items: taken one at a time, at most `AHEAD` + 1 (or a batch and one) before their results.
-        before: runs on a thread of its own.
-        middle: runs on the caller's thread, while the caller waits for the next result; takes one item, or a whole
-            batch where as many are ready.
-        after: runs on a thread of its own.
-        batch: how many items the middle takes together.
+        items: taken one at a time, so that at most `most_under_way` have no result yet.
+        before: runs on a worker.
+        middle: runs on the caller's thread, while the caller waits for the next result. It takes the items that are
+            ready by then, up to a batch, and none waits for another: on a line the next one may be long in coming.
+        after: runs on a worker.
+        workers: threads.
+        batch: how many items the middle takes together, at most.
     """
-    source = iter(items)
-    waiting: deque[Future[Ready]] = deque()
-    finishing: deque[Future[Result]] = deque()
-    reader = ThreadPoolExecutor(1, thread_name_prefix="read")
-    writer = ThreadPoolExecutor(1, thread_name_prefix="write")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
     try:
-        waiting.extend(reader.submit(before, item) for item in islice(source, max(AHEAD, batch)))
-        while waiting:
-            try:
-                ready = _taken(waiting, batch)
-                waiting.extend(reader.submit(before, item) for item in islice(source, len(ready)))
-                done = middle(ready)
-            except Exception:
-                yield from _finished(finishing, 0)
-                raise
-            finishing.extend(writer.submit(after, result) for result in done)
-            yield from _finished(finishing, AHEAD)
-        yield from _finished(finishing, 0)
+        yield from _overlapped(pool, most_under_way(workers, batch), iter(items), before, middle, after, batch)
     finally:
-        reader.shutdown(cancel_futures=True)
-        writer.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
-def _finished(finishing: deque[Future[Result]], ahead: int) -> Iterator[Result]:
-    """Results in order: those that are there, and all but the last `ahead`, which are waited for."""
-    while finishing and (finishing[0].done() or len(finishing) > ahead):
-        yield finishing.popleft().result()
+def _overlapped(
+    pool: Executor,
+    most: int,
+    source: Iterator[Item],
+    before: Callable[[Item], Ready],
+    middle: Callable[[list[Ready]], list[Done]],
+    after: Callable[[Done], Result],
+    batch: int,
+) -> Iterator[Result]:
+    reading: deque[Future[Ready]] = deque()
+    finishing: deque[Future[Result]] = deque()
+    while True:
+        try:
+            room = most - len(reading) - len(finishing)
+            reading.extend(pool.submit(before, item) for item in islice(source, room))
+            ready = _taken(reading, batch)
+            finishing.extend(pool.submit(after, done) for done in (middle(ready) if ready else ()))
+        except Exception:
+            yield from (future.result() for future in finishing)
+            raise
+        heads: list[Future[Any]] = [futures[0] for futures in (reading, finishing) if futures]
+        if not heads:
+            return
+        if not ready:
+            wait(heads, return_when=FIRST_COMPLETED)
+        while finishing and finishing[0].done():
+            yield finishing.popleft().result()
 
 
-def _taken(waiting: deque[Future[Ready]], batch: int) -> list[Ready]:
-    """The next batch, where all of it is ready by the time its first is; else the first alone.
-
-    Nothing in between: a GPU plans anew for every number of items that it has not seen.
-    """
-    ready = [waiting.popleft().result()]
-    others = list(islice(waiting, batch - 1))
-    if len(others) == batch - 1 and all(future.done() and future.exception() is None for future in others):
-        ready += [waiting.popleft().result() for _ in others]
+def _taken(reading: deque[Future[Ready]], batch: int) -> list[Ready]:
+    """What is ready at the head, up to a batch; an exception comes out when it is the first."""
+    ready: list[Ready] = []
+    while reading and len(ready) < batch and reading[0].done() and not (ready and reading[0].exception()):
+        ready.append(reading.popleft().result())
     return ready

@@ -84,7 +84,7 @@ class ByNetworks:
 
     def __init__(self, bundle: Bundle, provider: str, threads: int | None, cuda_graph: bool) -> None:
         """Open the networks and the banks; the arguments are those of `Inspector.load`."""
-        self._decision = Decision.load(bundle)
+        self._decision = Decision.load(bundle, threads)
         self._features = FeatureExtractor(bundle, provider, threads, cuda_graph)
 
     def ready(self, prepared: PreparedPart, times: StageTimes) -> PreparedPart:
@@ -112,10 +112,7 @@ class ByNetworks:
 
 
 class ByLineGraph:
-    """The fused graph; a whole batch goes through it together, any other number one by one.
-
-    Nothing in between: a GPU plans anew for every number of parts that it has not met.
-    """
+    """The fused graph, which takes several parts at a time, in numbers that come again and again: `batch_sizes`."""
 
     def __init__(self, bundle: Bundle, provider: str, threads: int | None, cuda_graph: bool, batch: int) -> None:
         """Open the graph; the arguments are those of `Inspector.load`."""
@@ -128,12 +125,11 @@ class ByLineGraph:
 
     def answer(self, works: Sequence[LinePart], times: Sequence[StageTimes]) -> list[Answer]:
         """See `Strategy`."""
-        size = self.batch if len(works) == self.batch else 1
-        return [
-            answer
-            for start in range(0, len(works), size)
-            for answer in self._together(works[start : start + size], times[start : start + size])
-        ]
+        answers: list[Answer] = []
+        for size in batch_sizes(len(works), self.batch):
+            together = slice(len(answers), len(answers) + size)
+            answers += self._together(works[together], times[together])
+        return answers
 
     def _together(self, works: Sequence[LinePart], times: Sequence[StageTimes]) -> list[Answer]:
         shared = StageTimes()
@@ -148,6 +144,20 @@ class ByLineGraph:
 
     def close(self) -> None:
         """See `Strategy`: the graph's threads are ONNX Runtime's, and end with it."""
+
+
+def batch_sizes(n_parts: int, batch: int) -> list[int]:
+    """How parts are split: into whole batches, and the rest by powers of two.
+
+    A GPU plans anew for every number of parts that it has not met, so there are few.
+
+    Example:
+        >>> batch_sizes(23, 8), batch_sizes(5, 6)
+        ([8, 8, 4, 2, 1], [4, 1])
+    """
+    whole, rest = divmod(n_parts, batch)
+    powers = [1 << bit for bit in reversed(range(rest.bit_length())) if rest & 1 << bit]
+    return [batch] * whole + powers
 
 
 def choose_strategy(

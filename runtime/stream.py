@@ -55,12 +55,14 @@ def inspect_stream(
 ) -> Iterator[Outcome]:
     """Inspect scans as they come; outcomes come in the scans' order, one for each.
 
-    Reading, networks and writing overlap between scans (`pipeline.py`); where the inspector takes batches, scans that
-    wait for it go through the line graph together.
+    Reading, networks and writing overlap between scans (`pipeline.py`), on as many workers as the inspector has
+    threads. Side by side every worker inspects scans of its own; else networks run on the caller's thread, and where
+    the inspector takes batches, scans that wait for it go through the line graph together.
 
     Args:
         inspector: a loaded bundle.
-        scans: files, taken a few ahead of their outcomes.
+        scans: files, taken up to `most_under_way` ahead of their outcomes. Parts that come one by one, and whose
+            outcome must not wait for the next, are for the inspector itself.
         out: the folder of the heat maps and maps, see `output_paths`; None: nothing is written.
         written: whose files are written.
 
@@ -70,7 +72,11 @@ def inspect_stream(
     """
     steps = _Steps(inspector, out, written)
     jobs = (_Job(scan) for scan in scans)
-    yield from pipelined(jobs, steps.read, steps.inspect, steps.write, inspector.batch)
+    if inspector.side_by_side:
+        stages = pipelined(jobs, steps.read_and_inspect, list, steps.write, inspector.threads)
+    else:
+        stages = pipelined(jobs, steps.read, steps.inspect, steps.write, inspector.threads, inspector.batch)
+    yield from stages
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,7 @@ class _Job:
 
 
 class _Steps:
-    """What happens to a job on each of the pipeline's threads."""
+    """What happens to a job in each stage of the pipeline."""
 
     def __init__(self, inspector: Inspector, out: Path | None, written: Written) -> None:
         self._inspector, self._out, self._written = inspector, out, written
@@ -100,17 +106,19 @@ class _Steps:
     def read(self, job: _Job) -> _Job:
         return job.then(lambda: replace(job, ready=self._inspector.read(job.scan)))
 
+    def read_and_inspect(self, job: _Job) -> _Job:
+        return self._inspect_one(self.read(job))
+
     def inspect(self, jobs: list[_Job]) -> list[_Job]:
         parts = [job.ready for job in jobs if job.ready is not None]
-        if len(parts) == len(jobs) > 1:
+        if len(parts) > 1:
             try:
-                inspections = self._inspector.finish_batch(parts)
+                inspections = iter(self._inspector.finish_batch(parts))
                 return [
-                    replace(job, ready=None, inspection=inspection)
-                    for job, inspection in zip(jobs, inspections, strict=True)
+                    job if job.ready is None else replace(job, ready=None, inspection=next(inspections)) for job in jobs
                 ]
             except Exception as error:
-                self._say_alone(len(jobs), error)
+                self._say_alone(len(parts), error)
         return [self._inspect_one(job) for job in jobs]
 
     def _inspect_one(self, job: _Job) -> _Job:

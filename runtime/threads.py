@@ -12,8 +12,9 @@ import math
 import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,6 @@ from .errors import UsageError
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
-# Threads that share a bank's search: each needs the interpreter's lock between its products.
-MAX_SEARCH_THREADS = 4
-# Threads of a tree's queries, which hold no lock; more would wait for their start.
-MAX_QUERY_THREADS = 8
 
 
 def usable_processors() -> int:
@@ -49,16 +46,6 @@ def thread_count(asked: int | None) -> int:
     if asked < 1:
         raise UsageError(f"{asked} threads: give 1 or more, or none for all that this process may use")
     return asked
-
-
-def search_threads() -> int:
-    """Threads that share the search of a bank."""
-    return min(usable_processors(), MAX_SEARCH_THREADS)
-
-
-def query_threads() -> int:
-    """Threads that share the queries of a tree."""
-    return min(usable_processors(), MAX_QUERY_THREADS)
 
 
 @lru_cache(maxsize=1)
@@ -104,6 +91,14 @@ def _limit(file: Path) -> float:
     return quota / period if quota > 0 and period > 0 else math.inf
 
 
+@dataclass(frozen=True)
+class SharedSearch:
+    """Threads that share the search of a bank, and how many they are."""
+
+    pool: Executor
+    threads: int
+
+
 class SearchThreads:
     """The threads of one decision: some that share a bank's search, and one for the second bank at the same time.
 
@@ -111,17 +106,20 @@ class SearchThreads:
     threads, starts its own.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, count: int | None = None) -> None:
+        """Threads that share a search; None: as many as there are usable processors."""
+        self._count = thread_count(count)
         self._pools: dict[int, tuple[ThreadPoolExecutor, ThreadPoolExecutor]] = {}
 
-    def pools(self) -> tuple[ThreadPoolExecutor, ThreadPoolExecutor]:
+    def pools(self) -> tuple[SharedSearch, ThreadPoolExecutor]:
         """Those that share a search, and the one for the second bank."""
         process = os.getpid()
         if process not in self._pools:
-            made = ThreadPoolExecutor(search_threads(), "search"), ThreadPoolExecutor(1, "second")
+            made = ThreadPoolExecutor(self._count, "search"), ThreadPoolExecutor(1, "second")
             # Of two callers that come first at the same time one keeps what the other made; no thread has started.
             self._pools.setdefault(process, made)
-        return self._pools[process]
+        sharing, second = self._pools[process]
+        return SharedSearch(sharing, self._count), second
 
     def close(self) -> None:
         """End the threads; whoever asks again gets new ones."""

@@ -14,7 +14,6 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.patches.features import FeatureExtractor
 from cmdiad.runtime.patches.routes import modalities
 from cmdiad.runtime.preparation.prepared_part import prepare_file
-from cmdiad.runtime.threads import search_threads, usable_processors
+from cmdiad.runtime.threads import SearchThreads, usable_processors
 from cmdiad.runtime.timing import StageTimes
 from cmdiad.runtime.verdict.decision import Decision
 
@@ -87,11 +86,13 @@ def compare(data: str, bank: MemoryBank, queries: Array, bars: tuple[float, floa
     first_ms = (time.perf_counter() - begin) * 1e3
     runs: dict[str, Callable[[], Any]] = {
         "faiss": lambda: index.search(centered, 1),
-        "bank": lambda: bank.search(queries, pool=pool),
+        "bank": lambda: bank.search(queries, shared=shared),
         "direct": lambda: nearest_rows(centered, rows, bank.half_norms),
     }
-    with ThreadPoolExecutor(search_threads()) as pool:
-        results, ms = alternated(runs, REPEATS, warm_up=False)
+    threads = SearchThreads()
+    shared, _ = threads.pools()
+    results, ms = alternated(runs, REPEATS, warm_up=False)
+    threads.close()
     size = f"{data}_{len(queries)}x{len(rows)}x{DIM}"
     baseline = "FAISS IndexFlatL2"
     report(f"search_{size}", ms["bank"], baseline, ms["faiss"], bars[0])

@@ -13,7 +13,7 @@ import argparse
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from cmdiad.runtime.bench.measuring.configuration import Configuration
 from cmdiad.runtime.bench.measuring.driver import SystemUnderTest, WallClock, drive
@@ -48,6 +48,10 @@ class Slowed:
         while time.perf_counter() < until:
             pass
         return stages
+
+    def stream(self, numbers: Iterable[int]) -> Iterator[dict[str, float]]:
+        """One part after the other."""
+        return (self.process([number]) for number in numbers)
 
 
 def measured(system: SystemUnderTest, plan: Plan) -> MeasuredConfiguration:

@@ -100,7 +100,7 @@ def run_selftest(
     Args:
         bundle: verified and calibrated.
         provider: what runs the networks.
-        threads: CPU threads of the networks; None: all this process may use.
+        threads: CPU threads; None: all this process may use.
         cuda_graph: capture networks of fixed shape as CUDA graphs.
         graph: networks: each network by itself. line: the fused line graph. auto: the networks, and the line graph
             too where inspections would run it.

@@ -7,7 +7,6 @@ large mean. What differs between metrics is in `metrics.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Executor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from ..bundle.parameters import Metric
 from ..errors import BundleError, NotFiniteError, UsageError
+from ..threads import SharedSearch
 from .exact import Nearest, Reduction, fit_reduction, half_sq_norms, nearest_rows, nearest_rows_direct
 from .metrics import DISTANCES
 from .screen import Screen, build_screen, nearest_rows_screened, screen_of_cells
@@ -107,7 +107,9 @@ class MemoryBank:
         """What to store of the bank, by name."""
         return {name: getattr(self, name) for name in _array_names() if getattr(self, name) is not None}
 
-    def search(self, queries: Float32Array, without_group: int | None = None, pool: Executor | None = None) -> Matches:
+    def search(
+        self, queries: Float32Array, without_group: int | None = None, shared: SharedSearch | None = None
+    ) -> Matches:
         """Find the nearest row of every query, exactly.
 
         The first search of a large bank also lays out its screen (`screen.py`), in the cells that are stored.
@@ -115,16 +117,16 @@ class MemoryBank:
         Args:
             queries: (n, d) float32 features, as they were given to `build_bank`.
             without_group: leave out the rows of this training scan.
-            pool: threads that share a screened search; None: that of the caller alone.
+            shared: threads that share a screened search; None: that of the caller alone.
 
         Raises:
             UsageError: wrong dimension, or no row is left to match.
             NotFiniteError: a query has a value that is not finite.
         """
-        return self.search_prepared(self.prepared(queries), without_group, pool)
+        return self.search_prepared(self.prepared(queries), without_group, shared)
 
     def search_prepared(
-        self, queries: Float32Array, without_group: int | None = None, pool: Executor | None = None
+        self, queries: Float32Array, without_group: int | None = None, shared: SharedSearch | None = None
     ) -> Matches:
         """As `search`, of what `prepared` gives.
 
@@ -132,7 +134,7 @@ class MemoryBank:
             UsageError: no row is left to match.
         """
         half_norms = self._half_norms_without(without_group)
-        nearest = _nearest(self.metric, queries, self.rows, half_norms, self._screen, pool=pool)
+        nearest = _nearest(self.metric, queries, self.rows, half_norms, self._screen, shared=shared)
         return Matches(DISTANCES[self.metric].finish(nearest.distance[:, 0]), nearest.index[:, 0])
 
     def distances(self, queries: Float32Array, index: npt.NDArray[np.integer]) -> Float32Array:
@@ -261,11 +263,11 @@ def _nearest(
     screen: Screen | None,
     count: int = 1,
     own_row: IndexArray | None = None,
-    pool: Executor | None = None,
+    shared: SharedSearch | None = None,
 ) -> Nearest:
     direct = DISTANCES[metric].direct
     if direct is not None:
         return nearest_rows_direct(queries, rows, half_norms, direct, count, own_row)
     if screen is None:
         return nearest_rows(queries, rows, half_norms, count, own_row)
-    return nearest_rows_screened(queries, rows, half_norms, screen, count, own_row, pool)
+    return nearest_rows_screened(queries, rows, half_norms, screen, count, own_row, shared)

@@ -8,13 +8,12 @@ stand beside the code. Few and large products leave the interpreter's lock to th
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from ..threads import search_threads, single_threaded_blas
+from ..threads import SharedSearch, single_threaded_blas
 from .exact import (
     BLOCK_ROWS,
     Float32Array,
@@ -158,9 +157,9 @@ def nearest_rows_screened(
     screen: Screen,
     count: int = 1,
     own_row: IndexArray | None = None,
-    pool: Executor | None = None,
+    shared: SharedSearch | None = None,
 ) -> Nearest:
-    """As `nearest_rows`, by way of the rows' screen; blocks of queries are searched by the threads of a pool."""
+    """As `nearest_rows`, by way of the rows' screen; blocks of queries are searched by threads that share the work."""
     forbidden = np.isinf(half_norms_m[screen.order])
     extended = screen.extended
     if forbidden.any():
@@ -175,12 +174,12 @@ def nearest_rows_screened(
             direct = nearest_rows(queries_nd[block], rows_md, half_norms_m, count, own)
             best.distance[block], best.index[block] = direct.distance, direct.index
 
-    if pool is None:
+    if shared is None:
         for block in block_slices(len(queries_nd), BLOCK_ROWS):
             search(block)
         return best
-    size = min(BLOCK_ROWS, max(TILE_QUERIES, -(-len(queries_nd) // search_threads())))
-    list(pool.map(search, block_slices(len(queries_nd), size)))
+    size = min(BLOCK_ROWS, max(TILE_QUERIES, -(-len(queries_nd) // shared.threads)))
+    list(shared.pool.map(search, block_slices(len(queries_nd), size)))
     return best
 
 

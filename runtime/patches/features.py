@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -252,7 +253,8 @@ class FeatureExtractor(FeaturePath):
                 "not have: export it again"
             )
         sessions = {role: open_session(bundle, role, provider, threads, cuda_graph) for role in manifest.networks}
-        super().__init__(manifest.route, manifest.main, manifest.grouping, sessions)
+        grouper = partial(group_on_cpu, threads=threads)
+        super().__init__(manifest.route, manifest.main, manifest.grouping, sessions, grouper)
 
 
 def network_input(prepared: PreparedPart, modality: Modality) -> npt.NDArray[np.float32]:

@@ -83,11 +83,14 @@ class Grouper(Protocol):
 
 
 def group_on_cpu(
-    points_n3: npt.NDArray[np.float32], pixels: npt.NDArray[np.int64], grouping: Grouping
+    points_n3: npt.NDArray[np.float32],
+    pixels: npt.NDArray[np.int64],
+    grouping: Grouping,
+    threads: int | None = None,
 ) -> GroupedPoints:
-    """The `Grouper` of NumPy and SciPy."""
-    groups = group_points(points_n3, grouping)
-    pooling = pooling_matrix(points_n3, pixels, groups.centers)
+    """The `Grouper` of NumPy and SciPy; `threads` find neighbors, None: all this process may use."""
+    groups = group_points(points_n3, grouping, threads)
+    pooling = pooling_matrix(points_n3, pixels, groups.centers, threads)
     return GroupedPoints(groups.center_idx, groups.centers, groups.groups, pooling)
 
 

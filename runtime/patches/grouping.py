@@ -15,12 +15,14 @@ from scipy.spatial import cKDTree
 
 from ..bundle.parameters import Grouping
 from ..errors import ScanError
-from ..threads import query_threads
+from ..threads import thread_count
 
 # How many more neighbors are looked at where the last place is shared, and then ever more.
 FURTHER = 8
 # A lattice's ties are over after so many more.
 MANY = 48
+# Places that are worth a thread of their own: fewer are found before it has started.
+PLACES_A_THREAD = 64
 
 
 @dataclass(frozen=True)
@@ -67,12 +69,13 @@ def farthest_points(points_n3: npt.NDArray[np.float32], n: int, start: int = 0) 
     return chosen
 
 
-def group_points(points_n3: npt.NDArray[np.float32], grouping: Grouping) -> Groups:
+def group_points(points_n3: npt.NDArray[np.float32], grouping: Grouping, threads: int | None = None) -> Groups:
     """Group a scan's valid points.
 
     Args:
         points_n3: (N, 3) float32, metres: the valid points of the prepared scan, row by row.
         grouping: G and M.
+        threads: of the search for neighbors; None: all this process may use.
 
     Raises:
         ScanError: there are fewer points than one group needs.
@@ -84,12 +87,12 @@ def group_points(points_n3: npt.NDArray[np.float32], grouping: Grouping) -> Grou
         )
     center_idx = farthest_points(points_n3, grouping.n_groups)
     centers = points_n3[center_idx]
-    _, members = nearest_points(points_n3, centers, grouping.group_size)
+    _, members = nearest_points(points_n3, centers, grouping.group_size, threads)
     return Groups(center_idx, centers, points_n3[members] - centers[:, None, :])
 
 
 def nearest_points(
-    points_n3: npt.NDArray[np.float32], places: npt.NDArray[np.float32], count: int
+    points_n3: npt.NDArray[np.float32], places: npt.NDArray[np.float32], count: int, threads: int | None = None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """The points nearest to every place; where the last ones are equally near, those of the lowest indices.
 
@@ -97,6 +100,7 @@ def nearest_points(
         points_n3: (N, 3) float32, metres, N >= count.
         places: (P, 3) float32, metres.
         count: how many.
+        threads: that share the places; None: all this process may use.
 
     Returns:
         Distances (P, count) float64, metres, and indices (P, count) int64, nearest first.
@@ -104,7 +108,7 @@ def nearest_points(
     tree, n_points = cKDTree(points_n3), len(points_n3)
     # One more than wanted shows whether the last place is shared.
     reach = min(count + 1, n_points)
-    further, indices = _query(tree, places, reach)
+    further, indices = _query(tree, places, reach, threads)
     distances, members = further[:, :count].copy(), indices[:, :count].copy()
     shared = np.flatnonzero(further[:, count - 1] == further[:, -1])
     kept, step = None, FURTHER
@@ -115,7 +119,7 @@ def nearest_points(
             tree, n_points = cKDTree(points_n3[kept]), len(kept)
         reach = min(reach + step, n_points)
         step *= 2
-        further, indices = _query(tree, places[shared], reach)
+        further, indices = _query(tree, places[shared], reach, threads)
         if kept is not None:
             indices = kept[indices]
         first = np.lexsort((indices, further))[:, :count]
@@ -137,8 +141,9 @@ def _without_surplus(points_n3: npt.NDArray[np.float32], count: int) -> npt.NDAr
 
 
 def _query(
-    tree: cKDTree, places: npt.NDArray[np.float32], count: int
+    tree: cKDTree, places: npt.NDArray[np.float32], count: int, threads: int | None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Distances and indices of the `count` nearest points, (P, count) each; a list of one is not flattened."""
-    distances, indices = tree.query(places, k=count, workers=query_threads())
+    workers = min(thread_count(threads), -(-len(places) // PLACES_A_THREAD))
+    distances, indices = tree.query(places, k=count, workers=workers)
     return np.reshape(distances, (len(places), count)), np.reshape(indices, (len(places), count)).astype(np.int64)

@@ -42,7 +42,10 @@ def image_pooling() -> sparse.csr_array:
 
 
 def interpolation_matrix(
-    points_n3: npt.NDArray[np.float32], pixels: npt.NDArray[np.int64], centers: npt.NDArray[np.float32]
+    points_n3: npt.NDArray[np.float32],
+    pixels: npt.NDArray[np.int64],
+    centers: npt.NDArray[np.float32],
+    threads: int | None = None,
 ) -> sparse.csr_array:
     """Inverse-squared-distance weights of the 3 nearest centers of every valid pixel.
 
@@ -50,12 +53,13 @@ def interpolation_matrix(
         points_n3: (N, 3) float32, metres.
         pixels: (N,) int64, ascending, each point's place in the flattened 224x224 map.
         centers: (G, 3) float32, metres.
+        threads: of the search for neighbors; None: all this process may use.
 
     Returns:
         (50176, G) float32; pixels without a point have empty rows.
     """
     neighbors = min(N_INTERPOLATED, len(centers))
-    distance, index = nearest_points(centers, points_n3, neighbors)
+    distance, index = nearest_points(centers, points_n3, neighbors, threads)
     weight = 1.0 / (distance**2 + INTERPOLATION_EPS)
     weight /= weight.sum(axis=1, keepdims=True)
     counts = np.zeros(SIZE * SIZE + 1, np.int64)
@@ -67,10 +71,13 @@ def interpolation_matrix(
 
 
 def pooling_matrix(
-    points_n3: npt.NDArray[np.float32], pixels: npt.NDArray[np.int64], centers: npt.NDArray[np.float32]
+    points_n3: npt.NDArray[np.float32],
+    pixels: npt.NDArray[np.int64],
+    centers: npt.NDArray[np.float32],
+    threads: int | None = None,
 ) -> sparse.csr_array:
     """The matrix A of one scan: (3136, G) float32; a patch without points has an empty row."""
-    return image_pooling() @ interpolation_matrix(points_n3, pixels, centers)
+    return image_pooling() @ interpolation_matrix(points_n3, pixels, centers, threads)
 
 
 @single_threaded_blas()

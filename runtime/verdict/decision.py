@@ -5,7 +5,6 @@ Patches that carry no part have one and the same feature, which every bank holds
 
 from __future__ import annotations
 
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,7 +16,7 @@ from ..errors import BundleError
 from ..patches.features import PartFeatures
 from ..patches.pooling import N_PATCHES, PATCH_GRID
 from ..patches.routes import MAIN, route_of
-from ..threads import SearchThreads, single_threaded_blas
+from ..threads import SearchThreads, SharedSearch, single_threaded_blas
 from .fusion import Fusion, decode_fusion
 from .scoring import image_score, upsample_blur
 
@@ -54,7 +53,7 @@ class BankMatch:
 
 
 def match_bank(
-    bank: NormalizedBank, features: Array, without_group: int | None = None, pool: Executor | None = None
+    bank: NormalizedBank, features: Array, without_group: int | None = None, shared: SharedSearch | None = None
 ) -> BankMatch:
     """Distances of foreground patches (n, d) to a bank, and the image score of this bank (paper, section 3.4).
 
@@ -62,10 +61,10 @@ def match_bank(
         bank: with its normalization.
         features: (n, d) float32, as the network gives them.
         without_group: leave out the rows of this normal scan: how a scan that is itself in the bank is scored.
-        pool: threads that share the search.
+        shared: threads that share the search.
     """
     queries = bank.bank.prepared(bank.normalize(features))
-    return scored_match(bank.bank, queries, bank.bank.search_prepared(queries, without_group, pool))
+    return scored_match(bank.bank, queries, bank.bank.search_prepared(queries, without_group, shared))
 
 
 def scored_match(bank: MemoryBank, queries: Array, matches: Matches) -> BankMatch:
@@ -94,31 +93,33 @@ class Decision:
     threads: SearchThreads = field(default_factory=SearchThreads, repr=False, compare=False)
 
     @classmethod
-    def load(cls, bundle: Bundle) -> Decision:
+    def load(cls, bundle: Bundle, threads: int | None = None) -> Decision:
         """The banks, memory-mapped, and the fusion of a calibrated bundle.
+
+        Args:
+            bundle: calibrated.
+            threads: those that share a search; None: as many as this process may use.
 
         Raises:
             BundleError: a bank or the fusion is missing or does not fit the route.
         """
+        main, sharing = load_bank(bundle, MAIN), SearchThreads(threads)
         second_bank = route_of(bundle.manifest.route, bundle.manifest.main).second_bank
         if second_bank is None:
-            return cls(load_bank(bundle, MAIN), None, None)
-        return cls(
-            load_bank(bundle, MAIN),
-            load_bank(bundle, second_bank),
-            decode_fusion(bundle.read(FUSION), f"{bundle.path}: {FUSION}"),
-        )
+            return cls(main, None, None, sharing)
+        fusion = decode_fusion(bundle.read(FUSION), f"{bundle.path}: {FUSION}")
+        return cls(main, load_bank(bundle, second_bank), fusion, sharing)
 
     @single_threaded_blas()
     def match(self, features: PartFeatures, without_group: int | None = None) -> tuple[BankMatch, ...]:
         """The part against every bank of the route; two banks are searched at the same time."""
         # Both banks share the threads, so that the one with less to do lets the other go on.
-        pool, second_thread = self.threads.pools()
+        shared, second_thread = self.threads.pools()
         if self.second is None:
-            return (match_bank(self.main, features.main, without_group, pool),)
+            return (match_bank(self.main, features.main, without_group, shared),)
         assert features.second is not None
-        second = second_thread.submit(match_bank, self.second, features.second, without_group, pool)
-        return match_bank(self.main, features.main, without_group, pool), second.result()
+        second = second_thread.submit(match_bank, self.second, features.second, without_group, shared)
+        return match_bank(self.main, features.main, without_group, shared), second.result()
 
     @single_threaded_blas()
     def decide(self, foreground: npt.NDArray[np.bool_], matches: tuple[BankMatch, ...]) -> tuple[float, Array]:

@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from cmdiad.runtime.files.outputs import output_paths
 from cmdiad.runtime.sensor.scan import read_scan
+from cmdiad.runtime.threads import usable_processors
 from PIL import Image
 
 KEYS = {
@@ -189,4 +190,5 @@ def test_profile_writes_time_and_memory_by_stage_and_a_trace(calibrated_bundle, 
     assert all(each["runs"] % 7 == 0 and each["median_ms"] > 0 for each in stages.values())
     events = json.loads((tmp_path / "inspections" / "trace.json").read_text())["traceEvents"]
     assert len({event["args"]["scan"] for event in events if event["ph"] == "X"}) == 7
-    assert len({event["tid"] for event in events if event["ph"] == "X"}) == 3
+    # The workers, and, where there are more of them than scans, the thread of the networks.
+    assert 1 <= len({event["tid"] for event in events if event["ph"] == "X"}) <= usable_processors() + 1

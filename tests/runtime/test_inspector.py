@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from cmdiad.runtime.errors import NotFiniteError, UsageError
 from cmdiad.runtime.inspector import Inspector, check_finite
-from cmdiad.runtime.strategies import Answer
+from cmdiad.runtime.strategies import Answer, batch_sizes
+from cmdiad.runtime.stream import inspect_stream
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +105,57 @@ def test_a_closed_inspector_has_ended_its_search_threads(calibrated_bundle: Path
 def test_an_array_in_place_of_a_part_is_refused_with_what_makes_one(calibrated_bundle: Path) -> None:
     with pytest.raises(UsageError, match=r"part_from_arrays\(points\)"):
         Inspector.load(calibrated_bundle).inspect(np.zeros((9, 9, 3)))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("graph", "threads"), [("networks", 1), ("networks", 3), ("line", 3)])
+def test_a_stream_says_of_each_part_what_the_part_alone_gets(
+    calibrated_bundle: Path, synth_data: Path, graph: Any, threads: int
+) -> None:
+    """Whatever the number of threads, and side by side or not."""
+    scans = [file for file in sorted((synth_data / "gland" / "test").rglob("*.tiff")) if file.parent.name == "xyz"]
+    alone = Inspector.load(calibrated_bundle, threads=1)
+    expected = [alone(file) for file in scans]
+    for side_by_side in (False, True):
+        inspector = Inspector.load(calibrated_bundle, threads=threads, graph=graph, side_by_side=side_by_side)
+        outcomes = list(inspect_stream(inspector, scans))
+        assert [outcome.scan for outcome in outcomes] == scans
+        for outcome, right in zip(outcomes, expected, strict=True):
+            assert outcome.inspection is not None
+            assert outcome.inspection.score == pytest.approx(right.score, rel=1e-3)
+            np.testing.assert_allclose(outcome.inspection.map, right.map, rtol=1e-3, atol=1e-3 * right.map.max())
+
+
+def test_threads_govern_networks_search_and_grouping_alike(
+    calibrated_bundle: Path, scan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cmdiad.runtime.engines import session
+    from cmdiad.runtime.patches import grouping
+
+    given: dict[str, set[int | None]] = {"networks": set(), "grouping": set()}
+
+    def counting(name: str, module: Any) -> None:
+        count = module.thread_count
+
+        def counted(asked: int | None) -> int:
+            given[name].add(asked)
+            return int(count(asked))
+
+        monkeypatch.setattr(module, "thread_count", counted)
+
+    counting("networks", session)
+    counting("grouping", grouping)
+    inspector = Inspector.load(calibrated_bundle, threads=3, graph="networks")
+    inspector(scan)
+    shared, _ = inspector._strategy._decision.threads.pools()
+    assert given == {"networks": {3}, "grouping": {3}} and shared.threads == inspector.threads == 3
+    one_a_part = Inspector.load(calibrated_bundle, threads=3, side_by_side=True)
+    assert one_a_part.side_by_side and one_a_part.threads == 3
+    assert one_a_part._strategy._decision.threads.pools()[0].threads == 1
+
+
+def test_a_batch_is_split_into_few_sizes() -> None:
+    sizes = {size for n_parts in range(1, 33) for size in batch_sizes(n_parts, 16)}
+    assert sizes == {1, 2, 4, 8, 16}
+    for batch in (1, 3, 6, 8):
+        assert all(sum(batch_sizes(n_parts, batch)) == n_parts for n_parts in range(20))
+        assert max(batch_sizes(17, batch)) == batch

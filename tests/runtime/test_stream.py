@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,9 @@ class Scripted:
         finish: Callable[[str], None] = lambda name: None,
         batch: int = 1,
         scores: dict[str, float] | None = None,
+        side_by_side: bool = False,
     ) -> None:
+        self.threads, self.side_by_side = 2, side_by_side
         self._read, self._finish, self.batch, self._scores = read, finish, batch, scores or {}
         self.batches: list[int] = []
 
@@ -89,12 +92,13 @@ def run(inspector: Any, count: int = 5, out: Path | None = None, **more: Any) ->
     return list(inspect_stream(inspector, (Path(f"{number}.tiff") for number in range(count)), out, **more))
 
 
+@pytest.mark.parametrize("side_by_side", [False, True])
 @pytest.mark.parametrize("step", ["read", "finish"])
 @pytest.mark.parametrize(("error", "kind"), ERRORS, ids=[type(error).__name__ for error, _ in ERRORS])
 def test_an_error_of_any_kind_is_that_parts_outcome_and_names_it(
-    step: str, error: Exception, kind: type[Exception]
+    step: str, error: Exception, kind: type[Exception], side_by_side: bool
 ) -> None:
-    outcomes = run(Scripted(**{step: failing("2", error)}))  # type: ignore[arg-type]
+    outcomes = run(Scripted(side_by_side=side_by_side, **{step: failing("2", error)}))  # type: ignore[arg-type]
     assert [outcome.scan.stem for outcome in outcomes] == list("01234")
     assert [outcome.inspection is None for outcome in outcomes] == [False, False, True, False, False]
     found = outcomes[2].error
@@ -108,9 +112,11 @@ def test_a_bug_keeps_its_traceback() -> None:
     assert outcome.error is not None and outcome.error.__cause__ is bug and outcome.error.exit_code == 70
 
 
-def test_ctrl_c_ends_the_stream_after_the_outcomes_before_it() -> None:
+@pytest.mark.parametrize("side_by_side", [False, True])
+def test_ctrl_c_ends_the_stream_after_the_outcomes_before_it(side_by_side: bool) -> None:
+    threads = threading.active_count()
     outcomes: Iterator[stream.Outcome] = inspect_stream(
-        Scripted(finish=failing("2", KeyboardInterrupt())),  # type: ignore[arg-type]
+        Scripted(finish=failing("2", KeyboardInterrupt()), side_by_side=side_by_side),  # type: ignore[arg-type]
         [Path(f"{number}.tiff") for number in range(5)],
     )
     names = []
@@ -118,6 +124,7 @@ def test_ctrl_c_ends_the_stream_after_the_outcomes_before_it() -> None:
         for outcome in outcomes:
             names.append(outcome.scan.stem)  # noqa: PERF401 - what came before the interruption counts
     assert names == sorted(names) and set(names) <= {"0", "1"}
+    assert threading.active_count() == threads
 
 
 def test_a_failed_batch_goes_one_by_one_and_says_so() -> None:
@@ -128,6 +135,22 @@ def test_a_failed_batch_goes_one_by_one_and_says_so() -> None:
         inspected = steps.inspect(jobs)
     assert [job.error is None for job in inspected] == [True, False]
     assert inspector.batches == [2]
+
+
+def test_a_part_that_cannot_be_read_leaves_the_batch_to_the_others() -> None:
+    inspector = Scripted(read=failing("1", ScanError("is empty")), batch=3)
+    steps = stream._Steps(inspector, None, "all")  # type: ignore[arg-type]
+    inspected = steps.inspect([steps.read(stream._Job(Path(f"{number}.tiff"))) for number in range(3)])
+    assert [job.inspection is None for job in inspected] == [False, True, False]
+    assert [job.scan.stem for job in inspected] == ["0", "1", "2"] and inspector.batches == [2]
+
+
+def test_side_by_side_parts_are_in_the_networks_at_the_same_time() -> None:
+    """Neither of two is finished before the other one has come to its networks."""
+    together = threading.Barrier(2)
+    outcomes = run(Scripted(finish=lambda name: together.wait(timeout=30) and None, side_by_side=True), 6)
+    assert [outcome.scan.stem for outcome in outcomes] == list("012345")
+    assert all(outcome.error is None for outcome in outcomes)
 
 
 def test_a_full_disk_does_not_take_the_verdict_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ import warnings
 import numpy as np
 import pytest
 from cmdiad.runtime import threads
-from cmdiad.runtime.banks import screen
 from cmdiad.runtime.banks.bank import MIN_SCREENED_ROWS, build_bank
 from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import UsageError
@@ -18,8 +17,6 @@ from cmdiad.runtime.patches.features import PartFeatures
 from cmdiad.runtime.threads import SearchThreads, control_group_quota, thread_count, usable_processors
 from cmdiad.runtime.verdict.decision import Decision, NormalizedBank
 from cmdiad.runtime.verdict.fusion import Combination, Fusion
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize("asked", [0, -1])
@@ -73,12 +70,12 @@ def test_a_quota_narrows_what_affinity_allows(monkeypatch, quota, allowed, expec
     assert usable_processors() == expected
 
 
-@given(st.integers(1, 1024))
-def test_a_large_machine_gives_a_bounded_number_of_threads(allowed):
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(threads, "usable_processors", lambda: allowed)
-        assert 1 <= threads.search_threads() <= min(allowed, threads.MAX_SEARCH_THREADS)
-        assert 1 <= threads.query_threads() <= min(allowed, threads.MAX_QUERY_THREADS)
+@pytest.mark.parametrize("count", [1, 2, 16, 200])
+def test_a_search_has_as_many_threads_as_it_was_given_and_else_as_the_machine_has(count, monkeypatch):
+    monkeypatch.setattr(threads, "usable_processors", lambda: count)
+    assert SearchThreads().pools()[0].threads == SearchThreads(count).pools()[0].threads == count
+    with pytest.raises(UsageError, match="threads"):
+        SearchThreads(0)
 
 
 @pytest.fixture(scope="module")
@@ -108,12 +105,10 @@ def search_threads_alive():
     return {thread for thread in threading.enumerate() if thread.name.startswith(("search_", "second_"))}
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 4, 7])
-def test_any_number_of_threads_gives_the_very_same_answer(decision, part, monkeypatch, count):
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 16])
+def test_any_number_of_threads_gives_the_very_same_answer(decision, part, count):
     alone = [bank.bank.search(bank.normalize(rows)) for bank, rows in banks_of(decision, part)]
-    monkeypatch.setattr(threads, "search_threads", lambda: count)
-    monkeypatch.setattr(screen, "search_threads", lambda: count)
-    some = Decision(decision.main, decision.second, decision.fusion)
+    some = Decision(decision.main, decision.second, decision.fusion, SearchThreads(count))
     for found, expected in zip(some.match(part), alone, strict=True):
         np.testing.assert_array_equal(found.distances, expected.distance)
     some.close()
@@ -170,8 +165,8 @@ def test_parts_at_the_same_time_get_their_own_answers(decision, part):
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork here")
 def test_a_fork_starts_its_own_threads():
     own = SearchThreads()
-    pool, _ = own.pools()
-    assert pool.submit(os.getpid).result() == os.getpid()
+    shared, _ = own.pools()
+    assert shared.pool.submit(os.getpid).result() == os.getpid()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forks beside threads; this is that case
         child = multiprocessing.get_context("fork").Process(target=answer_in_child, args=(own,))
@@ -182,6 +177,6 @@ def test_a_fork_starts_its_own_threads():
 
 
 def answer_in_child(own):
-    pool, second = own.pools()
-    answers = [each.submit(os.getpid).result(timeout=30) for each in (pool, second)]
+    shared, second = own.pools()
+    answers = [pool.submit(os.getpid).result(timeout=30) for pool in (shared.pool, second)]
     os._exit(0 if answers == [os.getpid()] * 2 else 1)

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from ...choices import Graph
+from ...choices import Graph, Written
 from ...engines.opening import ENGINE_PROVIDERS
 from ...errors import UsageError
 
@@ -26,9 +26,10 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         provider: what runs the networks (`engines.opening`).
         graph: networks, the fused line graph, or auto (`Inspector`).
         batch: parts in one call of the networks, at most.
-        threads: CPU threads of the networks; None: all this process may use.
+        threads: CPU threads; None: all this process may use.
         coreset: share of the patches in the banks; None: as calibrated.
         cuda_graph: capture networks of fixed shape as CUDA graphs.
+        heatmaps: of which parts heat map and raw map are written.
     """
 
     bundle: str
@@ -39,6 +40,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     coreset: float | None = None
     cuda_graph: bool = False
+    heatmaps: Written = "none"
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +61,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     threads: Sequence[int] = ()
     coreset: Sequence[float] = ()
     cuda_graph: bool = False
+    heatmaps: Written = "all"
 
 
 def combinations(bundles: dict[str, str], choices: Choices) -> tuple[list[Configuration], list[Skipped]]:
@@ -119,7 +122,8 @@ def graphs(choices: Choices) -> list[str]:
 
 
 def _configuration(bundle: str, precision: str, values: dict[str, Any], choices: Choices) -> Configuration:
-    return Configuration(bundle=bundle, precision=precision, cuda_graph=choices.cuda_graph, **values)
+    same: dict[str, Any] = {"cuda_graph": choices.cuda_graph, "heatmaps": choices.heatmaps}
+    return Configuration(bundle=bundle, precision=precision, **same, **values)
 
 
 def labels(configurations: Sequence[Configuration]) -> list[str]:

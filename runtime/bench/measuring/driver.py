@@ -1,15 +1,15 @@
 """Our own load generator: hands parts to a system under test as a scenario says, and keeps every time.
 
 One thread issues and works: an arrival that finds the system busy waits its turn, as on a line, and its latency counts
-from its arrival. Nothing is dropped.
+from its arrival. Nothing is dropped. Offline all parts are there, and the system takes them as fast as it can.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count, islice
 from typing import Protocol
 
 import msgspec
@@ -33,6 +33,10 @@ class SystemUnderTest(Protocol):
 
     def process(self, numbers: Sequence[int]) -> dict[str, float]:
         """Inspect parts and give the seconds of each stage, together."""
+        ...
+
+    def stream(self, numbers: Iterable[int]) -> Iterator[dict[str, float]]:
+        """Inspect parts whose stages overlap, in order, and give the seconds of each stage of each."""
         ...
 
 
@@ -69,7 +73,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         first: the number of its first part in the run; part i is scan i modulo the number of scans.
         parts: how many parts it inspected.
-        due_s: the arrivals it answers: one a part, or one for all parts of a multi-stream query.
+        due_s: the arrivals it answers: one a part, or one for all parts of a multi-stream query. Offline a part counts
+            from the result before it.
         stages_s: seconds by stage, all parts together.
     """
 
@@ -129,6 +134,8 @@ def drive(
     """
     if scenario.is_open:
         return _drive_open(system, list(arrivals(scenario, plan)), clock, stop, progress)
+    if scenario.name == "offline":
+        return _drive_offline(system, plan, clock, stop, progress)
     return _drive_closed(system, scenario, plan, clock, stop, progress, between, between_s)
 
 
@@ -142,7 +149,7 @@ def _drive_closed(
     between: Callable[[], float] | None,
     between_s: float,
 ) -> Recording:
-    parts = system.batch if scenario.name == "offline" else scenario.parts_a_query
+    parts = scenario.parts_a_query
     calls: list[Call] = []
     yardstick: list[tuple[float, float]] = []
     start, issued, apart = clock.now(), 0, -between_s
@@ -157,6 +164,27 @@ def _drive_closed(
         issued += parts
         progress(min(len(calls), plan.samples), plan.samples)
     return Recording(calls=calls, yardstick_s=yardstick, partial=stop.is_set())
+
+
+def _drive_offline(
+    system: SystemUnderTest, plan: Plan, clock: Clock, stop: threading.Event, progress: StepProgress
+) -> Recording:
+    """All that was given in is waited for, so that no work is left out of the time."""
+    calls: list[Call] = []
+    start, before = clock.now(), 0.0
+
+    def numbers() -> Iterator[int]:
+        for issued in count():
+            if stop.is_set() or (issued >= plan.samples and clock.now() - start >= plan.seconds):
+                return
+            yield issued % system.n_scans
+
+    for stages in system.stream(numbers()):
+        end = clock.now() - start
+        calls.append(Call(first=len(calls), parts=1, due_s=[before], begin_s=before, end_s=end, stages_s=stages))
+        before = end
+        progress(min(len(calls), plan.samples), plan.samples)
+    return Recording(calls=calls, partial=stop.is_set())
 
 
 def _drive_open(

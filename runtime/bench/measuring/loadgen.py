@@ -146,11 +146,10 @@ class _Issuer:
         self._lg, self._system = lg, system
 
     def issue(self, samples: list[Any]) -> None:
-        """Inspect the samples of one query, and report each as soon as its batch is done."""
-        for begin in range(0, len(samples), self._system.batch):
-            taken = samples[begin : begin + self._system.batch]
-            self._system.process([sample.index for sample in taken])
-            self._lg.QuerySamplesComplete([self._lg.QuerySampleResponse(sample.id, 0, 0) for sample in taken])
+        """Inspect the samples of one query, and report each as soon as it is done."""
+        done = self._system.stream(sample.index for sample in samples)
+        for sample, _ in zip(samples, done, strict=True):
+            self._lg.QuerySamplesComplete([self._lg.QuerySampleResponse(sample.id, 0, 0)])
 
     def close(self) -> None:
         """Nothing is left to do."""

@@ -1,22 +1,32 @@
-"""The system under test: a bundle's whole inspection, from the file on disk to score and map in memory."""
+"""The system under test: a bundle's whole inspection, from the scan's file to the verdict and the files of its maps."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ...choices import Written
 from ...engines.opening import runs_on_device
 from ...inspector import Inspector
 from ...stream import inspect_stream
 from .configuration import Configuration
 
+_END: dict[Written, str] = {
+    "all": "from the scan's file to heat map and raw map on disk, in the folder for temporary files",
+    "defects": "from the scan's file to score and map; of defects to heat map and raw map on disk",
+    "none": "from the scan's file to score and map in memory; heat map and raw map are not written",
+}
+
 
 class BundleUnderTest:
     """An opened bundle with the scans that it inspects, over and over."""
 
-    def __init__(self, inspector: Inspector, scans: Sequence[Path]) -> None:
-        self._inspector, self._scans = inspector, scans
+    def __init__(
+        self, inspector: Inspector, scans: Sequence[Path], out: Path | None = None, written: Written = "all"
+    ) -> None:
+        """Put them together; heat maps and maps are written into `out`, as `inspect_stream` does."""
+        self._inspector, self._scans, self._out, self._written = inspector, scans, out, written
         self.batch = inspector.batch
 
     @property
@@ -27,16 +37,27 @@ class BundleUnderTest:
     def process(self, numbers: Sequence[int]) -> dict[str, float]:
         """See `driver.SystemUnderTest`."""
         seconds: Counter[str] = Counter()
-        for outcome in inspect_stream(self._inspector, (self._scans[number] for number in numbers)):
+        for stages in self.stream(numbers):
+            seconds.update(stages)
+        return dict(seconds)
+
+    def stream(self, numbers: Iterable[int]) -> Iterator[dict[str, float]]:
+        """See `driver.SystemUnderTest`."""
+        scans = (self._scans[number] for number in numbers)
+        for outcome in inspect_stream(self._inspector, scans, self._out, self._written):
             if outcome.error is not None:
                 raise outcome.error
             assert outcome.inspection is not None
-            seconds.update(outcome.inspection.seconds)
-        return dict(seconds)
+            yield outcome.inspection.seconds
 
 
-def open_inspector(configuration: Configuration, path: Path) -> Inspector:
+def open_inspector(configuration: Configuration, path: Path, side_by_side: bool = False) -> Inspector:
     """Load a bundle as a configuration says; `path` is where it, or its reduced copy, lies.
+
+    Args:
+        configuration: how.
+        path: a bundle.
+        side_by_side: as `infer` loads it for many scans.
 
     Raises:
         EngineError: the provider or the batch cannot be had.
@@ -49,6 +70,7 @@ def open_inspector(configuration: Configuration, path: Path) -> Inspector:
         cuda_graph=configuration.cuda_graph,
         graph=configuration.graph,
         batch=configuration.batch,
+        side_by_side=side_by_side,
     )
 
 
@@ -56,7 +78,8 @@ def timing_conditions(configuration: Configuration) -> dict[str, str]:
     """What is in the figures and what is not, for readers who compare with other tools."""
     on_cpu = not runs_on_device(configuration.provider)
     return {
-        "measured": "from the scan's file to score and map in memory; heat-map files are not written",
+        "measured": _END[configuration.heatmaps],
+        "offline": "reading, networks and writing overlap between parts, as in `infer` of many scans",
         "files": "read from disk each time, in the system's page cache after warm-up",
         "synchronization": "a network's call returns when its outputs are in host memory",
         "transfers": "none" if on_cpu else "included, to the device and back",

@@ -9,7 +9,8 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +19,7 @@ import msgspec
 from ...bundle.reading import Bundle, open_bundle
 from ...errors import CmdiadError
 from ...files.json_encoding import decode_own_json, encode_json
-from ...inspector import Inspector
+from ...inspector import Inspector, goes_side_by_side
 from ...sensor.dataset import data_digest
 from .configuration import Configuration
 from .driver import Recording, SystemUnderTest, WallClock, drive
@@ -109,7 +110,7 @@ class Measurement:
         inspector = open_inspector(order.configuration, bundle.path)
         opened_s = since()
         scans = [Path(scan) for scan in order.scans]
-        system = BundleUnderTest(inspector, scans)
+        system = self._system(inspector)
         system.process([0])
         first_result_s = since()
         nvidia, gpu_missing = open_nvidia(order.configuration.provider)
@@ -128,7 +129,7 @@ class Measurement:
             gpu=None if nvidia is None else nvidia.describe(),
             gpu_missing=gpu_missing,
         )
-        outcome = self._measure_all(system, outcome, nvidia)
+        outcome = self._measure_all(system, bundle.path, outcome, nvidia)
         self._complete(inspector, outcome)
 
     def _since_start(self) -> float:
@@ -154,23 +155,49 @@ class Measurement:
             self._report("warm-up", min(parts, system.n_scans), system.n_scans)
         return parts, time.perf_counter() - begin
 
+    def _system(self, inspector: Inspector) -> BundleUnderTest:
+        scans, out = [Path(scan) for scan in self._order.scans], Path(self._order.scratch) / "inspections"
+        return BundleUnderTest(inspector, scans, out, self._order.configuration.heatmaps)
+
+    @contextmanager
+    def _system_for(self, scenario: Scenario, system: SystemUnderTest, path: Path) -> Iterator[SystemUnderTest]:
+        """As `infer` opens the bundle: for one part after the other, or for many side by side, warmed up again."""
+        configuration = self._order.configuration
+        many = scenario.name == "offline" and goes_side_by_side(configuration.provider, configuration.batch)
+        if self._stop.is_set() or not many:
+            yield system
+            return
+        with open_inspector(configuration, path, side_by_side=True) as inspector:
+            for_many = self._system(inspector)
+            for _ in for_many.stream(range(for_many.n_scans)):
+                pass
+            yield for_many
+
     def _measure_all(
-        self, system: SystemUnderTest, outcome: MeasuredConfiguration, nvidia: Nvidia | None
+        self, system: SystemUnderTest, path: Path, outcome: MeasuredConfiguration, nvidia: Nvidia | None
     ) -> MeasuredConfiguration:
         for scenario in self._order.scenarios:
-            try:
-                result = self._measure(system, scenario, nvidia)
-            except NotMeasured as reason:
-                outcome = msgspec.structs.replace(outcome, not_run={**outcome.not_run, scenario.name: str(reason)})
-                self._send(Message(outcome=outcome))
-                continue
-            before = outcome.results
-            outcome = msgspec.structs.replace(outcome, results=[*before, result])
-            # Sent before LoadGen begins, which cannot be stopped: an impatient user keeps our own figures.
+            with self._system_for(scenario, system, path) as suited:
+                outcome = self._measure_one(suited, scenario, outcome, nvidia)
+        return outcome
+
+    def _measure_one(
+        self, system: SystemUnderTest, scenario: Scenario, outcome: MeasuredConfiguration, nvidia: Nvidia | None
+    ) -> MeasuredConfiguration:
+        """One scenario, by LoadGen too where that was asked for; what is known then is sent."""
+        try:
+            result = self._measure(system, scenario, nvidia)
+        except NotMeasured as reason:
+            outcome = msgspec.structs.replace(outcome, not_run={**outcome.not_run, scenario.name: str(reason)})
             self._send(Message(outcome=outcome))
-            if self._order.loadgen is not None and scenario.name in SCENARIOS and not self._stop.is_set():
-                outcome = msgspec.structs.replace(outcome, results=[*before, self._with_loadgen(system, result)])
-                self._send(Message(outcome=outcome))
+            return outcome
+        before = outcome.results
+        outcome = msgspec.structs.replace(outcome, results=[*before, result])
+        # Sent before LoadGen begins, which cannot be stopped: an impatient user keeps our own figures.
+        self._send(Message(outcome=outcome))
+        if self._order.loadgen is not None and scenario.name in SCENARIOS and not self._stop.is_set():
+            outcome = msgspec.structs.replace(outcome, results=[*before, self._with_loadgen(system, result)])
+            self._send(Message(outcome=outcome))
         return outcome
 
     def _measure(self, system: SystemUnderTest, scenario: Scenario, nvidia: Nvidia | None) -> Result:

@@ -21,6 +21,7 @@ from cmdiad.runtime.banks.exact import (
     pair_sq_distances,
 )
 from cmdiad.runtime.banks.screen import build_screen, nearest_rows_screened
+from cmdiad.runtime.threads import SharedSearch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
@@ -166,7 +167,7 @@ def test_threads_that_share_a_search_change_no_answer() -> None:
     screen = build_screen(rows, fit_reduction(rows))
     alone = nearest_rows_screened(queries, rows, half_sq_norms(rows), screen, 2)
     with ThreadPoolExecutor(2) as pool:
-        shared = nearest_rows_screened(queries, rows, half_sq_norms(rows), screen, 2, pool=pool)
+        shared = nearest_rows_screened(queries, rows, half_sq_norms(rows), screen, 2, shared=SharedSearch(pool, 2))
     np.testing.assert_array_equal(shared.index, alone.index)
     np.testing.assert_array_equal(shared.distance, alone.distance)
 

@@ -111,9 +111,9 @@ def test_calibration_and_training_group_by_the_same_call(calibrated_bundle, synt
 
     called = []
 
-    def counted(points_n3, grouping):
+    def counted(points_n3, *others):
         called.append(len(points_n3))
-        return grouping_of_points(points_n3, grouping)
+        return grouping_of_points(points_n3, *others)
 
     grouping_of_points = grouped_module.group_points
     monkeypatch.setattr(grouped_module, "group_points", counted)

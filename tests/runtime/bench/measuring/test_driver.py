@@ -1,13 +1,17 @@
 """The load generator in virtual time: every latency is known beforehand."""
 
 import threading
+from itertools import islice
 
 import numpy as np
 import pytest
 from cmdiad.runtime.bench.measuring.driver import drive
+from cmdiad.runtime.bench.measuring.report import make_result
 from cmdiad.runtime.bench.measuring.scenarios import Plan, Scenario, arrivals, chosen
 from cmdiad.runtime.bench.measuring.server import highest_rate, simulated_rate, waiting_latencies
 from cmdiad.runtime.errors import UsageError
+
+from ..outcomes import SILENT
 
 
 class VirtualClock:
@@ -36,6 +40,9 @@ class Worker:
         self.clock.time += spent
         return {"extract": 0.75 * spent, "search": 0.25 * spent}
 
+    def stream(self, numbers):
+        return (self.process([number]) for number in numbers)
+
 
 def run(scenario, seconds, plan, batch=1, stop=None):
     clock = VirtualClock()
@@ -62,9 +69,48 @@ def test_multi_stream_times_the_whole_query():
     assert sum(call.parts for call in recording.calls) == 6
 
 
-def test_offline_fills_batches():
-    _, system = run(Scenario(name="offline"), [0.1] * 4, Plan(seconds=0, samples=2), batch=3)
-    assert system.seen == [[0, 1, 2], [3, 0, 1]]
+class Ahead(Worker):
+    """A system that takes four parts before the first is done, and then has results every 0.1 s."""
+
+    def stream(self, numbers):
+        taken = list(islice(numbers, 4))
+        self.clock.time += 0.3
+        while taken:
+            self.clock.time += 0.1
+            self.seen.append([taken.pop(0)])
+            yield {"extract": 0.2}
+            taken += islice(numbers, 1)
+
+
+def offline(plan, stop=None):
+    clock = VirtualClock()
+    system = Ahead(clock, [0.1] * 3)
+    return drive(system, Scenario(name="offline"), plan, clock, stop or threading.Event()), system
+
+
+def test_offline_streams_parts_and_a_part_counts_from_the_result_before_it():
+    recording, system = offline(Plan(seconds=0, samples=6))
+    assert system.seen == [[0], [1], [2], [0], [1], [2]]
+    np.testing.assert_allclose(recording.latencies, [0.4, 0.1, 0.1, 0.1, 0.1, 0.1])
+    assert not recording.partial and [call.first for call in recording.calls] == list(range(6))
+    result = make_result(Scenario(name="offline"), recording, SILENT)
+    assert result.throughput_hz == pytest.approx(6 / 0.9)
+    # Stages of several parts overlap: together they take longer than the clock.
+    assert result.stage_share == pytest.approx(6 * 0.2 / 0.9)
+
+
+def test_offline_lasts_as_long_as_asked_and_waits_for_all_that_was_given_in():
+    recording, system = offline(Plan(seconds=2.05, samples=1))
+    # The last one is given in after 2.0 s, and the three before it are waited for.
+    assert recording.calls[-1].end_s == pytest.approx(2.4)
+    assert len(recording.calls) == len(system.seen) == 21
+
+
+def test_offline_is_partial_when_it_was_stopped_and_keeps_what_was_given_in():
+    stop = threading.Event()
+    stop.set()
+    recording, _ = offline(Plan(seconds=9, samples=9), stop)
+    assert recording.partial and recording.calls == []
 
 
 def test_takt_counts_from_the_arrival_when_the_line_falls_behind():

@@ -117,6 +117,25 @@ def test_the_stages_account_for_an_inspection(calibrated_bundle, synth_data):
     assert one.keys() == both.keys() >= {"read", "preprocess", "group", "extract", "hallucinate", "search", "score"}
 
 
+@pytest.mark.parametrize(("written", "n_files"), [("all", 4), ("none", 0), ("defects", 2)])
+def test_writing_is_timed_as_infer_writes(calibrated_bundle, synth_data, tmp_path, written, n_files):
+    """One of two parts is a defect here."""
+    scans = find_scans([synth_data / "gland" / "test" / "good"])
+    low, high = sorted(Inspector.load(calibrated_bundle)(scan).score for scan in scans)
+    inspector = Inspector.load(calibrated_bundle, threshold=(low + high) / 2)
+    parts = list(BundleUnderTest(inspector, scans, tmp_path, written).stream(range(2)))
+    files = [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert len(files) == n_files and sum("write" in stages for stages in parts) == n_files // 2
+
+
+def test_what_was_timed_is_said():
+    said = {
+        written: timing_conditions(Configuration(bundle="", precision="fp32", heatmaps=written))["measured"]
+        for written in ("all", "defects", "none")
+    }
+    assert len(set(said.values())) == 3 and "not written" in said["none"] and "on disk" in said["all"]
+
+
 def test_what_cannot_be_had_is_an_error_with_its_reason(calibrated_bundle):
     with pytest.raises(EngineError, match="batch 4"):
         open_inspector(Configuration(bundle="", precision="fp32", batch=4), calibrated_bundle)
@@ -156,6 +175,9 @@ class Sleeper:
         self.seen += numbers
         self.clock.wait_until(self.clock.now() + 0.002 * len(numbers))
         return {"extract": 0.002 * len(numbers)}
+
+    def stream(self, numbers):
+        return (self.process([number]) for number in numbers)
 
 
 @pytest.mark.parametrize("name", ["single-stream", "multi-stream", "server", "offline"])
