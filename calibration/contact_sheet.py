@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import binary_erosion
 
 from ..runtime.preparation.part_view import OtherObject
-from ..runtime.verdict.heatmap import shaded_surface
+from ..runtime.verdict.relief import shaded_surface
 
 TILE = 160
 _CAPTION = 14

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,23 +148,28 @@ class _Steps:
 
 def _written(scan: Path, inspection: Inspection, paths: OutputPaths) -> Outcome:
     """Write both files; a verdict whose files cannot be written stands all the same."""
-    times, heatmap, raw, error = StageTimes(), None, None, None
-    with times.stage("write"):
-        try:
-            write_heatmap(
-                paths.heatmap,
-                inspection.map,
-                inspection.valid,
-                inspection.pixel_threshold,
-                inspection.points,
-                inspection.rgb,
-            )
-            heatmap = paths.heatmap
-            write_map(paths.map, inspection.map)
-            raw = paths.map
-        except Exception as cause:
-            error = _named(scan, cause, OutputError)
-    return Outcome(scan, inspection.with_times(times), heatmap, raw, error)
+    times = StageTimes()
+    # Most of the time both wait for the disk, so they wait together.
+    with times.stage("write"), ThreadPoolExecutor(1, "write") as beside:
+        writing_map = beside.submit(_failure, scan, partial(write_map, paths.map, inspection.map))
+        no_heatmap = _failure(scan, partial(_write_heatmap, paths.heatmap, inspection))
+        no_map = writing_map.result()
+    heatmap, raw = None if no_heatmap else paths.heatmap, None if no_map else paths.map
+    return Outcome(scan, inspection.with_times(times), heatmap, raw, no_heatmap or no_map)
+
+
+def _write_heatmap(path: Path, inspection: Inspection) -> None:
+    threshold = inspection.pixel_threshold
+    write_heatmap(path, inspection.map, inspection.valid, threshold, inspection.points, inspection.rgb)
+
+
+def _failure(scan: Path, write: Callable[[], None]) -> CmdiadError | None:
+    """Why a file could not be written; None where it was."""
+    try:
+        write()
+    except Exception as cause:
+        return _named(scan, cause, OutputError)
+    return None
 
 
 def _named(scan: Path, error: Exception, refusal: type[CmdiadError] | None = None) -> CmdiadError:

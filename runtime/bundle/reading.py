@@ -8,24 +8,25 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import os
 import shlex
-import stat
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
-import numpy as np
 import numpy.typing as npt
 
 from ..errors import BundleError
 from ..files.atomic_folder import interrupted_replacement
+from ..threads import usable_processors
 from . import manifest as manifest_format
 from .manifest import Calibration, Manifest
+from .stores import FolderStore, Store, ZipStore
 
 DEFAULT_BUNDLE = "bundle"
 BUNDLE_VARIABLE = "CMDIAD_BUNDLE"
@@ -33,98 +34,7 @@ BUNDLE_VARIABLE = "CMDIAD_BUNDLE"
 RANGES_SINCE = 2
 MAX_FILE_BYTES = 16 << 30
 _CHUNK = 1 << 20
-
-
-class Store(Protocol):
-    """Where a bundle's files lie; both kinds give the same names and bytes."""
-
-    def open(self, name: str) -> BinaryIO:
-        """A file of the bundle, for reading; KeyError if there is none."""
-        ...
-
-    def size(self, name: str) -> int:
-        """A file's size in bytes; KeyError if there is none."""
-        ...
-
-    def array(self, name: str) -> npt.NDArray[Any]:
-        """A .npy file, read-only and mapped where it lies on disk; ValueError where it is not a plain array."""
-        ...
-
-
-class FolderStore:
-    """The files of a folder."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def open(self, name: str) -> BinaryIO:
-        """See `Store`."""
-        return self.locate(name)[0].open("rb")
-
-    def size(self, name: str) -> int:
-        """See `Store`."""
-        return self.locate(name)[0].stat().st_size
-
-    def array(self, name: str) -> npt.NDArray[Any]:
-        """See `Store`."""
-        return map_array(*self.locate(name), self.size(name))
-
-    def locate(self, name: str) -> tuple[Path, int]:
-        """The file on disk and the offset at which the content begins."""
-        path = self._root / name
-        try:
-            # Not is_file(): in newer Pythons that says no where it is not allowed to look.
-            is_file = stat.S_ISREG(path.stat().st_mode)
-        except (FileNotFoundError, NotADirectoryError) as cause:
-            raise KeyError(name) from cause
-        if not is_file:
-            raise KeyError(name)
-        if not path.resolve().is_relative_to(self._root.resolve()):
-            raise BundleError(f"{self._root}: {name} is a link that leads outside the bundle: do not use it")
-        return path, 0
-
-
-class ZipStore:
-    """The members of an uncompressed zip file, read in place and never unpacked."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-        self._members = {member.filename: member for member in members}
-        for member in members:
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-                raise BundleError(f"{path}: {member.filename} is compressed, a bundle's files never are")
-        if len(self._members) < len(members):
-            raise BundleError(f"{path}: two members have the same name: get the bundle again")
-        if sum(member.file_size for member in members) > path.stat().st_size:
-            raise BundleError(f"{path}: its members overlap, so that it would grow when read: do not use it")
-
-    def open(self, name: str) -> BinaryIO:
-        """See `Store`."""
-        path, offset = self.locate(name)
-        stream = path.open("rb")
-        stream.seek(offset)
-        return stream
-
-    def size(self, name: str) -> int:
-        """See `Store`."""
-        return self._members[name].file_size
-
-    def array(self, name: str) -> npt.NDArray[Any]:
-        """See `Store`."""
-        return map_array(*self.locate(name), self.size(name))
-
-    def locate(self, name: str) -> tuple[Path, int]:
-        """The archive and the offset at which the content begins."""
-        member = self._members[name]
-        with self._path.open("rb") as stream:
-            stream.seek(member.header_offset)
-            header = stream.read(30)
-        if header[:4] != b"PK\x03\x04":
-            raise BundleError(f"{self._path}: the archive's header of {name} is damaged: get the bundle again")
-        name_length, extra_length = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
-        return self._path, member.header_offset + 30 + name_length + extra_length
+_HASH_THREADS = 4  # two banks, the networks, and an archive as a whole
 
 
 @dataclass(frozen=True)
@@ -172,25 +82,6 @@ class Bundle:
             raise BundleError(f"{self.path}: the manifest names no file {name!r}: export the bundle again")
 
 
-def map_array(path: Path, begin: int, size: int) -> npt.NDArray[Any]:
-    """Map the .npy file that the `size` bytes from `begin` of a file are.
-
-    Raises:
-        ValueError: they are not a plain array of just that size.
-    """
-    with path.open("rb") as stream:
-        stream.seek(begin)
-        version = np.lib.format.read_magic(stream)
-        if version != (1, 0):
-            raise ValueError(f"npy version {version}")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-        offset = stream.tell()
-    length = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or fortran or min(shape, default=0) < 0 or begin + size != offset + length:
-        raise ValueError("not a plain array of its own size")
-    return np.memmap(path, dtype, "r", offset, shape) if length else np.zeros(shape, dtype)
-
-
 def find_bundle(given: str | Path | None) -> Path:
     """The bundle to use: the one given, else $CMDIAD_BUNDLE, else ./bundle.
 
@@ -235,11 +126,13 @@ def open_bundle(path: str | Path) -> Bundle:
     if not _is_there(path):
         _refuse_interrupted(path)
         raise BundleError(f"{path}: no such bundle")
-    store = _open_store(path)
-    manifest = _read_manifest(path, store)
-    for name, digest in manifest.files.items():
-        _check_name(path, name)
-        _check_file(path, store, name, digest)
+    with ThreadPoolExecutor(min(usable_processors(), _HASH_THREADS), "verify") as pool, _whole_checked(path, pool):
+        store = _open_store(path)
+        manifest = _read_manifest(path, store)
+        for name in manifest.files:
+            _check_name(path, name)
+        # Of several files that were changed the first is said, whichever is found first.
+        list(pool.map(partial(_check_file, path, store), manifest.files, manifest.files.values()))
     return Bundle(path, manifest, store)
 
 
@@ -302,6 +195,8 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         BundleError: there is no manifest, or it cannot be read.
     """
+    if not path.is_dir():
+        _check_whole(path)
     return _read_manifest(path, _open_store(path))
 
 
@@ -315,11 +210,30 @@ def _is_there(path: Path) -> bool:
     return True
 
 
+@contextmanager
+def _whole_checked(path: Path, pool: Executor) -> Iterator[None]:
+    """Check an archive as a whole while the block reads what is in it; the archive's own fault is said first."""
+    if path.is_dir():
+        yield
+        return
+    checking = pool.submit(_check_whole, path)
+    try:
+        yield
+    finally:
+        checking.result()
+
+
+def _check_whole(path: Path) -> None:
+    try:
+        check_archive(path)
+    except OSError as cause:
+        raise _unreadable(path, path.name, cause) from cause
+
+
 def _open_store(path: Path) -> Store:
     if path.is_dir():
         return FolderStore(path)
     try:
-        check_archive(path)
         _check_directory(path)
         return ZipStore(path)
     except OSError as cause:
@@ -335,7 +249,9 @@ def _check_directory(path: Path) -> None:
     with path.open("rb") as stream:
         stream.seek(max(stream.seek(0, io.SEEK_END) - 64 - 22, 0))
         record = stream.read(22)
-    if record[:4] == b"PK\x05\x06" and int.from_bytes(record[12:16], "little") > manifest_format.MAX_BYTES:
+    if record[:4] != b"PK\x05\x06":
+        raise zipfile.BadZipFile("its end record is not where it belongs")
+    if int.from_bytes(record[12:16], "little") > manifest_format.MAX_BYTES:
         raise BundleError(f"{path}: its table of contents is larger than a bundle's ever is: do not use it")
 
 

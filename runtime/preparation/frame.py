@@ -116,8 +116,9 @@ def map_to_input(map_nn: npt.NDArray[np.float32], frame: Frame, of_image: bool =
     low, high, weight = _bilinear(where(frame)[frame.top : frame.top + frame.height], frame.size)
     rows = map_nn[low] + (map_nn[high] - map_nn[low]) * weight[:, None]
     low, high, weight = _bilinear(where(frame)[frame.left : frame.left + frame.width], frame.size)
-    start = rows[:, low]
-    step = rows[:, high]
+    # Unlike an index, `take` leaves rows contiguous, as all who draw or write the map want them.
+    start = rows.take(low, axis=1)
+    step = rows.take(high, axis=1)
     step -= start
     step *= weight
     step += start

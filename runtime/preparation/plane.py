@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 _Scalar = TypeVar("_Scalar", bound=np.generic)
+_PLANES_AT_ONCE = 64  # scored, so that distances stay in a processor's own cache
 _SCORED_POINTS = 512  # enough to rank planes: the share of inliers is known to 2.2 % (one sigma) at worst
 _MIN_SHARE = 0.5  # a supporting plane explains most of the border; anything less is some other surface
 _MIN_CLEAR = 1e-3  # a sample whose points lie on one line (second singular value this small) defines no plane
@@ -79,10 +80,11 @@ def refine_plane(points_n3: npt.NDArray[np.floating], plane: Plane, threshold_m:
     Returns:
         The refined plane; None where fewer than 3 points are near.
     """
-    points = thinned(points_n3).astype(np.float64)
-    near = np.zeros(len(points), dtype=bool)
+    # Each coordinate by itself: what is done with all points at once is then done along memory.
+    planes_3n = np.array(thinned(points_n3).T, np.float64, order="C")
+    near = np.zeros(planes_3n.shape[1], dtype=bool)
     for _ in range(_MAX_REFINEMENTS):
-        distances = np.abs(plane.distances(points))
+        distances = np.abs(plane.distances(planes_3n.T))
         inliers = distances <= threshold_m
         if np.count_nonzero(inliers) < 3:
             return None
@@ -90,7 +92,7 @@ def refine_plane(points_n3: npt.NDArray[np.floating], plane: Plane, threshold_m:
         if np.array_equal(inliers, near):
             break
         near = inliers
-        plane = _least_squares(points[near])
+        plane = _least_squares(planes_3n[:, near])
     return plane
 
 
@@ -104,33 +106,77 @@ def _best_hypothesis(
 ) -> Plane | None:
     """The plane through a random sample that fits most points best; None where every sample is a line."""
     rng = np.random.default_rng(seed)
-    normals, offsets, spread = _planes_of(points_n3[rng.integers(len(points_n3), size=(iterations, sample))])
-    clear = spread[:, 1] > _MIN_CLEAR**2 * spread[:, 2]
+    samples = points_n3[rng.integers(len(points_n3), size=(iterations, sample))]
+    normals, offsets, clear = _planes_through(samples) if sample == 3 else _planes_of(samples)
     if not clear.any():
         return None
     normals, offsets = normals[clear], offsets[clear]
     scored = points_n3[rng.integers(len(points_n3), size=_SCORED_POINTS)]
-    # Coordinates first: einsum then runs along the points, at the speed of BLAS and without its threads.
-    distances = np.einsum("dk,dn->kn", normals.T.astype(np.float32, "C"), scored.T.astype(np.float32, "C"))
-    distances += offsets.astype(np.float32)[:, None]
-    # Truncated squares (MSAC), not a count: a plane tilted until it grazes a low part too does not win.
-    np.square(distances, out=distances)
-    np.minimum(distances, np.float32(threshold_m) ** 2, out=distances)
-    best = int(distances.sum(axis=1).argmin())
+    best = int(_misfits(normals, offsets, scored, threshold_m).argmin())
     return Plane(normals[best], float(offsets[best]))
 
 
-def _least_squares(points_n3: npt.NDArray[np.float64]) -> Plane:
-    normals, offsets, _ = _planes_of(points_n3[None])
-    return Plane(normals[0], float(offsets[0]))
+def _misfits(
+    normals_k3: npt.NDArray[np.float64],
+    offsets_k: npt.NDArray[np.float64],
+    points_n3: npt.NDArray[np.float64],
+    threshold_m: float,
+) -> npt.NDArray[np.float32]:
+    """The sum of the points' squared distances to every plane, (K,), each at most the threshold's square.
+
+    Truncated squares (MSAC), not a count: a plane tilted until it grazes a low part too does not win.
+    """
+    # Coordinates first: einsum then runs along the points, at the speed of BLAS and without its threads.
+    normals, points = normals_k3.T.astype(np.float32, "C"), points_n3.T.astype(np.float32, "C")
+    offsets = offsets_k.astype(np.float32)[:, None]
+    misfits = np.empty(len(offsets), np.float32)
+    for start in range(0, len(offsets), _PLANES_AT_ONCE):
+        block = slice(start, start + _PLANES_AT_ONCE)
+        distances = np.einsum("dk,dn->kn", normals[:, block], points)
+        distances += offsets[block]
+        np.square(distances, out=distances)
+        np.minimum(distances, np.float32(threshold_m) ** 2, out=distances)
+        distances.sum(axis=1, out=misfits[block])
+    return misfits
+
+
+def _least_squares(planes_3n: npt.NDArray[np.float64]) -> Plane:
+    """The plane of least squares through points, coordinate by coordinate."""
+    mean = planes_3n.mean(axis=1)
+    centered = planes_3n - mean[:, None]
+    scatter = np.empty((3, 3))
+    for row, first in enumerate(centered):
+        for column, second in enumerate(centered[: row + 1]):
+            scatter[row, column] = scatter[column, row] = np.einsum("n,n->", first, second)
+    normal = np.linalg.eigh(scatter)[1][:, 0]
+    return Plane(normal, -float(normal @ mean))
 
 
 def _planes_of(
     samples: npt.NDArray[np.float64],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Least-squares planes of (K, n, 3) points: normals (K, 3), offsets (K,), ascending scatter (K, 3)."""
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Least-squares planes of (K, n, 3) points: normals (K, 3), offsets (K,), and which of them are no lines (K,)."""
     means = samples.mean(axis=1)
     centered = samples - means[:, None]
     spread, axes = np.linalg.eigh(np.einsum("kni,knj->kij", centered, centered))
     normals = axes[:, :, 0]
-    return normals, -np.einsum("kd,kd->k", normals, means), spread
+    clear = spread[:, 1] > _MIN_CLEAR**2 * spread[:, 2]
+    return normals, -np.einsum("kd,kd->k", normals, means), clear
+
+
+def _planes_through(
+    triples: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """What `_planes_of` says of (K, 3, 3), in a fifth of the time: a plane lies through three points."""
+    first, second, third = triples.transpose(1, 2, 0)
+    one, other = second - first, third - first
+    crossed = np.stack([one[i - 2] * other[i - 1] - one[i - 1] * other[i - 2] for i in range(3)])
+    square = np.einsum("dk,dk->k", crossed, crossed)
+    # The scatter's two eigenvalues that are not zero: their sum is the mean of the squared sides, their product a third
+    # of the squared cross product.
+    sides = np.stack([one, other, other - one])
+    half = np.einsum("sdk,sdk->k", sides, sides) / 6
+    larger = half + np.sqrt(np.maximum(half**2 - square / 3, 0))
+    clear = square / 3 > _MIN_CLEAR**2 * larger**2
+    normals = crossed / np.sqrt(np.where(clear, square, 1))
+    return normals.T, -np.einsum("dk,dk->k", normals, first), clear

@@ -11,7 +11,8 @@ import pytest
 from cmdiad.runtime.bundle import manifest as manifest_format
 from cmdiad.runtime.bundle.manifest import Manifest
 from cmdiad.runtime.bundle.parameters import Grouping, Preprocessing
-from cmdiad.runtime.bundle.reading import FolderStore, ZipStore, find_bundle, open_bundle
+from cmdiad.runtime.bundle.reading import find_bundle, open_bundle
+from cmdiad.runtime.bundle.stores import FolderStore, ZipStore
 from cmdiad.runtime.bundle.writing import rewrite_bundle, write_bundle
 from cmdiad.runtime.errors import BundleError, UsageError
 
@@ -175,6 +176,35 @@ def sealed_archive(path, members):
 
 def seal(path, raw):
     path.write_bytes(raw[:-64] + hashlib.sha256(raw[:-64]).hexdigest().encode())
+
+
+def test_an_archive_that_does_not_end_with_its_comment_is_refused_before_its_table_is_read(tmp_path):
+    """A table that ends elsewhere would be searched for, and has no bound."""
+    path = tmp_path / "b.cmdiad"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("manifest.json", b"1" * 1000)
+    seal(path, path.read_bytes() + bytes(10) + b"0" * 64)
+    with pytest.raises(BundleError, match=r"neither a bundle folder nor a \.cmdiad file"):
+        open_bundle(path)
+
+
+def test_of_several_changed_files_the_first_is_said_and_the_archive_before_all(tmp_path):
+    names = [f"{number}.bin" for number in range(8)]
+    contents = {name: bytes([number]) * (1 << 20 if number == 2 else 100) for number, name in enumerate(names)}
+    folder, archive = tmp_path / "b", tmp_path / "b.cmdiad"
+    write_bundle(folder, make_manifest(), contents)
+    write_bundle(archive, make_manifest(), contents)
+    for name in names[2:]:
+        (folder / name).write_bytes(b"changed")
+    with pytest.raises(BundleError, match=r"2\.bin was changed"):
+        open_bundle(folder)
+    raw = archive.read_bytes()
+    archive.write_bytes(raw.replace(contents["5.bin"], bytes(100)))
+    with pytest.raises(BundleError, match=r"b\.cmdiad was changed"):
+        open_bundle(archive)
+    seal(archive, archive.read_bytes())
+    with pytest.raises(BundleError, match=r"5\.bin was changed"):
+        open_bundle(archive)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import ScanError
-from cmdiad.runtime.preparation.frame import Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
+from cmdiad.runtime.preparation.frame import SIZE, Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,3 +142,8 @@ def test_another_size_than_the_scan_is_refused() -> None:
         prepare_mask(np.zeros((40, 51), bool), frame)
     with pytest.raises(ScanError, match=r"image.*registered"):
         prepare_rgb(np.zeros((50, 40, 3), np.uint8), np.zeros((50, 40), bool), frame)
+
+
+def test_a_map_in_the_inputs_pixels_lies_row_by_row() -> None:
+    map_nn = np.random.default_rng(0).random((SIZE, SIZE), dtype=np.float32)
+    assert map_to_input(map_nn, Frame.of(300, 400, 100, SIZE)).flags.c_contiguous

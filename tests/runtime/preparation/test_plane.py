@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from cmdiad.runtime.preparation.plane import Plane, find_plane, refine_plane
+from cmdiad.runtime.preparation.plane import (
+    Plane,
+    _misfits,
+    _planes_of,
+    _planes_through,
+    find_plane,
+    refine_plane,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -121,3 +128,28 @@ def test_refinement_is_the_least_squares_plane_of_the_inliers() -> None:
 def test_refinement_without_inliers_gives_none() -> None:
     points, normal, offset = scene(2, outliers=0.0)
     assert refine_plane(points, Plane(normal, offset + 1.0), threshold_m=0.004) is None
+
+
+def test_a_plane_through_three_points_is_their_least_squares_plane() -> None:
+    rng = np.random.default_rng(0)
+    triples = 0.1 * rng.normal(size=(500, 3, 3)) + rng.normal(size=3)
+    along = triples[:200, 0] + rng.uniform(-2, 2, (200, 1)) * (triples[:200, 1] - triples[:200, 0])
+    triples[:200, 2] = along + 10.0 ** rng.uniform(-8, -2, (200, 1)) * rng.normal(size=(200, 3))  # lines, more or less
+    triples[200:210, 1] = triples[200:210, 0]
+    triples[210] = triples[210, 0]
+    (fitted, fitted_offsets, is_clear), (normals, offsets, clear) = _planes_of(triples), _planes_through(triples)
+    np.testing.assert_array_equal(clear, is_clear)
+    assert 210 < np.count_nonzero(clear) < 490
+    side = np.sign(np.einsum("kd,kd->k", normals, fitted))
+    np.testing.assert_allclose(normals[clear], (side[:, None] * fitted)[clear], atol=1e-9)
+    np.testing.assert_allclose(offsets[clear], (side * fitted_offsets)[clear], atol=1e-9)
+    assert np.isfinite(normals).all()
+
+
+def test_misfits_are_truncated_squares_of_every_plane_and_point() -> None:
+    rng = np.random.default_rng(1)
+    normals = rng.normal(size=(150, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    offsets, points = rng.normal(size=150), rng.normal(size=(77, 3))
+    expected = np.minimum((normals @ points.T + offsets[:, None]) ** 2, 0.5**2).sum(axis=1)
+    np.testing.assert_allclose(_misfits(normals, offsets, points, 0.5), expected, rtol=1e-5)

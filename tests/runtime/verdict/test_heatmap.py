@@ -14,6 +14,7 @@ from cmdiad.runtime.sensor.missing import valid_mask
 from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.runtime.verdict.heatmap import SCALE_END, SCALE_START, color_table, draw_heatmap, write_heatmap, write_map
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 HEIGHT, WIDTH = 40, 60
 
@@ -159,13 +160,42 @@ def test_the_map_is_kept_exactly(tmp_path: Path) -> None:
     write_map(tmp_path / "new" / "a.tiff", heat)
     with tifffile.TiffFile(tmp_path / "new" / "a.tiff") as file:
         page = file.pages.first
-        assert (page.dtype, page.compression.name) == (np.float32, "ADOBE_DEFLATE")
+        assert (page.dtype, page.compression.name) == (np.float32, "PACKBITS")
         np.testing.assert_array_equal(page.asarray(), heat)
     with Image.open(tmp_path / "new" / "a.tiff") as image:
         np.testing.assert_array_equal(np.array(image), heat)
     first = (tmp_path / "new" / "a.tiff").read_bytes()
     write_map(tmp_path / "new" / "a.tiff", heat)
     assert (tmp_path / "new" / "a.tiff").read_bytes() == first
+
+
+def test_what_is_zero_beside_the_part_takes_no_room(tmp_path: Path) -> None:
+    heat = np.zeros((HEIGHT, 50 * WIDTH), np.float32)
+    heat[:, :WIDTH] = np.random.default_rng(5).random((HEIGHT, WIDTH))
+    write_map(tmp_path / "a.tiff", heat)
+    assert (tmp_path / "a.tiff").stat().st_size < 2 * heat[:, :WIDTH].nbytes
+
+
+def test_colors_are_the_tables_mixed_with_the_gray_below() -> None:
+    heat = np.linspace(0, 2.5, HEIGHT * WIDTH, dtype=np.float32).reshape(HEIGHT, WIDTH)
+    valid = np.ones((HEIGHT, WIDTH), bool)
+    gray = draw_heatmap(np.zeros_like(heat), valid, 1.0).astype(float)
+    position = np.clip((heat - SCALE_START) / (SCALE_END - SCALE_START), 0, 1)
+    opacity = 0.8 * np.clip((heat - SCALE_START) / (1 - SCALE_START), 0, 1)[..., None]
+    expected = gray * (1 - opacity) + color_table()[np.rint(255 * position).astype(int)] * opacity
+    seen = draw_heatmap(heat, valid, 1.0)
+    outlined = (seen == 255).all(axis=-1)
+    np.testing.assert_allclose(seen[~outlined], expected[~outlined], atol=3)
+    np.testing.assert_array_equal(seen[heat <= SCALE_START], gray[heat <= SCALE_START])
+
+
+@pytest.mark.parametrize(("size", "width"), [(400, 1), (800, 2)])
+def test_the_outline_is_as_wide_as_the_picture_is_large(size: int, width: int) -> None:
+    heat = np.zeros((size, size), np.float32)
+    heat[100:200, 150:250] = heat[0, -1] = 2.0
+    drawn = draw_heatmap(heat, np.ones((size, size), bool), 1.0)
+    expected = binary_dilation(heat > 1, iterations=width) & ~(heat > 1)
+    np.testing.assert_array_equal((drawn == 255).all(axis=-1), expected)
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
