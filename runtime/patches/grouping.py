@@ -94,7 +94,7 @@ def group_points(points_n3: npt.NDArray[np.float32], grouping: Grouping, threads
 def nearest_points(
     points_n3: npt.NDArray[np.float32], places: npt.NDArray[np.float32], count: int, threads: int | None = None
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """The points nearest to every place; where the last ones are equally near, those of the lowest indices.
+    """The points nearest to every place; of those equally near, the lower index comes first and is taken first.
 
     Args:
         points_n3: (N, 3) float32, metres, N >= count.
@@ -126,7 +126,19 @@ def nearest_points(
         distances[shared] = np.take_along_axis(further, first, axis=1)
         members[shared] = np.take_along_axis(indices, first, axis=1)
         shared = shared[(further[:, count - 1] == further[:, -1]) & (reach < n_points)]
+    _order_equals(distances, members, len(points_n3))
     return distances, members
+
+
+def _order_equals(distances: npt.NDArray[np.float64], members: npt.NDArray[np.int64], n_points: int) -> None:
+    """Put members of the same distance into ascending order, in place: (P, count) each, nearest first."""
+    equal = distances[:, 1:] == distances[:, :-1]
+    rows = np.flatnonzero((equal & (members[:, 1:] < members[:, :-1])).any(axis=1))
+    # A rank of distances times the number of points, plus the index: one key, which sorts faster than two.
+    ranks = np.zeros((len(rows), members.shape[1]), np.int64)
+    np.cumsum(~equal[rows], axis=1, out=ranks[:, 1:])
+    ranks *= n_points
+    members[rows] = np.sort(ranks + members[rows], axis=1) - ranks
 
 
 def _without_surplus(points_n3: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:

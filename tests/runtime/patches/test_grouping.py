@@ -48,6 +48,20 @@ def test_of_points_equally_near_the_first_ones_are_taken(n_points, count, seed):
     assert (np.diff(distances, axis=1) >= 0).all()
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.integers(20, 200), st.integers(1, 20), st.floats(1e-4, 1), st.integers(0, 2**32 - 1))
+def test_points_equally_near_stand_in_the_scans_order(n_points, count, step, seed):
+    # Axes in steps that are no power of two: sums of the same squares in another order differ, their roots may not.
+    rng = np.random.default_rng(seed)
+    points = (rng.integers(0, 5, (n_points, 3)) * np.float32(step)).astype(np.float32)
+    distances, members = nearest_points(points, points[:10], count)
+    squares = (points[:10, None].astype(np.float64) - points) ** 2
+    expected_distances = np.sqrt(squares[..., 0] + squares[..., 1] + squares[..., 2])
+    expected = np.argsort(expected_distances, axis=1, kind="stable")[:, :count]
+    np.testing.assert_array_equal(members, expected)
+    np.testing.assert_array_equal(distances, np.take_along_axis(expected_distances, expected, axis=1))
+
+
 def test_a_group_of_all_points_is_everything():
     points = np.random.default_rng(2).normal(size=(8, 3)).astype(np.float32)
     _, members = nearest_points(points, points[:2], 8)
