@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-_NOT_CAPTURED = "-1"
+NOT_CAPTURED = "-1"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class BoundSession:
             binding.bind_ortvalue_input(name, value)
         for name in self._outputs:
             binding.bind_output(name, self._device, 0)
-        self._session.run_with_iobinding(binding, self._run_options(_NOT_CAPTURED))
+        self._session.run_with_iobinding(binding, self._run_options(NOT_CAPTURED))
         outputs = binding.get_outputs()
         binding.clear_binding_outputs()
         for name, value in zip(self._outputs, outputs, strict=True):
