@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from ..runtime.bundle.parameters import Modality, TrainedRouteName
 from ..runtime.errors import UsageError
 from .choices import Loss
-from .device import mixed_precision
 from .features.paired_features import PairedFeatures
 from .routes.distillation import distillation
 from .runs.state import Epoch, checkpoint_path, load_state, load_weights, save_state, save_weights
+from .torch_device import mixed_precision
 
 WARMUP_EPOCHS = 10
 CHECKPOINT_EPOCHS = 5

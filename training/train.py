@@ -20,7 +20,6 @@ from ..runtime.preparation.settling import settle_scans
 from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import GOOD, Sample, data_digest, find_classes, find_samples
 from .choices import DeviceName, Loss
-from .device import open_device
 from .extractors.by_name import Extractor, open_extractor
 from .features.paired_features import PairedFeatures, Wanted, cache_paired_features
 from .fitting import FitSettings, fit, select_epochs, selected_weights
@@ -29,6 +28,7 @@ from .runs.curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, requ
 from .runs.record import CONFIG, RUNS, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
 from .runs.state import STATE, Epoch, save_weights
 from .selection import Judge, find_validation
+from .torch_device import open_device
 
 CLAIM = "training.json"
 CACHE = "feature_cache"

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 from cmdiad.runtime.proc import peak_resident_bytes
-from cmdiad.training.device import open_device
 from cmdiad.training.features.paired_features import Pair, PairedFeatures, write_pair
 from cmdiad.training.fitting import FitSettings, fit
 from cmdiad.training.routes.distillation import DEFAULT, DISTILLATIONS, distillation
+from cmdiad.training.torch_device import open_device
 
 DIM = 768
 N_TOKENS = 784

@@ -80,15 +80,24 @@ def group_points(points_n3: npt.NDArray[np.float32], grouping: Grouping, threads
     Raises:
         ScanError: there are fewer points than one group needs.
     """
-    if len(points_n3) < grouping.group_size:
-        raise ScanError(
-            f"only {len(points_n3)} valid points are left of the part, a group needs {grouping.group_size}: "
-            "check the sensor's view, or the plane and clean-up parameters"
-        )
+    require_group(len(points_n3), grouping)
     center_idx = farthest_points(points_n3, grouping.n_groups)
     centers = points_n3[center_idx]
     _, members = nearest_points(points_n3, centers, grouping.group_size, threads)
     return Groups(center_idx, centers, points_n3[members] - centers[:, None, :])
+
+
+def require_group(n_points: int, grouping: Grouping) -> None:
+    """Refuse a part whose points do not make one group.
+
+    Raises:
+        ScanError: there are fewer points than one group needs.
+    """
+    if n_points < grouping.group_size:
+        raise ScanError(
+            f"only {n_points} valid points are left of the part, a group needs {grouping.group_size}: "
+            "check the sensor's view, or the plane and clean-up parameters"
+        )
 
 
 def nearest_points(
