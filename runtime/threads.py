@@ -104,22 +104,25 @@ class SearchThreads:
 
     They start when they are first needed and are those of this process: a fork, which has none of its parent's
     threads, starts its own.
+
+    Attributes:
+        count: how many share a search; one is the caller's own.
     """
 
     def __init__(self, count: int | None = None) -> None:
         """Threads that share a search; None: as many as there are usable processors."""
-        self._count = thread_count(count)
+        self.count = thread_count(count)
         self._pools: dict[int, tuple[ThreadPoolExecutor, ThreadPoolExecutor]] = {}
 
     def pools(self) -> tuple[SharedSearch, ThreadPoolExecutor]:
         """Those that share a search, and the one for the second bank."""
         process = os.getpid()
         if process not in self._pools:
-            made = ThreadPoolExecutor(self._count, "search"), ThreadPoolExecutor(1, "second")
+            made = ThreadPoolExecutor(self.count, "search"), ThreadPoolExecutor(1, "second")
             # Of two callers that come first at the same time one keeps what the other made; no thread has started.
             self._pools.setdefault(process, made)
         sharing, second = self._pools[process]
-        return SharedSearch(sharing, self._count), second
+        return SharedSearch(sharing, self.count), second
 
     def close(self) -> None:
         """End the threads; whoever asks again gets new ones."""

@@ -112,7 +112,9 @@ class Decision:
 
     @single_threaded_blas()
     def match(self, features: PartFeatures, without_group: int | None = None) -> tuple[BankMatch, ...]:
-        """The part against every bank of the route; two banks are searched at the same time."""
+        """The part against every bank of the route; two banks are searched at the same time, on one thread in turn."""
+        if self.threads.count == 1:
+            return tuple(match_bank(bank, rows, without_group) for bank, rows in self._compared(features))
         # Both banks share the threads, so that the one with less to do lets the other go on.
         shared, second_thread = self.threads.pools()
         if self.second is None:
@@ -120,6 +122,13 @@ class Decision:
         assert features.second is not None
         second = second_thread.submit(match_bank, self.second, features.second, without_group, shared)
         return match_bank(self.main, features.main, without_group, shared), second.result()
+
+    def _compared(self, features: PartFeatures) -> list[tuple[NormalizedBank, Array]]:
+        """Every bank of the route, and what of the part is compared with it."""
+        if self.second is None:
+            return [(self.main, features.main)]
+        assert features.second is not None
+        return [(self.main, features.main), (self.second, features.second)]
 
     @single_threaded_blas()
     def decide(self, foreground: npt.NDArray[np.bool_], matches: tuple[BankMatch, ...]) -> tuple[float, Array]:

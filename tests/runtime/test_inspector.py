@@ -94,7 +94,7 @@ def test_a_closed_inspector_has_ended_its_search_threads(calibrated_bundle: Path
     def own() -> list[threading.Thread]:
         return [one for one in threading.enumerate() if one not in before and one.name.startswith(("search", "second"))]
 
-    with Inspector.load(calibrated_bundle, graph="networks") as inspector:
+    with Inspector.load(calibrated_bundle, threads=2, graph="networks") as inspector:
         first = inspector(scan).score
         assert own()
     assert not own()

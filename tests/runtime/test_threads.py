@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.patches.features import PartFeatures
 from cmdiad.runtime.threads import SearchThreads, control_group_quota, thread_count, usable_processors
+from cmdiad.runtime.verdict import decision as decision_module
 from cmdiad.runtime.verdict.decision import Decision, NormalizedBank
 from cmdiad.runtime.verdict.fusion import Combination, Fusion
 
@@ -120,7 +122,7 @@ def banks_of(decision, part):
 
 def test_parts_share_the_threads_and_the_owner_ends_them(decision, part):
     before = search_threads_alive()
-    some = Decision(decision.main, decision.second, decision.fusion)
+    some = Decision(decision.main, decision.second, decision.fusion, SearchThreads(2))
     assert search_threads_alive() == before
     first = some.match(part)
     started = search_threads_alive() - before
@@ -135,7 +137,7 @@ def test_parts_share_the_threads_and_the_owner_ends_them(decision, part):
 
 def test_threads_end_with_a_decision_that_nobody_closed(decision, part):
     before = search_threads_alive()
-    some = Decision(decision.main, decision.second, decision.fusion)
+    some = Decision(decision.main, decision.second, decision.fusion, SearchThreads(2))
     some.match(part)
     started = search_threads_alive() - before
     del some
@@ -160,6 +162,22 @@ def test_parts_at_the_same_time_get_their_own_answers(decision, part):
     for key, distances in expected.items():
         for match, right in zip(found[key], distances, strict=True):
             np.testing.assert_array_equal(match.distances, right)
+
+
+def test_with_one_thread_every_caller_searches_on_its_own(decision, part, monkeypatch):
+    """Two callers are in the search at the same time, and no thread is started for them."""
+    together, before = threading.Barrier(2), search_threads_alive()
+
+    def waiting(*arguments):
+        together.wait(timeout=30)
+        return match_bank(*arguments)
+
+    match_bank = decision_module.match_bank
+    monkeypatch.setattr(decision_module, "match_bank", waiting)
+    some = Decision(decision.main, None, None, SearchThreads(1))
+    with ThreadPoolExecutor(2) as callers:
+        one, other = callers.map(some.match, [part, part])
+    assert one[0].score == other[0].score and search_threads_alive() == before
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="there is no fork here")
