@@ -87,7 +87,7 @@ def bench(
     batch: _BatchesOption = None,
     threads: _ThreadsOption = None,
     coreset: _CoresetsOption = None,
-    cuda_graph: line_options.CudaGraph = False,
+    cuda_graph: line_options.CudaGraph = None,
     heatmaps: _HeatmapsOption = "all",
     test: _TestOption = None,
     seconds: _SecondsOption = 10.0,

@@ -39,7 +39,7 @@ def infer(
     ] = False,
     provider: line_options.Provider = "cpu",
     threads: line_options.Threads = None,
-    cuda_graph: line_options.CudaGraph = False,
+    cuda_graph: line_options.CudaGraph = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scan on stdout, nothing else.")] = False,
     graph: Annotated[
         Graph, typer.Option(help="networks, the fused line graph, or auto: line except on the CPU.")

@@ -13,7 +13,14 @@ Bundle = Annotated[
 ]
 Provider = Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists them.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads, of whatever can use several.  [default: all]")]
-CudaGraph = Annotated[bool, typer.Option("--cuda-graph", help="Capture networks as CUDA graphs.")]
+CudaGraph = Annotated[
+    bool | None,
+    typer.Option(
+        "--cuda-graph/--no-cuda-graph",
+        help="Capture networks as CUDA graphs, or not.  [default: where the provider can]",
+        show_default=False,
+    ),
+]
 Scans = Annotated[
     list[str] | None,
     typer.Option("--scans", help="Scan files, folders or globs; repeatable.  [default: the bundle's golden scans]"),

@@ -18,7 +18,7 @@ def selftest(
     bundle: line_options.Bundle = None,
     provider: line_options.Provider = "cpu",
     threads: line_options.Threads = None,
-    cuda_graph: line_options.CudaGraph = False,
+    cuda_graph: line_options.CudaGraph = None,
     graph: Annotated[
         Graph, typer.Option(help="networks one by one, the fused line graph, or auto: what inspections run.")
     ] = "auto",

@@ -120,7 +120,7 @@ class Inspector:
         provider: str = "cpu",
         threads: int | None = None,
         threshold: float | None = None,
-        cuda_graph: bool = False,
+        cuda_graph: bool | None = None,
         graph: Graph = "auto",
         batch: int = 1,
         allow_any_size: bool = False,
@@ -153,7 +153,7 @@ class Inspector:
         provider: str = "cpu",
         threads: int | None = None,
         threshold: float | None = None,
-        cuda_graph: bool = False,
+        cuda_graph: bool | None = None,
         graph: Graph = "auto",
         batch: int = 1,
         allow_any_size: bool = False,
@@ -167,7 +167,7 @@ class Inspector:
                 tensorrt-rtx), or the bundle's own engines (tensorrt-engine, tensorrt-rtx-engine).
             threads: of the networks, the search, the grouping, and a stream's workers; None: all this process may use.
             threshold: overrides the calibrated threshold.
-            cuda_graph: capture networks of fixed shape as CUDA graphs.
+            cuda_graph: capture networks of few shapes as CUDA graphs; None: where the provider can.
             graph: networks: each network by itself, the bank search in NumPy. line: the fused line graph. auto: the
                 line graph where there is one, except on the CPU, where the search in NumPy is faster.
             batch: how many parts go through the line graph together where as many wait; a GPU may gain from it.

@@ -15,11 +15,13 @@ import numpy.typing as npt
 from .bundle.manifest import Manifest
 from .bundle.reading import Bundle
 from .engines.machine import this_machine
-from .engines.opening import ENGINE_PROVIDERS, Observer, open_session, runs_on_device
+from .engines.opening import ENGINE_PROVIDERS, Observer, open_device_session, open_session, runs_on_device
 from .engines.plan_check import LINE_ROLE, has_engine
 from .engines.providers import PROVIDERS
 from .engines.session import Session
+from .engines.shared_device import shared_device
 from .errors import BundleError
+from .line.device_feed import DeviceFeed
 from .line.host_feed import HostFeed, LineFeed
 from .line.line_part import LinePart, batch_layout
 from .patches.grouped import Grouper, group_on_cpu
@@ -97,8 +99,8 @@ class LineGraph:
         """All that the graph itself says of one prepared part, without the batch axis; nothing is searched again."""
         part = self._feed.ready(prepared)
         names = ["score", "map", *(f"{name}_{role}" for role in self._route.banks for name in _PER_BANK)]
-        batch = self._feed.run([part], batch_layout([part]), names)
-        return {name: batch[name][0] for name in names}
+        with self._feed.run([part], batch_layout([part]), names) as run:
+            return {name: run.outputs[name][0] for name in names}
 
     def run_batch(self, parts: Sequence[LinePart], times: StageTimes) -> list[LineAnswer]:
         """Scores and maps of parts that go through the graph together.
@@ -111,17 +113,19 @@ class LineGraph:
             EngineError: the session does not take so many parts at a time.
         """
         marks = [f"again_{role}" for role in self._route.banks]
-        with times.stage("line"):
-            outputs = self._feed.run(parts, batch_layout(parts), ["score", "map", *marks])
-        if not any(outputs[name].any() for name in marks):
+        with times.stage("line"), self._feed.run(parts, batch_layout(parts), ["score", "map", *marks]) as run:
+            outputs = run.outputs
+            doubtful = any(outputs[name].any() for name in marks)
+            if doubtful:
+                needed = [f"{name}_{role}" for role in self._route.banks for name in _PER_BANK]
+                outputs = {**outputs, **run.bring(needed)}
+        if not doubtful:
             return [
                 LineAnswer(float(score), map_224)
                 for score, map_224 in zip(outputs["score"], outputs["map"], strict=True)
             ]
         with times.stage("search"):
             self._warn_out_of_bound(any((outputs[name] == OUT_OF_BOUND).any() for name in marks))
-            needed = [f"{name}_{role}" for role in self._route.banks for name in _PER_BANK]
-            outputs = {**outputs, **self._feed.again(needed)}
             return [self._settled(part, outputs, number) for number, part in enumerate(parts)]
 
     def _settled(self, part: LinePart, outputs: Outputs, number: int) -> LineAnswer:
@@ -155,8 +159,7 @@ class LineGraph:
 
     def observed(self, observer: Observer) -> AbstractContextManager[None]:
         """Show an observer what goes into and comes out of the graph while the block runs."""
-        observed: AbstractContextManager[None] = self._feed.observed(observer)
-        return observed
+        return self._feed.observed(observer)
 
 
 _PER_BANK = ("score", "distance", "index", "again", "queries")
@@ -172,7 +175,7 @@ def prefers_line_graph(bundle: Bundle, provider: str) -> bool:
 
 
 def open_line_graph(
-    bundle: Bundle, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
+    bundle: Bundle, provider: str = "cpu", threads: int | None = None, cuda_graph: bool | None = None
 ) -> LineGraph:
     """Open a bundle's line graph.
 
@@ -192,5 +195,10 @@ def open_line_graph(
             f"{bundle.path}: its line graph is of an earlier version: run `cmdiad calibrate SCANS --line-graph` again, "
             "or give --graph networks"
         )
+    decision, device = Decision.load(bundle, threads), shared_device(provider)
+    if device is not None:
+        on_device = open_device_session(bundle, LINE_ROLE, PROVIDERS[provider], device, threads, cuda_graph)
+        feed = DeviceFeed(manifest.line_graph, manifest.grouping, on_device, device)
+        return LineGraph(route_of(manifest.route, manifest.main), feed, decision)
     session = open_session(bundle, LINE_ROLE, provider, threads, cuda_graph)
-    return LineGraph.on_host(manifest, session, Decision.load(bundle, threads), partial(group_on_cpu, threads=threads))
+    return LineGraph.on_host(manifest, session, decision, partial(group_on_cpu, threads=threads))

@@ -82,7 +82,7 @@ class ByNetworks:
 
     batch = 1
 
-    def __init__(self, bundle: Bundle, provider: str, threads: int | None, cuda_graph: bool) -> None:
+    def __init__(self, bundle: Bundle, provider: str, threads: int | None, cuda_graph: bool | None) -> None:
         """Open the networks and the banks; the arguments are those of `Inspector.load`."""
         self._decision = Decision.load(bundle, threads)
         self._features = FeatureExtractor(bundle, provider, threads, cuda_graph)
@@ -114,7 +114,7 @@ class ByNetworks:
 class ByLineGraph:
     """The fused graph, which takes several parts at a time, in numbers that come again and again: `batch_sizes`."""
 
-    def __init__(self, bundle: Bundle, provider: str, threads: int | None, cuda_graph: bool, batch: int) -> None:
+    def __init__(self, bundle: Bundle, provider: str, threads: int | None, cuda_graph: bool | None, batch: int) -> None:
         """Open the graph; the arguments are those of `Inspector.load`."""
         self.batch = batch
         self._line = open_line_graph(bundle, provider, threads, cuda_graph)
@@ -161,7 +161,7 @@ def batch_sizes(n_parts: int, batch: int) -> list[int]:
 
 
 def choose_strategy(
-    bundle: Bundle, provider: str, threads: int | None, cuda_graph: bool, graph: Graph, batch: int
+    bundle: Bundle, provider: str, threads: int | None, cuda_graph: bool | None, graph: Graph, batch: int
 ) -> Strategy[Any]:
     """Open what `graph` asks for; the arguments are those of `Inspector.load`.
 

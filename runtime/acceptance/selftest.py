@@ -93,7 +93,11 @@ class SelftestReport:
 
 
 def run_selftest(
-    bundle: Bundle, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False, graph: Graph = "auto"
+    bundle: Bundle,
+    provider: str = "cpu",
+    threads: int | None = None,
+    cuda_graph: bool | None = None,
+    graph: Graph = "auto",
 ) -> SelftestReport:
     """Repeat the golden scans of a bundle.
 
@@ -101,7 +105,7 @@ def run_selftest(
         bundle: verified and calibrated.
         provider: what runs the networks.
         threads: CPU threads; None: all this process may use.
-        cuda_graph: capture networks of fixed shape as CUDA graphs.
+        cuda_graph: capture networks of few shapes as CUDA graphs; None: where the provider can.
         graph: networks: each network by itself. line: the fused line graph. auto: the networks, and the line graph
             too where inspections would run it.
 

@@ -81,7 +81,7 @@ class DeviceSession:
         Raises:
             EngineError: a tensor does not fit the graph.
         """
-        binding = self._session.io_binding()
+        binding = self._call(self._session.io_binding)
         for bind, tensors in ((binding.bind_input, inputs), (binding.bind_output, outputs)):
             for name, tensor in tensors.items():
                 place = self._device.name, 0, tensor.dtype.type, list(tensor.shape), tensor.buffer.pointer
@@ -107,9 +107,9 @@ class DeviceSession:
         self._call(self._session.run_with_iobinding, bound.binding, options)
         bound.runs += 1
 
-    def _call(self, function: Any, *arguments: Any) -> None:
+    def _call(self, function: Any, *arguments: Any) -> Any:
         try:
-            function(*arguments)
+            return function(*arguments)
         except Exception as cause:  # ONNX Runtime's errors share no public base class
             raise EngineError(
                 f"ONNX Runtime cannot run the line graph on the device: {' '.join(str(cause).split())[:300]}: choose a "

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ..bundle.manifest import Network
 from ..bundle.parameters import FlavorName
 from ..bundle.reading import Bundle
+from ..errors import EngineError
+from ..threads import thread_count
+from .device import Device
+from .device_session import DeviceSession
+from .onnxruntime_import import import_onnxruntime
 from .plan import open_tensorrt_engine
 from .plan_check import LINE_ROLE, external_data, graph_of
-from .providers import CPU, NVIDIA_GPU, PROVIDERS
-from .session import Arrays, OnnxSession, Session, unknown_provider
+from .providers import CPU, NVIDIA_GPU, PROVIDERS, Provider
+from .session import Arrays, OnnxSession, Session, open_onnxruntime, unknown_provider
 
 Observer = Callable[[str, Arrays, Arrays], None]
+T = TypeVar("T")
 
 
 # What `--provider` takes besides ONNX Runtime's execution providers: the bundle's serialized engines, by flavor.
@@ -45,7 +53,7 @@ def runs_on_device(provider: str) -> bool:
 
 
 def open_session(
-    bundle: Bundle, role: str, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
+    bundle: Bundle, role: str, provider: str = "cpu", threads: int | None = None, cuda_graph: bool | None = None
 ) -> Session:
     """Make one network of a bundle ready to run.
 
@@ -54,7 +62,8 @@ def open_session(
         role: which of its networks.
         provider: an execution provider of ONNX Runtime, or one of `ENGINE_PROVIDERS`.
         threads: CPU threads inside an operator; None: all this process may use.
-        cuda_graph: capture networks whose only free axis is the batch as CUDA graphs.
+        cuda_graph: capture networks of few shapes as CUDA graphs; None: where the provider keeps inputs at fixed places
+            and takes the network so.
 
     Raises:
         EngineError: what was asked for is not available on this machine.
@@ -65,12 +74,66 @@ def open_session(
         >>> tokens = session.run({"groups": groups, "centers": centers})["tokens"]  # doctest: +SKIP
     """
     network = graph_of(bundle, role) if role == LINE_ROLE else bundle.manifest.run_networks(provider)[role]
-    captured = cuda_graph and all(isinstance(axis, int) for tensor in network.inputs for axis in tensor.shape[1:])
+    few_shapes = role == LINE_ROLE or has_fixed_shapes(network)
     if provider in ENGINE_PROVIDERS:
+        captured = bool(cuda_graph) and has_fixed_shapes(network)
         return open_tensorrt_engine(bundle, role, ENGINE_PROVIDERS[provider], captured)
-    if provider not in PROVIDERS:
-        raise unknown_provider(provider, [*PROVIDERS, *ENGINE_PROVIDERS])
-    return OnnxSession(bundle.read(network.file), provider, threads, captured, external_data(bundle, network))
+    hardware_of(provider)
+    model, external = bundle.read(network.file), external_data(bundle, network)
+    return captured_if_possible(
+        lambda captured: OnnxSession(model, provider, threads, captured, external, few_shapes),
+        PROVIDERS[provider],
+        cuda_graph if few_shapes else False,
+    )
+
+
+def open_device_session(
+    bundle: Bundle, role: str, provider: Provider, device: Device, threads: int | None, cuda_graph: bool | None
+) -> DeviceSession:
+    """Make one network of a bundle ready to run in a device's memory; the arguments are those of `open_session`.
+
+    Raises:
+        EngineError: what was asked for is not available on this machine.
+        BundleError: the network is missing or not valid.
+    """
+    network = graph_of(bundle, role) if role == LINE_ROLE else bundle.manifest.run_networks(provider.name)[role]
+    model, external = bundle.read(network.file), external_data(bundle, network)
+    shares_stream = provider.stream_option is not None
+
+    def opened(captured: bool) -> DeviceSession:
+        stream = device.stream if shares_stream else None
+        session = open_onnxruntime(model, provider, thread_count(threads), captured, external, stream)
+        return DeviceSession(import_onnxruntime(), session, device, shares_stream, captured)
+
+    return captured_if_possible(opened, provider, cuda_graph)
+
+
+def captured_if_possible(opened: Callable[[bool], T], provider: Provider, cuda_graph: bool | None) -> T:
+    """Open a session with CUDA graphs or without; where nobody asked, without where it does not open with them.
+
+    Args:
+        opened: opens it, with or without.
+        provider: its provider.
+        cuda_graph: what was asked for; None: nothing.
+
+    Raises:
+        EngineError: it cannot be opened so.
+    """
+    if cuda_graph is not None:
+        return opened(cuda_graph)
+    if not provider.captures_unasked:
+        return opened(False)
+    try:
+        return opened(True)
+    except EngineError as refusal:
+        session = opened(False)
+        warnings.warn(f"a network is not captured as a CUDA graph, and runs slower: {refusal}", stacklevel=3)
+        return session
+
+
+def has_fixed_shapes(network: Network) -> bool:
+    """Whether no axis of its inputs but the batch is free."""
+    return all(isinstance(axis, int) for tensor in network.inputs for axis in tensor.shape[1:])
 
 
 class ObservedSession:

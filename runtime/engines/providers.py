@@ -33,6 +33,7 @@ class Provider:
         options: its own, always given.
         cuda_graph_option: its option that captures a network as one CUDA graph; None: it has none.
         rest: the name of the provider that takes the operators it leaves; None: it gets no such help.
+        stream_option: its option that takes the handle of the stream to run on; None: it always has its own.
         device: in whose memory networks of fixed shapes keep inputs and outputs; None: they are copied at every run.
         plugin: the package that brings it, where it is a plug-in that is registered before use.
     """
@@ -43,6 +44,7 @@ class Provider:
     install: str
     options: Mapping[str, str] = field(default_factory=dict)
     cuda_graph_option: str | None = None
+    stream_option: str | None = None
     rest: str | None = None
     device: str | None = None
     plugin: str | None = None
@@ -51,6 +53,11 @@ class Provider:
     def is_cpu(self) -> bool:
         """Whether it is the one that is always there, and that ONNX Runtime falls back to."""
         return self.runtime_name == "CPUExecutionProvider"
+
+    @property
+    def captures_unasked(self) -> bool:
+        """Whether networks are captured as CUDA graphs where nobody says otherwise: inputs then lie at fixed places."""
+        return self.cuda_graph_option is not None and self.device is not None
 
 
 # TF32 is off: results are compared with those of other devices.
@@ -63,6 +70,7 @@ _TABLE = (
         "pip uninstall onnxruntime, then pip install 'cmdiad[gpu]', and an NVIDIA driver for CUDA 13",
         options={"use_tf32": "0"},
         cuda_graph_option="enable_cuda_graph",
+        stream_option="user_compute_stream",
         device="cuda",
     ),
     Provider(
@@ -71,6 +79,7 @@ _TABLE = (
         NVIDIA_GPU,
         "pip install 'cmdiad[gpu]' and TensorRT 10 on the library path",
         cuda_graph_option="trt_cuda_graph_enable",
+        stream_option="user_compute_stream",
         rest="cuda",
         device="cuda",
     ),
@@ -90,7 +99,7 @@ RECORD_PLACEMENT = "session.record_ep_graph_assignment_info"
 _HEAVY_OPERATORS = {"MatMul", "Gemm", "FusedMatMul", "Conv", "Softmax", "LayerNormalization", "Gelu"}
 
 
-def provider_list(provider: Provider, cuda_graph: bool) -> list[tuple[str, dict[str, str]]]:
+def provider_list(provider: Provider, cuda_graph: bool, stream: int | None = None) -> list[tuple[str, dict[str, str]]]:
     """What to give ONNX Runtime: the provider with its options, and who takes what it leaves.
 
     Raises:
@@ -100,25 +109,37 @@ def provider_list(provider: Provider, cuda_graph: bool) -> list[tuple[str, dict[
         >>> provider_list(PROVIDERS["tensorrt"], cuda_graph=False)
         [('TensorrtExecutionProvider', {}), ('CUDAExecutionProvider', {'use_tf32': '0'})]
     """
-    listed = [(provider.runtime_name, provider_options(provider, cuda_graph))]
-    return listed if provider.rest is None else [*listed, *provider_list(PROVIDERS[provider.rest], cuda_graph=False)]
+    listed = [(provider.runtime_name, provider_options(provider, cuda_graph, stream))]
+    if provider.rest is None:
+        return listed
+    return [*listed, *provider_list(PROVIDERS[provider.rest], cuda_graph=False, stream=stream)]
 
 
-def provider_options(provider: Provider, cuda_graph: bool) -> dict[str, str]:
+def provider_options(provider: Provider, cuda_graph: bool, stream: int | None = None) -> dict[str, str]:
     """A provider's own options.
+
+    Args:
+        provider: which one.
+        cuda_graph: capture the network as one CUDA graph.
+        stream: the handle of the stream to run on, if it takes one; None: its own.
 
     Raises:
         EngineError: CUDA graphs were asked for and it has none.
     """
+    options = {**provider.options}
+    if stream is not None and provider.stream_option is not None:
+        options[provider.stream_option] = str(stream)
     if not cuda_graph:
-        return {**provider.options}
+        return options
     if provider.cuda_graph_option is None:
         able = ", ".join(other.name for other in _TABLE if other.cuda_graph_option is not None)
         raise EngineError(f"--cuda-graph needs a GPU provider ({able}), not {provider.name}")
-    return {**provider.options, provider.cuda_graph_option: "1"}
+    return {**options, provider.cuda_graph_option: "1"}
 
 
-def add_provider(ort: Any, options: Any, provider: Provider, cuda_graph: bool) -> list[tuple[str, dict[str, str]]]:
+def add_provider(
+    ort: Any, options: Any, provider: Provider, cuda_graph: bool, stream: int | None = None
+) -> list[tuple[str, dict[str, str]]]:
     """Make a provider ready for a session that is going to be opened.
 
     Args:
@@ -126,6 +147,7 @@ def add_provider(ort: Any, options: Any, provider: Provider, cuda_graph: bool) -
         options: the session's, to which a plug-in is added.
         provider: which one.
         cuda_graph: capture the network as one CUDA graph.
+        stream: the handle of the stream to run on, if it takes one; None: its own.
 
     Returns:
         What to give the session as its providers; empty where the options say it.
@@ -137,7 +159,7 @@ def add_provider(ort: Any, options: Any, provider: Provider, cuda_graph: bool) -
     if provider.plugin is not None:
         _add_plugin(ort, options, provider, _module(provider.plugin), cuda_graph)
         return []
-    return provider_list(provider, cuda_graph)
+    return provider_list(provider, cuda_graph, stream)
 
 
 def require_installed(ort: Any, provider: Provider) -> None:

@@ -41,6 +41,7 @@ class OnnxSession:
         threads: int | None = None,
         cuda_graph: bool = False,
         external: Mapping[str, bytes] | None = None,
+        few_shapes: bool = False,
     ) -> None:
         """Open a session.
 
@@ -53,6 +54,7 @@ class OnnxSession:
             threads: CPU threads inside an operator; None: the processors this process may use.
             cuda_graph: let a GPU provider capture the network as one CUDA graph for each set of shapes.
             external: the contents of its external data by file name, where the graph is given as bytes.
+            few_shapes: inputs come in so few shapes that each may keep places of its own on a device.
 
         Raises:
             EngineError: ONNX Runtime or the provider is missing, or the provider refuses the graph.
@@ -63,11 +65,11 @@ class OnnxSession:
         if provider not in PROVIDERS:
             raise unknown_provider(provider, PROVIDERS)
         chosen = PROVIDERS[provider]
-        self._session = _onnxruntime_session(model, chosen, count, cuda_graph, external or {})
+        self._session = open_onnxruntime(model, chosen, count, cuda_graph, external or {})
         self._inputs = {tensor.name: tensor.shape for tensor in self._session.get_inputs()}
         self._outputs = [tensor.name for tensor in self._session.get_outputs()]
         self._bound: BoundSession | None = None
-        if chosen.device is not None and self._has_fixed_shapes():
+        if chosen.device is not None and (few_shapes or self._has_fixed_shapes()):
             self._bound = BoundSession(import_onnxruntime(), self._session, chosen.device, cuda_graph)
 
     def run(self, inputs: Arrays) -> dict[str, npt.NDArray[Any]]:
@@ -106,14 +108,25 @@ def unknown_provider(name: str, known: Iterable[str]) -> EngineError:
     return EngineError(f"unknown execution provider {name!r}: choose one of {', '.join(known)}")
 
 
-def _onnxruntime_session(
-    model: bytes | Path, provider: Provider, threads: int, cuda_graph: bool, external: Mapping[str, bytes]
+def open_onnxruntime(
+    model: bytes | Path,
+    provider: Provider,
+    threads: int,
+    cuda_graph: bool,
+    external: Mapping[str, bytes],
+    stream: int | None = None,
 ) -> Any:
+    """A session of ONNX Runtime itself; arguments and errors as of `OnnxSession`.
+
+    Args:
+        model, provider, threads, cuda_graph, external: see there.
+        stream: the handle of the stream to run on, if the provider takes one; None: its own.
+    """
     ort = import_onnxruntime()
     options = _session_options(ort, provider, threads, external)
     source = str(model) if isinstance(model, Path) else model
     try:
-        listed = add_provider(ort, options, provider, cuda_graph)
+        listed = add_provider(ort, options, provider, cuda_graph, stream)
         printed = load_libraries(ort) if listed and provider.hardware == NVIDIA_GPU else ""
         # Else it prints that the provider fails and goes on on the CPU, when opened or at any later run.
         session = ort.InferenceSession(source, options, providers=listed or None, enable_fallback=0)

@@ -6,6 +6,7 @@ allocated once for every padded size, so that a captured CUDA graph finds it whe
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from ..patches.gpu.device_grouping import DeviceGrouping
 from ..patches.gpu.packing import PartPoints
 from ..patches.grouping import require_group
 from ..preparation.prepared_part import PreparedPart
-from .host_feed import GraphOutputs
+from .host_feed import GraphOutputs, LineRun
 from .line_part import BatchLayout, LinePart, line_part
 
 # Inputs that the device's own kernels make.
@@ -52,7 +53,7 @@ class _Room:
 
 
 class DeviceFeed:
-    """The `LineFeed` of a session on a device; one part or batch at a time."""
+    """The `LineFeed` of a session on a device; threads take turns."""
 
     def __init__(self, network: Network, grouping: Grouping, session: DeviceSession, device: Device) -> None:
         """Take a graph that is ready to run.
@@ -68,8 +69,8 @@ class DeviceFeed:
         self._groups = "groups" in self._inputs
         self._kernels: DeviceGrouping | None = None
         self._rooms: dict[tuple[int, int], _Room] = {}
-        self._last: _Room | None = None
         self._observer: Observer | None = None
+        self._turn = threading.Lock()
 
     def ready(self, prepared: PreparedPart) -> LinePart:
         """See `LineFeed`: nothing is grouped yet."""
@@ -78,8 +79,21 @@ class DeviceFeed:
             require_group(len(part.points), self._grouping)
         return part
 
-    def run(self, parts: Sequence[LinePart], layout: BatchLayout, outputs: Sequence[str]) -> GraphOutputs:
+    @contextmanager
+    def run(self, parts: Sequence[LinePart], layout: BatchLayout, outputs: Sequence[str]) -> Iterator[LineRun]:
         """See `LineFeed`."""
+        with self._turn:
+            room = self._queued(parts, layout)
+            if self._observer is not None:
+                self._observer(LINE_ROLE, self._brought(room, room.inputs), self._brought(room, room.outputs))
+
+            def bring(names: Sequence[str]) -> GraphOutputs:
+                return self._brought(room, {name: room.outputs[name] for name in names})
+
+            yield LineRun(bring(outputs), bring)
+
+    def _queued(self, parts: Sequence[LinePart], layout: BatchLayout) -> _Room:
+        """Queue a batch from its copies up to the graph: the memory that it uses."""
         room = self._room(layout)
         staged: dict[str, npt.NDArray[Any]] = {"patches": layout.patches, "places": layout.places}
         for name in parts[0].sensed:
@@ -94,16 +108,7 @@ class DeviceFeed:
         ):
             room.bound = self._session.bind(room.inputs, room.outputs)
         self._session.run(room.bound)
-        self._last = room
-        answers = self.again(outputs)
-        if self._observer is not None:
-            self._observer(LINE_ROLE, self._brought(room.inputs), self._brought(room.outputs))
-        return answers
-
-    def again(self, outputs: Sequence[str]) -> GraphOutputs:
-        """See `LineFeed`."""
-        assert self._last is not None
-        return self._brought({name: self._last.outputs[name] for name in outputs})
+        return room
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:
@@ -146,10 +151,9 @@ class DeviceFeed:
     def _tensors(self, tensors: Sequence[Tensor], layout: BatchLayout) -> dict[str, DeviceTensor]:
         return {t.name: DeviceTensor.allocate(self._device, _shape(t, layout), t.dtype) for t in tensors}
 
-    def _brought(self, tensors: Mapping[str, DeviceTensor]) -> GraphOutputs:
+    def _brought(self, room: _Room, tensors: Mapping[str, DeviceTensor]) -> GraphOutputs:
         """Copies of tensors of the last batch, all waited for at once."""
-        assert self._last is not None
-        landed = self._last.landed
+        landed = room.landed
         for name, tensor in tensors.items():
             if name not in landed:
                 landed[name] = self._device.pinned(tensor.shape, tensor.dtype)

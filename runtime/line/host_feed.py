@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +21,19 @@ from .line_part import Arrays, BatchLayout, LinePart, line_part
 GraphOutputs = dict[str, npt.NDArray[Any]]
 
 
+@dataclass(frozen=True)
+class LineRun:
+    """One run of the graph, until the next one begins.
+
+    Attributes:
+        outputs: those that were asked for, (B, ...) each; others may be among them.
+        bring: gives further ones by their names.
+    """
+
+    outputs: GraphOutputs
+    bring: Callable[[Sequence[str]], GraphOutputs]
+
+
 class LineFeed(Protocol):
     """How parts get into a line graph, and its answers out."""
 
@@ -32,24 +45,22 @@ class LineFeed(Protocol):
         """
         ...
 
-    def run(self, parts: Sequence[LinePart], layout: BatchLayout, outputs: Sequence[str]) -> GraphOutputs:
-        """Run the graph.
+    def run(
+        self, parts: Sequence[LinePart], layout: BatchLayout, outputs: Sequence[str]
+    ) -> AbstractContextManager[LineRun]:
+        """Run the graph; threads take turns where they must.
 
         Args:
             parts: a batch.
             layout: where their patches lie.
-            outputs: which of the graph's outputs are wanted, (B, ...) each; others may come too.
+            outputs: which of the graph's outputs are wanted.
 
         Raises:
             EngineError: the graph cannot be run.
         """
         ...
 
-    def again(self, outputs: Sequence[str]) -> GraphOutputs:
-        """Further outputs of the last run."""
-        ...
-
-    def observed(self, observer: Observer) -> Any:
+    def observed(self, observer: Observer) -> AbstractContextManager[None]:
         """Show an observer what goes into and comes out of the graph while the block runs."""
         ...
 
@@ -69,7 +80,6 @@ class HostFeed:
             grouper: what groups points.
         """
         self._inputs, self._grouping, self._session, self._grouper = inputs, grouping, session, grouper
-        self._last: GraphOutputs = {}
 
     def ready(self, prepared: PreparedPart) -> LinePart:
         """See `LineFeed`."""
@@ -80,14 +90,11 @@ class HostFeed:
             return replace(part, grouped=prepared.grouped)
         return replace(part, grouped=self._grouper(part.points, part.pixels, self._grouping))
 
-    def run(self, parts: Sequence[LinePart], layout: BatchLayout, outputs: Sequence[str]) -> GraphOutputs:
-        """See `LineFeed`: all outputs come."""
-        self._last = self._session.run(batch_arrays(parts, layout))
-        return self._last
-
-    def again(self, outputs: Sequence[str]) -> GraphOutputs:
-        """See `LineFeed`."""
-        return self._last
+    @contextmanager
+    def run(self, parts: Sequence[LinePart], layout: BatchLayout, outputs: Sequence[str]) -> Iterator[LineRun]:
+        """See `LineFeed`: all outputs come, and threads need not wait for each other."""
+        given = self._session.run(batch_arrays(parts, layout))
+        yield LineRun(given, lambda names: given)
 
     @contextmanager
     def observed(self, observer: Observer) -> Iterator[None]:

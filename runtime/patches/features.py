@@ -18,11 +18,13 @@ from ..bundle.parameters import Grouping, Modality, RouteName
 from ..bundle.reading import Bundle
 from ..engines.opening import ObservedSession, Observer, open_session
 from ..engines.session import Session
+from ..engines.shared_device import shared_device
 from ..errors import BundleError
 from ..preparation.prepare import PreparedScan
 from ..preparation.prepared_part import PreparedPart
 from ..sensor.image import network_image
 from ..timing import StageTimes
+from .gpu.device_grouper import DeviceGrouper
 from .grouped import GroupedPart, GroupedPoints, Grouper, group_on_cpu, group_part
 from .pooling import N_PATCHES, PATCH_GRID, foreground_patches
 from .routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, route_of
@@ -237,7 +239,7 @@ class FeatureExtractor(FeaturePath):
     """A bundle's networks, opened once."""
 
     def __init__(
-        self, bundle: Bundle, provider: str = "cpu", threads: int | None = None, cuda_graph: bool = False
+        self, bundle: Bundle, provider: str = "cpu", threads: int | None = None, cuda_graph: bool | None = None
     ) -> None:
         """Open the sessions; the arguments are those of `open_session`.
 
@@ -253,7 +255,8 @@ class FeatureExtractor(FeaturePath):
                 "not have: export it again"
             )
         sessions = {role: open_session(bundle, role, provider, threads, cuda_graph) for role in manifest.networks}
-        grouper = partial(group_on_cpu, threads=threads)
+        device = shared_device(provider) if "pc" in route_of(manifest.route, manifest.main).measured else None
+        grouper: Grouper = partial(group_on_cpu, threads=threads) if device is None else DeviceGrouper(device)
         super().__init__(manifest.route, manifest.main, manifest.grouping, sessions, grouper)
 
 

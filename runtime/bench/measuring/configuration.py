@@ -28,7 +28,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
         batch: parts in one call of the networks, at most.
         threads: CPU threads; None: all this process may use.
         coreset: share of the patches in the banks; None: as calibrated.
-        cuda_graph: capture networks of fixed shape as CUDA graphs.
+        cuda_graph: capture networks of few shapes as CUDA graphs; None: where the provider can.
         heatmaps: of which parts heat map and raw map are written.
     """
 
@@ -39,7 +39,7 @@ class Configuration(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 1
     threads: int | None = None
     coreset: float | None = None
-    cuda_graph: bool = False
+    cuda_graph: bool | None = None
     heatmaps: Written = "none"
 
 
@@ -60,7 +60,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     batch: Sequence[int] = ()
     threads: Sequence[int] = ()
     coreset: Sequence[float] = ()
-    cuda_graph: bool = False
+    cuda_graph: bool | None = None
     heatmaps: Written = "all"
 
 

@@ -74,6 +74,9 @@ def open_inspector(configuration: Configuration, path: Path, side_by_side: bool 
     )
 
 
+_CAPTURED = {None: "where the provider can", True: "for networks of few shapes", False: "none"}
+
+
 def timing_conditions(configuration: Configuration) -> dict[str, str]:
     """What is in the figures and what is not, for readers who compare with other tools."""
     on_cpu = not runs_on_device(configuration.provider)
@@ -83,7 +86,7 @@ def timing_conditions(configuration: Configuration) -> dict[str, str]:
         "files": "read from disk each time, in the system's page cache after warm-up",
         "synchronization": "a network's call returns when its outputs are in host memory",
         "transfers": "none" if on_cpu else "included, to the device and back",
-        "cuda_graphs": "for networks of fixed shape" if configuration.cuda_graph else "none",
+        "cuda_graphs": "none" if on_cpu else _CAPTURED[configuration.cuda_graph],
         "spin_waiting": "ONNX Runtime's CPU threads spin between operators"
         if on_cpu
         else "the provider's default: the CUDA driver decides",
