@@ -51,7 +51,7 @@ class VerdictTable:
             return
         self.defective += outcome.inspection.is_defect
         self.good += not outcome.inspection.is_defect
-        self._files = [path for path in (outcome.heatmap, outcome.map) if path is not None]
+        self._files = [path for path in (outcome.heatmap, outcome.map) if path is not None] or self._files
         for stage, seconds in outcome.inspection.seconds.items():
             self._ms[stage].append(1e3 * seconds)
 

@@ -4,8 +4,9 @@
 
 BASELINE is another checkout's folder, called `cmdiad`. Raw scans are rendered into WORK once and inspected with the
 embedded pair: with FOLDER, or with a bundle that is trained and calibrated in WORK, on parts of the same class. Prints
-one JSON line a measure: with all heat maps and raw maps, and with none. Parts a second are the median of the runs, from
-start to end of the process; `cpu_s` is the processor time of a part, which neighbors on the machine change less.
+one JSON line a measure: reading on one thread and on one for each processor, then `infer` with all heat maps and raw
+maps, and with none. Parts a second are the median of the runs, from start to end of the process; `cpu_s` is the
+processor time of a part, which neighbors on the machine change less.
 """
 
 from __future__ import annotations
@@ -19,15 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cmdiad
 import numpy as np
 from cmdiad.benchmarks.shared.commands import ENTRIES, printed
-from cmdiad.benchmarks.shared.measuring import machine
+from cmdiad.benchmarks.shared.measuring import alternated, machine
 from cmdiad.benchmarks.shared.scans import raw_scan
 from cmdiad.runtime.acceptance.golden import encode_points
+from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.threads import single_threaded_blas, usable_processors
 
 PART_CLASS = "flange"
 DIFFERENT = 20
@@ -56,6 +61,7 @@ def main() -> None:
         sys.exit(f"{options.baseline}: the folder of a checkout must be called cmdiad to be imported")
     scans = rendered(options.work / f"scans-{options.scans}-{options.size}", options.scans, options.size)
     bundle = options.bundle or embedded_bundle(options.work)
+    reading(sorted(scans.iterdir())[:DIFFERENT], bundle, options.runs)
     checkouts = {"ours": Path(cmdiad.__file__).parent, "baseline": options.baseline.absolute()}
     for heatmaps in HEATMAPS:
         runs: dict[str, list[Run]] = {name: [] for name in checkouts}
@@ -90,6 +96,25 @@ def embedded_bundle(work: Path) -> Path:
         printed("cmdiad", "export", "--run", trained, "--out", bundle, "-q")
         printed("cmdiad", "calibrate", data / PART_CLASS / "train" / "good", "--bundle", bundle, "-q")
     return bundle
+
+
+def reading(files: list[Path], bundle: Path, repeats: int) -> None:
+    """One line: does everything before the networks gain from threads?"""
+    inspector, count = Inspector.load(bundle, allow_any_size=True, side_by_side=True), usable_processors()
+    with single_threaded_blas(), ThreadPoolExecutor(count) as pool:
+        runs: dict[str, Callable[[], Any]] = {
+            "one": lambda: [inspector.read(file) for file in files],
+            "all": lambda: list(pool.map(inspector.read, files)),
+        }
+        _, ms = alternated(runs, repeats)
+    line = {
+        "measure": f"read_preprocess_and_group_on_{count}_threads",
+        "ours_ms": round(ms["all"] / len(files), 1),
+        "baseline": "one thread",
+        "baseline_ms": round(ms["one"] / len(files), 1),
+        "ratio": round(ms["one"] / ms["all"], 2),
+    }
+    print(json.dumps(line), flush=True)
 
 
 def infer(checkout: Path, scans: Path, bundle: Path, heatmaps: str) -> Run:
