@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..runtime.acceptance.golden import golden_files, record_golden
+from ..runtime.acceptance.golden import golden_files
 from ..runtime.banks.bank import MemoryBank
 from ..runtime.bundle import manifest as manifest_format
 from ..runtime.bundle.manifest import Manifest
@@ -31,6 +31,7 @@ from ..runtime.sensor.dataset import file_digests, joint_digest, place_of
 from ..runtime.verdict.decision import FUSION, Decision
 from ..runtime.verdict.fusion import encode_fusion
 from .calibrate import Calibrated, CalibrationSettings, calibrate, extract_features, require_enough
+from .golden_rounding import golden_contents
 from .line_graph.building import add_line_graph
 from .line_graph.checking import COMPARED as LINE_CHECK
 from .line_graph.checking import check_line_graph
@@ -180,7 +181,7 @@ def _contents(
     contents = changed_contents(bundle, {**banks, **line}, dropped=old)
     progress("golden scans", 0, 1, "")
     draft = draft_bundle(bundle.path, manifest, contents)
-    contents |= record_golden(draft, golden_scans(learned.scans, learned.calibrated.scores, defective), provider)
+    contents |= golden_contents(draft, golden_scans(learned.scans, learned.calibrated.scores, defective))
     progress("golden scans", 1, 1, "")
     return manifest, contents
 

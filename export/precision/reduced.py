@@ -9,11 +9,13 @@ from pathlib import Path
 import msgspec
 
 from ...calibration.choices import Calibrator
+from ...calibration.golden_rounding import rounding_contents
 from ...calibration.parity import TOLERANCES, ParityReport, read_report
 from ...calibration.ranges import activation_ranges, channel_limits
+from ...runtime.acceptance.golden import INDEX
 from ...runtime.bundle.manifest import Manifest, Network
 from ...runtime.bundle.reading import Bundle
-from ...runtime.bundle.writing import refuse_to_overwrite, rewrite_bundle
+from ...runtime.bundle.writing import Content, changed_contents, draft_bundle, refuse_to_overwrite, rewrite_bundle
 from ...runtime.engines.session import OnnxSession
 from ...runtime.errors import UsageError
 from ...runtime.preparation.prepared_part import PreparedPart
@@ -196,4 +198,8 @@ def add_precision(
     report = read_report(bundle).and_also(report.require(settings.accept))
     line = [name for name in manifest.files if name.startswith("line.onnx")]
     manifest = msgspec.structs.replace(manifest, line_graph=None)
-    return rewrite_bundle(bundle, out, manifest, {**files, **report.files()}, dropped=line)
+    changed: dict[str, Content] = {**files, **report.files()}
+    if INDEX in bundle.manifest.files and manifest.part_range is not None:
+        progress("golden scans")
+        changed |= rounding_contents(draft_bundle(bundle.path, manifest, changed_contents(bundle, changed, line)))
+    return rewrite_bundle(bundle, out, manifest, changed, dropped=line)

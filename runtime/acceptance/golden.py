@@ -32,6 +32,7 @@ from ..sensor.readers import decode_scan
 FOLDER = "golden"
 INDEX = f"{FOLDER}/golden.json"
 MAP = "map"
+RECORDED_ON = "cpu"
 MAX_PIXELS = 1 << 20
 MAX_ELEMENTS = 16_384
 
@@ -86,13 +87,12 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("cases: there is none")
 
 
-def record_golden(bundle: Bundle, scans: Mapping[str, Path], provider: str) -> dict[str, Content]:
-    """Inspect scans with a calibrated bundle, which may not be written yet.
+def record_golden(bundle: Bundle, scans: Mapping[str, Path]) -> dict[str, Content]:
+    """Inspect scans on the CPU with a calibrated bundle, which may not be written yet.
 
     Args:
         bundle: calibrated.
         scans: scan files by the name of the case.
-        provider: what runs the networks.
 
     Returns:
         The files of the record.
@@ -101,7 +101,7 @@ def record_golden(bundle: Bundle, scans: Mapping[str, Path], provider: str) -> d
         ScanError: a scan cannot be read or inspected.
         EngineError: a network gives values that are not finite for a scan.
     """
-    inspector = Inspector(bundle, provider, graph="networks", allow_any_size=True)
+    inspector = Inspector(bundle, RECORDED_ON, graph="networks", allow_any_size=True)
     files: dict[str, Content] = {}
     cases = []
     for name, scan in scans.items():
@@ -111,7 +111,7 @@ def record_golden(bundle: Bundle, scans: Mapping[str, Path], provider: str) -> d
             inspection, tensors = replay(inspector, part)
         _require_finite(scan, {**tensors, "score": np.float32(inspection.score)})
         cases.append(_record(name, part, inspection, tensors, files))
-    files[INDEX] = msgspec.json.format(msgspec.json.encode(Golden(provider=provider, cases=cases)), indent=2) + b"\n"
+    files[INDEX] = msgspec.json.format(msgspec.json.encode(Golden(provider=RECORDED_ON, cases=cases)), indent=2) + b"\n"
     return files
 
 

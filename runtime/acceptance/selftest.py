@@ -5,7 +5,7 @@ This is how a line knows, before the first part, that its GPU, driver and engine
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from ..bundle.reading import Bundle
 from ..choices import Graph
-from ..errors import UsageError
 from ..inspector import Inspector
 from ..line_graph import prefers_line_graph
+from .allowances import Limits, limits
 from .golden import MAP, Golden, GoldenCase, GoldenTensor, choose_elements, read_case, read_golden, replay
 
 SCORE = "score"
@@ -27,37 +27,14 @@ TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
-class GoldenTolerance:
-    """The largest difference allowed, as a share of the recorded tensor's largest value (or of the score).
-
-    Attributes:
-        tensors: of what goes into and comes out of the networks.
-        map: of the anomaly map.
-        score: of the score.
-    """
-
-    tensors: float
-    map: float
-    score: float
-
-
-TOLERANCES: Mapping[str, GoldenTolerance] = {
-    "fp32": GoldenTolerance(tensors=1e-3, map=1e-3, score=1e-3),
-    "fp16": GoldenTolerance(tensors=1e-2, map=2e-2, score=1e-2),
-    "bf16": GoldenTolerance(tensors=5e-2, map=5e-2, score=5e-2),
-    "int8": GoldenTolerance(tensors=5e-2, map=5e-2, score=5e-2),
-}
-"""Room for another order of summation and rounding on another device; not yet confirmed on a GPU."""
-
-
-@dataclass(frozen=True)
 class GoldenComparison:
     """One stage of one golden scan.
 
     Attributes:
         case: the golden scan.
         stage: a tensor's name, `map`, `score` or `verdict`.
-        difference: relative to the recorded value's scale; None where the stage is not seen or not a number.
+        difference: as a share of the tensor's largest recorded value; of the score or the threshold, whichever is
+            larger; None where the stage is not seen or not a number.
         tolerance: the largest difference that passes.
         passed: whether it does.
         remark: what else to know.
@@ -110,17 +87,16 @@ def run_selftest(
             too where inspections would run it.
 
     Raises:
-        BundleError: the bundle has no golden scans, or is not calibrated.
+        BundleError: the bundle has no golden scans, is not calibrated, or lacks what its precision changes of them.
         EngineError: the provider is not available.
         ScanError: preprocessing on this machine leaves nothing of a golden scan.
-        UsageError: no tolerance is known for the bundle's precision.
     """
-    tolerance = tolerance_of(bundle.manifest.precision)
     golden = read_golden(bundle)
     comparisons: list[GoldenComparison] = []
     for name in graphs_to_repeat(bundle, provider, graph):
         inspector = Inspector(bundle, provider, threads, cuda_graph=cuda_graph, graph=name, allow_any_size=True)
-        comparisons += _compare_all(bundle, golden, inspector, tolerance, "line " if name == "line" else "")
+        allowed = limits(bundle, provider, line=name == "line")
+        comparisons += _compare_all(bundle, golden, inspector, allowed, "line " if name == "line" else "")
     return SelftestReport(
         bundle=str(bundle.path),
         product=bundle.manifest.product,
@@ -131,17 +107,6 @@ def run_selftest(
     )
 
 
-def tolerance_of(precision: str) -> GoldenTolerance:
-    """What is allowed for a bundle's precision.
-
-    Raises:
-        UsageError: the precision is not known.
-    """
-    if precision not in TOLERANCES:
-        raise UsageError(f"no tolerance is stated for precision {precision!r}: known are {', '.join(TOLERANCES)}")
-    return TOLERANCES[precision]
-
-
 def graphs_to_repeat(bundle: Bundle, provider: str, graph: Graph) -> list[Graph]:
     """The networks one by one, the fused line graph, or both where inspections would run the latter."""
     if graph != "auto":
@@ -150,21 +115,19 @@ def graphs_to_repeat(bundle: Bundle, provider: str, graph: Graph) -> list[Graph]
 
 
 def _compare_all(
-    bundle: Bundle, golden: Golden, inspector: Inspector, tolerance: GoldenTolerance, prefix: str
+    bundle: Bundle, golden: Golden, inspector: Inspector, allowed: Limits, prefix: str
 ) -> Iterator[GoldenComparison]:
     """Every stage of every case; of the line graph, whose tensors were not recorded, the map, score and verdict."""
     for case in golden.cases:
         inspection, tensors = replay(inspector, read_case(bundle, case))
         for entry in case.tensors:
-            if entry.name == MAP:
-                compared = compare_tensor(case.name, entry, bundle.array(entry.file), tensors[MAP], tolerance.map)
-                yield replace(compared, stage=prefix + MAP)
-            elif not prefix:
-                yield compare_tensor(
-                    case.name, entry, bundle.array(entry.file), tensors.get(entry.name), tolerance.tensors
-                )
-        yield replace(_compare_score(case, inspection.score, tolerance.score), stage=prefix + SCORE)
-        yield replace(_compare_verdict(case, inspection.is_defect), stage=prefix + VERDICT)
+            if prefix and entry.name != MAP:
+                continue
+            recorded, actual = bundle.array(entry.file), tensors.get(entry.name)
+            compared = compare_tensor(case.name, entry, recorded, actual, allowed.of_stage(entry.name))
+            yield replace(compared, stage=prefix + entry.name)
+        yield replace(_compare_score(case, inspection.score, allowed), stage=prefix + SCORE)
+        yield replace(_compare_verdict(case, inspection.is_defect, allowed.verdict(case)), stage=prefix + VERDICT)
 
 
 def compare_tensor(
@@ -192,14 +155,14 @@ def compare_tensor(
     return GoldenComparison(case, entry.name, share, allowed, share <= allowed)
 
 
-def _compare_score(case: GoldenCase, score: float, allowed: float) -> GoldenComparison:
-    share = abs(score - case.score) / max(abs(case.score), TINY)
+def _compare_score(case: GoldenCase, score: float, limits: Limits) -> GoldenComparison:
+    share, allowed = abs(score - case.score) / max(limits.score_scale(case), TINY), limits.of_score()
     remark = f"{score:.6g}, recorded {case.score:.6g}"
     return GoldenComparison(case.name, SCORE, share if np.isfinite(share) else None, allowed, share <= allowed, remark)
 
 
-def _compare_verdict(case: GoldenCase, is_defect: bool) -> GoldenComparison:
+def _compare_verdict(case: GoldenCase, is_defect: bool, expected: bool) -> GoldenComparison:
     words = {True: "defect", False: "good"}
-    same = is_defect == case.is_defect
-    remark = words[is_defect] if same else f"{words[is_defect]}, recorded {words[case.is_defect]}"
+    same = is_defect == expected
+    remark = words[is_defect] if same else f"{words[is_defect]}, recorded {words[expected]}"
     return GoldenComparison(case.name, VERDICT, float(not same), 0.0, same, remark)

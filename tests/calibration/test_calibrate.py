@@ -208,7 +208,7 @@ def test_an_interrupted_calibration_leaves_the_bundle_as_it_was(calibrated_bundl
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(calibrated_bundle_module, "record_golden", interrupted)
+    monkeypatch.setattr(calibrated_bundle_module, "golden_contents", interrupted)
     with pytest.raises(KeyboardInterrupt):
         calibrate_bundle(open_bundle(path), scans, replace(SETTINGS, seed=6), path)
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before

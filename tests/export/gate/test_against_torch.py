@@ -24,6 +24,9 @@ from cmdiad.calibration.parity import (
 from cmdiad.export import bundles
 from cmdiad.export.bundles import export_bundle, reduce_bundle
 from cmdiad.export.precision.reduced import ExportSettings
+from cmdiad.runtime.acceptance.allowances import FP32 as STRICT
+from cmdiad.runtime.acceptance.allowances import limits
+from cmdiad.runtime.acceptance.selftest import run_selftest
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import ParityError, UsageError
 from cmdiad.runtime.inspector import Inspector
@@ -133,6 +136,9 @@ def test_without_scans_there_is_no_gate_and_no_bundle(trained_run, synth_data, t
 def test_a_calibrated_bundle_takes_another_precision(calibrated_bundle, trained_run, tmp_path, precision):
     settings = ExportSettings(precision=precision)
     manifest = reduce_bundle(calibrated_bundle, tmp_path / "b", trained_run, settings)
+    assert run_selftest(open_bundle(tmp_path / "b")).passed
+    on_gpu = limits(open_bundle(tmp_path / "b"), "cuda", line=False).of_stage("map")
+    assert on_gpu > STRICT.map if precision == "fp16" else on_gpu == STRICT.map
     assert manifest.precision == precision
     networks = manifest.built_networks()
     assert {network.precision for network in networks.values()} == {precision}

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.metadata import PathDistribution
+from importlib.util import find_spec
 
 import msgspec
 import pytest
@@ -44,6 +45,8 @@ def test_every_provider_is_tried(diagnosis):
         diagnosis.available("abacus")
 
 
+# It is not imported here: it binds itself to a flavor when it is.
+@pytest.mark.skipif(find_spec("polygraphy") is None, reason="polygraphy is not installed")
 @pytest.mark.parametrize(
     ("target", "words"),
     [("sm90", "does not run on sm90 (it has sm75"), ("sm86", "cannot load a small engine on this sm86")],
@@ -51,7 +54,6 @@ def test_every_provider_is_tried(diagnosis):
 def test_the_bundle_s_own_engines_run_only_where_one_did(monkeypatch, target, words):
     """A GPU and a driver as the driver's library shows them, and none behind them."""
     pytest.importorskip("tensorrt_rtx")
-    pytest.importorskip("polygraphy")
     pretended = Machine((Gpu("pretended", target, 1 << 33),), 13000, "580.65", "linux-x86_64")
     monkeypatch.setattr(doctor_module, "this_machine", lambda: pretended)
     found = examine(None).available("tensorrt-rtx-engine")

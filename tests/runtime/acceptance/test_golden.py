@@ -86,7 +86,7 @@ def test_a_large_scan_is_thinned_with_its_image(shape):
 
 def test_recording_again_replaces_what_was_there(bundle, synth_data, tmp_path):
     dent = synth_data / "gland" / "test" / "dent" / "xyz" / "000.tiff"
-    files = record_golden(bundle, {"defective": dent}, "cpu")
+    files = record_golden(bundle, {"defective": dent})
     manifest = rewrite_bundle(bundle, tmp_path / "b", bundle.manifest, files, dropped=golden_files(bundle.manifest))
     names = set(golden_files(manifest))
     assert INDEX in names and all("defective" in name for name in names - {INDEX})
@@ -97,7 +97,7 @@ def test_a_bundle_that_is_not_written_yet_is_recorded_as_the_written_one(bundle,
     contents = {name: bundle.read(name) for name in bundle.manifest.files if not name.startswith("bank_")}
     contents |= {name: np.array(bundle.array(name)) for name in bundle.manifest.bank_files()}
     draft = draft_bundle(bundle.path, bundle.manifest, contents)
-    ours, theirs = (record_golden(each, {"normal": scan}, "cpu") for each in (draft, bundle))
+    ours, theirs = (record_golden(each, {"normal": scan}) for each in (draft, bundle))
     assert ours.keys() == theirs.keys()
     for name, content in ours.items():
         assert bytes(np.asarray(content).data) == bytes(np.asarray(theirs[name]).data), name
@@ -110,7 +110,7 @@ def test_a_value_that_is_not_finite_is_never_recorded(bundle, synth_data, monkey
     inspection = Inspector(bundle)(scan)
     monkeypatch.setattr(golden_module, "replay", lambda *_: (inspection, tensors))
     with pytest.raises(EngineError, match=r"000\.tiff: 1 of 3 values of extractor\.tokens are not finite"):
-        record_golden(bundle, {"normal": scan}, "cpu")
+        record_golden(bundle, {"normal": scan})
 
 
 def test_a_bundle_without_them_says_how_to_get_them(exported_bundle):

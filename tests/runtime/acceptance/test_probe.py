@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 from cmdiad.runtime.acceptance import probe
@@ -81,8 +82,8 @@ def test_a_small_engine_is_built_for_every_target_and_run_to_prove_it():
     trt = pytest.importorskip("tensorrt_rtx")
     for target in FLAVORS["tensorrt-rtx"].targets:
         assert read_header(small_plan(trt, target, collecting_logger(trt))).targets == [target]
-    pytest.importorskip("polygraphy")
-    assert "cannot load a small engine on this sm86" in problem_apart("tensorrt-rtx-engine", "sm86")
+    if find_spec("polygraphy") is not None:  # not imported here: it binds itself to a flavor when it is
+        assert "cannot load a small engine on this sm86" in problem_apart("tensorrt-rtx-engine", "sm86")
 
 
 def test_the_cpu_runs_here():
