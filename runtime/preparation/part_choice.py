@@ -132,7 +132,7 @@ class _Body:
 
     def diameter_m(self) -> float:
         """The largest distance between two points of it, metres."""
-        return diameter(self.planes[:, inner(self.mask)])
+        return diameter(self.planes.reshape(3, -1).compress(inner(self.mask).ravel(), axis=1))
 
     def area_m2(self) -> float:
         """The area of its surface that is seen, square metres."""

@@ -92,7 +92,8 @@ def refine_plane(points_n3: npt.NDArray[np.floating], plane: Plane, threshold_m:
         if np.array_equal(inliers, near):
             break
         near = inliers
-        plane = _least_squares(planes_3n[:, near])
+        # Unlike an index, `compress` leaves coordinates contiguous.
+        plane = _least_squares(planes_3n.compress(near, axis=1))
     return plane
 
 

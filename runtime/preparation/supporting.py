@@ -162,7 +162,8 @@ def _judged(
     step = max(1, int(np.sqrt(valid_hw.size / _JUDGED_POINTS)))
     some_planes, some_valid = np.ascontiguousarray(planes_3hw[:, ::step, ::step]), valid_hw[::step, ::step]
     plane = _towards_viewer(plane, some_planes[:, ::2, ::2], some_valid[::2, ::2])
-    points_3n = some_planes[:, some_valid]
+    # Unlike an index, `compress` leaves coordinates contiguous.
+    points_3n = some_planes.reshape(3, -1).compress(some_valid.ravel(), axis=1)
     heights, origin_m = plane.distances(points_3n.T), _height_of_origin(plane, origin)
     extent_m = float(np.linalg.norm([axis.max() - axis.min() for axis in points_3n]))
     on_grid_side = _stands_on_grid_side(heights, origin_m, extent_m, border_share, preprocessing)
@@ -192,14 +193,16 @@ def _fitted(
 ) -> Plane | None:
     points_3n = planes_3hw.reshape(3, -1)
     plane = find_plane(
-        points_3n[:, border].T,
+        points_3n.take(border, axis=1).T,
         preprocessing.ransac_threshold_m,
         preprocessing.ransac_iterations,
         preprocessing.ransac_sample,
         preprocessing.seed,
     )
     if plane is not None and preprocessing.refine_on == "scan":
-        plane = refine_plane(points_3n[:, thinned(np.flatnonzero(valid_hw))].T, plane, preprocessing.ransac_threshold_m)
+        plane = refine_plane(
+            points_3n.take(thinned(np.flatnonzero(valid_hw)), axis=1).T, plane, preprocessing.ransac_threshold_m
+        )
     return plane
 
 
@@ -273,7 +276,8 @@ def _mean_step(planes_3hw: _Planes, valid_hw: _Mask, axis: int) -> npt.NDArray[n
     both = valid[:-reach] & valid[reach:]
     if not both.any():
         return np.zeros(3)
-    step: npt.NDArray[np.float64] = (points[:, reach:] - points[:, :-reach])[:, both].mean(axis=1, dtype=np.float64)
+    steps = (points[:, reach:] - points[:, :-reach]).reshape(3, -1).compress(both.ravel(), axis=1)
+    step: npt.NDArray[np.float64] = steps.mean(axis=1, dtype=np.float64)
     return step
 
 

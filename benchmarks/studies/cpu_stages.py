@@ -1,0 +1,157 @@
+"""What of an inspection stays on the processor: writing, reading and preprocessing on one core, and opening a bundle.
+
+    python benchmarks/studies/cpu_stages.py [--bundle BUNDLE] [--baseline CHECKOUT] [--rounds 3] [--out FOLDER]
+
+BUNDLE is of full size (FOLDER/exact by `workbench.py`); without it nothing is opened. CHECKOUT is the root of another
+checkout, whose own functions do the same on the same files; both take turns, each round in processes of their own.
+Prints one JSON line a measure, the median of all repeats: wall time (writing waits for the disk of --out twice) and
+processor time; with a baseline its own and the ratio of the wall times. Then the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+REPEATS = 7
+# Height and width; the map's threshold is 1.
+SIZES = {"400x400": (400, 400), "800x800": (800, 800), "2048x1536": (1536, 2048)}
+PART_CLASS = "flange"
+
+# Of every measure each repeat's wall and processor seconds.
+Times = dict[str, list[tuple[float, float]]]
+
+
+def main() -> None:
+    """Make the scans, let both checkouts measure in turn, and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--baseline", type=Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="where files are written; default: the system's temporary folder")
+    options = parser.parse_args()
+    from cmdiad.benchmarks.shared.measuring import machine
+
+    checkouts = {"ours": Path(__file__).resolve().parents[2]}
+    if options.baseline is not None:
+        checkouts["baseline"] = options.baseline.resolve()
+    with tempfile.TemporaryDirectory(dir=options.out) as folder:
+        make_inputs(Path(folder))
+        times: dict[str, Times] = {name: defaultdict(list) for name in checkouts}
+        for _ in range(options.rounds):
+            for name, checkout in checkouts.items():
+                for measure, repeats in in_a_process(checkout, Path(folder), options.bundle).items():
+                    times[name][measure] += repeats
+    for measure in times["ours"]:
+        print(json.dumps(line(measure, times, str(options.baseline or "none"))))
+    print(json.dumps(machine()))
+
+
+def make_inputs(folder: Path) -> None:
+    """A raw scan of each size as a TIFF, and beside it the part's mask and an anomaly map of it."""
+    from cmdiad.benchmarks.shared.scans import raw_scan
+    from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
+    from cmdiad.runtime.preparation.prepare import map_to_input, prepare
+    from scipy.ndimage import gaussian_filter
+
+    for name, (height, width) in SIZES.items():
+        top = (max(height, width) - height) // 2
+        points = np.ascontiguousarray(raw_scan(PART_CLASS, 1, max(height, width))[top : top + height])
+        tifffile.imwrite(folder / f"{name}.tiff", points, photometric="rgb")
+        prepared = prepare(points, STRUCTURED_LIGHT)
+        patches = np.random.default_rng(0).uniform(0, 0.5, (56, 56))
+        patches[20:26, 30:37] += 1.5
+        blurred = gaussian_filter(np.where(prepared.valid, np.kron(patches, np.ones((4, 4))), 0), 4)
+        np.savez(
+            folder / f"{name}.npz",
+            points=points,
+            valid=prepared.kept,
+            map=map_to_input(blurred.astype(np.float32), prepared.frame),
+        )
+
+
+def in_a_process(checkout: Path, folder: Path, bundle: Path | None) -> Times:
+    """The measures of one checkout, by a fresh process that imports it as `cmdiad`."""
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "cmdiad").symlink_to(checkout, target_is_directory=True)
+        command = [sys.executable, __file__, "--child", str(folder), *([str(bundle.resolve())] if bundle else [])]
+        environment = {**os.environ, "PYTHONPATH": place, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout
+    times: Times = json.loads(printed)
+    return times
+
+
+def measure_here(folder: Path, bundle: Path | None) -> Times:
+    """Open a bundle with all processors, then do the rest on one."""
+    from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
+    from cmdiad.runtime.inspector import Inspector
+    from cmdiad.runtime.preparation.prepare import prepare
+    from cmdiad.runtime.sensor.scan import read_scan
+
+    times: Times = {}
+    if bundle is not None:
+        import onnxruntime  # noqa: F401 - its import is not the bundle's
+
+        times["open_full_size"] = repeated(lambda: Inspector.load(bundle).close(), 3)
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    for name in SIZES:
+        with np.load(folder / f"{name}.npz") as held:
+            arrays = dict(held)
+        times[f"write_{name}"] = repeated(partial(write, folder, **arrays))
+        times[f"read_{name}"] = repeated(partial(read_scan, folder / f"{name}.tiff"))
+        times[f"preprocess_{name}"] = repeated(partial(prepare, arrays["points"], STRUCTURED_LIGHT))
+    return times
+
+
+def write(folder: Path, points: Any, valid: Any, map: Any) -> None:
+    """Both files of an inspection, one after the other."""
+    from cmdiad.runtime.verdict.heatmap import write_heatmap, write_map
+
+    write_heatmap(folder / "heatmap.png", map, valid, 1.0, points)
+    write_map(folder / "map.tiff", map)
+
+
+def repeated(run: Callable[[], object], repeats: int = REPEATS) -> list[tuple[float, float]]:
+    """Wall and processor seconds of every repeat, after one that is not counted."""
+    run()
+    times = []
+    for _ in range(repeats):
+        begin, busy = time.perf_counter(), time.process_time()
+        run()
+        times.append((time.perf_counter() - begin, time.process_time() - busy))
+    return times
+
+
+def line(measure: str, times: dict[str, Times], baseline: str) -> dict[str, Any]:
+    """One row: medians in milliseconds."""
+    row: dict[str, Any] = {"measure": measure}
+    for name, measured in times.items():
+        wall, busy = (statistics.median(seconds) for seconds in zip(*measured[measure], strict=True))
+        row |= {f"{name}_ms": round(1e3 * wall, 1), f"{name}_processor_ms": round(1e3 * busy, 1)}
+    row["baseline"] = baseline
+    if "baseline" in times:
+        row["ratio"] = round(row["baseline_ms"] / row["ours_ms"], 2)
+    return row
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        places = [Path(argument) for argument in sys.argv[2:]]
+        print(json.dumps(measure_here(places[0], places[1] if len(places) > 1 else None)))
+    else:
+        main()
