@@ -1,5 +1,7 @@
 """Kernels on the processor: threads meet where they should, and whoever does not is found out."""
 
+import hashlib
+
 import numpy as np
 import pytest
 from cmdiad.runtime.engines.device import Kernel
@@ -32,9 +34,10 @@ HEAD = 'extern "C" __global__ void f(const int *in, int n, int *out) {\n'
 
 
 @pytest.fixture
-def kernel(tmp_path):
+def kernel(kernel_libraries):
     def make(source, threads=64):
-        path = tmp_path / "made.cu"
+        # The same place for the same source: it is compiled once for all orders.
+        path = kernel_libraries / f"{hashlib.sha256(source.encode()).hexdigest()}.cu"
         path.write_text(source)
         return Kernel(path, "f", threads)
 
@@ -74,6 +77,26 @@ def test_a_barrier_that_is_missing_shows_as_another_result(kernel, kernel_librar
     broken = kernel(NEIGHBOR.replace("BARRIER", ""))
     made = [results(broken, kernel_libraries, order, 64) for order in ORDERS]
     assert made[0] != made[1]
+
+
+def test_a_warp_that_runs_ahead_shows_what_it_overwrites(kernel, kernel_libraries):
+    # What warp 0 wrote for the first turn is overwritten by its second before warp 1 has read it.
+    turns = (
+        HEAD
+        + """
+      __shared__ int of_warp[2];
+      for (int turn = 1; turn < 3; turn++) {
+        if ((threadIdx.x & 31) == 0) of_warp[threadIdx.x >> 5] = turn;
+        __syncthreads();
+        if (of_warp[1 - (threadIdx.x >> 5)] != turn) out[threadIdx.x] = turn;
+        __syncwarp();
+        SECOND
+      }
+    }"""
+    )
+    assert 1 in results(kernel(turns.replace("SECOND", "")), kernel_libraries, "reverse", 64)
+    whole = kernel(turns.replace("SECOND", "__syncthreads();"))
+    assert not {1, 2} & set(results(whole, kernel_libraries, "reverse", 64))
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,7 @@ struct Chance {  // splitmix64
   }
 };
 
+// Reverse: the last warp first, and as far as it comes before the one before it begins.
 enum Order { FORWARD, REVERSE, SHUFFLED };
 
 static void put_in_order(int *numbers, int count, int order, Chance &chance) {
@@ -181,18 +182,27 @@ static void put_in_order(int *numbers, int count, int order, Chance &chance) {
     }
 }
 
-static bool run_block(const int *order) {
+static bool any_ready(const int *numbers, int count) {
+  for (int i = 0; i < count; i++)
+    if (fibers[numbers[i]].state == READY) return true;
+  return false;
+}
+
+// In the order of `numbers`, each thread one step; or, warp after warp, as far as each of them comes by itself.
+static bool run_block(const int *order, bool warps_run_ahead) {
   for (int number = 0; number < n_threads; number++) prepare(number);
   at_barrier = 0;
   memset(at_warp, 0, sizeof at_warp);
   for (int alive = n_threads; alive;) {
     bool has_run = false;
     for (int i = 0; i < n_threads; i++) {
-      if (fibers[order[i]].state != READY) continue;
-      current = order[i], threadIdx.x = current, has_run = true;
-      to_fiber();
-      if (fibers[current].state == DONE) alive--;
-      if (message[0]) return false;
+      if (fibers[order[i]].state == READY) {
+        current = order[i], threadIdx.x = current, has_run = true;
+        to_fiber();
+        if (fibers[current].state == DONE) alive--;
+        if (message[0]) return false;
+      }
+      if (warps_run_ahead && i % WARP == WARP - 1 && any_ready(order + i + 1 - WARP, WARP)) i -= WARP;
     }
     if (has_run) continue;
     int waiting = 0, other = -1;
@@ -235,7 +245,7 @@ static bool run(void (*kernel)(void **), void **arguments, const int *grid, int 
     const long block = order == REVERSE ? blocks - 1 - i : i;
     blockIdx = {static_cast<unsigned>(block % grid[0]), static_cast<unsigned>(block / grid[0]), 0};
     put_in_order(numbers, threads, order, chance);
-    if (!run_block(numbers)) return false;
+    if (!run_block(numbers, order == REVERSE)) return false;
   }
   return true;
 }
