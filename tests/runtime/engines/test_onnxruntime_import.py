@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from cmdiad.runtime.engines.onnxruntime_import import GEMM_SWITCH, import_onnxruntime
 
 ROOT = Path(__file__).resolve().parents[3]
 SWITCH = "ORT_DISABLE_TELEMETRY"
@@ -113,3 +114,13 @@ def test_nobody_imports_it_but_through_the_door() -> None:
         for statement in imports_of_onnxruntime(tree):
             around = [function for function in functions if statement in ast.walk(function)]
             assert any(goes_through_the_door(function, statement) for function in around), (file, statement.lineno)
+
+
+@pytest.mark.parametrize(("before", "after"), [(None, "2"), ("0", "2"), ("1", "2"), ("5", "6"), ("nonsense", "2")])
+def test_half_precision_products_are_added_in_single_precision(monkeypatch, before, after):
+    if before is None:
+        monkeypatch.delenv(GEMM_SWITCH, raising=False)
+    else:
+        monkeypatch.setenv(GEMM_SWITCH, before)
+    import_onnxruntime()
+    assert os.environ[GEMM_SWITCH] == after

@@ -4,10 +4,10 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import onnxruntime
 import pytest
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.device_session import DeviceSession
+from cmdiad.runtime.engines.onnxruntime_import import import_onnxruntime
 from cmdiad.runtime.engines.opening import Recorder
 from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import EngineError, ScanError
@@ -20,6 +20,7 @@ from cmdiad.runtime.verdict.decision import Decision
 from cmdiad.tests.runtime.engines.cuda_on_cpu.device import CudaOnCpu, needs_compiler
 
 pytestmark = needs_compiler
+onnxruntime = import_onnxruntime()
 
 
 @pytest.fixture(scope="module")
