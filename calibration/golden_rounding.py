@@ -13,7 +13,7 @@ from typing import get_args
 
 import msgspec
 
-from ..runtime.acceptance.allowances import FILE, FP32, Form, Rounding, Roundings, is_reduced, networks_of
+from ..runtime.acceptance.allowances import FILE, FP32, Form, Rounding, Roundings, is_reduced, judged, networks_of
 from ..runtime.acceptance.golden import MAP, GoldenCase, GoldenTensor, read_case, read_golden, record_golden, replay
 from ..runtime.acceptance.selftest import compare_tensor
 from ..runtime.bundle.manifest import Manifest, Network
@@ -74,7 +74,13 @@ def measure_rounding(bundle: Bundle, networks: Mapping[str, Network]) -> Roundin
     for case in read_golden(bundle).cases:
         inspection, tensors = replay(inspector, read_case(bundle, case))
         for entry in case.tensors:
-            compared = compare_tensor(case.name, entry, bundle.array(entry.file), tensors.get(entry.name), 0.0)
+            compared = compare_tensor(
+                case.name,
+                judged(entry, bundle.manifest),
+                bundle.array(entry.file),
+                tensors.get(entry.name),
+                0.0,
+            )
             measured[entry.name] = max(measured.get(entry.name, 0.0), _finite(bundle, case, entry, compared.difference))
         is_defect[case.name] = inspection.is_defect
     return Rounding(

@@ -2,10 +2,10 @@
 
     python benchmarks/studies/half_precision.py BUNDLE [--devices NAME ...]
 
-BUNDLE is calibrated, in float32 or fp16; a float32 one is brought to fp16 first (what stays in float32 is found on its
-own golden scans). Golden answers are recorded anew, in float32 arithmetic with the bundle's weights. Prints one JSON
-object a device: the largest difference of every stage as a share of its largest value (of the score or the threshold,
-whichever is larger), what is allowed, and whether the self-test passes. No GPU is needed: see `simulated_devices`.
+BUNDLE is calibrated, in float32 or fp16; a float32 one is measured as it is and in fp16 (what stays in float32 is found
+on its golden scans), against the answers recorded in it. Prints one JSON object a device: the largest difference of
+every stage as the self-test has it (docs/engines.md), what is allowed, and whether the self-test passes. No GPU is
+needed: see `simulated_devices`.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from ..bundle.reading import Bundle
 from ..choices import Graph
 from ..inspector import Inspector
 from ..line_graph import prefers_line_graph
-from .allowances import Limits, limits
+from .allowances import Limits, judged, limits
 from .golden import MAP, Golden, GoldenCase, GoldenTensor, choose_elements, read_case, read_golden, replay
 
 SCORE = "score"
@@ -33,8 +33,7 @@ class GoldenComparison:
     Attributes:
         case: the golden scan.
         stage: a tensor's name, `map`, `score` or `verdict`.
-        difference: as a share of the tensor's largest recorded value; of the score or the threshold, whichever is
-            larger; None where the stage is not seen or not a number.
+        difference: as a share of what `GoldenTolerance` says; None where the stage is not seen or not a number.
         tolerance: the largest difference that passes.
         passed: whether it does.
         remark: what else to know.
@@ -124,7 +123,9 @@ def _compare_all(
             if prefix and entry.name != MAP:
                 continue
             recorded, actual = bundle.array(entry.file), tensors.get(entry.name)
-            compared = compare_tensor(case.name, entry, recorded, actual, allowed.of_stage(entry.name))
+            compared = compare_tensor(
+                case.name, judged(entry, bundle.manifest), recorded, actual, allowed.of_stage(entry.name)
+            )
             yield replace(compared, stage=prefix + entry.name)
         yield replace(_compare_score(case, inspection.score, allowed), stage=prefix + SCORE)
         yield replace(_compare_verdict(case, inspection.is_defect, allowed.verdict(case)), stage=prefix + VERDICT)
@@ -137,7 +138,7 @@ def compare_tensor(
     actual: npt.NDArray[np.float32] | None,
     allowed: float,
 ) -> GoldenComparison:
-    """The largest difference of the recorded elements, as a share of the tensor's largest recorded value."""
+    """The largest difference of the recorded elements, as a share of the entry's scale."""
     failed = partial(GoldenComparison, case, entry.name, None, allowed, False)
     if actual is None:
         return failed("no network gives it: calibrate the bundle again")

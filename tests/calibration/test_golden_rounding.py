@@ -21,7 +21,7 @@ from cmdiad.calibration.half_arithmetic import rounding_graph
 from cmdiad.export.precision.casting import convert
 from cmdiad.export.precision.kept_operators import geometry
 from cmdiad.export.precision.reduced import cpu_int8
-from cmdiad.runtime.acceptance.allowances import FILE, FP32, limits
+from cmdiad.runtime.acceptance.allowances import FILE, FP32, judged, limits
 from cmdiad.runtime.acceptance.golden import INDEX, golden_files, read_golden
 from cmdiad.runtime.acceptance.selftest import run_selftest
 from cmdiad.runtime.bundle.reading import open_bundle
@@ -111,6 +111,16 @@ def test_a_missing_bank_fails_in_map_and_score(fp16):
     rows = np.zeros_like(fp16.array("bank_hallucinated.npy"))
     bundle = drafted(fp16, fp16.manifest, {"bank_hallucinated.npy": rows})
     assert {"map"} <= failed_stages(bundle) and "extractor.tokens" not in failed_stages(bundle)
+
+
+def test_a_map_of_zero_is_judged_by_the_pixel_threshold(fp16):
+    """Where every patch is in the banks; a share of nothing would let everything pass, or nothing."""
+    (case, *_) = read_golden(fp16).cases
+    (entry,) = [tensor for tensor in case.tensors if tensor.name == "map"]
+    pixel_threshold = fp16.manifest.calibration.pixel_threshold.value
+    assert judged(msgspec.structs.replace(entry, scale=0.0), fp16.manifest).scale == pixel_threshold
+    assert judged(msgspec.structs.replace(entry, scale=9e9), fp16.manifest).scale == 9e9
+    assert judged(case.tensors[0], fp16.manifest) == case.tensors[0]
 
 
 def test_networks_in_float32_are_held_to_float32(fp32):
