@@ -20,6 +20,7 @@ KEYS = {
     "score",
     "threshold",
     "is_defect",
+    "searched_again",
     "part_pixels",
     "part_diameter_m",
     "part_center_m",
