@@ -21,7 +21,7 @@ from ..engines.providers import PROVIDERS, Provider, require_installed
 from ..engines.session import unknown_provider
 from ..errors import BundleError, CmdiadError, EngineError
 from ..threads import usable_processors
-from .probe import problem_apart, problem_here
+from .probe import KERNELS, problem_apart, problem_here
 
 LINE_PACKAGES = ("numpy", "scipy", "tifffile", "imagecodecs", "pillow", "msgspec")
 # The wheels that may hold the module `onnxruntime`, and what each has besides the CPU; one at most may be installed.
@@ -41,7 +41,7 @@ ONNX_RUNTIMES: Mapping[str, str] = {
     "onnxruntime-training-cpu": "",
 }
 _PLUGINS = [provider.plugin for provider in PROVIDERS.values() if provider.plugin is not None]
-GPU_PACKAGES = (*_PLUGINS, *FLAVORS, "polygraphy")
+GPU_PACKAGES = ("cuda-bindings", *_PLUGINS, *FLAVORS, "polygraphy")
 # The workstation's, with the extra of `cmdiad` that brings each.
 WORKSTATION_PACKAGES: Mapping[str, str] = {
     **dict.fromkeys(("scikit-learn", "onnx"), "calibrate"),
@@ -54,7 +54,7 @@ class Finding:
     """One thing that was looked at.
 
     Attributes:
-        topic: machine, package, provider, bundle or engine.
+        topic: machine, package, provider, kernels, bundle or engine.
         name: of the thing.
         ok: whether it is there and works; None where that is neither good nor bad.
         detail: what was found, or what to do.
@@ -97,7 +97,7 @@ def examine(bundle: Bundle | None, packages: Mapping[str, str] | None = None) ->
         packages: what the command needs besides the line's packages, with the extra of `cmdiad` that brings each.
     """
     machine = this_machine()
-    findings = [*_machine(machine), *_packages(packages or {}), *_providers(machine)]
+    findings = [*_machine(machine), *_packages(packages or {}), *_providers(machine), *_kernels(machine)]
     if bundle is not None:
         findings += _bundle(bundle, machine)
     return Diagnosis(machine, findings)
@@ -152,6 +152,15 @@ def _providers(machine: Machine) -> Iterator[Finding]:
         problem = _engine_problem(name, FLAVORS[flavor_name], machine)
         only = ", of fp16 bundles only" if machine.target in FLAVORS[flavor_name].fp16_only else ""
         yield Finding("provider", name, problem is None, problem or f"runs the bundle's own engines{only}")
+
+
+def _kernels(machine: Machine) -> Iterator[Finding]:
+    """Whether points are grouped on the GPU, which providers that share its memory do unasked."""
+    if machine.target is None:
+        yield Finding(KERNELS, "grouping", None, "no GPU: points are grouped on the CPU")
+        return
+    problem = problem_apart(KERNELS, machine.target)
+    yield Finding(KERNELS, "grouping", problem is None, problem or "groups points on the GPU, as the CPU does")
 
 
 def _provider_problem(provider: Provider) -> str | None:

@@ -10,13 +10,19 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from ..bundle.parameters import Grouping
 from ..child_python import child_environment, ending, last_words
+from ..engines.cuda import open_cuda_device
+from ..engines.device import Device
 from ..engines.flavor import FLAVORS
 from ..engines.opening import ENGINE_PROVIDERS
 from ..engines.plan_probe import run_small_engine
 from ..engines.session import OnnxSession
 from ..errors import CmdiadError
+from ..patches.gpu.device_grouper import DeviceGrouper
+from ..patches.grouped import group_on_cpu
 
+KERNELS = "kernels"
 # Standard TensorRT loads gigabytes of kernels before it builds anything.
 LIMIT_SECONDS = 180.0
 ANSWER = "answer.json"
@@ -39,7 +45,7 @@ def problem_apart(provider: str, target: str) -> str | None:
     """Why a provider does not run a small network here, found in a process of its own; None if it does.
 
     Args:
-        provider: as `--provider` takes it.
+        provider: as `--provider` takes it, or `KERNELS`.
         target: the compute capability of the first GPU; empty: there is none.
     """
     with tempfile.TemporaryDirectory() as folder:
@@ -68,11 +74,24 @@ def problem_here(provider: str, target: str = "") -> str | None:
     try:
         if provider in ENGINE_PROVIDERS:
             run_small_engine(FLAVORS[ENGINE_PROVIDERS[provider]], target)
+        elif provider == KERNELS:
+            return _kernel_problem(open_cuda_device())
         else:
             OnnxSession(PROBE, provider, threads=1).run({"x": np.eye(2, dtype=np.float32)})
     except CmdiadError as error:
         return str(error)
     return None
+
+
+def _kernel_problem(device: Device) -> str | None:
+    """Why a device's kernels do not group some points as NumPy does; None if they do."""
+    pixels = np.arange(512)
+    points = np.random.default_rng(0).integers(0, 9, (512, 3)).astype(np.float32)
+    grouping = Grouping(n_groups=16, group_size=32)
+    made, expected = DeviceGrouper(device)(points, pixels, grouping), group_on_cpu(points, pixels, grouping)
+    if np.array_equal(made.center_idx, expected.center_idx) and np.array_equal(made.groups, expected.groups):
+        return None
+    return "kernels group points otherwise than the CPU does: update the driver, and report it: --provider cpu is right"
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ from importlib.util import find_spec
 
 import pytest
 from cmdiad.runtime.acceptance import probe
-from cmdiad.runtime.acceptance.probe import problem_apart, problem_here
+from cmdiad.runtime.acceptance.probe import KERNELS, problem_apart, problem_here
 from cmdiad.runtime.engines.flavor import FLAVORS, collecting_logger
 from cmdiad.runtime.engines.plan_check import read_header
 from cmdiad.runtime.engines.plan_probe import small_plan
+from cmdiad.runtime.patches.grouped import group_on_cpu
+from cmdiad.tests.runtime.engines.cuda_on_cpu.device import CudaOnCpu, needs_compiler
 
 # The real ONNX Runtime as the GPU's wheel has it: two more providers, which do not load.
 GPU_WHEEL = """
@@ -88,3 +90,19 @@ def test_a_small_engine_is_built_for_every_target_and_run_to_prove_it():
 
 def test_the_cpu_runs_here():
     assert problem_here("cpu") is None
+
+
+@needs_compiler
+def test_kernels_are_proven_by_grouping_as_the_cpu_does(kernel_libraries, monkeypatch):
+    monkeypatch.setattr(probe, "open_cuda_device", lambda: CudaOnCpu(kernel_libraries))
+    assert problem_here(KERNELS) is None
+    monkeypatch.setattr(
+        probe, "group_on_cpu", lambda points, pixels, grouping: group_on_cpu(points + 1, pixels, grouping)
+    )
+    assert problem_here(KERNELS) is None, "the same groups, wherever they lie"
+    monkeypatch.setattr(probe, "group_on_cpu", lambda points, *others: group_on_cpu(points[::-1].copy(), *others))
+    assert "otherwise than the CPU does" in problem_here(KERNELS)
+
+
+def test_without_a_driver_kernels_are_a_problem_in_words():
+    assert "pip install 'cmdiad[gpu]'" in (problem := problem_here(KERNELS)) or "NVIDIA driver" in problem
