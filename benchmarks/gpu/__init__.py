@@ -1,0 +1,1 @@
+"""What `benchmarks/gpu_line.py` builds, checks and times."""
