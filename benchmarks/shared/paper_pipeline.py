@@ -7,8 +7,7 @@ whole banks; the neighbors of the nearest row searched in the whole bank; biline
 SVMs on all pixels. Nothing is left out and nothing is slowed down: torch's own kernels on all threads.
 
 Two things are corrected, as in this project: a bank is normalized by its own modality's mean and standard deviation,
-and the blur is not rounded to 8 bits. It computes where its networks and banks are. Not a benchmark itself;
-`inspection.py`, `preprocessing.py` and `gpu_line.py` run it.
+and the blur is not rounded to 8 bits. Not a benchmark itself; `inspection.py` and `preprocessing.py` run it.
 """
 
 from __future__ import annotations
@@ -90,7 +89,7 @@ class PaperPipeline:
 
     def patch_features(self, points_hw3: Points) -> Tensor:
         """R_PC: (3136, 2 D)."""
-        points, pixels = (tensor.to(self.main.rows.device) for tensor in measured_points(points_hw3))
+        points, pixels = measured_points(points_hw3)
         grouping = self.extractor.config.grouping
         centers = points[farthest_points(points, grouping.n_groups)]
         places = points.to(self.distance_type)
@@ -108,9 +107,9 @@ def measured_points(points_hw3: Points) -> tuple[Tensor, Tensor]:
 
 def farthest_points(points: Tensor, n: int) -> Tensor:
     """(n,) indices by farthest point sampling from index 0, as pointnet2's kernel does it."""
-    chosen = torch.empty(n, dtype=torch.int64, device=points.device)
-    distance = torch.full((len(points),), torch.inf, device=points.device)
-    index = torch.tensor(0, device=points.device)
+    chosen = torch.empty(n, dtype=torch.int64)
+    distance = torch.full((len(points),), torch.inf)
+    index = torch.tensor(0)
     for number in range(n):
         chosen[number] = index
         distance = torch.minimum(distance, ((points - points[index]) ** 2).sum(dim=1))
@@ -173,7 +172,7 @@ def interpolated(points: Tensor, centers: Tensor, features: Tensor) -> Tensor:
 
 def pooled(features: Tensor, pixels: Tensor) -> Tensor:
     """(3136, D): features at the full resolution, averaged 3 x 3 and pooled to 56 x 56."""
-    full = torch.zeros(features.shape[1], SIZE * SIZE, device=features.device)
+    full = torch.zeros(features.shape[1], SIZE * SIZE)
     full[:, pixels] = features.T
     averaged = functional.avg_pool2d(full.view(1, -1, SIZE, SIZE), 3, stride=1)
     return functional.adaptive_avg_pool2d(averaged, (GRID, GRID)).reshape(features.shape[1], -1).T
@@ -189,7 +188,7 @@ def match(features: Tensor, bank: PaperBank, distance_type: torch.dtype) -> tupl
     root = patches.shape[1] ** 0.5
     weight = 1 - torch.exp(least[worst] / root) / torch.exp(to_neighbors / root).sum()
     upsampled = functional.interpolate(least.float().view(1, 1, GRID, GRID), size=(SIZE, SIZE), mode="bilinear")[0, 0]
-    return float(weight * least[worst]), gaussian_filter(upsampled.cpu().numpy(), BLUR_SIGMA)
+    return float(weight * least[worst]), gaussian_filter(upsampled.numpy(), BLUR_SIGMA)
 
 
 def open3d_part(points_hw3: Points, preprocessing: Preprocessing) -> Mask:

@@ -1,1 +1,0 @@
-"""What `benchmarks/gpu_line.py` builds, checks and times."""
