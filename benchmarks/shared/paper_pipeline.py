@@ -48,6 +48,10 @@ class PaperBank:
     mean: float
     std: float
 
+    def on_device(self, device: torch.device) -> PaperBank:
+        """The same with its rows on a device."""
+        return PaperBank(self.rows.to(device), self.mean, self.std)
+
 
 class PaperPipeline:
     """From a preprocessed scan to score and map."""
@@ -79,9 +83,9 @@ class PaperPipeline:
 
     def on_device(self, device: torch.device) -> PaperPipeline:
         """The same with its networks and banks on a device, where all tensors then are; the networks move there."""
-        banks = [PaperBank(bank.rows.to(device), bank.mean, bank.std) for bank in (self.main, self.hallucinated)]
+        main, second = self.main.on_device(device), self.hallucinated.on_device(device)
         precise = self.distance_type == torch.float64
-        return PaperPipeline(self.extractor.to(device), self.f2f.to(device), *banks, self.fusion, precise)
+        return PaperPipeline(self.extractor.to(device), self.f2f.to(device), main, second, self.fusion, precise)
 
     @torch.inference_mode()
     def __call__(self, points_hw3: Points) -> tuple[float, Points]:
