@@ -4,7 +4,8 @@ Steps and shapes are those of the published implementation (evenrose/CMDIAD): fa
 point sampling and k nearest neighbors on the whole cloud, Point-MAE with 1 x 1 convolutions, every pixel's feature
 interpolated from all sorted distances, averaged and pooled; F2F on all 3136 patches; `cdist` of all patches with both
 whole banks; the neighbors of the nearest row searched in the whole bank; bilinear upsampling, blur, and both one-class
-SVMs on all pixels. Nothing is left out and nothing is slowed down: torch's own kernels on all threads.
+SVMs on all pixels. Nothing is left out and nothing is slowed down: torch's own kernels on all threads, or on a GPU
+where the pipeline was moved to one (`on_device`); the blur is SciPy's in both cases, as the published one is Pillow's.
 
 Two things are corrected, as in this project: a bank is normalized by its own modality's mean and standard deviation,
 and the blur is not rounded to 8 bits. Not a benchmark itself; `inspection.py` and `preprocessing.py` run it.
@@ -33,6 +34,7 @@ INTERPOLATED = 3
 REWEIGHTING = 3  # the nearest row and its two neighbors
 BLUR_SIGMA = 4.0
 PLANE_SAMPLE = 50
+CPU = torch.device("cpu")
 
 Points = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -45,6 +47,10 @@ class PaperBank:
     rows: Tensor
     mean: float
     std: float
+
+    def on_device(self, device: torch.device) -> PaperBank:
+        """The same with its rows on a device."""
+        return PaperBank(self.rows.to(device), self.mean, self.std)
 
 
 class PaperPipeline:
@@ -75,6 +81,12 @@ class PaperPipeline:
         self.extractor, self.f2f = extractor, f2f
         self.main, self.hallucinated, self.fusion = main, hallucinated, fusion
 
+    def on_device(self, device: torch.device) -> PaperPipeline:
+        """The same with its networks and banks on a device, where all tensors then are; the networks move there."""
+        main, second = self.main.on_device(device), self.hallucinated.on_device(device)
+        precise = self.distance_type == torch.float64
+        return PaperPipeline(self.extractor.to(device), self.f2f.to(device), main, second, self.fusion, precise)
+
     @torch.inference_mode()
     def __call__(self, points_hw3: Points) -> tuple[float, Points]:
         """(224, 224, 3) float32 metres, zero where there is no part -> the score and the (224, 224) map."""
@@ -89,7 +101,7 @@ class PaperPipeline:
 
     def patch_features(self, points_hw3: Points) -> Tensor:
         """R_PC: (3136, 2 D)."""
-        points, pixels = measured_points(points_hw3)
+        points, pixels = measured_points(points_hw3, self.main.rows.device)
         grouping = self.extractor.config.grouping
         centers = points[farthest_points(points, grouping.n_groups)]
         places = points.to(self.distance_type)
@@ -98,18 +110,18 @@ class PaperPipeline:
         return pooled(interpolated(places, centers.to(self.distance_type), features), pixels)
 
 
-def measured_points(points_hw3: Points) -> tuple[Tensor, Tensor]:
-    """(N, 3) points of the part and (N,) their pixels."""
-    flat = torch.from_numpy(points_hw3.reshape(-1, 3))
+def measured_points(points_hw3: Points, device: torch.device = CPU) -> tuple[Tensor, Tensor]:
+    """(N, 3) points of the part and (N,) their pixels, on a device."""
+    flat = torch.from_numpy(points_hw3.reshape(-1, 3)).to(device)
     pixels = torch.nonzero((flat != 0).any(dim=1))[:, 0]
     return flat[pixels], pixels
 
 
 def farthest_points(points: Tensor, n: int) -> Tensor:
     """(n,) indices by farthest point sampling from index 0, as pointnet2's kernel does it."""
-    chosen = torch.empty(n, dtype=torch.int64)
-    distance = torch.full((len(points),), torch.inf)
-    index = torch.tensor(0)
+    chosen = torch.empty(n, dtype=torch.int64, device=points.device)
+    distance = torch.full((len(points),), torch.inf, device=points.device)
+    index = torch.tensor(0, device=points.device)
     for number in range(n):
         chosen[number] = index
         distance = torch.minimum(distance, ((points - points[index]) ** 2).sum(dim=1))
@@ -172,7 +184,7 @@ def interpolated(points: Tensor, centers: Tensor, features: Tensor) -> Tensor:
 
 def pooled(features: Tensor, pixels: Tensor) -> Tensor:
     """(3136, D): features at the full resolution, averaged 3 x 3 and pooled to 56 x 56."""
-    full = torch.zeros(features.shape[1], SIZE * SIZE)
+    full = torch.zeros(features.shape[1], SIZE * SIZE, device=features.device)
     full[:, pixels] = features.T
     averaged = functional.avg_pool2d(full.view(1, -1, SIZE, SIZE), 3, stride=1)
     return functional.adaptive_avg_pool2d(averaged, (GRID, GRID)).reshape(features.shape[1], -1).T
@@ -188,7 +200,7 @@ def match(features: Tensor, bank: PaperBank, distance_type: torch.dtype) -> tupl
     root = patches.shape[1] ** 0.5
     weight = 1 - torch.exp(least[worst] / root) / torch.exp(to_neighbors / root).sum()
     upsampled = functional.interpolate(least.float().view(1, 1, GRID, GRID), size=(SIZE, SIZE), mode="bilinear")[0, 0]
-    return float(weight * least[worst]), gaussian_filter(upsampled.numpy(), BLUR_SIGMA)
+    return float(weight * least[worst]), gaussian_filter(upsampled.cpu().numpy(), BLUR_SIGMA)
 
 
 def open3d_part(points_hw3: Points, preprocessing: Preprocessing) -> Mask:
