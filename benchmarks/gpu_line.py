@@ -124,8 +124,10 @@ def work_folder_of(asked: Path | None) -> Iterator[Path]:
 def built(folder: Path, plan: Plan, provider: str, clock: RunningClock) -> Iterator[BoundMeasure]:
     """The line, and how long it took to build."""
     begin = clock.seconds
-    build_line(folder, plan.sizes, provider, clock)
-    yield BoundMeasure("line built", clock.seconds - begin, "s", remark=f"banks of {plan.sizes.rows} rows")
+    if build_line(folder, plan.sizes, provider, clock):
+        yield BoundMeasure("line built", clock.seconds - begin, "s", remark=f"banks of {plan.sizes.rows} rows")
+    else:
+        yield BoundMeasure("line built", skipped=f"{folder} has one of this size, which is used")
 
 
 def steps(opened: OpenedLine, plan: Plan, made: Sequence[BoundMeasure]) -> Iterator[Step]:
@@ -135,7 +137,7 @@ def steps(opened: OpenedLine, plan: Plan, made: Sequence[BoundMeasure]) -> Itera
     yield from checks(opened, plan)
     yield from device_stages(opened, plan, device, obstacle)
     yield from whole_times(opened, plan)
-    yield Step("GPU memory in use", gpu_memory, obstacle)
+    yield Step("GPU memory in use", gpu_memory, NO_GPU if opened.provider == "cpu" else "")
 
     def against() -> Iterator[BoundMeasure]:
         return against_paper(opened, milliseconds(made), torch.device(opened.provider), plan.paper_repeats)

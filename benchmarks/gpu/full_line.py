@@ -83,7 +83,7 @@ FULL = LineSizes(calibrated=12, normal=80, rows=76_518, held_out=20)
 QUICK = LineSizes(calibrated=3, normal=4, rows=4000, held_out=4)
 
 
-def build_line(folder: Path, sizes: LineSizes, provider: str, clock: RunningClock) -> None:
+def build_line(folder: Path, sizes: LineSizes, provider: str, clock: RunningClock) -> bool:
     """Write scans, networks and both bundles, unless a line of this size is there, complete.
 
     Args:
@@ -91,11 +91,13 @@ def build_line(folder: Path, sizes: LineSizes, provider: str, clock: RunningCloc
         sizes: of the line.
         provider: what runs the networks whose features the banks hold.
         clock: told what is done.
+
+    Returns:
+        Whether it was built: false where it was there.
     """
     mark, wanted = folder / BUILT, json.dumps({**asdict(sizes), "provider": provider})
     if mark.exists() and mark.read_text() == wanted:
-        clock.say(f"{folder}: is used as it is")
-        return
+        return False
     mark.unlink(missing_ok=True)
     clock.say(f"rendering {sizes.normal + sizes.held_out} scans")
     normal = rendered(folder / "normal", FIRST_RAW_SEED, sizes.normal)
@@ -114,6 +116,7 @@ def build_line(folder: Path, sizes: LineSizes, provider: str, clock: RunningCloc
     write_wide(open_bundle(few), folder / "fp32", normal, held_out[:2], sizes.rows, provider, clock)
     write_fp16(open_bundle(folder / "fp32"), folder / "fp16", held_out[:2], clock)
     mark.write_text(wanted)
+    return True
 
 
 def rendered(folder: Path, first_seed: int, count: int) -> list[Path]:
