@@ -18,7 +18,7 @@ from ..bundle.reading import Bundle
 from ..engines.opening import ENGINE_PROVIDERS
 from ..engines.providers import PROVIDERS
 from ..errors import BundleError
-from .golden import FOLDER, MAP, GoldenCase, GoldenTensor
+from .golden import FOLDER, MAP, GoldenCase, GoldenTensor, decode_record
 
 FILE = f"{FOLDER}/precision.json"
 EXACT_PRECISION = "fp32"
@@ -144,12 +144,7 @@ def read_roundings(bundle: Bundle) -> Roundings:
             f"{bundle.path}: its golden scans were recorded by an earlier version, without what "
             f"{bundle.manifest.precision} changes of them: run `cmdiad calibrate SCANS` again"
         )
-    try:
-        return msgspec.json.decode(bundle.read(FILE), type=Roundings)
-    except msgspec.MsgspecError as cause:
-        raise BundleError(
-            f"{bundle.path}: {FILE} is not what a precision changes of golden scans ({cause}): calibrate again"
-        ) from cause
+    return decode_record(bundle, FILE, Roundings, "what a precision changes of golden scans")
 
 
 def form_run(manifest: Manifest, provider: str) -> Form:

@@ -10,6 +10,7 @@ import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -37,6 +38,7 @@ MAX_PIXELS = 1 << 20
 MAX_ELEMENTS = 16_384
 
 Array = npt.NDArray[np.float32]
+Record = TypeVar("Record")
 
 
 class GoldenTensor(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,12 +130,19 @@ def read_golden(bundle: Bundle) -> Golden:
     """
     if INDEX not in bundle.manifest.files:
         raise BundleError(f"{bundle.path}: there are no golden scans in it: run `cmdiad calibrate SCANS` again")
+    return decode_record(bundle, INDEX, Golden, "a record of golden scans")
+
+
+def decode_record(bundle: Bundle, file: str, kind: type[Record], what: str) -> Record:
+    """A file of the golden folder as what it must be; `what` names that.
+
+    Raises:
+        BundleError: it is something else.
+    """
     try:
-        return msgspec.json.decode(bundle.read(INDEX), type=Golden)
+        return msgspec.json.decode(bundle.read(file), type=kind)
     except msgspec.MsgspecError as cause:
-        raise BundleError(
-            f"{bundle.path}: {INDEX} is not a record of golden scans ({cause}): calibrate again"
-        ) from cause
+        raise BundleError(f"{bundle.path}: {file} is not {what} ({cause}): calibrate again") from cause
 
 
 def read_case(bundle: Bundle, case: GoldenCase) -> Part:

@@ -10,11 +10,10 @@ import numpy as np
 
 from ..errors import EngineError
 from .device import Buffer, Device
-from .iobinding import NOT_CAPTURED
+from .iobinding import CUDA_GRAPH, NOT_CAPTURED
 
 # The stream is waited for when the answers are fetched, not when the graph is queued.
 _DO_NOT_WAIT = "disable_synchronize_execution_providers"
-_GRAPH = "gpu_graph_id"
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,13 @@ class BoundRun:
     Attributes:
         binding: ONNX Runtime's.
         places: of the inputs and outputs, by name.
-        graph: the number of its CUDA graph; None: none is captured.
+        graph: the number of its CUDA graph, where the session captures any.
         runs: how often it was run.
     """
 
     binding: Any
     places: dict[str, int]
-    graph: int | None
+    graph: int
     runs: int = field(default=0)
 
 
@@ -88,7 +87,7 @@ class DeviceSession:
                 self._call(bind, name, *place)
         self._graphs += 1
         places = {name: tensor.buffer.pointer for name, tensor in {**inputs, **outputs}.items()}
-        return BoundRun(binding, places, self._graphs if self._cuda_graph else None)
+        return BoundRun(binding, places, self._graphs)
 
     def run(self, bound: BoundRun) -> None:
         """Queue the graph on what the inputs hold by then; the first time it is run without being captured.
@@ -98,8 +97,7 @@ class DeviceSession:
         """
         options = self._ort.RunOptions()
         if self._cuda_graph:
-            captured = bound.graph is not None and bound.runs > 0
-            options.add_run_config_entry(_GRAPH, str(bound.graph) if captured else NOT_CAPTURED)
+            options.add_run_config_entry(CUDA_GRAPH, str(bound.graph) if bound.runs else NOT_CAPTURED)
         if self._shares_stream:
             options.add_run_config_entry(_DO_NOT_WAIT, "1")
         else:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 NOT_CAPTURED = "-1"
+CUDA_GRAPH = "gpu_graph_id"  # the option of a run that says which of a session's graphs it is
 
 
 @dataclass(frozen=True)
@@ -73,5 +74,5 @@ class BoundSession:
     def _run_options(self, graph: str) -> Any:
         options = self._ort.RunOptions()
         if self._cuda_graph:
-            options.add_run_config_entry("gpu_graph_id", graph)
+            options.add_run_config_entry(CUDA_GRAPH, graph)
         return options

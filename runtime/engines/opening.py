@@ -73,7 +73,7 @@ def open_session(
         >>> session = open_session(open_bundle(path), "extractor")  # doctest: +SKIP
         >>> tokens = session.run({"groups": groups, "centers": centers})["tokens"]  # doctest: +SKIP
     """
-    network = graph_of(bundle, role) if role == LINE_ROLE else bundle.manifest.run_networks(provider)[role]
+    network = _network(bundle, role, provider)
     few_shapes = role == LINE_ROLE or has_fixed_shapes(network)
     if provider in ENGINE_PROVIDERS:
         captured = bool(cuda_graph) and has_fixed_shapes(network)
@@ -96,7 +96,7 @@ def open_device_session(
         EngineError: what was asked for is not available on this machine.
         BundleError: the network is missing or not valid.
     """
-    network = graph_of(bundle, role) if role == LINE_ROLE else bundle.manifest.run_networks(provider.name)[role]
+    network = _network(bundle, role, provider.name)
     model, external = bundle.read(network.file), external_data(bundle, network)
     shares_stream = provider.stream_option is not None
 
@@ -106,6 +106,11 @@ def open_device_session(
         return DeviceSession(import_onnxruntime(), session, device, shares_stream, captured)
 
     return captured_if_possible(opened, provider, cuda_graph)
+
+
+def _network(bundle: Bundle, role: str, provider: str) -> Network:
+    """What the manifest says of a network, or of the line graph."""
+    return graph_of(bundle, role) if role == LINE_ROLE else bundle.manifest.run_networks(provider)[role]
 
 
 def captured_if_possible(opened: Callable[[bool], T], provider: Provider, cuda_graph: bool | None) -> T:
