@@ -23,7 +23,7 @@ from .preparation.part_range import outside
 from .preparation.part_view import PartView
 from .preparation.prepared_part import PreparedPart, prepare_part
 from .sensor.origin import NEAR, Vector
-from .sensor.part import Part, read_part
+from .sensor.part import Part, part_from_arrays, part_from_bytes, read_part
 from .strategies import Answer, choose_strategy
 from .threads import thread_count
 from .timing import Span, StageTimes
@@ -215,6 +215,28 @@ class Inspector:
             with times.stage("read"):
                 part = read_part(Path(path), self._measured, self.bundle.manifest.preprocessing)
             return self._ready(part, times)
+
+    def read_bytes(self, data: bytes, image: bytes | None = None) -> ReadyPart:
+        """The same for what files hold; see `part_from_bytes`.
+
+        Raises:
+            ScanError: about the content alone: it cannot be read or holds nothing to inspect.
+        """
+        times = StageTimes()
+        with times.stage("read"):
+            part = part_from_bytes(data, self._measured, self.bundle.manifest.preprocessing, image)
+        return self._ready(part, times)
+
+    def read_arrays(self, points: npt.NDArray[Any], rgb: npt.NDArray[np.uint8] | None = None) -> ReadyPart:
+        """The same for arrays, whose numbers are treated as those of the product's scan files.
+
+        Raises:
+            ScanError: they hold nothing to inspect.
+        """
+        times = StageTimes()
+        with times.stage("read"):
+            part = part_from_arrays(points, rgb, self.bundle.manifest.preprocessing.metres_per_unit)
+        return self._ready(part, times)
 
     def inspect(self, part: Part) -> Inspection:
         """Inspect a part that is already in memory; see `part_from_arrays`.

@@ -7,7 +7,7 @@ whatever is done first, and `most_under_way` bounds what is in memory.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from itertools import islice
 from typing import Any, TypeVar
@@ -47,9 +47,28 @@ def pipelined(
         workers: threads.
         batch: how many items the middle takes together, at most.
     """
+    source = iter(items)
+    return pipelined_as_taken(lambda room, is_idle: list(islice(source, room)), before, middle, after, workers, batch)
+
+
+def pipelined_as_taken(
+    take: Callable[[int, bool], Sequence[Item]],
+    before: Callable[[Item], Ready],
+    middle: Callable[[list[Ready]], list[Done]],
+    after: Callable[[Done], Result],
+    workers: int = 2,
+    batch: int = 1,
+) -> Iterator[Result]:
+    """The same for items that come one by one, none of whose results waits for the next item.
+
+    Args:
+        take: gives what is there: at most so many items, in their order. With true nothing is under way, and it may
+            wait for an item; it ends the stream by giving none then. With false it must not wait.
+        before, middle, after, workers, batch: as `pipelined` takes them.
+    """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="worker")
     try:
-        yield from _overlapped(pool, most_under_way(workers, batch), iter(items), before, middle, after, batch)
+        yield from _overlapped(pool, most_under_way(workers, batch), take, before, middle, after, batch)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -57,7 +76,7 @@ def pipelined(
 def _overlapped(
     pool: Executor,
     most: int,
-    source: Iterator[Item],
+    take: Callable[[int, bool], Sequence[Item]],
     before: Callable[[Item], Ready],
     middle: Callable[[list[Ready]], list[Done]],
     after: Callable[[Done], Result],
@@ -68,7 +87,8 @@ def _overlapped(
     while True:
         try:
             room = most - len(reading) - len(finishing)
-            reading.extend(pool.submit(before, item) for item in islice(source, room))
+            items = take(room, not (reading or finishing)) if room else ()
+            reading.extend(pool.submit(before, item) for item in items)
             ready = _taken(reading, batch)
             finishing.extend(pool.submit(after, done) for done in (middle(ready) if ready else ()))
         except Exception:

@@ -1,0 +1,128 @@
+"""What comes to the line, and what becomes of it: the values that sources, journal, sinks and pages hand on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+Verdict = Literal["good", "defect", "error"]
+
+
+@dataclass(frozen=True)
+class FileVersion:
+    """One state of a file: a new one under the same name is another part.
+
+    Attributes:
+        name: of the file, relative to the source's folder, with forward slashes.
+        size: bytes.
+        mtime_ns: when it was last written, nanoseconds.
+    """
+
+    name: str
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class FileContent:
+    """What the files of a part hold, in memory.
+
+    Attributes:
+        data: of the scan; of the image, where an image is all that is measured.
+        image: of the registered image, where a route measures both.
+    """
+
+    data: bytes
+    image: bytes | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class RawPoints:
+    """A scan as bare numbers: what a file of them would hold.
+
+    Attributes:
+        points: (H, W, 3) float32, in the unit of the product's scan files.
+    """
+
+    points: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A part that came to the line.
+
+    Attributes:
+        source: the name of the source that it came by.
+        scan: what its scan is called in results: a path, or the name that a request gave.
+        path: the scan's file; None where `content` holds it.
+        content: the scan itself.
+        part_id: what the plant calls the part; None: nobody said.
+        product: which bundle is to inspect it; None: the first.
+        version: of a file in a hot folder, which one.
+    """
+
+    source: str
+    scan: str
+    path: Path | None = None
+    content: FileContent | RawPoints | None = None
+    part_id: str | None = None
+    product: str | None = None
+    version: FileVersion | None = None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An arrival that has its number: nothing is accepted twice, and everything accepted gets one result.
+
+    Attributes:
+        number: in the order of acceptance.
+        arrival: what came.
+        accepted_at: seconds since 1970.
+        deaths: how often the process ended while this part was under way.
+        tries: how often it could not be inspected.
+        is_kept: whether the journal keeps it until it has its result: a request is lost with its connection.
+    """
+
+    number: int
+    arrival: Arrival
+    accepted_at: float
+    deaths: int = 0
+    tries: int = 0
+    is_kept: bool = True
+
+
+class PartRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The one result of one part, as it stands in the journal, in the result's file, and in what sinks deliver.
+
+    Attributes:
+        number: in the order of acceptance.
+        source: the name of the source that it came by.
+        scan: what its scan is called.
+        part_id: what the plant calls the part; null where nobody said.
+        product: what inspected it.
+        bundle: the SHA-256 of that bundle's manifest; null where no bundle came to it.
+        accepted_at: seconds since 1970.
+        finished_at: seconds since 1970.
+        verdict: good or defect; error: it was not inspected, and `result` says why.
+        score: null where there is none.
+        threshold: null where there is none.
+        result: what `infer --json` says of a scan, and the paths of its files relative to the folder of results.
+    """
+
+    number: int
+    source: str
+    scan: str
+    part_id: str | None
+    product: str | None
+    bundle: str | None
+    accepted_at: float
+    finished_at: float
+    verdict: Verdict
+    score: float | None
+    threshold: float | None
+    result: dict[str, Any]

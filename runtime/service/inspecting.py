@@ -1,0 +1,106 @@
+"""One part on its way through a station: read, inspected, its files written; an error is an outcome like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..choices import Written
+from ..errors import CmdiadError, as_cmdiad_error, naming_scan
+from ..inspector import Inspection, ReadyPart
+from .arrival import Accepted, PartRecord, RawPoints
+from .products import Loaded, Product, Products
+from .result_files import WrittenFiles, file_stem, write_inspection
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What whoever sent a request gets: the result, and the inspection where there is one."""
+
+    record: PartRecord
+    inspection: Inspection | None
+
+
+@dataclass(frozen=True)
+class PartJob:
+    """A part and what was made of it so far.
+
+    Attributes:
+        accepted: the part.
+        answer: who waits for its result; None: nobody.
+        product, loaded: the bundle that inspects it, borrowed.
+        ready: what the networks take.
+        inspection: the verdict.
+        files: what was written.
+        error: why there is no verdict.
+    """
+
+    accepted: Accepted
+    answer: Future[Answered] | None = None
+    product: Product | None = None
+    loaded: Loaded | None = None
+    ready: ReadyPart | None = None
+    inspection: Inspection | None = None
+    files: WrittenFiles = WrittenFiles()
+    error: CmdiadError | None = None
+
+    def then(self, step: Callable[[PartJob], PartJob]) -> PartJob:
+        """The next step's outcome, where nothing failed before."""
+        if self.error is not None:
+            return self
+        scan = self.accepted.arrival.scan
+        try:
+            with naming_scan(Path(scan)):
+                return step(self)
+        except Exception as error:
+            return replace(self, ready=None, error=as_cmdiad_error(error))
+
+
+class InspectingSteps:
+    """The three stages of `pipeline.py` for parts of any product."""
+
+    def __init__(self, products: Products, out: Path, written: Callable[[], Written]) -> None:
+        """Steps that write below a folder; `written` says whose files, anew for every part."""
+        self._products, self._out, self._written = products, out, written
+
+    def read(self, job: PartJob) -> PartJob:
+        """Borrow the product's bundle, and do all that comes before the networks."""
+        return job.then(self._with_bundle).then(self._with_part)
+
+    def inspect(self, jobs: list[PartJob]) -> list[PartJob]:
+        """The networks, one part after the other."""
+        return [job.then(_with_verdict) for job in jobs]
+
+    def write(self, job: PartJob) -> PartJob:
+        """Write the files of a verdict, and give the bundle back."""
+        if job.product is not None and job.loaded is not None:
+            self._products.give_back(job.product, job.loaded)
+        return job.then(self._with_files)
+
+    def _with_bundle(self, job: PartJob) -> PartJob:
+        product = self._products.named(job.accepted.arrival.product)
+        return replace(job, product=product, loaded=self._products.borrow(product))
+
+    def _with_part(self, job: PartJob) -> PartJob:
+        assert job.loaded is not None
+        arrival, inspector = job.accepted.arrival, job.loaded.inspector
+        if arrival.path is not None:
+            return replace(job, ready=inspector.read(arrival.path))
+        if isinstance(arrival.content, RawPoints):
+            return replace(job, ready=inspector.read_arrays(arrival.content.points))
+        assert arrival.content is not None
+        return replace(job, ready=inspector.read_bytes(arrival.content.data, arrival.content.image))
+
+    def _with_files(self, job: PartJob) -> PartJob:
+        accepted, inspection = job.accepted, job.inspection
+        assert inspection is not None
+        stem = file_stem(accepted.number, accepted.arrival.scan, accepted.accepted_at)
+        files = write_inspection(self._out, stem, inspection, self._written())
+        return replace(job, inspection=inspection.with_times(files.times), files=files)
+
+
+def _with_verdict(job: PartJob) -> PartJob:
+    assert job.loaded is not None and job.ready is not None
+    return replace(job, ready=None, inspection=job.loaded.inspector.finish(job.ready))

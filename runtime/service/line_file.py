@@ -1,0 +1,211 @@
+"""`line.toml`: everything that `watch` and `serve` are told, typed and checked; docs/line_file.md explains every key."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from ..choices import Graph, Written
+from ..errors import UsageError
+
+After = Literal["leave", "move", "delete"]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+MAX_BYTES = 1 << 20
+
+
+class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; a key that it does not know is refused."""
+
+
+class LineTable(_Table):
+    """[line]: how parts are inspected, and where results go."""
+
+    out: str = "inspections"
+    provider: str = "cpu"
+    threads: Count | None = None
+    graph: Graph = "auto"
+    heatmaps: Written = "all"
+    allow_any_size: bool = False
+    tries: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
+    retry_seconds: Positive = 2.0
+    request_queue: Count = 32
+    require_signature: list[str] = []
+
+
+class ProductTable(_Table):
+    """[[product]]: a bundle, and what requests and folders call it."""
+
+    name: Name
+    bundle: str
+    threshold: float | None = None
+    follow: bool = True
+
+
+class FolderTable(_Table):
+    """[[folder]]: a hot folder."""
+
+    path: str
+    name: Name = "folder"
+    product: Name | None = None
+    recursive: bool = False
+    after: After = "leave"
+    done: str | None = None
+    settle_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.5
+    poll_seconds: Positive = 1.0
+    existing: Literal["inspect", "skip"] = "inspect"
+
+
+class HttpTable(_Table):
+    """[http]: requests, the live page and the metrics."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8443
+    token_file: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    max_request_mb: Positive = 256.0
+    timeout_seconds: Positive = 30.0
+
+
+class MqttTable(_Table):
+    """[[mqtt]]: a broker that is told every result."""
+
+    name: Name = "mqtt"
+    host: str
+    port: Port = 1883
+    topic: str = "cmdiad/line"
+    client_id: str | None = None
+    username: str | None = None
+    password_file: str | None = None
+    tls_ca: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+
+class OpcuaTable(_Table):
+    """[[opcua]]: a server that a controller reads results from and triggers inspections on."""
+
+    name: Name = "opcua"
+    host: str = "127.0.0.1"
+    port: Port = 4840
+    users_file: str | None = None
+    certificate: str | None = None
+    private_key: str | None = None
+    anonymous: bool = False
+    trigger_folder: str | None = None
+
+
+class WebhookTable(_Table):
+    """[[webhook]]: an address that every result is posted to."""
+
+    name: Name = "webhook"
+    url: Annotated[str, msgspec.Meta(pattern="^https?://")]
+    token_file: str | None = None
+    timeout_seconds: Positive = 10.0
+    verdicts: list[Literal["good", "defect", "error"]] = ["good", "defect", "error"]
+
+
+class HistoryTable(_Table):
+    """[history]: how long results and their files are kept."""
+
+    keep_days: Positive = 90.0
+    max_gb: Positive = 20.0
+    min_free_gb: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 1.0
+
+
+class LogTable(_Table):
+    """[log]: JSON lines, in a file that is rotated, or on standard error."""
+
+    file: str | None = None
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    max_mb: Positive = 10.0
+    backups: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
+
+
+class LineFile(_Table):
+    """The whole file."""
+
+    line: LineTable = LineTable()
+    product: list[ProductTable]
+    folder: list[FolderTable] = []
+    http: HttpTable = HttpTable()
+    mqtt: list[MqttTable] = []
+    opcua: list[OpcuaTable] = []
+    webhook: list[WebhookTable] = []
+    history: HistoryTable = HistoryTable()
+    log: LogTable = LogTable()
+
+
+def read_line_file(path: Path) -> LineFile:
+    """Read and check `line.toml`; paths in it are relative to the folder it lies in.
+
+    Raises:
+        UsageError: it is missing, is not TOML, or a key is unknown, missing, or has a value that makes no sense.
+
+    Example:
+        >>> read_line_file(Path("line.toml")).product[0].name  # doctest: +SKIP
+        'flange'
+    """
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
+    except OSError as cause:
+        raise UsageError(f"{path}: cannot be read: {cause.strerror or cause}") from cause
+    if len(raw) > MAX_BYTES:
+        raise UsageError(f"{path}: has more than {MAX_BYTES} bytes: this is not a line file")
+    try:
+        file = msgspec.convert(tomllib.loads(raw.decode()), LineFile)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as cause:
+        raise UsageError(f"{path}: is not TOML: {cause}") from cause
+    except msgspec.ValidationError as cause:
+        raise UsageError(f"{path}: {_in_words(str(cause))}: see docs/line_file.md") from cause
+    _check(file, path)
+    return file
+
+
+def placed(base: Path, name: str) -> Path:
+    """A path of the file, relative to the folder that it lies in."""
+    return base / Path(name).expanduser()
+
+
+def _check(file: LineFile, path: Path) -> None:
+    """What the types cannot say.
+
+    Raises:
+        UsageError: names two alike, a folder's product that there is none of, or a combination that makes no sense.
+    """
+    if not file.product:
+        raise UsageError(f"{path}: there is no [[product]]: name at least one bundle")
+    products = [product.name for product in file.product]
+    _refuse_twins(path, "product", products)
+    _refuse_twins(path, "folder", [folder.name for folder in file.folder])
+    sinks = [sink.name for sink in (*file.mqtt, *file.opcua, *file.webhook)]
+    _refuse_twins(path, "sink (mqtt, opcua, webhook)", sinks)
+    for folder in file.folder:
+        if folder.product is not None and folder.product not in products:
+            raise UsageError(
+                f"{path}: folder {folder.name!r} names product {folder.product!r}: there are {', '.join(products)}"
+            )
+        if folder.done is not None and folder.after != "move":
+            raise UsageError(f'{path}: folder {folder.name!r} has a `done` folder: say after = "move" too')
+    if (file.http.tls_cert is None) != (file.http.tls_key is None):
+        raise UsageError(f"{path}: [http] has one of tls_cert and tls_key: give both or none")
+
+
+def _refuse_twins(path: Path, what: str, names: list[str]) -> None:
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise UsageError(f"{path}: two of {what} are called {twins[0]!r}: give each a name of its own")
+
+
+def _in_words(message: str) -> str:
+    """msgspec's words, with the place first and in TOML's spelling."""
+    text, _, place = message.partition(" - at `")
+    where = place.rstrip("`").removeprefix("$").removeprefix(".")
+    return f"{where}: {text}" if where else text

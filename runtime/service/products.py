@@ -1,0 +1,257 @@
+"""The bundles of a line, by product: a new one takes over when it is verified and passes its self-test.
+
+A part is inspected by the bundle that was current when it was begun; the one before is closed when its last part is
+done. A bundle that fails says so and changes nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..acceptance.selftest import run_selftest
+from ..bundle.reading import Bundle, open_bundle
+from ..choices import Graph
+from ..errors import CmdiadError, ParityError, UsageError, as_cmdiad_error
+from ..inspector import Inspector
+
+LOOK_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class InspectorSettings:
+    """How every bundle of a line is opened; see `Inspector.load`."""
+
+    provider: str = "cpu"
+    threads: int | None = None
+    graph: Graph = "auto"
+    allow_any_size: bool = False
+
+    def open(self, bundle: Bundle, threshold: float | None) -> Inspector:
+        """An inspector of a verified bundle."""
+        return Inspector(
+            bundle,
+            self.provider,
+            self.threads,
+            threshold,
+            graph=self.graph,
+            allow_any_size=self.allow_any_size,
+        )
+
+
+@dataclass
+class Loaded:
+    """One bundle at work; it is closed when it was replaced and nobody uses it any more."""
+
+    inspector: Inspector
+    digest: str
+    loaded_at: float
+    users: int = 0
+    replaced: bool = False
+
+
+@dataclass
+class Product:
+    """One product of the line, and what is known of its bundle.
+
+    Attributes:
+        name: what requests and folders call it.
+        path: where its bundle lies.
+        threshold: in place of the bundle's own.
+        follow: whether a new bundle at that place takes over.
+        loaded: the bundle at work.
+        problem: why the bundle that lies there now is not the one at work; None: it is.
+        swaps: how often a new bundle took over.
+    """
+
+    name: str
+    path: Path
+    threshold: float | None = None
+    follow: bool = True
+    loaded: Loaded | None = None
+    problem: str | None = None
+    swaps: int = 0
+    seen: tuple[Any, ...] = ()
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def as_json(self) -> dict[str, Any]:
+        """One object of `/v1/bundles`."""
+        loaded = self.loaded
+        manifest = None if loaded is None else loaded.inspector.bundle.manifest
+        return {
+            "name": self.name,
+            "path": str(self.path),
+            "problem": self.problem,
+            "swaps": self.swaps,
+            "digest": None if loaded is None else loaded.digest,
+            "loaded_at": None if loaded is None else loaded.loaded_at,
+            "threshold": None if loaded is None else loaded.inspector.threshold,
+            "product": None if manifest is None else manifest.product,
+            "route": None if manifest is None else manifest.route,
+            "precision": None if manifest is None else manifest.precision,
+            "format_version": None if manifest is None else manifest.format_version,
+            "metrics": {} if manifest is None else manifest.metrics,
+            "provenance": {} if manifest is None else manifest.provenance,
+            "n_scans": None if manifest is None or manifest.calibration is None else manifest.calibration.n_scans,
+        }
+
+
+class Products:
+    """All products of a line; the first is the one that parts without a product are of."""
+
+    def __init__(
+        self,
+        products: list[Product],
+        settings: InspectorSettings,
+        swapped: Callable[[Product, str | None], None] = lambda product, before: None,
+        opened: Callable[[Path], Bundle] = open_bundle,
+    ) -> None:
+        """Load every product's bundle.
+
+        Args:
+            products: at least one.
+            settings: of all inspectors.
+            swapped: called after a new bundle took over, with the digest of the one before.
+            opened: opens and verifies a bundle; see `open_bundle`.
+
+        Raises:
+            BundleError: a bundle is missing, changed or not calibrated.
+            EngineError: the provider is not available.
+            ParityError: a bundle fails its self-test on this machine.
+        """
+        self._products = {product.name: product for product in products}
+        self._first = products[0].name
+        self._settings, self._swapped, self._opened = settings, swapped, opened
+        for product in products:
+            product.seen = _state_of(product.path)
+            product.loaded = self._load(product)
+
+    def names(self) -> list[str]:
+        """Of all products, the first in front."""
+        return list(self._products)
+
+    def named(self, name: str | None) -> Product:
+        """A product; without a name the first.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        product = self._products.get(name or self._first)
+        if product is None:
+            raise UsageError(f"there is no product {name!r} on this line: there are {', '.join(self._products)}")
+        return product
+
+    @contextmanager
+    def used(self, name: str | None) -> Iterator[tuple[Product, Loaded]]:
+        """A product's bundle, which stays open until the block ends.
+
+        Raises:
+            UsageError: there is no such product.
+        """
+        product = self.named(name)
+        loaded = self.borrow(product)
+        try:
+            yield product, loaded
+        finally:
+            self.give_back(product, loaded)
+
+    def borrow(self, product: Product) -> Loaded:
+        """The bundle at work, which stays open until it is given back."""
+        with product.lock:
+            assert product.loaded is not None
+            product.loaded.users += 1
+            return product.loaded
+
+    def give_back(self, product: Product, loaded: Loaded) -> None:
+        """Let a bundle go: the last one who leaves a replaced one closes it."""
+        with product.lock:
+            loaded.users -= 1
+            is_last = loaded.replaced and not loaded.users
+        if is_last:
+            loaded.inspector.close()
+
+    def look(self) -> None:
+        """Take over every new bundle that lies at its place, is whole, and passes its self-test."""
+        for product in self._products.values():
+            if product.follow:
+                self._look_at(product)
+
+    def close(self) -> None:
+        """Close all bundles."""
+        for product in self._products.values():
+            if product.loaded is not None:
+                product.loaded.inspector.close()
+
+    def _look_at(self, product: Product) -> None:
+        state = _state_of(product.path)
+        if state == product.seen or not state:
+            return
+        # Two looks with the same answer: what is still being copied in is not opened yet.
+        time.sleep(min(LOOK_SECONDS / 4, 0.5))
+        if _state_of(product.path) != state:
+            return
+        product.seen = state
+        try:
+            self._take_over(product)
+        except Exception as error:
+            known = as_cmdiad_error(error)
+            product.problem = f"{known}; {_digest(product)} keeps inspecting"
+
+    def _take_over(self, product: Product) -> None:
+        loaded = self._load(product)
+        with product.lock:
+            before = product.loaded
+            product.loaded, product.problem = loaded, None
+            product.swaps += 1
+            if before is not None:
+                before.replaced = True
+            is_idle = before is not None and not before.users
+        if before is not None and is_idle:
+            before.inspector.close()
+        self._swapped(product, None if before is None else before.digest)
+
+    def _load(self, product: Product) -> Loaded:
+        bundle = self._opened(product.path)
+        inspector = self._settings.open(bundle, product.threshold)
+        try:
+            require_selftest(bundle, self._settings)
+        except CmdiadError:
+            inspector.close()
+            raise
+        return Loaded(inspector, bundle.manifest.digest, time.time())
+
+
+def require_selftest(bundle: Bundle, settings: InspectorSettings) -> None:
+    """Repeat a bundle's golden scans, where it has some, as inspections will run.
+
+    Raises:
+        ParityError: a stage is not within its tolerance.
+    """
+    if not any(name.startswith("golden/") for name in bundle.manifest.files):
+        return
+    report = run_selftest(bundle, settings.provider, settings.threads, graph=settings.graph)
+    failed = [comparison for comparison in report.comparisons if not comparison.passed]
+    if failed:
+        raise ParityError(
+            f"{bundle.path}: fails its self-test on this machine at {failed[0].stage} of the {failed[0].case} scan: "
+            "run `cmdiad-rt selftest` and see what differs"
+        )
+
+
+def _digest(product: Product) -> str:
+    return "no bundle" if product.loaded is None else f"bundle {product.loaded.digest[:12]}"
+
+
+def _state_of(path: Path) -> tuple[Any, ...]:
+    """What changes when a bundle is replaced: empty where there is none."""
+    manifest = path / "manifest.json" if path.is_dir() else path
+    try:
+        status = manifest.stat()
+    except OSError:
+        return ()
+    return (status.st_ino, status.st_size, status.st_mtime_ns)
