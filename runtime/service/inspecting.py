@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..choices import Written
@@ -29,7 +28,6 @@ class PartJob:
 
     Attributes:
         accepted: the part.
-        answer: who waits for its result; None: nobody.
         product, loaded: the bundle that inspects it, borrowed.
         ready: what the networks take.
         inspection: the verdict.
@@ -38,12 +36,11 @@ class PartJob:
     """
 
     accepted: Accepted
-    answer: Future[Answered] | None = None
     product: Product | None = None
     loaded: Loaded | None = None
     ready: ReadyPart | None = None
     inspection: Inspection | None = None
-    files: WrittenFiles = WrittenFiles()
+    files: WrittenFiles = field(default_factory=WrittenFiles)
     error: CmdiadError | None = None
 
     def then(self, step: Callable[[PartJob], PartJob]) -> PartJob:

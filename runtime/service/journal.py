@@ -47,7 +47,7 @@ CREATE TABLE deliveries (
 ) WITHOUT ROWID;
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-_RECORD_COLUMNS = "number, source, scan, part_id, product, bundle, accepted_at, finished_at, verdict, score, threshold"
+RECORD_COLUMNS = "number, source, scan, part_id, product, bundle, accepted_at, finished_at, verdict, score, threshold"
 
 
 class Journal:
@@ -71,7 +71,9 @@ class Journal:
             self._writing = _connected(self.path)
             self._prepare()
             # Numbers of removed results are not given again.
-            self._last = max((int(row[0]) for row in self._writing.execute("SELECT seq FROM sqlite_sequence")), default=0)
+            self._last = max(
+                (int(row[0]) for row in self._writing.execute("SELECT seq FROM sqlite_sequence")), default=0
+            )
 
     def accept(self, arrivals: Sequence[Arrival], at: float | None = None) -> list[int]:
         """Number arrivals, in their order, and keep them until each has its result: their numbers.
@@ -95,15 +97,15 @@ class Journal:
         versions = (FileVersion(os.fsdecode(name), size, mtime_ns) for name, size, mtime_ns in rows)
         return {version.name: version for version in versions}
 
-    def finished_files(self, source: str) -> list[tuple[FileVersion, int]]:
-        """Those of them that have their result, each with its part's number."""
+    def finished_files(self, source: str) -> list[tuple[FileVersion, int, bool]]:
+        """Those of them that have their result, each with its part's number, and whether it was rejected."""
         query = (
-            "SELECT files.name, size, mtime_ns, files.number FROM files LEFT JOIN parts USING (number) "
-            f"WHERE files.source = ? AND (state = 'done' OR state IS NULL) AND files.number != {_NO_PART} ORDER BY files.number"
+            "SELECT files.name, size, mtime_ns, files.number, verdict = 'error' FROM files JOIN parts USING (number) "
+            "WHERE files.source = ? AND state = 'done' ORDER BY files.number"
         )
         return [
-            (FileVersion(os.fsdecode(name), size, mtime_ns), number)
-            for name, size, mtime_ns, number in self._read(query, (source,))
+            (FileVersion(os.fsdecode(name), size, mtime_ns), number, bool(is_rejected))
+            for name, size, mtime_ns, number, is_rejected in self._read(query, (source,))
         ]
 
     def skip_files(self, source: str, versions: Iterable[FileVersion]) -> None:
@@ -168,7 +170,7 @@ class Journal:
     def undelivered(self, sink: str, limit: int) -> list[PartRecord]:
         """The oldest results that a sink has not taken yet."""
         return self.records(
-            f"SELECT {_RECORD_COLUMNS}, result FROM parts JOIN deliveries USING (number) "
+            f"SELECT {RECORD_COLUMNS}, result FROM parts JOIN deliveries USING (number) "
             "WHERE sink = ? ORDER BY number LIMIT ?",
             (sink, limit),
         )
@@ -326,5 +328,5 @@ def _accepted(
 
 def _record(*columns: Any) -> PartRecord:
     *values, result = columns
-    names = _RECORD_COLUMNS.split(", ")
+    names = RECORD_COLUMNS.split(", ")
     return PartRecord(**dict(zip(names, values, strict=True)), result=msgspec.json.decode(result))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -14,6 +15,7 @@ from ..choices import Written
 from ..errors import CmdiadError, OutputError, as_cmdiad_error
 from ..files.atomic import atomic_write_bytes
 from ..files.json_encoding import encode_json_file, escape_name
+from ..files.moving import copy_file
 from ..inspector import Inspection
 from ..timing import StageTimes
 from ..verdict.heatmap import write_heatmap, write_map
@@ -22,6 +24,8 @@ from .arrival import PartRecord
 REJECTED = "rejected"
 _UNSPEAKABLE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_NAME = 80
+# A rejected scan that is larger than any that is read stays where it is.
+MAX_KEPT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -88,15 +92,22 @@ def write_record(out: Path, stem: str, record: PartRecord) -> None:
     atomic_write_bytes(out / f"{stem}_result.json", encode_json_file(record))
 
 
-def write_reason(out: Path, stem: str, record: PartRecord) -> Path:
-    """Say in `rejected/` why a part was not inspected: the path, without suffix, that its scan may have beside it.
+def keep_rejected(out: Path, stem: str, record: PartRecord, scan: Path | None) -> None:
+    """Keep in `rejected/` why a part was not inspected, and its scan, where it can be read.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the reason cannot be written.
     """
     place = out / REJECTED / Path(stem).name
     atomic_write_bytes(place.with_name(f"{place.name}.reason.json"), encode_json_file(record))
-    return place
+    if scan is None or place.exists():
+        return
+    with suppress(OSError):
+        if scan.stat().st_size <= MAX_KEPT_BYTES:
+            try:
+                place.hardlink_to(scan)
+            except OSError:
+                copy_file(scan, place)
 
 
 def _failure(write: Callable[[], Any]) -> CmdiadError | None:
