@@ -7,11 +7,13 @@ from .doctor import line_doctor
 from .entry import new_app, run
 from .infer import infer
 from .selftest import selftest
+from .serve import serve
 from .watch import watch
 
 app = new_app("Inspect parts on the line with a calibrated cmdiad bundle.")
 app.command(short_help="Inspect scans: verdict, score, heat map and raw map of each.")(infer)
 app.command(short_help="Inspect every scan that is written to a folder, once.")(watch)
+app.command(short_help="Serve inspections by HTTP, with a live page, metrics and history.")(serve)
 app.command(short_help="Repeat the bundle's golden scans and compare every stage.")(selftest)
 app.command("doctor", short_help="Say what this machine can run, and what to install.")(line_doctor)
 app.add_typer(bench.app, short_help="Measure whether this machine keeps up with the line.")

@@ -108,7 +108,7 @@ def stop_on_signals(line: ProductionLine) -> None:
     def stop(number: int, frame: Any) -> None:
         for known, handler in handlers.items():
             signal.signal(known, handler)
-        line.station.stop()
+        line.end()
 
     for number in handlers:
         signal.signal(number, stop)

@@ -47,9 +47,9 @@ class PartJob:
         """The next step's outcome, where nothing failed before."""
         if self.error is not None:
             return self
-        scan = self.accepted.arrival.scan
+        arrival = self.accepted.arrival
         try:
-            with naming_scan(Path(scan)):
+            with naming_scan(arrival.path or Path(arrival.scan)):
                 return step(self)
         except Exception as error:
             return replace(self, ready=None, error=as_cmdiad_error(error))

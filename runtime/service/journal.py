@@ -188,7 +188,7 @@ class Journal:
 
     def records(self, query: str, values: Sequence[Any]) -> list[PartRecord]:
         """Results that a query of the columns of a record, in their order, gives."""
-        return [_record(*row) for row in self._read(query, values)]
+        return [read_record(*row) for row in self._read(query, values)]
 
     def note(self, name: str) -> str | None:
         """What was kept under a name; None: nothing was."""
@@ -326,7 +326,8 @@ def _accepted(
     return Accepted(number, arrival, accepted_at, deaths, tries)
 
 
-def _record(*columns: Any) -> PartRecord:
+def read_record(*columns: Any) -> PartRecord:
+    """A result of its columns, in the order of `RECORD_COLUMNS`, and its JSON."""
     *values, result = columns
     names = RECORD_COLUMNS.split(", ")
     return PartRecord(**dict(zip(names, values, strict=True)), result=msgspec.json.decode(result))

@@ -62,10 +62,11 @@ class HttpTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """[http]: requests, the live page and the metrics."""
 
     host: str = "127.0.0.1"
-    port: Port = 8443
+    port: Port = 8080
     token_file: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
+    plain_http: bool = False
     max_request_mb: Positive = 256.0
     timeout_seconds: Positive = 30.0
 

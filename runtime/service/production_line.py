@@ -21,7 +21,7 @@ from .products import LOOK_SECONDS, InspectorSettings, Product, Products
 from .retention import Retention
 from .sinks.opening import open_sinks
 from .sources.hot_folder import FolderSettings, HotFolder
-from .station import Station, StationSettings
+from .station import Source, Station, StationSettings
 from .tally import Tally
 
 _RETENTION_SECONDS = 60.0
@@ -36,7 +36,7 @@ class ProductionLine:
     Attributes:
         out: the folder of results and of the journal.
         journal, products, station, retention, tally: its parts.
-        folders: hot folders.
+        sources: where parts come from; others may be added before it runs.
         deliveries: one a sink.
     """
 
@@ -69,14 +69,15 @@ class ProductionLine:
             self.journal.close()
             raise
         self.deliveries = [Delivery(sink, self.journal, self.status) for sink in self.sinks]
-        self.folders = [
+        self.sources: list[Source] = [
             HotFolder(_folder(table, base, self.products), self.journal, self.station.wake, self.station.stop)
             for table in file.folder
         ]
+        self.station.listen(lambda record, inspection: self._heard(record))
         self._resting = threading.Event()
 
     def run(self, when_ready: Callable[[], None] = lambda: None) -> None:
-        """Inspect until `station.stop` is called, then let go of everything in order.
+        """Inspect until the line is ended, then let go of everything in order.
 
         Args:
             when_ready: called once the sources are open.
@@ -85,30 +86,44 @@ class ProductionLine:
             CmdiadError: what ended the line before that; every accepted part is in the journal.
         """
         housekeeping = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
-        self.station.listen(lambda record, inspection: self._heard(record))
+        started: list[Source] = []
         try:
             remove_abandoned_parts(self.out)
             for delivery in self.deliveries:
                 delivery.start()
-            for folder in self.folders:
-                folder.start()
+            for source in self.sources:
+                source.start()
+                started.append(source)
             housekeeping.start()
             when_ready()
-            self.station.run(self.folders)
+            self.station.run(self.sources)
         finally:
             self._resting.set()
-            for folder in self.folders:
-                folder.stop()
+            for source in started:
+                source.stop()
             for delivery in self.deliveries:
                 delivery.stop(_PATIENCE_SECONDS)
             if housekeeping.ident is not None:
                 housekeeping.join()
-            self.products.close()
-            self.journal.close()
+            self.close()
+
+    def end(self) -> None:
+        """Accept nothing more, finish what was accepted of requests, and let `run` return; from any thread."""
+        threading.Thread(target=self._end, name="ending", daemon=True).start()
+
+    def close(self) -> None:
+        """Let go of bundles and journal."""
+        self.products.close()
+        self.journal.close()
+
+    def _end(self) -> None:
+        for source in self.sources:
+            source.stop()
+        self.station.stop()
 
     def problems(self) -> list[str]:
         """What is wrong now, in words; empty where nothing is."""
-        problems = [self.retention.problem, *(folder.problem for folder in self.folders)]
+        problems = [self.retention.problem, *(source.problem for source in self.sources)]
         problems += [self.products.named(name).problem for name in self.products.names()]
         problems += [f"sink {one.sink.name}: {one.problem}" for one in self.deliveries if one.problem]
         return [problem for problem in problems if problem]

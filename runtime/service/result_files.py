@@ -102,12 +102,9 @@ def keep_rejected(out: Path, stem: str, record: PartRecord, scan: Path | None) -
     atomic_write_bytes(place.with_name(f"{place.name}.reason.json"), encode_json_file(record))
     if scan is None or place.exists():
         return
-    with suppress(OSError):
+    with suppress(OSError, OutputError):
         if scan.stat().st_size <= MAX_KEPT_BYTES:
-            try:
-                place.hardlink_to(scan)
-            except OSError:
-                copy_file(scan, place)
+            copy_file(scan, place)
 
 
 def _failure(write: Callable[[], Any]) -> CmdiadError | None:

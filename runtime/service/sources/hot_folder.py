@@ -107,7 +107,8 @@ class HotFolder:
         self._stop.set()
         self._changed.set()
         for thread in self._threads:
-            thread.join()
+            if thread is not threading.current_thread():
+                thread.join()
 
     def finished(self, version: FileVersion, number: int, is_rejected: bool) -> None:
         """A file has its result: move it or delete it, where that was asked.
