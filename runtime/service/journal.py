@@ -65,15 +65,16 @@ class Journal:
         """
         self.path = folder / NAME
         self._lock = threading.RLock()
-        self._reading = threading.local()
+        self._reading, self._connections = threading.local(), list[sqlite3.Connection]()
         self._held = hold_alone(folder / "journal.lock")
-        with self._naming():
-            self._writing = _connected(self.path)
-            self._prepare()
-            # Numbers of removed results are not given again.
-            self._last = max(
-                (int(row[0]) for row in self._writing.execute("SELECT seq FROM sqlite_sequence")), default=0
-            )
+        try:
+            with self._naming():
+                self._writing = _connected(self.path)
+                self._connections.append(self._writing)
+                self._last = self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def accept(self, arrivals: Sequence[Arrival], at: float | None = None) -> list[int]:
         """Number arrivals, in their order, and keep them until each has its result: their numbers.
@@ -209,10 +210,12 @@ class Journal:
     def close(self) -> None:
         """Let another process have it."""
         with self._lock:
-            self._writing.close()
+            for connection in self._connections:
+                connection.close()
         self._held.close()
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> int:
+        """Begin or take up the tables: the last number that was given, which no part gets again."""
         version = self._writing.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, _SCHEMA_VERSION):
             raise OutputError(
@@ -226,6 +229,8 @@ class Journal:
                 change.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
             # Whatever was under way when the process before ended is suspected of it.
             change.execute("UPDATE parts SET state = 'waiting', deaths = deaths + 1 WHERE state = 'running'")
+            given = change.execute("SELECT seq FROM sqlite_sequence WHERE name = 'parts'").fetchone()
+        return int(given[0]) if given else 0
 
     def _accept_one(self, change: sqlite3.Connection, arrival: Arrival, at: float) -> int:
         if (written_on := _written_on(change, arrival)) is not None:
@@ -241,6 +246,8 @@ class Journal:
             connection = getattr(self._reading, "connection", None)
             if connection is None:
                 connection = self._reading.connection = _connected(self.path)
+                with self._lock:
+                    self._connections.append(connection)
             return connection.execute(query, values).fetchall()
 
     @contextmanager
@@ -269,8 +276,12 @@ class Journal:
 
 def _connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -118,7 +118,7 @@ class Station:
         self._requests: deque[PartJob] = deque()
         self._answers: dict[int, Future[Answered]] = {}
         self._changed = threading.Condition()
-        self._stopping = False
+        self._stopping = self._suspect_goes = False
         self._under_way = 0
 
     def listen(self, listener: Callable[[PartRecord, Inspection | None], None]) -> None:
@@ -196,8 +196,11 @@ class Station:
                 self._changed.wait(_RETRY_LOOK_SECONDS)
 
     def _next(self, room: int, is_idle: bool) -> list[PartJob]:
+        if self._suspect_goes and not is_idle:
+            return []
         kept = [] if self._stopping else self._journal.waiting(0, room)
         suspects = [accepted for accepted in kept if accepted.deaths]
+        self._suspect_goes = bool(suspects)
         if suspects:
             return self._begun(suspects[:1]) if is_idle else []
         requests = [self._requests.popleft() for _ in range(min(room, len(self._requests)))]
