@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import bench
 from .doctor import line_doctor
 from .entry import new_app, run
+from .history import history
 from .infer import infer
 from .selftest import selftest
 from .serve import serve
@@ -14,6 +15,7 @@ app = new_app("Inspect parts on the line with a calibrated cmdiad bundle.")
 app.command(short_help="Inspect scans: verdict, score, heat map and raw map of each.")(infer)
 app.command(short_help="Inspect every scan that is written to a folder, once.")(watch)
 app.command(short_help="Serve inspections by HTTP, with a live page, metrics and history.")(serve)
+app.command(short_help="Query the results of a line: a table, CSV or JSON.")(history)
 app.command(short_help="Repeat the bundle's golden scans and compare every stage.")(selftest)
 app.command("doctor", short_help="Say what this machine can run, and what to install.")(line_doctor)
 app.add_typer(bench.app, short_help="Measure whether this machine keeps up with the line.")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from cmdiad.runtime.child_python import child_environment
-from cmdiad.runtime.errors import OutputError, UsageError
+from cmdiad.runtime.errors import OutputError
 from cmdiad.runtime.service.arrival import Accepted, Arrival, FileVersion, PartRecord
 from cmdiad.runtime.service.journal import Journal
 

@@ -137,7 +137,7 @@ def test_requests_go_before_files_that_wait(
     put(journal, tmp_path / "in", ["good"] * 3)
     station = new_station()
     station.submit(Arrival("http", "urgent", content=FileContent(b"good")))
-    assert [record.scan for record in run_until(station, 4)][0] == "urgent"
+    assert next(iter(run_until(station, 4))).scan == "urgent"
 
 
 def test_more_requests_than_may_wait_are_refused(new_station: Callable[..., Station]) -> None:
