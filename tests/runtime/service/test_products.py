@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +40,11 @@ def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
 
     monkeypatch.setattr(products_module, "require_selftest", selftest)
     monkeypatch.setattr(products_module, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(InspectorSettings, "open", lambda *arguments: made.inspector(*arguments))
+
+    def opened(settings: InspectorSettings, bundle: Any, threshold: float | None) -> Any:
+        return made.inspector(settings, bundle, threshold)
+
+    monkeypatch.setattr(InspectorSettings, "open", opened)
     return made
 
 
@@ -49,7 +52,7 @@ def lay(path: Path, word: str) -> None:
     """Put a bundle in its place, as `cmdiad` does: by a rename."""
     new = path.with_name("new")
     new.write_text(word)
-    os.replace(new, path)
+    new.replace(path)
 
 
 def opened(shelf: Shelf, path: Path, swaps: list[Any] | None = None, **settings: Any) -> Products:

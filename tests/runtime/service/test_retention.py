@@ -33,7 +33,9 @@ def numbers(journal: Journal) -> list[int]:
     return [record.number for record in reversed(journal.records(*HistoryQuery(limit=1000).as_sql()))]
 
 
-def test_results_older_than_the_limit_go_with_their_files_and_folders(journal: Journal, result: SimpleNamespace) -> None:
+def test_results_older_than_the_limit_go_with_their_files_and_folders(
+    journal: Journal, result: SimpleNamespace
+) -> None:
     paths = [finish(journal, result, at) for at in (1 * DAY, 5 * DAY, 9 * DAY)]
     Retention(journal.path.parent, journal, HistoryTable(keep_days=3, min_free_gb=0)).enforce(now=10 * DAY)
     assert numbers(journal) == [3]
@@ -57,9 +59,7 @@ def test_what_a_sink_has_not_taken_stays(journal: Journal, result: SimpleNamespa
     assert numbers(journal) == [1]
 
 
-def test_heat_maps_are_not_written_while_space_is_short(
-    journal: Journal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_heat_maps_are_not_written_while_space_is_short(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
     retention = Retention(journal.path.parent, journal, HistoryTable(min_free_gb=1))
     monkeypatch.setattr(retention_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=5e8))
     retention.enforce()

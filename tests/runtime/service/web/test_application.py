@@ -84,7 +84,15 @@ def test_bare_numbers_need_a_shape_of_their_size(line: WordLine) -> None:
     kind = {"content-type": "application/x-float32"}
     whole = bytes(4 * 3 * 4 * 5)
     assert ask.post("/v1/inspect?shape=4,5", content=whole, headers=kind).json()["verdict"] == "good"
-    for shape in ("", "?shape=4,6", "?shape=-4,5", "?shape=4", "?shape=99999999,99999999", "?shape=4,5,2", "?shape=a,b"):
+    for shape in (
+        "",
+        "?shape=4,6",
+        "?shape=-4,5",
+        "?shape=4",
+        "?shape=99999999,99999999",
+        "?shape=4,5,2",
+        "?shape=a,b",
+    ):
         refused = ask.post(f"/v1/inspect{shape}", content=whole, headers=kind)
         assert refused.status_code == 422, shape
         assert refused.json()["error"]["kind"] == "scan"
