@@ -205,7 +205,11 @@ def _with_banks(learned: _Learned, provider: str) -> tuple[Manifest, dict[str, C
     manifest = msgspec.structs.replace(
         manifest,
         banks=banks,
-        calibration=msgspec.structs.replace(calibrated.calibration, part=learned.survey.part_range()),
+        calibration=msgspec.structs.replace(
+            calibrated.calibration,
+            part=learned.survey.part_range(),
+            health=learned.survey.health(calibrated.scores.tolist()),
+        ),
         provenance={**manifest.provenance, "calibration_provider": provider, **versions},
     )
     return manifest, contents

@@ -1,4 +1,4 @@
-"""The monitor tells what drifts, since when and what to do, forgets nothing in a restart, and seldom alarms by chance."""
+"""The monitor tells what drifts, since when and what to do, forgets nothing in a restart, seldom alarms by chance."""
 
 import msgspec
 import numpy as np
