@@ -26,6 +26,7 @@ from ..runtime.preparation.part_range import joined
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import file_digests, joint_digest
+from ..runtime.sensor.part import Part
 from ..runtime.verdict.decision import Decision
 from .bank_merging import merged_side
 from .calibrate import (
@@ -110,11 +111,8 @@ def update_bundle(bundle: Bundle, request: UpdateRequest, progress: Progress = l
     refuse_copies(request.scans, digests)
     provider = request.provider or bundle.manifest.provenance.get("calibration_provider", "cpu")
     learned, before = _learn(bundle, old, request, provider, joint_digest(digests), progress)
-    case = defective_case(bundle)
-    defective = request.defective or (None if case is None else read_case(bundle, case))
-    has_line = request.with_line_graph
-    if has_line is None:
-        has_line = bundle.manifest.line_graph is not None
+    defective = request.defective or _defective_part(bundle)
+    has_line = bundle.manifest.line_graph is not None if request.with_line_graph is None else request.with_line_graph
     manifest, contents = completed_contents(bundle, learned, provider, defective, has_line, progress)
     write_bundle(request.out, manifest, contents)
     after = open_bundle(request.out)
@@ -159,6 +157,11 @@ def settings_of(bundle: Bundle, calibration: Calibration) -> CalibrationSettings
         svm_iterations=calibration.svm_iterations,
         seed=calibration.seed,
     )
+
+
+def _defective_part(bundle: Bundle) -> Part | None:
+    case = defective_case(bundle)
+    return None if case is None else read_case(bundle, case)
 
 
 def _require_free(bundle: Bundle, request: UpdateRequest) -> None:

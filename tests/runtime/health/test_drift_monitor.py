@@ -179,3 +179,25 @@ def test_false_alarms_stay_below_the_stated_rate(n, shape):
             alarms += monitor.update({name: float(draw(rng)) for name in names}, float(draw(rng)), rng.random() < 0.03)
         alarmed += bool(alarms)
     assert alarmed <= 8
+
+
+def test_a_slow_rise_of_the_score_is_told_before_twice_as_many_parts_are_rejected():
+    """By 1 % of the threshold every 100 parts, at 8 % noise: benchmarks/studies/drift.py says more."""
+    before = 0
+    for run in range(6):
+        rng = np.random.default_rng(run)
+        scores = np.concatenate(
+            [rng.normal(0.814, 0.08, 1000), 0.814 + 1e-4 * np.arange(1000) + rng.normal(0, 0.08, 1000)]
+        )
+        scores[rng.random(2000) < 0.01] += 0.5
+        rejected = scores > 1
+        known = {"score": MeasureBaseline.of(rng.normal(0.814, 0.08, 100).tolist())}
+        monitor = DriftMonitor(DIGEST, HealthBaseline(measures=known))
+        alarmed = [
+            bool(monitor.update({}, float(score), bool(bad))) for score, bad in zip(scores, rejected, strict=True)
+        ]
+        assert not any(alarmed[:1000]) and any(alarmed)
+        counted = np.convolve(rejected, np.ones(500))[:2000]
+        doubled = np.flatnonzero(counted[1000:] >= 2 * 500 * rejected[:1000].mean())
+        before += 1000 + doubled[0] >= alarmed.index(True)
+    assert before >= 5
