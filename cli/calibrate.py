@@ -11,6 +11,7 @@ import typer
 from ..calibration.choices import BankPrecision
 from ..runtime.bundle.parameters import Plane, Sensor
 from . import console, options
+from .bundle_updating import refuse_foreign_options, run_update, was_given
 from .extras import CALIBRATE, needs
 from .interruption import when_interrupted
 
@@ -51,11 +52,30 @@ _LineGraphOption = Annotated[
         help="Write line.onnx, the fused graph for GPUs, or do not.  [default: where it is below 256 MiB]",
     ),
 ]
+_UpdateOption = Annotated[
+    bool,
+    typer.Option(
+        "--update",
+        help="Bring a calibrated bundle up to date from recent good parts, with its own settings. The old one stays; "
+        "see docs/drift.md.  [out: NAME-YYYYMMDD]",
+    ),
+]
+_ReplaceOption = Annotated[
+    bool,
+    typer.Option("--replace", help="With --update: banks of these scans alone.  [default: the old rows are kept too]"),
+]
+_AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SCAN", help="With --update: a scan that the old bundle rejects, and that is good; repeatable."
+    ),
+]
 
 
 @needs(CALIBRATE)
 @when_interrupted("no bundle was written: run it again")
 def calibrate(
+    context: typer.Context,
     scans: _ScansArgument,
     bundle: Annotated[
         Path | None, typer.Option(help="Exported bundle.  [default: $CMDIAD_BUNDLE, else ./bundle]")
@@ -80,9 +100,19 @@ def calibrate(
     force: options.Force = False,
     provider: options.Provider = "cpu",
     seed: options.Seed = 0,
+    update: _UpdateOption = False,
+    replace: _ReplaceOption = False,
+    accept_defective: _AcceptOption = None,
+    json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Make memory banks, fusion and thresholds from normal scans, with the exported networks (no torch, no RGB)."""
+    refuse_foreign_options(context, update)
+    if update:
+        asked = provider if was_given(context, "provider") else None
+        accepted = accept_defective or []
+        run_update(scans, bundle, out, replace, accepted, asked, defective, line_graph, quiet, json)
+        return
     from ..calibration.calibrate import CalibrationSettings
     from ..calibration.calibrated_bundle import calibrate_bundle, product_of
     from ..calibration.settings_file import apply_settings_file
