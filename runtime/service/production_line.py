@@ -12,11 +12,13 @@ from typing import Any
 
 from ..errors import CmdiadError
 from ..files.atomic import remove_abandoned_parts
+from ..files.audit import AUDIT_FILE, AuditEntry, append_audit
 from ..patches.routes import modalities
 from ..sensor.part import input_suffixes
 from .delivery import Delivery
 from .journal import Journal
 from .line_file import FolderTable, LineFile, ProductTable, placed
+from .line_health import LineHealth
 from .products import LOOK_SECONDS, InspectorSettings, Product, Products
 from .retention import Retention
 from .sinks.opening import open_sinks
@@ -35,7 +37,7 @@ class ProductionLine:
 
     Attributes:
         out: the folder of results and of the journal.
-        journal, products, station, retention, tally: its parts.
+        journal, products, station, retention, tally, health: its parts.
         sources: where parts come from; others may be added before it runs.
         deliveries: one a sink.
     """
@@ -58,13 +60,17 @@ class ProductionLine:
             self.products = Products([_product(table, base) for table in file.product], settings, self._swapped)
             self.retention = Retention(self.out, self.journal, file.history)
             self.tally, self.started_at = Tally(), time.time()
+            self.health = LineHealth(self.journal)
+            for product in map(self.products.named, self.products.names()):
+                assert product.loaded is not None
+                self.health.begin(product.name, product.loaded.inspector.bundle.manifest)
             self.sinks = open_sinks(file, base, self)
             station = StationSettings(
                 self.out, line.threads, line.heatmaps, line.tries, line.retry_seconds, line.request_queue
             )
             names = [sink.name for sink in self.sinks]
             written = lambda: self.retention.written(line.heatmaps)  # noqa: E731
-            self.station = Station(station, self.journal, self.products, names, written)
+            self.station = Station(station, self.journal, self.products, names, written, self.health.judged)
         except BaseException:
             self.journal.close()
             raise
@@ -105,6 +111,8 @@ class ProductionLine:
                 delivery.stop(_PATIENCE_SECONDS)
             if housekeeping.ident is not None:
                 housekeeping.join()
+            with suppress(CmdiadError):  # what ended the line is what is said
+                self.health.keep()
             self.close()
 
     def end(self) -> None:
@@ -125,6 +133,7 @@ class ProductionLine:
         """What is wrong now, in words; empty where nothing is."""
         problems = [self.retention.problem, *(source.problem for source in self.sources)]
         problems += [self.products.named(name).problem for name in self.products.names()]
+        problems += self.health.problems()
         problems += [f"sink {one.sink.name}: {one.problem}" for one in self.deliveries if one.problem]
         return [problem for problem in problems if problem]
 
@@ -144,6 +153,7 @@ class ProductionLine:
             },
             **self.tally.as_json(),
             "products": [self.products.named(name).as_json() for name in self.products.names()],
+            "health": self.health.lamps(),
             "sinks": [delivery.as_json() for delivery in self.deliveries],
         }
 
@@ -169,7 +179,12 @@ class ProductionLine:
         )
 
     def _swapped(self, product: Product, before: str | None) -> None:
-        _log.info("product %s has a new bundle", product.name, extra={"product": product.name, "before": before})
+        assert product.loaded is not None
+        manifest = product.loaded.inspector.bundle.manifest
+        self.health.begin(product.name, manifest)
+        details = {"product": product.name, "path": str(product.path)}
+        append_audit(self.out / AUDIT_FILE, AuditEntry.now("swap", (), before, manifest.digest, details=details))
+        _log.info("product %s has a new bundle", product.name, extra={"before": before, **details})
 
     def _keep_house(self) -> None:
         enforced = 0.0

@@ -24,7 +24,7 @@ from ..threads import thread_count
 from .arrival import Accepted, Arrival, FileVersion, PartRecord
 from .inspecting import Answered, InspectingSteps, PartJob
 from .journal import Journal
-from .products import Products
+from .products import Loaded, Products
 from .recording import record_of
 from .result_files import file_stem, keep_rejected, write_record
 from .suspect import survives
@@ -34,6 +34,8 @@ _RETRY_LOOK_SECONDS = 0.25
 _DEATHS_BEFORE_PROBE = 2
 
 _log = logging.getLogger("cmdiad.line")
+
+Judge = Callable[[PartRecord, Inspection | None, Loaded | None], PartRecord]
 
 
 class Source(Protocol):
@@ -99,6 +101,7 @@ class Station:
         products: Products,
         sinks: Sequence[str] = (),
         written: Callable[[], Written] | None = None,
+        judged: Judge = lambda record, inspection, loaded: record,
     ) -> None:
         """A station that rests until it runs.
 
@@ -108,11 +111,13 @@ class Station:
             products: what inspects them.
             sinks: to whom every result is delivered.
             written: whose files are written, asked for every part; None: as the settings say.
+            judged: adds to a result what the line as a whole knows of it, before it is kept.
         """
         self.settings = settings
         self.failure: Exception | None = None
         self._journal, self._products, self._sinks = journal, products, tuple(sinks)
         self._steps = InspectingSteps(products, settings.out, written or (lambda: settings.written))
+        self._judged = judged
         self._sources: Mapping[str, Source] = {}
         self._listeners: list[Callable[[PartRecord, Inspection | None], None]] = []
         self._requests: deque[PartJob] = deque()
@@ -233,7 +238,7 @@ class Station:
             self._journal.put_back(accepted.number, time.time() + self.settings.retry_seconds)
             _log.info("part %d is tried again: %s", accepted.number, error)
             return
-        record = record_of(job)
+        record = self._judged(record_of(job), job.inspection, job.loaded)
         stem = file_stem(accepted.number, accepted.arrival.scan, accepted.accepted_at)
         if accepted.is_kept:
             write_record(self.settings.out, stem, record)

@@ -146,6 +146,12 @@ def _add_results(app: FastAPI) -> None:
 def _add_health(app: FastAPI) -> None:
     line: ProductionLine = app.state.line
 
+    @app.post("/v1/drift/acknowledge", summary="Switch off the lamp of a measure that has drifted.")
+    def acknowledge(product: str, measure: str, new_normal: bool = False) -> Response:
+        """Its cause was removed; with `new_normal` the change was wanted, and the coming parts are what is normal."""
+        line.health.acknowledge(product, measure, new_normal)
+        return _json({"health": line.health.lamps()})
+
     @app.get("/healthz", summary="Whether the process works.")
     def healthz() -> dict[str, str]:
         return {"status": "ok"}

@@ -12,6 +12,7 @@ from ..production_line import ProductionLine
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 # Of the threshold: what matters is how near to it parts come.
+_LAMPS = ("ok", "watch", "alarm")
 _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 2, 3, 5)
 
 
@@ -72,3 +73,13 @@ class LineMetrics:
             info.add_metric([product["name"], product["digest"] or ""], 1)
         yield swaps
         yield info
+        drift = GaugeMetricFamily(
+            "cmdiad_drift", "How a measure stands: 0 ok, 1 watch, 2 alarm.", labels=["product", "measure"]
+        )
+        means = GaugeMetricFamily("cmdiad_measure_mean", "Its moving mean.", labels=["product", "measure"])
+        for lamp in status["health"]:
+            drift.add_metric([lamp["product"], lamp["measure"]], _LAMPS.index(lamp["lamp"]))
+            if lamp["ewma"] is not None:
+                means.add_metric([lamp["product"], lamp["measure"]], lamp["ewma"])
+        yield drift
+        yield means

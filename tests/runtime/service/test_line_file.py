@@ -71,7 +71,7 @@ def tables(kind: Any) -> dict[str, list[str]]:
 @pytest.mark.parametrize(("table", "keys"), tables(LineFile).items())
 def test_every_key_is_documented(table: str, keys: list[str]) -> None:
     text = KEYS.read_text(encoding="utf-8")
-    _, heading, section = text.partition(f"`[{table}]`" if f"`[{table}]`" in text else f"`[[{table}]]`")
+    _, heading, section = text.partition(f"## `[{table}]`" if f"## `[{table}]`" in text else f"## `[[{table}]]`")
     assert heading, f"docs/line_file.md has no section for {table}"
     section = section.split("\n## ")[0]
     assert [key for key in keys if f"| `{key}` |" not in section] == []

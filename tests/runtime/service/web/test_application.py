@@ -43,7 +43,15 @@ class WordLine:
     def status(self) -> dict[str, Any]:
         """See `ProductionLine.status`."""
         queue = {"requests": 0, "files": 0, "under_way": 0}
-        return {"state": "ready", "problems": [], "queue": queue, "products": [], "sinks": [], **self.tally.as_json()}
+        return {
+            "state": "ready",
+            "problems": [],
+            "queue": queue,
+            "products": [],
+            "sinks": [],
+            "health": [],
+            **self.tally.as_json(),
+        }
 
 
 @pytest.fixture
