@@ -3,8 +3,8 @@
     python benchmarks/studies/service_load.py BUNDLE SCANS... [--requests 10000] [--clients 8] [--quick]
 
 SCANS are files that BUNDLE inspects. `serve` runs in a process of its own and is asked over the loopback; one request
-in twenty is broken (cut short, not a scan, a wrong shape, an empty body). After half of the requests another bundle, the
-same with another note in its manifest, takes the first one's place by a rename. Prints one JSON line each for what the
+in twenty is broken (cut short, not a scan, a wrong shape, an empty body). After half of the requests another bundle,
+which differs by a note in its manifest, takes the first one's place by a rename. Prints one JSON line each for what the
 service adds to one inspection at a time, and for the load: answers, failures, latencies, memory (the last tenth of the
 time against the first one after a warm-up). Exit code 1 where a bar is missed.
 """
