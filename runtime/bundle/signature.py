@@ -31,8 +31,9 @@ _HEADING = "cmdiad bundle signature"
 _KeyId = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{16}\Z")]
 _Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 _Signature = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9+/]{86}==\Z")]
-# One line of text: it is printed, and no character of it may move a terminal's cursor.
-_Line = Annotated[str, msgspec.Meta(max_length=200, pattern=r"\A[^\x00-\x1f\x7f-\x9f\u2028\u2029]*\Z")]
+# One line of text: it is printed, and no character of it may move a terminal's cursor or turn the text around.
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069"
+_Line = Annotated[str, msgspec.Meta(max_length=200, pattern=rf"\A[^{_CONTROLS}]*\Z")]
 
 
 class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -84,6 +84,7 @@ def test_the_signed_text_is_one_line_a_field_and_holds_all_of_them() -> None:
         {"algorithm": "none"},
         {"signer": "plant\ndate 2020-01-01"},
         {"signer": "\x1b[2J"},
+        {"signer": "\u202eplant"},
         {"comment": "x" * 201},
         {"date": 20261128},
         {"unsigned": "word"},
