@@ -72,8 +72,8 @@ def run_update(
     line_graph: bool | None,
     quiet: bool,
     json: bool,
-) -> None:
-    """Update a bundle, and print what has changed."""
+) -> Path:
+    """Update a bundle, and print what has changed: where the new one lies."""
     from ..calibration.updating import UpdateRequest, dated_name, update_bundle
     from ..runtime.bundle.reading import find_bundle, open_bundle
     from ..runtime.patches.routes import modalities
@@ -92,11 +92,12 @@ def run_update(
     sheet = updated.completed.write_sheet(target)
     if json:
         console.emit_json(_as_json(updated, source.path, target, sheet, warnings))
-        return
+        return target
     _print(updated.comparison, source.path)
     console.emit(f"what was taken as the part: {sheet}")
     console.emit(f"audit trail: {updated.audit}")
     console.emit(f"bundle: {target}")
+    return target
 
 
 def _as_json(updated: Updated, before: Path, after: Path, sheet: Path, warnings: list[str]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def watch(
     folder: Annotated[Path, typer.Argument(metavar="IN", help="The folder that scans are written to.")],
     out: Annotated[Path, typer.Option(help="Folder for results, heat maps and the journal.")] = Path("inspections"),
     bundle: line_options.Bundle = None,
+    require_signature: line_options.RequireSignature = None,
     after: Annotated[After, typer.Option(help="What happens to a scan that has its result.")] = "leave",
     done: Annotated[Path | None, typer.Option(help="Where --after move puts scans.  [default: IN-done]")] = None,
     existing: Annotated[
@@ -36,6 +37,9 @@ def watch(
     poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks into the folder.")] = 1.0,
     tries: Annotated[int, typer.Option(min=1, help="How often a scan is tried before it is rejected.")] = 3,
     heatmaps: Annotated[Written, typer.Option(help="Of which parts heat maps and raw maps are written.")] = "all",
+    cloud: Annotated[
+        Written, typer.Option(help="Of which parts a PLY cloud in the heat map's colors is written.")
+    ] = "none",
     threshold: Annotated[
         float | None, typer.Option(help="Score above which a part is defective.  [default: the bundle's]")
     ] = None,
@@ -68,6 +72,8 @@ def watch(
             threads=threads,
             graph=graph,
             heatmaps=heatmaps,
+            clouds=cloud,
+            require_signature=[str(path) for path in require_signature or ()],
             allow_any_size=allow_any_size,
             tries=tries,
         ),

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..choices import Written
 from ..errors import CmdiadError, as_cmdiad_error, naming_scan
 from ..inspector import Inspection, ReadyPart
 from .arrival import Accepted, PartRecord, RawPoints
 from .products import Loaded, Product, Products
-from .result_files import WrittenFiles, file_stem, write_inspection
+from .result_files import WantedFiles, WrittenFiles, file_stem, write_inspection
 
 
 @dataclass(frozen=True)
@@ -58,9 +57,9 @@ class PartJob:
 class InspectingSteps:
     """The three stages of `pipeline.py` for parts of any product."""
 
-    def __init__(self, products: Products, out: Path, written: Callable[[], Written]) -> None:
-        """Steps that write below a folder; `written` says whose files, anew for every part."""
-        self._products, self._out, self._written = products, out, written
+    def __init__(self, products: Products, out: Path, wanted: Callable[[], WantedFiles]) -> None:
+        """Steps that write below a folder; `wanted` says which files, anew for every part."""
+        self._products, self._out, self._wanted = products, out, wanted
 
     def read(self, job: PartJob) -> PartJob:
         """Borrow the product's bundle, and do all that comes before the networks."""
@@ -94,7 +93,7 @@ class InspectingSteps:
         accepted, inspection = job.accepted, job.inspection
         assert inspection is not None
         stem = file_stem(accepted.number, accepted.arrival.scan, accepted.accepted_at)
-        files = write_inspection(self._out, stem, inspection, self._written())
+        files = write_inspection(self._out, stem, inspection, self._wanted())
         return replace(job, inspection=inspection.with_times(files.times), files=files)
 
 

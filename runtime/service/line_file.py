@@ -28,6 +28,7 @@ class LineTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     threads: Count | None = None
     graph: Graph = "auto"
     heatmaps: Written = "all"
+    clouds: Written = "none"
     allow_any_size: bool = False
     tries: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     retry_seconds: Positive = 2.0

@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..bundle.reading import Bundle, open_bundle
+from ..bundle.signature import find_trusted
 from ..errors import CmdiadError
 from ..files.atomic import remove_abandoned_parts
 from ..files.audit import AUDIT_FILE, AuditEntry, append_audit
@@ -20,6 +22,7 @@ from .journal import Journal
 from .line_file import FolderTable, LineFile, ProductTable, placed
 from .line_health import LineHealth
 from .products import LOOK_SECONDS, InspectorSettings, Product, Products
+from .result_files import WantedFiles
 from .retention import Retention
 from .sinks.opening import open_sinks
 from .sources.hot_folder import FolderSettings, HotFolder
@@ -57,7 +60,8 @@ class ProductionLine:
         self.journal = Journal(self.out)
         try:
             settings = InspectorSettings(line.provider, line.threads, line.graph, line.allow_any_size)
-            self.products = Products([_product(table, base) for table in file.product], settings, self._swapped)
+            products = [_product(table, base) for table in file.product]
+            self.products = Products(products, settings, self._swapped, _opener(file, base))
             self.retention = Retention(self.out, self.journal, file.history)
             self.tally, self.started_at = Tally(), time.time()
             self.health = LineHealth(self.journal)
@@ -65,12 +69,11 @@ class ProductionLine:
                 assert product.loaded is not None
                 self.health.begin(product.name, product.loaded.inspector.bundle.manifest)
             self.sinks = open_sinks(file, base, self)
-            station = StationSettings(
-                self.out, line.threads, line.heatmaps, line.tries, line.retry_seconds, line.request_queue
-            )
+            files = WantedFiles(line.heatmaps, line.clouds)
+            station = StationSettings(self.out, line.threads, files, line.tries, line.retry_seconds, line.request_queue)
             names = [sink.name for sink in self.sinks]
-            written = lambda: self.retention.written(line.heatmaps)  # noqa: E731
-            self.station = Station(station, self.journal, self.products, names, written, self.health.judged)
+            wanted = lambda: self.retention.wanted(files)  # noqa: E731
+            self.station = Station(station, self.journal, self.products, names, wanted, self.health.judged)
         except BaseException:
             self.journal.close()
             raise
@@ -199,6 +202,12 @@ class ProductionLine:
             except Exception:
                 _log.exception("housekeeping failed, and goes on")
             self._resting.wait(LOOK_SECONDS)
+
+
+def _opener(file: LineFile, base: Path) -> Callable[[Path], Bundle]:
+    """What opens a bundle: verified, and signed by whom the line trusts."""
+    trusted = find_trusted([placed(base, name) for name in file.line.require_signature])
+    return lambda path: open_bundle(path, trusted)
 
 
 def _product(table: ProductTable, base: Path) -> Product:

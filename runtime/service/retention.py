@@ -10,12 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..choices import Written
 from ..errors import OutputError
 from .arrival import PartRecord
 from .journal import RECORD_COLUMNS, Journal
 from .line_file import HistoryTable
-from .result_files import REJECTED, file_stem
+from .result_files import NOTHING_WANTED, REJECTED, WantedFiles, file_stem
 
 _AT_ONCE = 500
 _DAY_SECONDS = 86400.0
@@ -39,9 +38,9 @@ class Retention:
     problem: str | None = None
     removed: int = field(default=0)
 
-    def written(self, asked: Written) -> Written:
-        """Whose files may be written now: those that were asked for, or none."""
-        return asked if self.problem is None else "none"
+    def wanted(self, asked: WantedFiles) -> WantedFiles:
+        """Which files may be written now: those that were asked for, or none."""
+        return asked if self.problem is None else NOTHING_WANTED
 
     def enforce(self, now: float | None = None) -> None:
         """Remove what is too old or too much, and see how much space is left.

@@ -12,11 +12,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from ..choices import Written
 from ..errors import BusyError, EngineError, MachineError, PoisonError
 from ..inspector import Inspection
 from ..pipeline import pipelined_as_taken
@@ -26,7 +25,7 @@ from .inspecting import Answered, InspectingSteps, PartJob
 from .journal import Journal
 from .products import Loaded, Products
 from .recording import record_of
-from .result_files import file_stem, keep_rejected, write_record
+from .result_files import WantedFiles, file_stem, keep_rejected, write_record
 from .suspect import survives
 
 # A part that waits for its next try is looked for this often.
@@ -72,7 +71,7 @@ class StationSettings:
     Attributes:
         out: the folder of results and of the journal.
         threads: workers that read and write; None: all that this process may use.
-        written: whose heat maps and maps are written.
+        wanted: of which parts files are written.
         tries: how often a file that cannot be inspected is tried.
         retry_seconds: between two tries.
         request_queue: requests that may wait at a time.
@@ -80,7 +79,7 @@ class StationSettings:
 
     out: Path
     threads: int | None = None
-    written: Written = "all"
+    wanted: WantedFiles = field(default_factory=WantedFiles)
     tries: int = 3
     retry_seconds: float = 2.0
     request_queue: int = 32
@@ -100,7 +99,7 @@ class Station:
         journal: Journal,
         products: Products,
         sinks: Sequence[str] = (),
-        written: Callable[[], Written] | None = None,
+        wanted: Callable[[], WantedFiles] | None = None,
         judged: Judge = lambda record, inspection, loaded: record,
     ) -> None:
         """A station that rests until it runs.
@@ -110,13 +109,13 @@ class Station:
             journal: what it takes parts from, and gives results to.
             products: what inspects them.
             sinks: to whom every result is delivered.
-            written: whose files are written, asked for every part; None: as the settings say.
+            wanted: which files are written, asked for every part; None: as the settings say.
             judged: adds to a result what the line as a whole knows of it, before it is kept.
         """
         self.settings = settings
         self.failure: Exception | None = None
         self._journal, self._products, self._sinks = journal, products, tuple(sinks)
-        self._steps = InspectingSteps(products, settings.out, written or (lambda: settings.written))
+        self._steps = InspectingSteps(products, settings.out, wanted or (lambda: settings.wanted))
         self._judged = judged
         self._sources: Mapping[str, Source] = {}
         self._listeners: list[Callable[[PartRecord, Inspection | None], None]] = []

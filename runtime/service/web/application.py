@@ -29,7 +29,7 @@ from .page_files import PAGE_FILES, page_file
 
 _RETRY_SECONDS = "1"
 _STATUS = {ScanError: 422, UsageError: 400, BusyError: 503, MachineError: 503}
-_KINDS = {"heatmap": "image/png", "map": "image/tiff"}
+_KINDS = {"heatmap": "image/png", "map": "image/tiff", "cloud": "application/octet-stream"}
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -118,8 +118,8 @@ def _add_results(app: FastAPI) -> None:
             raise HTTPException(404, f"there is no result {number}")
         return _json(record)
 
-    @app.get("/v1/parts/{number}/{kind}", summary="The heat map or the map of a result.")
-    def file(number: int, kind: Literal["heatmap", "map"]) -> Response:
+    @app.get("/v1/parts/{number}/{kind}", summary="The heat map, the map or the colored cloud of a result.")
+    def file(number: int, kind: Literal["heatmap", "map", "cloud"]) -> Response:
         record = part(line.journal, number)
         name = None if record is None else record.result.get("files", {}).get(kind)
         content = None if name is None else _content(line.out / name)

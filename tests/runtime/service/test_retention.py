@@ -11,7 +11,7 @@ from cmdiad.runtime.service.arrival import Accepted, Arrival, PartRecord
 from cmdiad.runtime.service.history import HistoryQuery
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.line_file import HistoryTable
-from cmdiad.runtime.service.result_files import file_stem
+from cmdiad.runtime.service.result_files import NOTHING_WANTED, WantedFiles, file_stem
 from cmdiad.runtime.service.retention import Retention
 
 DAY = 86400.0
@@ -63,8 +63,8 @@ def test_heat_maps_are_not_written_while_space_is_short(journal: Journal, monkey
     retention = Retention(journal.path.parent, journal, HistoryTable(min_free_gb=1))
     monkeypatch.setattr(retention_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=5e8))
     retention.enforce()
-    assert retention.written("all") == "none"
+    assert retention.wanted(WantedFiles("all", "all")) == NOTHING_WANTED
     assert retention.problem is not None and "0.50 GB are free, 1 must be" in retention.problem
     monkeypatch.setattr(retention_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=5e9))
     retention.enforce()
-    assert (retention.written("all"), retention.problem) == ("all", None)
+    assert (retention.wanted(WantedFiles("all")), retention.problem) == (WantedFiles("all"), None)
