@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("fastapi")
-pytest.importorskip("httpx")
+pytest.importorskip("httpx2")
 
 from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.service.journal import Journal
