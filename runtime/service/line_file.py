@@ -81,8 +81,10 @@ class MqttTable(_Table):
     port: Port = 1883
     topic: str = "cmdiad/line"
     client_id: str | None = None
+    version: Literal["5", "3.1.1"] = "5"
     username: str | None = None
     password_file: str | None = None
+    tls: bool = False
     tls_ca: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
@@ -107,6 +109,7 @@ class WebhookTable(_Table):
     name: Name = "webhook"
     url: Annotated[str, msgspec.Meta(pattern="^https?://")]
     token_file: str | None = None
+    tls_ca: str | None = None
     timeout_seconds: Positive = 10.0
     verdicts: list[Literal["good", "defect", "error"]] = ["good", "defect", "error"]
 
