@@ -69,7 +69,8 @@ class MqttSettings:
         """
         if not self.topic or set(self.topic) & set("#+\0") or self.topic[0] in "$/" or self.topic.endswith("/"):
             raise UsageError(
-                f"mqtt {self.name!r}: topic {self.topic!r}: no # or +, no $ or / in front, no / at the end"
+                f"mqtt {self.name!r}: topic {self.topic!r} cannot be published to: "
+                "no # or + in it, no $ or / in front, no / at the end"
             )
         if self.password_file is not None and self.username is None:
             raise UsageError(f"mqtt {self.name!r}: password_file without username: give both")

@@ -42,6 +42,30 @@ def made_record(number: int, verdict: str = "good", part_id: str | None = None) 
 
 
 @pytest.fixture(scope="session")
+def own_certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate that 127.0.0.1 signed for itself, and its key; PEM."""
+    pytest.importorskip("cryptography")
+    from datetime import UTC, datetime, timedelta
+    from ipaddress import ip_address
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, name, now = ec.generate_private_key(ec.SECP256R1()), x509.Name([]), datetime.now(UTC)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    certificate = builder.add_extension(names, critical=True).sign(key, hashes.SHA256())
+    folder = tmp_path_factory.mktemp("certificate")
+    (folder / "own.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "own.key").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "own.pem", folder / "own.key"
+
+
+@pytest.fixture(scope="session")
 def record_of() -> Callable[..., PartRecord]:
     """What became of a part, by its number, verdict and name."""
     return made_record
