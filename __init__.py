@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .runtime.bundle.signature import TrustedKeys
     from .runtime.errors import (
         BundleError,
         CmdiadError,
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     )
     from .runtime.inspector import Inspection, Inspector
     from .runtime.sensor.part import Part, part_from_arrays
+    from .runtime.verdict.cloud import write_cloud
+    from .runtime.verdict.regions import DefectRegion
 
 __all__ = [
     "BundleError",
     "CmdiadError",
+    "DefectRegion",
     "EngineError",
     "Inspection",
     "Inspector",
@@ -37,10 +41,12 @@ __all__ = [
     "ParityError",
     "Part",
     "ScanError",
+    "TrustedKeys",
     "UsageError",
     "WeightsError",
     "__version__",
     "part_from_arrays",
+    "write_cloud",
 ]
 
 # Where what is loaded on first use lives; the errors are in one place.
@@ -49,6 +55,9 @@ _MODULES = {
     "Inspection": "inspector",
     "Part": "sensor.part",
     "part_from_arrays": "sensor.part",
+    "DefectRegion": "verdict.regions",
+    "TrustedKeys": "bundle.signature",
+    "write_cloud": "verdict.cloud",
 }
 
 

@@ -13,11 +13,13 @@ import numpy.typing as npt
 from ..runtime.banks.bank import build_bank
 from ..runtime.bundle import manifest as manifest_format
 from ..runtime.bundle.manifest import Manifest, Statistics
-from ..runtime.bundle.parameters import Metric, Normalization
-from ..runtime.errors import EngineError, UsageError, naming_scan
+from ..runtime.bundle.parameters import Metric, Normalization, PartRange
+from ..runtime.errors import EngineError, ScanError, UsageError, naming_scan
 from ..runtime.patches.features import FeatureExtractor, FeaturePath, PartFeatures
 from ..runtime.patches.pooling import N_PATCHES
 from ..runtime.patches.routes import MAIN, modalities, route_of
+from ..runtime.preparation.part_range import outside
+from ..runtime.preparation.part_view import PartView
 from ..runtime.preparation.prepared_part import prepare_part
 from ..runtime.progress import Progress
 from ..runtime.sensor.part import read_part
@@ -116,19 +118,37 @@ def require_enough(scans: Sequence[Path]) -> None:
 
 
 def extract_features(
-    manifest: Manifest, extractor: FeatureExtractor, scans: Sequence[Path], survey: Survey, progress: Progress
+    manifest: Manifest,
+    extractor: FeatureExtractor,
+    scans: Sequence[Path],
+    survey: Survey,
+    progress: Progress,
+    expected: PartRange | None = None,
 ) -> list[PartFeatures]:
-    """Features of every scan, shown to the survey too; one that cannot be used stops the calibration with its name."""
+    """Features of every scan, shown to the survey too; one that cannot be used stops the calibration with its name.
+
+    Where a range of parts is expected, what lies outside of it cannot be used.
+    """
     features = []
     for number, scan in enumerate(scans, 1):
         with naming_scan(scan):
             part = read_part(scan, modalities(manifest), manifest.preprocessing)
-            prepared = prepare_part(part, modalities(manifest), manifest.preprocessing)
+            prepared = prepare_part(part, modalities(manifest), manifest.preprocessing, expected)
+            if expected is not None:
+                _require_like(prepared.view, expected)
             survey.add(part, prepared)
             features.append(extractor.extract(prepared, StageTimes()))
         require_usable(scan, features[-1])
         progress("features", number, len(scans), "")
     return features
+
+
+def _require_like(view: PartView, expected: PartRange) -> None:
+    if reasons := outside(view, expected):
+        raise ScanError(
+            f"is not such a part as the bundle was calibrated for: {'; '.join(reasons)}: leave it out, or calibrate "
+            "for such parts without --update"
+        )
 
 
 def require_usable(scan: Path, features: PartFeatures) -> None:

@@ -16,7 +16,7 @@ from ..runtime.acceptance.golden import golden_files
 from ..runtime.banks.bank import MemoryBank
 from ..runtime.bundle import manifest as manifest_format
 from ..runtime.bundle.manifest import Manifest
-from ..runtime.bundle.parameters import Preprocessing
+from ..runtime.bundle.parameters import PartRange, Preprocessing
 from ..runtime.bundle.reading import Bundle
 from ..runtime.bundle.writing import Content, changed_contents, draft_bundle, write_bundle
 from ..runtime.engines.session import OnnxSession
@@ -28,6 +28,7 @@ from ..runtime.patches.routes import route_of
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import file_digests, joint_digest, place_of
+from ..runtime.sensor.part import Part
 from ..runtime.verdict.decision import FUSION, Decision
 from ..runtime.verdict.fusion import encode_fusion
 from .calibrate import Calibrated, CalibrationSettings, calibrate, extract_features, require_enough
@@ -77,7 +78,7 @@ class Completed:
 
 
 @dataclass(frozen=True)
-class _Learned:
+class Learned:
     """What normal scans taught, before anything is written.
 
     Attributes:
@@ -87,6 +88,7 @@ class _Learned:
         extractor: the bundle's networks, opened.
         survey: what the scans show of their parts.
         calibrated: banks, fusion and thresholds.
+        part: how large parts may be taken to be.
     """
 
     scans: tuple[Path, ...]
@@ -95,6 +97,7 @@ class _Learned:
     extractor: FeatureExtractor
     survey: Survey
     calibrated: Calibrated
+    part: PartRange
 
 
 def calibrate_bundle(
@@ -132,7 +135,7 @@ def calibrate_bundle(
     require_enough(scans)
     require_writable(out)
     learned = _learn(bundle, scans, settings, provider, product, preprocessing, progress)
-    manifest, contents = _contents(bundle, learned, provider, defective, with_line_graph, progress)
+    manifest, contents = completed_contents(bundle, learned, provider, defective, with_line_graph, progress)
     written = write_bundle(out, manifest, contents)
     settled, survey = learned.settled, learned.survey
     warnings = (*settled.warnings, *survey.warnings())
@@ -147,7 +150,7 @@ def _learn(
     product: str | None,
     preprocessing: Preprocessing | None,
     progress: Progress,
-) -> _Learned:
+) -> Learned:
     """Settle how the scans are prepared, and learn from them; see `calibrate_bundle`."""
     digests = file_digests(scans)
     refuse_copies(scans, digests)
@@ -162,14 +165,14 @@ def _learn(
     extractor, survey = FeatureExtractor(bundle, provider), Survey(scans)
     features = extract_features(manifest, extractor, scans, survey, progress)
     calibrated = calibrate(manifest, extractor, features, joint_digest(digests), settings, progress)
-    return _Learned(tuple(scans), manifest, settled, extractor, survey, calibrated)
+    return Learned(tuple(scans), manifest, settled, extractor, survey, calibrated, survey.part_range())
 
 
-def _contents(
+def completed_contents(
     bundle: Bundle,
-    learned: _Learned,
+    learned: Learned,
     provider: str,
-    defective: Path | None,
+    defective: Path | Part | None,
     with_line_graph: bool | None,
     progress: Progress,
 ) -> tuple[Manifest, dict[str, Content]]:
@@ -197,7 +200,7 @@ def product_of(scans: Sequence[Path]) -> str | None:
     return classes.pop() if len(classes) == 1 else None
 
 
-def _with_banks(learned: _Learned, provider: str) -> tuple[Manifest, dict[str, Content]]:
+def _with_banks(learned: Learned, provider: str) -> tuple[Manifest, dict[str, Content]]:
     """The manifest with the banks and the calibration, and the banks' files."""
     manifest, calibrated = learned.manifest, learned.calibrated
     banks, contents = _encode_banks(calibrated.decision, manifest)
@@ -205,14 +208,18 @@ def _with_banks(learned: _Learned, provider: str) -> tuple[Manifest, dict[str, C
     manifest = msgspec.structs.replace(
         manifest,
         banks=banks,
-        calibration=msgspec.structs.replace(calibrated.calibration, part=learned.survey.part_range()),
+        calibration=msgspec.structs.replace(
+            calibrated.calibration,
+            part=learned.part,
+            health=learned.survey.health(calibrated.scores.tolist()),
+        ),
         provenance={**manifest.provenance, "calibration_provider": provider, **versions},
     )
     return manifest, contents
 
 
 def _with_line(
-    bundle: Bundle, manifest: Manifest, learned: _Learned, wanted: bool | None, progress: Progress
+    bundle: Bundle, manifest: Manifest, learned: Learned, wanted: bool | None, progress: Progress
 ) -> tuple[Manifest, dict[str, Content]]:
     """The manifest with the fused graph, where there is to be one, and its files with the report of its check.
 
@@ -250,7 +257,9 @@ def _line_graph_wanted(manifest: Manifest, provider: str, wanted: bool | None) -
     return False
 
 
-def golden_scans(scans: Sequence[Path], scores: npt.NDArray[np.float64], defective: Path | None) -> dict[str, Path]:
+def golden_scans(
+    scans: Sequence[Path], scores: npt.NDArray[np.float64], defective: Path | Part | None
+) -> dict[str, Path | Part]:
     """The scans to record in the bundle: the normal one of median score, and the defective or highest-scoring one."""
     order = np.argsort(scores, kind="stable")
     normal, highest = scans[int(order[len(order) // 2])], scans[int(order[-1])]

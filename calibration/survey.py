@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from ..runtime.bundle.health_baseline import HealthBaseline
 from ..runtime.bundle.manifest import Manifest
 from ..runtime.bundle.parameters import PartRange, Preprocessing
 from ..runtime.errors import UsageError
+from ..runtime.health.measures import baseline_of
 from ..runtime.patches.routes import modalities
 from ..runtime.preparation.part_range import range_of
 from ..runtime.preparation.part_view import PartView
@@ -19,6 +21,7 @@ from ..runtime.preparation.prepared_part import PreparedPart
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preparation.settling import settle_scans, short_name
 from ..runtime.progress import Progress
+from ..runtime.sensor.origin import Vector
 from ..runtime.sensor.part import Part
 from .contact_sheet import TILE, Tile, contact_sheet, evenly_chosen
 from .disagreements import disagreements
@@ -58,18 +61,24 @@ class Survey:
         self._names = [short_name(scan) for scan in scans]
         self._drawn = set(evenly_chosen(len(scans)))
         self._views: list[PartView] = []
+        self._origins: list[Vector] = []
         self._tiles: list[Tile] = []
 
     def add(self, part: Part, prepared: PreparedPart) -> None:
         """The next scan."""
         number = len(self._views)
         self._views.append(prepared.view)
+        self._origins.append(part.origin)
         if number in self._drawn:
             self._tiles.append(_small_tile(self._names[number], part, prepared))
 
     def part_range(self) -> PartRange:
         """What was seen; at least one scan."""
         return range_of(self._views)
+
+    def health(self, scores: Sequence[float]) -> HealthBaseline:
+        """What sensor, table and parts measured, with the scans' scores in the same order."""
+        return baseline_of(self._views, self._origins, scores)
 
     def warnings(self) -> list[str]:
         """What should be looked at before these scans are called normal, a sentence each."""

@@ -74,6 +74,7 @@ _SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random arriva
 def bench(
     context: typer.Context,
     bundles: _BundlesOption = None,
+    require_signature: line_options.RequireSignature = None,
     scans: line_options.Scans = None,
     scenario: _ScenarioOption = None,
     takt: _TaktOption = None,
@@ -112,6 +113,7 @@ def bench(
     from ..runtime.bench.measuring.durations import parse_duration
     from ..runtime.bench.measuring.scenarios import Plan, chosen
     from ..runtime.bench.run import BenchRequest, run_bench
+    from ..runtime.bundle.signature import find_trusted
 
     names = parse_list(scenario, "--scenario", str)
     takt_s = None if takt is None else parse_duration(takt, "--takt")
@@ -135,6 +137,7 @@ def bench(
         out=out,
         loadgen=loadgen,
         test=test,
+        trusted=find_trusted(require_signature),
     )
     with console.progress_display(quiet or json) as progress:
         report, interrupted = run_bench(request, progress)

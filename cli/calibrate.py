@@ -10,7 +10,8 @@ import typer
 
 from ..calibration.choices import BankPrecision
 from ..runtime.bundle.parameters import Plane, Sensor
-from . import console, options
+from . import console, options, signing
+from .bundle_updating import refuse_foreign_options, run_update, was_given
 from .extras import CALIBRATE, needs
 from .interruption import when_interrupted
 
@@ -51,11 +52,30 @@ _LineGraphOption = Annotated[
         help="Write line.onnx, the fused graph for GPUs, or do not.  [default: where it is below 256 MiB]",
     ),
 ]
+_UpdateOption = Annotated[
+    bool,
+    typer.Option(
+        "--update",
+        help="Bring a calibrated bundle up to date from recent good parts, with its own settings. The old one stays; "
+        "see docs/drift.md.  [out: NAME-YYYYMMDD]",
+    ),
+]
+_ReplaceOption = Annotated[
+    bool,
+    typer.Option("--replace", help="With --update: banks of these scans alone.  [default: the old rows are kept too]"),
+]
+_AcceptOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="SCAN", help="With --update: a scan that the old bundle rejects, and that is good; repeatable."
+    ),
+]
 
 
 @needs(CALIBRATE)
 @when_interrupted("no bundle was written: run it again")
 def calibrate(
+    context: typer.Context,
     scans: _ScansArgument,
     bundle: Annotated[
         Path | None, typer.Option(help="Exported bundle.  [default: $CMDIAD_BUNDLE, else ./bundle]")
@@ -78,15 +98,29 @@ def calibrate(
     defective: _DefectiveOption = None,
     line_graph: _LineGraphOption = None,
     force: options.Force = False,
+    sign: signing.Sign = None,
     provider: options.Provider = "cpu",
     seed: options.Seed = 0,
+    update: _UpdateOption = False,
+    replace: _ReplaceOption = False,
+    accept_defective: _AcceptOption = None,
+    json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Make memory banks, fusion and thresholds from normal scans, with the exported networks (no torch, no RGB)."""
+    from ..runtime.bundle.reading import find_bundle, is_signed, open_bundle
+
+    refuse_foreign_options(context, update)
+    if update:
+        asked = provider if was_given(context, "provider") else None
+        accepted = accept_defective or []
+        keys, signed_before = signing.signing_keys(sign, "calibrate"), is_signed(find_bundle(bundle))
+        updated = run_update(scans, bundle, out, replace, accepted, asked, defective, line_graph, quiet, json)
+        signing.finish_signing(updated, keys, signed_before, aloud=not json)
+        return
     from ..calibration.calibrate import CalibrationSettings
     from ..calibration.calibrated_bundle import calibrate_bundle, product_of
     from ..calibration.settings_file import apply_settings_file
-    from ..runtime.bundle.reading import find_bundle, open_bundle
     from ..runtime.bundle.writing import protect_calibration
     from ..runtime.errors import UsageError
     from ..runtime.patches.routes import modalities
@@ -103,7 +137,9 @@ def calibrate(
     settings = apply_settings_file(given, settings_file)
     if product is not None and not product.strip():
         raise UsageError("--product: give a name, or leave it out")
+    keys = signing.signing_keys(sign, "calibrate")
     source = open_bundle(find_bundle(bundle))
+    signed_before = is_signed(source.path)
     inputs = find_normal_parts(scans, modalities(source.manifest))
     product = product or product_of(inputs) or source.manifest.product
     target = out or source.path
@@ -115,6 +151,7 @@ def calibrate(
             source, inputs, settings, target, provider, product, preprocessing, progress, defective, line_graph
         )
     _print(completed, target)
+    signing.finish_signing(target, keys, signed_before)
 
 
 def _print(completed: Completed, target: Path) -> None:

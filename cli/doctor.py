@@ -22,12 +22,17 @@ _NeededOption = Annotated[
 _STATES = {True: "yes", False: "NO", None: ""}
 
 
-def line_doctor(bundle: _BundleOption = None, provider: _NeededOption = None, json: line_options.Json = False) -> None:
+def line_doctor(
+    bundle: _BundleOption = None,
+    require_signature: line_options.RequireSignature = None,
+    provider: _NeededOption = None,
+    json: line_options.Json = False,
+) -> None:
     """Say what this machine can run: GPU, driver, packages, execution providers, and the bundle's engines.
 
     Exit codes: 0 done, 4 bad bundle, 5 the provider asked for does not run here.
     """
-    _examine(bundle, provider, json, workstation=False)
+    _examine(bundle, provider, json, workstation=False, keys=require_signature)
 
 
 def workstation_doctor(
@@ -40,15 +45,18 @@ def workstation_doctor(
     _examine(bundle, provider, json, workstation=True)
 
 
-def _examine(path: Path | None, provider: str | None, json: bool, workstation: bool) -> None:
+def _examine(
+    path: Path | None, provider: str | None, json: bool, workstation: bool, keys: list[Path] | None = None
+) -> None:
     import os
 
     from ..runtime.acceptance.doctor import WORKSTATION_PACKAGES, examine
     from ..runtime.bundle.reading import BUNDLE_VARIABLE, DEFAULT_BUNDLE, find_bundle, open_bundle
+    from ..runtime.bundle.signature import find_trusted
     from ..runtime.errors import EngineError
 
     there = path is not None or os.environ.get(BUNDLE_VARIABLE) or Path(DEFAULT_BUNDLE).exists()
-    bundle = open_bundle(find_bundle(path)) if there else None
+    bundle = open_bundle(find_bundle(path), None if workstation else find_trusted(keys)) if there else None
     diagnosis = examine(bundle, WORKSTATION_PACKAGES if workstation else None)
     needed = None if provider is None else diagnosis.available(provider)
     if json:

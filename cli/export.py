@@ -9,7 +9,7 @@ import typer
 
 from ..calibration.choices import Calibrator
 from ..export.choices import Precision
-from . import console, engines, options
+from . import console, engines, options, signing
 from .extras import EXPORT, needs
 from .interruption import when_interrupted
 
@@ -55,6 +55,7 @@ def export(
     tf32: engines.Tf32 = False,
     strip_weights: engines.Strip = False,
     timing_cache: engines.TimingCache = None,
+    sign: signing.Sign = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -64,11 +65,14 @@ def export(
 
     Exit codes: 0 done, 2 wrong usage, 4 bad bundle, 5 an engine cannot be built, 6 a graph does not compute the same.
     """
+    from ..runtime.bundle.reading import is_signed
     from ..runtime.bundle.writing import protect_calibration
     from ..runtime.errors import UsageError
 
     if engine is None and ((bundle is not None and precision == "fp32") or targets):
         raise UsageError("--bundle needs --precision or --engine, --target needs --engine: say what to make")
+    keys = signing.signing_keys(sign, "export")
+    signed_before = bundle is not None and is_signed(bundle)
     target = out or bundle or Path("bundle")
     if not force and (bundle is None or target.resolve() != bundle.resolve()):
         protect_calibration(target, "--out NAME.cmdiad keeps it, --force replaces it")
@@ -92,6 +96,7 @@ def export(
         report.end()
     todo = "" if bundle is not None else f" (not calibrated: run `cmdiad calibrate SCANS --bundle {target}`)"
     console.emit(f"bundle: {target}{todo}")
+    signing.finish_signing(target, keys, signed_before)
 
 
 def _gate_scans(scans: list[str] | None, route: RouteName, main: Modality, bundle: Path | None) -> Sequence[Path]:

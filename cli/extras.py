@@ -17,6 +17,8 @@ TRAIN: Modules = {"train": ("torch", "torchvision", "timm", "safetensors")}
 EXPORT: Modules = {**_RUN, "train": (*TRAIN["train"], "onnx", "onnxscript")}
 EVALUATE: Modules = {**_RUN, "train": (*EXPORT["train"], "sklearn")}
 CALIBRATE: Modules = {**_RUN, "calibrate": ("sklearn", "onnx")}
+SERVE: Modules = {**_RUN, "serve": ("fastapi", "uvicorn", "prometheus_client", "multipart")}
+SIGN: Modules = {"sign": ("cryptography",)}
 INSPECT: Modules = {"calibrate": ("onnx",)}
 
 

@@ -28,8 +28,12 @@ DEFECT_FOUND = 1
 def infer(
     scans: Annotated[list[str], typer.Argument(metavar="SCAN", help="Scan files, folders or quoted globs.")],
     bundle: line_options.Bundle = None,
-    out: Annotated[Path, typer.Option(help="Folder for heat maps and raw maps.")] = Path("inspections"),
+    require_signature: line_options.RequireSignature = None,
+    out: Annotated[Path, typer.Option(help="Folder for heat maps, raw maps and clouds.")] = Path("inspections"),
     heatmaps: Annotated[Written, typer.Option(help="Of which parts heat maps and raw maps are written.")] = "all",
+    cloud: Annotated[
+        Written, typer.Option(help="Of which parts a PLY cloud in the heat map's colors is written.")
+    ] = "none",
     threshold: Annotated[
         float | None, typer.Option(help="Score above which a part is defective.  [default: the bundle's]")
     ] = None,
@@ -54,12 +58,14 @@ def infer(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No rows of good parts.")] = False,
 ) -> None:
-    """Inspect scans: verdict, score, heat map and raw map of each.
+    """Inspect scans: verdict, score, defect regions, heat map and raw map of each.
 
     Exit codes: 0 done, 1 a defect (with --fail-on-defect), 2 wrong usage, 3 a scan could not be inspected,
     4 bad bundle, 5 execution provider not available, 74 a result could not be written.
     """
     from ..runtime.bundle.reading import find_bundle, open_bundle
+    from ..runtime.bundle.signature import find_trusted
+    from ..runtime.errors import UsageError
     from ..runtime.inspector import Inspector
     from ..runtime.patches.routes import modalities
     from ..runtime.profile import Profiler
@@ -67,7 +73,9 @@ def infer(
     from ..runtime.stream import Outcome, inspect_stream
     from ..runtime.threads import thread_count
 
-    opened = open_bundle(find_bundle(bundle))
+    opened = open_bundle(find_bundle(bundle), find_trusted(require_signature))
+    if cloud != "none" and "pc" not in modalities(opened.manifest):
+        raise UsageError("--cloud: this bundle inspects images, which have no points: leave it out")
     inputs = find_inputs(scans, modalities(opened.manifest))
     # Fewer parts than threads are done sooner one after the other, all threads on each.
     side_by_side = len(inputs.files) >= thread_count(threads)
@@ -78,7 +86,7 @@ def infer(
     if not json:
         table.print_header(inspector)
     with profiler or nullcontext():
-        outcomes = inspect_stream(inspector, inputs.files, out, heatmaps)
+        outcomes = inspect_stream(inspector, inputs.files, out, heatmaps, cloud)
         _report(chain(missed, outcomes), len(missed) + len(inputs.files), table, profiler, json)
     if not json:
         table.print_summary(out)

@@ -45,6 +45,7 @@ def _summary(bundle: dict[str, Any]) -> list[str]:
     accepted = bundle["parity"]["accepted"]
     rows = {
         "bundle": f"{bundle['path']} ({_mb(sum(sizes.values()))} in {len(sizes)} files, verified)",
+        "signature": bundle["signature"],
         "product": bundle["product"],
         "route": f"{bundle['route']}, main modality {bundle['main']}",
         "precision": bundle["precision"],

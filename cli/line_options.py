@@ -11,6 +11,14 @@ Bundle = Annotated[
     Path | None,
     typer.Option("--bundle", help="Bundle folder or .cmdiad file.  [default: $CMDIAD_BUNDLE, else ./bundle]"),
 ]
+RequireSignature = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--require-signature",
+        metavar="PUB",
+        help="Refuse a bundle that none of these keys signed; repeatable.  [default: $CMDIAD_REQUIRE_SIGNATURE]",
+    ),
+]
 Provider = Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists them.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads, of whatever can use several.  [default: all]")]
 CudaGraph = Annotated[

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def selftest(
     bundle: line_options.Bundle = None,
+    require_signature: line_options.RequireSignature = None,
     provider: line_options.Provider = "cpu",
     threads: line_options.Threads = None,
     cuda_graph: line_options.CudaGraph = None,
@@ -30,9 +31,11 @@ def selftest(
     """
     from ..runtime.acceptance.selftest import run_selftest
     from ..runtime.bundle.reading import find_bundle, open_bundle
+    from ..runtime.bundle.signature import find_trusted
     from ..runtime.errors import ParityError
 
-    report = run_selftest(open_bundle(find_bundle(bundle)), provider, threads, cuda_graph, graph)
+    opened = open_bundle(find_bundle(bundle), find_trusted(require_signature))
+    report = run_selftest(opened, provider, threads, cuda_graph, graph)
     if json:
         console.emit_json(report.as_json())
     else:
@@ -60,3 +63,4 @@ def _print(report: SelftestReport) -> None:
         f"\n{'FAILED' if failed else 'PASSED'}: {report.product} ({report.precision}) on {report.provider}, "
         f"recorded on {report.recorded_on}{where}."
     )
+    console.emit(f"signature: {report.signature}")

@@ -13,8 +13,9 @@ import typer
 from . import console
 
 if TYPE_CHECKING:
-    from ..runtime.inspector import Inspector
+    from ..runtime.inspector import Inspection, Inspector
     from ..runtime.stream import Outcome
+    from ..runtime.verdict.regions import DefectRegion
 
 _WIDEST_SCAN = 60
 _NUMBER_WIDTH = 9
@@ -40,7 +41,7 @@ class VerdictTable:
         self._quiet = quiet
         self._width = min(_WIDEST_SCAN, max((len(str(scan)) for scan in scans), default=4))
         self._ms: dict[str, list[float]] = defaultdict(list)
-        self._files: list[Path] = []
+        self._files: dict[str, Path] = {}
 
     def count(self, outcome: Outcome) -> None:
         """Take an outcome into the sums."""
@@ -51,7 +52,8 @@ class VerdictTable:
             return
         self.defective += outcome.inspection.is_defect
         self.good += not outcome.inspection.is_defect
-        self._files = [path for path in (outcome.heatmap, outcome.map) if path is not None] or self._files
+        files = {"heat maps": outcome.heatmap, "raw maps": outcome.map, "clouds": outcome.cloud}
+        self._files |= {kind: path for kind, path in files.items() if path is not None}
         for stage, seconds in outcome.inspection.seconds.items():
             self._ms[stage].append(1e3 * seconds)
 
@@ -71,6 +73,8 @@ class VerdictTable:
             verdict = _defect() if inspection.is_defect else GOOD
             score, threshold = f"{inspection.score:.4f}", f"{inspection.threshold:.4f}"
             console.emit(self._row(str(outcome.scan), score, threshold, verdict, total))
+            if inspection.is_defect:
+                console.emit(f"  {_where(inspection)}")
         if error is not None:
             console.complain(str(error))
 
@@ -83,9 +87,10 @@ class VerdictTable:
             stages = " ".join(f"{stage} {statistics.median(ms):.0f}" for stage, ms in self._ms.items())
             console.emit(f"median ms by stage: {stages}")
         if inspected == 1 and self._files:
-            console.emit("\n".join(f"written: {path}" for path in self._files))
+            console.emit("\n".join(f"written: {path}" for path in self._files.values()))
         elif inspected and self._files:
-            console.emit(f"heat maps and raw maps: {out}")
+            *first, last = self._files
+            console.emit(f"{', '.join(first)}{' and ' * bool(first)}{last}: {out}")
 
     def _row(self, scan: str, score: str, threshold: str, verdict: str, ms: str) -> str:
         name = scan if len(scan) <= self._width else f"...{scan[3 - self._width :]}"
@@ -102,3 +107,21 @@ class VerdictTable:
 
 def _defect() -> str:
     return typer.style(DEFECT, fg="red") if console.on_terminal() else DEFECT
+
+
+def _where(inspection: Inspection) -> str:
+    """Where a defect is and how large, in a few words: of several regions the one of the highest peak."""
+    if not inspection.regions:
+        return f"no region: no pixel of the map is above its threshold of {inspection.pixel_threshold:.4f}"
+    highest, count = inspection.regions[0], inspection.regions_found
+    others = f", the highest of {count} regions" if count > 1 else ""
+    return f"{_placed(highest)}{others}"
+
+
+def _placed(region: DefectRegion) -> str:
+    if region.center_m is None:
+        return f"{region.pixels} pixels at row {region.peak_row}, column {region.peak_column}"
+    place = ", ".join(f"{1e3 * value:.1f}" for value in region.center_m)
+    if region.length_m is None or region.width_m is None:
+        return f"{region.pixels} pixels at ({place}) mm"
+    return f"{1e3 * region.length_m:.1f} x {1e3 * region.width_m:.1f} mm at ({place}) mm"

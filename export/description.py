@@ -59,6 +59,7 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
         "kind": "bundle",
         "path": str(bundle.path),
         "digest": manifest.digest,
+        "signature": bundle.signature_in_words(),
         "product": manifest.product,
         "route": manifest.route,
         "main": manifest.main,

@@ -8,4 +8,4 @@ Graph = Literal["auto", "networks", "line"]
 """What runs: the networks one by one, the fused line graph, or what suits the provider; see `Inspector.load`."""
 
 Written = Literal["all", "defects", "none"]
-"""Of which parts heat maps and raw maps are written; see `inspect_stream`."""
+"""Of which parts heat maps and raw maps, or colored clouds, are written; see `inspect_stream`."""

@@ -47,6 +47,12 @@ class NotFiniteError(CmdiadError):
     kind = "not_finite"
 
 
+class PoisonError(ScanError):
+    """A scan ends every process that inspects it."""
+
+    kind = "poison"
+
+
 class BundleError(CmdiadError):
     """A bundle is missing, incomplete, changed, or of a format this version does not read."""
 
@@ -87,6 +93,13 @@ class MachineError(CmdiadError):
 
     exit_code = 71
     kind = "machine"
+
+
+class BusyError(CmdiadError):
+    """As much waits as may: ask again in a moment (EX_TEMPFAIL of sysexits.h)."""
+
+    exit_code = 75
+    kind = "busy"
 
 
 class OutputError(CmdiadError):

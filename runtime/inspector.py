@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from .bundle.parameters import PartRange
 from .bundle.reading import Bundle, find_bundle, open_bundle, require_calibration
+from .bundle.signature import TrustedKeys, find_trusted
 from .choices import Graph
 from .engines.opening import Observer
 from .errors import NotFiniteError, ScanError, UsageError, naming_scan
@@ -28,6 +30,7 @@ from .strategies import Answer, choose_strategy
 from .threads import thread_count
 from .timing import Span, StageTimes
 from .verdict.heatmap import draw_heatmap
+from .verdict.regions import DefectRegion, find_regions
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +69,19 @@ class Inspection:
     spans: tuple[Span, ...] = ()
     searched_again: int = 0
 
+    @cached_property
+    def regions(self) -> tuple[DefectRegion, ...]:
+        """Where the map is above the pixel threshold, the highest peak first: `find_regions`, at the first use.
+
+        A part may be defective by its score and have none, and good and have some: the two thresholds are two.
+        """
+        return find_regions(self.map, self.valid, self.pixel_threshold, self.points, self.origin)
+
+    @property
+    def regions_found(self) -> int:
+        """How many regions the map has; `regions` describes at most 32 of them."""
+        return self.regions[0].of if self.regions else 0
+
     def heatmap(self) -> npt.NDArray[np.uint8]:
         """The picture that `infer` writes: (H, W, 3) uint8, the anomalies over the scan, defects outlined."""
         return draw_heatmap(self.map, self.valid, self.pixel_threshold, self.points, self.rgb)
@@ -78,6 +94,8 @@ class Inspection:
             "threshold": self.threshold,
             "is_defect": self.is_defect,
             "searched_again": self.searched_again,
+            "regions_found": self.regions_found,
+            "regions": [region.as_json() for region in self.regions],
             **view_as_json(self.view, self.origin),
         }
 
@@ -158,6 +176,7 @@ class Inspector:
         batch: int = 1,
         allow_any_size: bool = False,
         side_by_side: bool = False,
+        trusted: TrustedKeys | None = None,
     ) -> Inspector:
         """Open and verify a bundle.
 
@@ -171,21 +190,20 @@ class Inspector:
             graph: networks: each network by itself, the bank search in NumPy. line: the fused line graph. auto: the
                 line graph where there is one, except on the CPU, where the search in NumPy is faster.
             batch: how many parts go through the line graph together where as many wait; a GPU may gain from it.
-            allow_any_size: inspect what is not such a part as calibration saw, too: of another size, cut off by the
-                image's border, barely measured, or with other objects beside it.
+            allow_any_size: inspect what is not such a part as calibration saw, too; see `check_likeness`.
             side_by_side: for a stream on the CPU: as many parts at a time as threads, each on one; no batches then.
+            trusted: whose signature the bundle must have; None: those of $CMDIAD_REQUIRE_SIGNATURE, if it is set.
 
         Raises:
-            BundleError: there is no bundle, or it is changed, incomplete or not calibrated.
+            BundleError: there is no bundle, or it is changed, incomplete, not calibrated or not signed.
             EngineError: the provider is not available, or takes one part at a time where more are asked for.
             UsageError: the threshold is not a finite number, or an argument makes no sense.
 
         Example:
-            >>> inspector = Inspector.load("bagel.cmdiad")  # doctest: +SKIP
-            >>> inspector("scan.tiff").is_defect  # doctest: +SKIP
+            >>> Inspector.load("bagel.cmdiad")("scan.tiff").is_defect  # doctest: +SKIP
             False
         """
-        bundle = open_bundle(find_bundle(path))
+        bundle = open_bundle(find_bundle(path), find_trusted() if trusted is None else trusted)
         return cls(bundle, provider, threads, threshold, cuda_graph, graph, batch, allow_any_size, side_by_side)
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +16,7 @@ from .files.outputs import OutputPaths, output_paths
 from .inspector import Inspection, Inspector, ReadyPart
 from .pipeline import pipelined
 from .timing import StageTimes
+from .verdict.cloud import write_cloud
 from .verdict.heatmap import write_heatmap, write_map
 
 
@@ -28,6 +29,7 @@ class Outcome:
         inspection: None where the part could not be inspected.
         heatmap: the heat map's file; None where none was written.
         map: the raw map's file, float32 TIFF; None where none was written.
+        cloud: the colored cloud's file, PLY; None where none was written.
         error: why the part could not be inspected, or its files not be written.
     """
 
@@ -36,6 +38,7 @@ class Outcome:
     heatmap: Path | None = None
     map: Path | None = None
     error: CmdiadError | None = None
+    cloud: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The documented object of `infer --json`."""
@@ -45,6 +48,7 @@ class Outcome:
                 **self.inspection.as_json(),
                 "heatmap": None if self.heatmap is None else str(self.heatmap),
                 "map": None if self.map is None else str(self.map),
+                "cloud": None if self.cloud is None else str(self.cloud),
                 "ms": {stage: 1e3 * seconds for stage, seconds in self.inspection.seconds.items()},
             }
         if self.error is not None:
@@ -53,7 +57,11 @@ class Outcome:
 
 
 def inspect_stream(
-    inspector: Inspector, scans: Iterable[Path], out: Path | None = None, written: Written = "all"
+    inspector: Inspector,
+    scans: Iterable[Path],
+    out: Path | None = None,
+    written: Written = "all",
+    clouds: Written = "none",
 ) -> Iterator[Outcome]:
     """Inspect scans as they come; outcomes come in the scans' order, one for each.
 
@@ -65,14 +73,15 @@ def inspect_stream(
         inspector: a loaded bundle.
         scans: files, taken up to `most_under_way` ahead of their outcomes. Parts that come one by one, and whose
             outcome must not wait for the next, are for the inspector itself.
-        out: the folder of the heat maps and maps, see `output_paths`; None: nothing is written.
-        written: whose files are written.
+        out: the folder of the files, see `output_paths`; None: nothing is written.
+        written: whose heat maps and raw maps are written.
+        clouds: whose points are written in the heat map's colors, see `write_cloud`; a part has none without a scan.
 
     Example:
         >>> for outcome in inspect_stream(inspector, Path("scans").glob("*.tiff")):  # doctest: +SKIP
         ...     print(outcome.as_json())
     """
-    steps = _Steps(inspector, out, written)
+    steps = _Steps(inspector, out, written, clouds)
     jobs = (_Job(scan) for scan in scans)
     if inspector.side_by_side:
         stages = pipelined(jobs, steps.read_and_inspect, list, steps.write, inspector.threads)
@@ -101,8 +110,8 @@ class _Job:
 class _Steps:
     """What happens to a job in each stage of the pipeline."""
 
-    def __init__(self, inspector: Inspector, out: Path | None, written: Written) -> None:
-        self._inspector, self._out, self._written = inspector, out, written
+    def __init__(self, inspector: Inspector, out: Path | None, written: Written, clouds: Written = "none") -> None:
+        self._inspector, self._out, self._written, self._clouds = inspector, out, written, clouds
         self._alone = False  # whether it was said that batches fail
 
     def read(self, job: _Job) -> _Job:
@@ -138,24 +147,44 @@ class _Steps:
 
     def write(self, job: _Job) -> Outcome:
         inspection = job.inspection
-        if inspection is None or self._out is None or not self._is_written(inspection):
+        if inspection is None or self._out is None:
             return Outcome(job.scan, inspection, error=job.error)
-        return _written(job.scan, inspection, output_paths(self._out, job.scan))
+        paths = output_paths(self._out, job.scan)
+        writers = self._writers(inspection, paths)
+        return _written(job.scan, inspection, paths, writers) if writers else Outcome(job.scan, inspection)
 
-    def _is_written(self, inspection: Inspection) -> bool:
-        return self._written == "all" or (self._written == "defects" and inspection.is_defect)
+    def _writers(self, inspection: Inspection, paths: OutputPaths) -> dict[Path, Callable[[], None]]:
+        """The files that were asked for of a part, and what writes each."""
+        writers: dict[Path, Callable[[], None]] = {}
+        if _is_asked(self._written, inspection):
+            writers[paths.heatmap] = partial(_write_heatmap, paths.heatmap, inspection)
+            writers[paths.map] = partial(write_map, paths.map, inspection.map)
+        if _is_asked(self._clouds, inspection):
+            writers[paths.cloud] = partial(write_cloud, paths.cloud, inspection)
+        return writers
 
 
-def _written(scan: Path, inspection: Inspection, paths: OutputPaths) -> Outcome:
-    """Write both files; a verdict whose files cannot be written stands all the same."""
+def _is_asked(which: Written, inspection: Inspection) -> bool:
+    return which == "all" or (which == "defects" and inspection.is_defect)
+
+
+def _written(
+    scan: Path, inspection: Inspection, paths: OutputPaths, writers: Mapping[Path, Callable[[], None]]
+) -> Outcome:
+    """Write all files; a verdict whose files cannot be written stands all the same."""
     times = StageTimes()
-    # Most of the time both wait for the disk, so they wait together.
-    with times.stage("write"), ThreadPoolExecutor(1, "write") as beside:
-        writing_map = beside.submit(_failure, scan, partial(write_map, paths.map, inspection.map))
-        no_heatmap = _failure(scan, partial(_write_heatmap, paths.heatmap, inspection))
-        no_map = writing_map.result()
-    heatmap, raw = None if no_heatmap else paths.heatmap, None if no_map else paths.map
-    return Outcome(scan, inspection.with_times(times), heatmap, raw, no_heatmap or no_map)
+    # Most of the time they wait for the disk, so they wait together.
+    with times.stage("write"), ThreadPoolExecutor(len(writers), "write") as beside:
+        failures = dict(zip(writers, beside.map(partial(_failure, scan), writers.values()), strict=True))
+    there = {path: path for path, failure in failures.items() if failure is None}
+    return Outcome(
+        scan,
+        inspection.with_times(times),
+        heatmap=there.get(paths.heatmap),
+        map=there.get(paths.map),
+        cloud=there.get(paths.cloud),
+        error=next((failure for failure in failures.values() if failure is not None), None),
+    )
 
 
 def _write_heatmap(path: Path, inspection: Inspection) -> None:

@@ -191,6 +191,7 @@ def _bundle(bundle: Bundle, machine: Machine) -> Iterator[Finding]:
     yield Finding(
         "bundle", str(bundle.path), True, f"{manifest.product}, {manifest.route}, {manifest.precision}, verified"
     )
+    yield Finding("bundle", "signature", None if bundle.signature is None else True, bundle.signature_in_words())
     try:
         require_calibration(bundle)
         yield Finding("bundle", "calibration", True, "calibrated")

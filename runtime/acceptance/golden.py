@@ -89,12 +89,12 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("cases: there is none")
 
 
-def record_golden(bundle: Bundle, scans: Mapping[str, Path]) -> dict[str, Content]:
+def record_golden(bundle: Bundle, scans: Mapping[str, Path | Part]) -> dict[str, Content]:
     """Inspect scans on the CPU with a calibrated bundle, which may not be written yet.
 
     Args:
         bundle: calibrated.
-        scans: scan files by the name of the case.
+        scans: scan files, or parts such as those of another bundle's record, by the name of the case.
 
     Returns:
         The files of the record.
@@ -107,11 +107,11 @@ def record_golden(bundle: Bundle, scans: Mapping[str, Path]) -> dict[str, Conten
     files: dict[str, Content] = {}
     cases = []
     for name, scan in scans.items():
-        with naming_scan(scan):
-            manifest = bundle.manifest
-            part = bounded(read_part(scan, modalities(manifest), manifest.preprocessing))
+        where = scan if isinstance(scan, Path) else Path(f"golden scan {name}")
+        with naming_scan(where):
+            part = bounded(scan if isinstance(scan, Part) else _read(scan, bundle.manifest))
             inspection, tensors = replay(inspector, part)
-        _require_finite(scan, {**tensors, "score": np.float32(inspection.score)})
+        _require_finite(where, {**tensors, "score": np.float32(inspection.score)})
         cases.append(_record(name, part, inspection, tensors, files))
     files[INDEX] = msgspec.json.format(msgspec.json.encode(Golden(provider=RECORDED_ON, cases=cases)), indent=2) + b"\n"
     return files
@@ -193,6 +193,10 @@ def bounded(part: Part) -> Part:
         rgb=None if part.rgb is None else np.ascontiguousarray(part.rgb[thinned]),
         origin=part.origin,
     )
+
+
+def _read(scan: Path, manifest: Manifest) -> Part:
+    return read_part(scan, modalities(manifest), manifest.preprocessing)
 
 
 def _require_finite(scan: Path, tensors: Mapping[str, npt.NDArray[np.float32] | np.float32]) -> None:

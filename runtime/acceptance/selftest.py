@@ -49,13 +49,14 @@ class GoldenComparison:
 
 @dataclass(frozen=True)
 class SelftestReport:
-    """The outcome on one provider."""
+    """The outcome on one provider; `signature` says who signed the bundle, and whether that was checked."""
 
     bundle: str
     product: str
     precision: str
     provider: str
     recorded_on: str
+    signature: str
     comparisons: list[GoldenComparison]
 
     @property
@@ -102,6 +103,7 @@ def run_selftest(
         precision=bundle.manifest.precision,
         provider=provider,
         recorded_on=golden.provider,
+        signature=bundle.signature_in_words(),
         comparisons=comparisons,
     )
 

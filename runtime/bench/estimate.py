@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from ..bundle.reading import find_bundle, open_bundle
+from ..bundle.signature import find_trusted
 from ..inspector import Inspector
 from .measuring.durations import in_ms
 from .measuring.gpus import GpuPeaks, peaks_of
@@ -49,7 +50,7 @@ def estimate_bundle(path: Path | None, scans: list[str], target: str) -> tuple[l
         BundleError: the bundle is missing, changed or not calibrated.
     """
     devices = peaks_of(target)
-    bundle = open_bundle(find_bundle(path))
+    bundle = open_bundle(find_bundle(path), find_trusted())
     with tempfile.TemporaryDirectory(prefix="cmdiad-bench-") as scratch:
         scan = bench_scans(scans, bundle, Path(scratch))[0]
         work = measure_work(Inspector(bundle), scan, {})

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ..bundle.reading import Bundle, find_bundle, open_bundle, require_calibration
+from ..bundle.signature import TrustedKeys
 from ..errors import UsageError
 from ..files.atomic import atomic_write_bytes, require_writable
 from ..files.json_encoding import encode_text
@@ -41,6 +42,7 @@ class BenchRequest:
         out: the report's folder.
         loadgen: whether LoadGen drives each scenario too.
         test: a class folder with a labeled test split.
+        trusted: whose signature every bundle must have; None: nobody's.
     """
 
     scenarios: Sequence[Scenario]
@@ -51,6 +53,7 @@ class BenchRequest:
     scans: Sequence[str] = ()
     loadgen: bool = False
     test: Path | None = None
+    trusted: TrustedKeys | None = None
 
 
 def run_bench(request: BenchRequest, progress: Progress) -> tuple[Report, bool]:
@@ -66,7 +69,7 @@ def run_bench(request: BenchRequest, progress: Progress) -> tuple[Report, bool]:
     if request.loadgen:
         import_loadgen()
     require_writable(request.out / NAME)
-    bundles = [open_bundle(find_bundle(path)) for path in (request.bundles or (None,))]
+    bundles = [open_bundle(find_bundle(path), request.trusted) for path in (request.bundles or (None,))]
     _check_bundles(bundles)
     if request.test is not None:
         find_samples(request.test, "test")
@@ -100,6 +103,7 @@ def _measure(request: BenchRequest, bundles: Sequence[Bundle], progress: Progres
             scans=bench_scans(list(request.scans), bundles[0], Path(scratch)),
             loadgen=request.out.absolute() / LOADGEN_LOGS if request.loadgen else None,
             test=request.test,
+            trusted=request.trusted,
         )
         # Named beside those that are missing: a name tells apart all that the report shows.
         names = labels([*configurations, *(skipped.configuration for skipped in missing)])

@@ -10,6 +10,7 @@ import msgspec
 from ..errors import BundleError
 from ..files.json_encoding import encode_json_file
 from .bounds import require_finite, require_positive, require_share
+from .health_baseline import HealthBaseline
 from .parameters import (
     FlavorName,
     Grouping,
@@ -136,6 +137,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         nu: of the one-class SVMs.
         svm_iterations: passes of their descent.
         part: how large the part was in these scans, and how much of it was seen; None before format version 2.
+        health: what sensor, table, parts and scores measured in these scans; None in bundles from before it was told.
     """
 
     n_scans: int
@@ -150,6 +152,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     threshold: Threshold
     pixel_threshold: Threshold
     part: PartRange | None = None
+    health: HealthBaseline | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that no calibration has; see `bounds`."""

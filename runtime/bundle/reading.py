@@ -26,6 +26,8 @@ from ..files.atomic_folder import interrupted_replacement
 from ..threads import usable_processors
 from . import manifest as manifest_format
 from .manifest import Calibration, Manifest
+from .signature import NAME as SIGNATURE
+from .signature import BundleSignature, TrustedKeys, read_signatures, require_signature
 from .stores import FolderStore, Store, ZipStore
 
 DEFAULT_BUNDLE = "bundle"
@@ -39,11 +41,12 @@ _HASH_THREADS = 4  # two banks, the networks, and an archive as a whole
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened and verified bundle."""
+    """An opened and verified bundle; `signature` is the trusted one, where one was required."""
 
     path: Path
     manifest: Manifest
     store: Store
+    signature: BundleSignature | None = None
 
     def read(self, name: str) -> bytes:
         """The whole content of a file that the manifest names.
@@ -76,6 +79,19 @@ class Bundle:
         self._require(name)
         with self.store.open(name) as stream:
             yield stream, self.store.size(name)
+
+    def signature_in_words(self) -> str:
+        """Who signed the bundle, and whether that was checked when it was opened."""
+        if self.signature is not None:
+            return f"{self.signature.in_words()}: checked"
+        try:
+            stated = read_signatures(self.store, str(self.path))
+        except BundleError as error:
+            return f"cannot be read: {str(error).removeprefix(f'{self.path}: ')}"
+        if not stated:
+            return "none"
+        signers = "; ".join(entry.in_words() for entry in stated)
+        return f"{signers}: not checked: give --require-signature PUB to `cmdiad-rt`"
 
     def _require(self, name: str) -> None:
         if name not in self.manifest.files:
@@ -112,11 +128,17 @@ def _refuse_interrupted(path: Path) -> None:
         )
 
 
-def open_bundle(path: str | Path) -> Bundle:
+def open_bundle(path: str | Path, trusted: TrustedKeys | None = None) -> Bundle:
     """Open a bundle and verify every byte of it.
 
+    Args:
+        path: a folder or a .cmdiad file.
+        trusted: keys one of which must have signed the bundle, which is known before anything in it is looked at;
+            None: it need not be signed.
+
     Raises:
-        BundleError: a file is missing or changed, a name leads outside, or the format is not read here.
+        BundleError: a file is missing or changed, a name leads outside, the format is not read here, or nobody
+            trusted has signed it.
 
     Example:
         >>> open_bundle("bagel.cmdiad").manifest.product  # doctest: +SKIP
@@ -128,12 +150,16 @@ def open_bundle(path: str | Path) -> Bundle:
         raise BundleError(f"{path}: no such bundle")
     with ThreadPoolExecutor(min(usable_processors(), _HASH_THREADS), "verify") as pool, _whole_checked(path, pool):
         store = _open_store(path)
-        manifest = _read_manifest(path, store)
+        raw = manifest_bytes(path, store)
+        signature = None
+        if trusted is not None:
+            signature = require_signature(read_signatures(store, str(path)), raw, trusted, str(path))
+        manifest = manifest_format.decode(raw, str(path))
         for name in manifest.files:
             _check_name(path, name)
         # Of several files that were changed the first is said, whichever is found first.
         list(pool.map(partial(_check_file, path, store), manifest.files, manifest.files.values()))
-    return Bundle(path, manifest, store)
+    return Bundle(path, manifest, store, signature)
 
 
 def require_calibration(bundle: Bundle) -> Calibration:
@@ -197,7 +223,23 @@ def read_manifest(path: Path) -> Manifest:
     """
     if not path.is_dir():
         _check_whole(path)
-    return _read_manifest(path, _open_store(path))
+    return manifest_format.decode(manifest_bytes(path, _open_store(path)), str(path))
+
+
+def is_signed(path: Path) -> bool:
+    """Whether there is a bundle with a signature file, whatever it holds; nothing is verified.
+
+    Raises:
+        BundleError: what is there is no bundle, or cannot be read.
+    """
+    if not _is_there(path):
+        return False
+    store = _open_store(path)
+    try:
+        store.size(SIGNATURE)
+    except KeyError:
+        return False
+    return True
 
 
 def _is_there(path: Path) -> bool:
@@ -255,16 +297,20 @@ def _check_directory(path: Path) -> None:
         raise BundleError(f"{path}: its table of contents is larger than a bundle's ever is: do not use it")
 
 
-def _read_manifest(path: Path, store: Store) -> Manifest:
+def manifest_bytes(path: Path, store: Store) -> bytes:
+    """The bytes of a bundle's manifest, of one that is too large no more than tells so; nothing is verified.
+
+    Raises:
+        BundleError: there is none, or it cannot be read.
+    """
     try:
         size = store.size(manifest_format.NAME)
         with store.open(manifest_format.NAME) as stream:
-            raw = stream.read(min(size, manifest_format.MAX_BYTES + 1))
+            return stream.read(min(size, manifest_format.MAX_BYTES + 1))
     except KeyError as cause:
         raise BundleError(f"{path}: there is no {manifest_format.NAME}: this is not a bundle") from cause
     except OSError as cause:
         raise _unreadable(path, manifest_format.NAME, cause) from cause
-    return manifest_format.decode(raw, str(path))
 
 
 def _check_name(path: Path, name: str) -> None:

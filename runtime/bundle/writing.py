@@ -17,11 +17,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BundleError, UsageError
-from ..files.atomic import naming_place, require_writable, sync_folder
+from ..files.atomic import atomic_write_bytes, naming_place, require_writable, sync_folder
 from ..files.atomic_folder import NEW, put_in_place, remove_leftovers, work_folder
 from . import manifest as manifest_format
 from .manifest import Calibration, Manifest
 from .reading import Bundle, chunks, file_digest, read_manifest
+from .signature import NAME as SIGNATURE
 
 ARCHIVE_SUFFIX = ".cmdiad"
 _ALIGNMENT = 64
@@ -77,7 +78,8 @@ def draft_bundle(path: Path, manifest: Manifest, contents: Mapping[str, Content]
 def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, Content]) -> Manifest:
     """Write a bundle as a folder, or as one file where `path` ends in .cmdiad.
 
-    An existing bundle at `path` is replaced at the last moment, in one step; anything else there is left alone.
+    An existing bundle at `path` is replaced at the last moment, in one step, and its signatures with it; anything else
+    there is left alone.
 
     Args:
         path: where to; what a link points at is replaced, not the link.
@@ -94,7 +96,30 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, Content]
     refuse_to_overwrite(path)
     manifest = draft_bundle(path, manifest, contents).manifest
     encoded = manifest_format.encode(manifest)
-    files: dict[str, Content] = {manifest_format.NAME: encoded, **{name: contents[name] for name in manifest.files}}
+    _put(path, {manifest_format.NAME: encoded, **{name: contents[name] for name in manifest.files}})
+    return manifest_format.decode(encoded, str(path))
+
+
+def write_signed(bundle: Bundle, manifest: bytes, signatures: bytes) -> None:
+    """Put signature.json into a bundle where it lies, and leave every other byte of its files as it is.
+
+    Args:
+        bundle: opened.
+        manifest: the bytes of its manifest.json.
+        signatures: those of signature.json.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if bundle.path.is_dir():
+        atomic_write_bytes(bundle.path / SIGNATURE, signatures)
+        return
+    files = {name: StoredFile(bundle, name) for name in bundle.manifest.files}
+    _put(bundle.path, {manifest_format.NAME: manifest, SIGNATURE: signatures, **files})
+
+
+def _put(path: Path, files: Mapping[str, Content]) -> None:
+    """Write files as a folder or archive, and put it in place in one step."""
     with naming_place(path):
         place = path.resolve()
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -107,7 +132,6 @@ def write_bundle(path: Path, manifest: Manifest, contents: Mapping[str, Content]
             put_in_place(work, place)
         # Once more, for the older bundle that a killed process had moved aside.
         remove_leftovers(place)
-    return manifest_format.decode(encoded, str(path))
 
 
 def rewrite_bundle(

@@ -18,6 +18,7 @@ class OutputPaths:
 
     heatmap: Path
     map: Path
+    cloud: Path
 
 
 def output_paths(out: Path, scan: Path) -> OutputPaths:
@@ -33,7 +34,8 @@ def output_paths(out: Path, scan: Path) -> OutputPaths:
     """
     absolute = Path(os.path.abspath(scan))  # noqa: PTH100 - a link is a scan of its own, and is not followed
     folder = out / f"{_spoken_name(absolute.parent)}-{_digest(absolute.parent)}"
-    return OutputPaths(folder / f"{scan.name}_heatmap.png", folder / f"{scan.name}_map.tiff")
+    heatmap, raw, cloud = (folder / f"{scan.name}{end}" for end in ("_heatmap.png", "_map.tiff", "_cloud.ply"))
+    return OutputPaths(heatmap, raw, cloud)
 
 
 def _spoken_name(folder: Path) -> str:

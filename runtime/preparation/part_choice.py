@@ -20,6 +20,7 @@ _RIVAL = 0.25
 _OVERHANG = 0.5
 _MEASURED_SIDE = 150  # pixels along a thing's longer side are enough to tell its size to a percent
 _FEW = 200
+_DEPTH_SHARES = (0.01, 0.99)  # of the part's points: flying pixels lie beyond
 
 _Mask = npt.NDArray[np.bool_]
 _Planes = npt.NDArray[np.float32]
@@ -72,7 +73,7 @@ def choose_part(pieces: PiecesInView, expected: PartRange | None) -> int:
 
 
 def view_of(pieces: PiecesInView, part: int, plane_rms_m: float | None, empty_margin: int) -> PartView:
-    """What the scan shows of the cluster `part`, the part."""
+    """What the scan shows of the cluster `part`, the part; of the plane only its residual."""
     body_hw = pieces.clusters.mask(part)
     body = _Body.of(pieces, body_hw)
     others = range(1, 1 + objects_among(pieces.clusters))
@@ -95,6 +96,7 @@ def view_of(pieces: PiecesInView, part: int, plane_rms_m: float | None, empty_ma
         other_objects=tuple(_object(pieces, number) for number in others if number != part),
         plane_rms_m=plane_rms_m,
         empty_margin=empty_margin,
+        depth_m=body.depth_m(),
     )
 
 
@@ -142,6 +144,13 @@ class _Body:
         """The mean of its points, metres."""
         x, y, z = (float(plane[self.mask].mean(dtype=np.float64)) for plane in self.planes)
         return x, y, z
+
+    def depth_m(self) -> tuple[float, float]:
+        """The first and the 99th percentile of z, metres."""
+        depths = self.planes[2][self.mask]
+        places = [int(share * (len(depths) - 1)) for share in _DEPTH_SHARES]
+        near, far = np.partition(depths, places)[places].tolist()
+        return near, far
 
 
 def _misfit(body: _Body, expected: PartRange) -> float:

@@ -48,6 +48,24 @@ def range_of(views: Sequence[PartView]) -> PartRange:
     )
 
 
+def joined(first: PartRange, second: PartRange) -> PartRange:
+    """What either calibration saw; a length that one of them did not measure is None."""
+    return PartRange(
+        n_parts=first.n_parts + second.n_parts,
+        part_pixels=_both(first.part_pixels, second.part_pixels),
+        diameter_px=_both(first.diameter_px, second.diameter_px),
+        diameter_m=_both_or_none(first.diameter_m, second.diameter_m),
+        area_m2=_both_or_none(first.area_m2, second.area_m2),
+        clearance_m=_both_or_none(first.clearance_m, second.clearance_m),
+        measured_share=_both(first.measured_share, second.measured_share),
+        inspected_share=_both(first.inspected_share, second.inspected_share),
+        touches_border=_both(first.touches_border, second.touches_border),
+        on_plane=first.on_plane and second.on_plane,
+        other_objects=max(first.other_objects, second.other_objects),
+        other_diameter=max(first.other_diameter, second.other_diameter),
+    )
+
+
 def outside(view: PartView, part_range: PartRange) -> list[str]:
     """Why a view is not one of such a part: sentences with the value, what calibration saw and what is allowed.
 
@@ -157,6 +175,14 @@ def _other_diameter(view: PartView) -> float:
 
 def _seen(values: Sequence[float]) -> Seen:
     return Seen(least=float(min(values)), greatest=float(max(values)))
+
+
+def _both(first: Seen, second: Seen) -> Seen:
+    return Seen(least=min(first.least, second.least), greatest=max(first.greatest, second.greatest))
+
+
+def _both_or_none(first: Seen | None, second: Seen | None) -> Seen | None:
+    return None if first is None or second is None else _both(first, second)
 
 
 def _seen_or_none(values: Sequence[float | None]) -> Seen | None:

@@ -60,6 +60,9 @@ class PartView:
         plane_rms_m: the root mean square distance of the plane's points from it, metres; None without one.
         empty_margin: pixels of nothing around all that was measured, on the side with the least; 0 where no plane was
             removed.
+        plane_normal: of the supporting plane, towards where parts stand, of length 1; None without one.
+        plane_origin_m: how far before the plane the origin of the file's coordinates is, metres; None without one.
+        depth_m: the first and the 99th percentile of the z of its points, metres; None for an image.
     """
 
     part_pixels: int
@@ -77,6 +80,9 @@ class PartView:
     other_objects: tuple[OtherObject, ...]
     plane_rms_m: float | None
     empty_margin: int
+    plane_normal: tuple[float, float, float] | None = None
+    plane_origin_m: float | None = None
+    depth_m: tuple[float, float] | None = None
 
 
 def diameter(points_dn: npt.NDArray[np.floating]) -> float:

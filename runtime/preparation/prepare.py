@@ -6,7 +6,7 @@ Training, calibration and inspection all come through here; the parameters trave
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -88,12 +88,21 @@ def prepare(
     pieces = _whole(planes, valid, preprocessing) if evidence is None else _on(evidence, planes, valid, preprocessing)
     part = choose_part(pieces, expected)
     kept = valid if evidence is None else pieces.clusters.mask(part)
-    rms_m, margin = (None, 0) if evidence is None else (evidence.rms_m, evidence.empty_margin)
     frame = Frame.of(kept.shape[0], kept.shape[1], preprocessing.pad_multiple, SIZE)
     sampled = sample_nearest(kept, frame)
     points = sample_nearest(points_hw3, frame).astype(np.float32, copy=False)
     points[~sampled] = 0
-    return PreparedScan(points, sampled, kept, frame, view_of(pieces, part, rms_m, margin))
+    return PreparedScan(points, sampled, kept, frame, _view(pieces, part, evidence, origin))
+
+
+def _view(pieces: PiecesInView, part: int, evidence: PlaneEvidence | None, origin: Vector) -> PartView:
+    """What the scan shows of the part, and of the plane that was removed."""
+    if evidence is None or evidence.plane is None:
+        return view_of(pieces, part, None, 0)
+    plane = evidence.plane
+    x, y, z = plane.normal.tolist()
+    view = view_of(pieces, part, evidence.rms_m, evidence.empty_margin)
+    return replace(view, plane_normal=(x, y, z), plane_origin_m=plane.offset - float(plane.normal @ np.array(origin)))
 
 
 def without_plane(points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing) -> _Mask:

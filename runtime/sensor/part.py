@@ -216,6 +216,11 @@ def part_from_arrays(
     return Part.of(scan_from_array(np.asarray(points), metres_per_unit), image)
 
 
+def input_suffixes(measured: AbstractSet[Modality]) -> tuple[str, ...]:
+    """How the names of the files end that a route inspects, in lower case."""
+    return _kind(measured).suffixes
+
+
 def _kind(measured: AbstractSet[Modality]) -> Kind:
     return IMAGES if measured == IMAGE else SCANS
 

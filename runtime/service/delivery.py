@@ -30,8 +30,8 @@ class Delivery:
 
     def __init__(self, sink: Sink, journal: Journal, status: Callable[[], dict[str, Any]]) -> None:
         """A delivery that rests until it is started; `status` says how the line is."""
-        self.sink, self.problem, self.tries = sink, None, 0
-        self.problem: str | None
+        self.sink, self.tries = sink, 0
+        self.problem: str | None = None
         self._journal, self._status = journal, status
         self._wake, self._stop = threading.Event(), threading.Event()
         self._is_open, self._told_at = False, -STATUS_SECONDS

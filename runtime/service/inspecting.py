@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..choices import Written
 from ..errors import CmdiadError, as_cmdiad_error, naming_scan
 from ..inspector import Inspection, ReadyPart
 from .arrival import Accepted, PartRecord, RawPoints
 from .products import Loaded, Product, Products
-from .result_files import WrittenFiles, file_stem, write_inspection
+from .result_files import WantedFiles, WrittenFiles, file_stem, write_inspection
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,6 @@ class PartJob:
 
     Attributes:
         accepted: the part.
-        answer: who waits for its result; None: nobody.
         product, loaded: the bundle that inspects it, borrowed.
         ready: what the networks take.
         inspection: the verdict.
@@ -38,21 +35,20 @@ class PartJob:
     """
 
     accepted: Accepted
-    answer: Future[Answered] | None = None
     product: Product | None = None
     loaded: Loaded | None = None
     ready: ReadyPart | None = None
     inspection: Inspection | None = None
-    files: WrittenFiles = WrittenFiles()
+    files: WrittenFiles = field(default_factory=WrittenFiles)
     error: CmdiadError | None = None
 
     def then(self, step: Callable[[PartJob], PartJob]) -> PartJob:
         """The next step's outcome, where nothing failed before."""
         if self.error is not None:
             return self
-        scan = self.accepted.arrival.scan
+        arrival = self.accepted.arrival
         try:
-            with naming_scan(Path(scan)):
+            with naming_scan(arrival.path or Path(arrival.scan)):
                 return step(self)
         except Exception as error:
             return replace(self, ready=None, error=as_cmdiad_error(error))
@@ -61,9 +57,9 @@ class PartJob:
 class InspectingSteps:
     """The three stages of `pipeline.py` for parts of any product."""
 
-    def __init__(self, products: Products, out: Path, written: Callable[[], Written]) -> None:
-        """Steps that write below a folder; `written` says whose files, anew for every part."""
-        self._products, self._out, self._written = products, out, written
+    def __init__(self, products: Products, out: Path, wanted: Callable[[], WantedFiles]) -> None:
+        """Steps that write below a folder; `wanted` says which files, anew for every part."""
+        self._products, self._out, self._wanted = products, out, wanted
 
     def read(self, job: PartJob) -> PartJob:
         """Borrow the product's bundle, and do all that comes before the networks."""
@@ -97,7 +93,7 @@ class InspectingSteps:
         accepted, inspection = job.accepted, job.inspection
         assert inspection is not None
         stem = file_stem(accepted.number, accepted.arrival.scan, accepted.accepted_at)
-        files = write_inspection(self._out, stem, inspection, self._written())
+        files = write_inspection(self._out, stem, inspection, self._wanted())
         return replace(job, inspection=inspection.with_times(files.times), files=files)
 
 

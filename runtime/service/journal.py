@@ -47,7 +47,7 @@ CREATE TABLE deliveries (
 ) WITHOUT ROWID;
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-_RECORD_COLUMNS = "number, source, scan, part_id, product, bundle, accepted_at, finished_at, verdict, score, threshold"
+RECORD_COLUMNS = "number, source, scan, part_id, product, bundle, accepted_at, finished_at, verdict, score, threshold"
 
 
 class Journal:
@@ -65,13 +65,16 @@ class Journal:
         """
         self.path = folder / NAME
         self._lock = threading.RLock()
-        self._reading = threading.local()
+        self._reading, self._connections = threading.local(), list[sqlite3.Connection]()
         self._held = hold_alone(folder / "journal.lock")
-        with self._naming():
-            self._writing = _connected(self.path)
-            self._prepare()
-            # Numbers of removed results are not given again.
-            self._last = max((int(row[0]) for row in self._writing.execute("SELECT seq FROM sqlite_sequence")), default=0)
+        try:
+            with self._naming():
+                self._writing = _connected(self.path)
+                self._connections.append(self._writing)
+                self._last = self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
     def accept(self, arrivals: Sequence[Arrival], at: float | None = None) -> list[int]:
         """Number arrivals, in their order, and keep them until each has its result: their numbers.
@@ -95,15 +98,15 @@ class Journal:
         versions = (FileVersion(os.fsdecode(name), size, mtime_ns) for name, size, mtime_ns in rows)
         return {version.name: version for version in versions}
 
-    def finished_files(self, source: str) -> list[tuple[FileVersion, int]]:
-        """Those of them that have their result, each with its part's number."""
+    def finished_files(self, source: str) -> list[tuple[FileVersion, int, bool]]:
+        """Those of them that have their result, each with its part's number, and whether it was rejected."""
         query = (
-            "SELECT files.name, size, mtime_ns, files.number FROM files LEFT JOIN parts USING (number) "
-            f"WHERE files.source = ? AND (state = 'done' OR state IS NULL) AND files.number != {_NO_PART} ORDER BY files.number"
+            "SELECT files.name, size, mtime_ns, files.number, verdict = 'error' FROM files JOIN parts USING (number) "
+            "WHERE files.source = ? AND state = 'done' ORDER BY files.number"
         )
         return [
-            (FileVersion(os.fsdecode(name), size, mtime_ns), number)
-            for name, size, mtime_ns, number in self._read(query, (source,))
+            (FileVersion(os.fsdecode(name), size, mtime_ns), number, bool(is_rejected))
+            for name, size, mtime_ns, number, is_rejected in self._read(query, (source,))
         ]
 
     def skip_files(self, source: str, versions: Iterable[FileVersion]) -> None:
@@ -168,7 +171,7 @@ class Journal:
     def undelivered(self, sink: str, limit: int) -> list[PartRecord]:
         """The oldest results that a sink has not taken yet."""
         return self.records(
-            f"SELECT {_RECORD_COLUMNS}, result FROM parts JOIN deliveries USING (number) "
+            f"SELECT {RECORD_COLUMNS}, result FROM parts JOIN deliveries USING (number) "
             "WHERE sink = ? ORDER BY number LIMIT ?",
             (sink, limit),
         )
@@ -186,7 +189,7 @@ class Journal:
 
     def records(self, query: str, values: Sequence[Any]) -> list[PartRecord]:
         """Results that a query of the columns of a record, in their order, gives."""
-        return [_record(*row) for row in self._read(query, values)]
+        return [read_record(*row) for row in self._read(query, values)]
 
     def note(self, name: str) -> str | None:
         """What was kept under a name; None: nothing was."""
@@ -207,10 +210,12 @@ class Journal:
     def close(self) -> None:
         """Let another process have it."""
         with self._lock:
-            self._writing.close()
+            for connection in self._connections:
+                connection.close()
         self._held.close()
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> int:
+        """Begin or take up the tables: the last number that was given, which no part gets again."""
         version = self._writing.execute("PRAGMA user_version").fetchone()[0]
         if version not in (0, _SCHEMA_VERSION):
             raise OutputError(
@@ -224,6 +229,8 @@ class Journal:
                 change.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
             # Whatever was under way when the process before ended is suspected of it.
             change.execute("UPDATE parts SET state = 'waiting', deaths = deaths + 1 WHERE state = 'running'")
+            given = change.execute("SELECT seq FROM sqlite_sequence WHERE name = 'parts'").fetchone()
+        return int(given[0]) if given else 0
 
     def _accept_one(self, change: sqlite3.Connection, arrival: Arrival, at: float) -> int:
         if (written_on := _written_on(change, arrival)) is not None:
@@ -239,6 +246,8 @@ class Journal:
             connection = getattr(self._reading, "connection", None)
             if connection is None:
                 connection = self._reading.connection = _connected(self.path)
+                with self._lock:
+                    self._connections.append(connection)
             return connection.execute(query, values).fetchall()
 
     @contextmanager
@@ -267,8 +276,12 @@ class Journal:
 
 def _connected(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
@@ -324,7 +337,8 @@ def _accepted(
     return Accepted(number, arrival, accepted_at, deaths, tries)
 
 
-def _record(*columns: Any) -> PartRecord:
+def read_record(*columns: Any) -> PartRecord:
+    """A result of its columns, in the order of `RECORD_COLUMNS`, and its JSON."""
     *values, result = columns
-    names = _RECORD_COLUMNS.split(", ")
+    names = RECORD_COLUMNS.split(", ")
     return PartRecord(**dict(zip(names, values, strict=True)), result=msgspec.json.decode(result))

@@ -1,4 +1,4 @@
-"""`line.toml`: everything that `watch` and `serve` are told, typed and checked; docs/line_file.md explains every key."""
+"""`line.toml`: all that `watch` and `serve` are told, typed and checked; docs/line_file.md explains every key."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 
 from ..choices import Graph, Written
 from ..errors import UsageError
+from .arrival import Verdict
 
 After = Literal["leave", "move", "delete"]
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -19,11 +20,7 @@ Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 MAX_BYTES = 1 << 20
 
 
-class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file; a key that it does not know is refused."""
-
-
-class LineTable(_Table):
+class LineTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[line]: how parts are inspected, and where results go."""
 
     out: str = "inspections"
@@ -31,6 +28,7 @@ class LineTable(_Table):
     threads: Count | None = None
     graph: Graph = "auto"
     heatmaps: Written = "all"
+    clouds: Written = "none"
     allow_any_size: bool = False
     tries: Annotated[int, msgspec.Meta(ge=1, le=100)] = 3
     retry_seconds: Positive = 2.0
@@ -38,7 +36,7 @@ class LineTable(_Table):
     require_signature: list[str] = []
 
 
-class ProductTable(_Table):
+class ProductTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[[product]]: a bundle, and what requests and folders call it."""
 
     name: Name
@@ -47,7 +45,7 @@ class ProductTable(_Table):
     follow: bool = True
 
 
-class FolderTable(_Table):
+class FolderTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[[folder]]: a hot folder."""
 
     path: str
@@ -61,19 +59,20 @@ class FolderTable(_Table):
     existing: Literal["inspect", "skip"] = "inspect"
 
 
-class HttpTable(_Table):
+class HttpTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[http]: requests, the live page and the metrics."""
 
     host: str = "127.0.0.1"
-    port: Port = 8443
+    port: Port = 8080
     token_file: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
+    plain_http: bool = False
     max_request_mb: Positive = 256.0
     timeout_seconds: Positive = 30.0
 
 
-class MqttTable(_Table):
+class MqttTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[[mqtt]]: a broker that is told every result."""
 
     name: Name = "mqtt"
@@ -90,7 +89,7 @@ class MqttTable(_Table):
     tls_key: str | None = None
 
 
-class OpcuaTable(_Table):
+class OpcuaTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[[opcua]]: a server that a controller reads results from and triggers inspections on."""
 
     name: Name = "opcua"
@@ -103,7 +102,7 @@ class OpcuaTable(_Table):
     trigger_folder: str | None = None
 
 
-class WebhookTable(_Table):
+class WebhookTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[[webhook]]: an address that every result is posted to."""
 
     name: Name = "webhook"
@@ -111,10 +110,10 @@ class WebhookTable(_Table):
     token_file: str | None = None
     tls_ca: str | None = None
     timeout_seconds: Positive = 10.0
-    verdicts: list[Literal["good", "defect", "error"]] = ["good", "defect", "error"]
+    verdicts: tuple[Verdict, ...] = ("good", "defect", "error")
 
 
-class HistoryTable(_Table):
+class HistoryTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[history]: how long results and their files are kept."""
 
     keep_days: Positive = 90.0
@@ -122,7 +121,7 @@ class HistoryTable(_Table):
     min_free_gb: Annotated[float, msgspec.Meta(ge=0, le=1e6)] = 1.0
 
 
-class LogTable(_Table):
+class LogTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[log]: JSON lines, in a file that is rotated, or on standard error."""
 
     file: str | None = None
@@ -131,7 +130,7 @@ class LogTable(_Table):
     backups: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 5
 
 
-class LineFile(_Table):
+class LineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole file."""
 
     line: LineTable = LineTable()
@@ -188,7 +187,7 @@ def _check(file: LineFile, path: Path) -> None:
     products = [product.name for product in file.product]
     _refuse_twins(path, "product", products)
     _refuse_twins(path, "folder", [folder.name for folder in file.folder])
-    sinks = [sink.name for sink in (*file.mqtt, *file.opcua, *file.webhook)]
+    sinks = [table.name for tables in (file.mqtt, file.opcua, file.webhook) for table in tables]
     _refuse_twins(path, "sink (mqtt, opcua, webhook)", sinks)
     for folder in file.folder:
         if folder.product is not None and folder.product not in products:

@@ -102,7 +102,11 @@ class Product:
 
 
 class Products:
-    """All products of a line; the first is the one that parts without a product are of."""
+    """All products of a line; the first is the one that parts without a product are of.
+
+    Attributes:
+        settings: how their bundles are opened.
+    """
 
     def __init__(
         self,
@@ -126,7 +130,7 @@ class Products:
         """
         self._products = {product.name: product for product in products}
         self._first = products[0].name
-        self._settings, self._swapped, self._opened = settings, swapped, opened
+        self.settings, self._swapped, self._opened = settings, swapped, opened
         for product in products:
             product.seen = _state_of(product.path)
             product.loaded = self._load(product)
@@ -217,9 +221,9 @@ class Products:
 
     def _load(self, product: Product) -> Loaded:
         bundle = self._opened(product.path)
-        inspector = self._settings.open(bundle, product.threshold)
+        inspector = self.settings.open(bundle, product.threshold)
         try:
-            require_selftest(bundle, self._settings)
+            require_selftest(bundle, self.settings)
         except CmdiadError:
             inspector.close()
             raise

@@ -84,6 +84,21 @@ def draw_heatmap(
     return _overlaid(gray, map_hw, threshold)
 
 
+def point_colors(map_n: Float32Array, valid_n: Mask, threshold: float) -> npt.NDArray[np.uint8]:
+    """The heat map's colors of single points, over even gray: (N, 3) uint8, dark where they are not the part's.
+
+    Args:
+        map_n: (N,) float32, the map at each.
+        valid_n: (N,) bool, the part's.
+        threshold: the map value above which a pixel is marked.
+    """
+    gray = np.where(valid_n, np.uint8(_FLAT_GRAY), np.uint8(BACKGROUND_SHARE * _FLAT_GRAY))
+    levels = np.where(valid_n, _levels(map_n, threshold), np.uint8(0))
+    remaining, tints = _mixing()
+    below = _shared(gray, _looked_up(levels, remaining))
+    return np.stack([below + _looked_up(levels, tint) for tint in tints], axis=-1)
+
+
 def write_map(path: str | Path, map_hw: Float32Array) -> None:
     """Write the map as a float32 TIFF in the scan's pixels.
 

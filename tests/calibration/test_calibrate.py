@@ -12,9 +12,12 @@ from cmdiad.calibration.calibrate import CalibrationSettings, statistics_of
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle, product_of
 from cmdiad.runtime.acceptance.selftest import run_selftest
 from cmdiad.runtime.banks import bank as bank_module
+from cmdiad.runtime.bundle.manifest import Manifest, encode
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.bundle.writing import rewrite_bundle
 from cmdiad.runtime.errors import EngineError, OutputError, ScanError, UsageError
+from cmdiad.runtime.health.drift_monitor import DriftMonitor
+from cmdiad.runtime.health.measures import measures_of
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.patches.features import FeatureExtractor
 from cmdiad.runtime.patches.routes import MAIN, modalities
@@ -103,6 +106,29 @@ def test_the_threshold_is_that_of_parts_never_seen(calibrated_bundle, scans):
     threshold = inspector.bundle.manifest.calibration.threshold
     assert threshold.n_scans == len(scans) and threshold.method == "extrapolated"
     assert all(inspector(scan).score < inspector.threshold for scan in scans)
+
+
+def test_the_bundle_records_what_its_normal_scans_measured(calibrated_bundle, scans):
+    bundle = open_bundle(calibrated_bundle)
+    calibration = bundle.manifest.calibration
+    health = calibration.health
+    assert {"missing_share", "plane_rms_m", "plane_tilt_x_deg", "part_z_m", "score"} < health.measures.keys()
+    assert all(measure.n == len(scans) == len(measure.values) for measure in health.measures.values())
+    diameters = [Inspector.load(calibrated_bundle)(scan).view.diameter_m for scan in scans]
+    assert health.measures["part_diameter_m"].values == pytest.approx(diameters)
+    # Each without its own rows: the extrapolated threshold lies above all of them.
+    assert max(health.measures["score"].values) < calibration.threshold.value
+
+
+def test_a_bundle_from_before_health_was_recorded_is_read_and_monitored(calibrated_bundle, scans):
+    manifest = open_bundle(calibrated_bundle).manifest
+    without = msgspec.structs.replace(manifest.calibration, health=None)
+    told = msgspec.json.decode(encode(msgspec.structs.replace(manifest, calibration=without)))
+    del told["calibration"]["health"]
+    assert msgspec.convert(told, Manifest).calibration == without
+    monitor = DriftMonitor(manifest.digest, None)
+    inspection = Inspector.load(calibrated_bundle)(scans[0])
+    assert monitor.update(measures_of(inspection.view, inspection.origin), inspection.score, False) == []
 
 
 def test_too_few_scans_are_refused(exported_bundle, scans, tmp_path):

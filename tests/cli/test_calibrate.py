@@ -1,14 +1,18 @@
 """`cmdiad calibrate` keeps what is calibrated, refuses numbers that mean nothing, and says which scans to look at."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.files.audit import verify_audit
 from PIL import Image
 
 
@@ -82,3 +86,45 @@ def test_a_unit_that_no_scan_can_have_is_refused(here, good, unit):
     answer = cmdiad("calibrate", good, "--out", "b", "--metres-per-unit", unit, cwd=here)
     assert answer.returncode == 2 and "per unit" in answer.stderr.replace("-", " ")
     assert not (here / "b").exists()
+
+
+def test_an_update_writes_a_dated_bundle_beside_the_old_one_and_says_what_changed(here, good):
+    before = (here / "bundle" / "manifest.json").read_bytes()
+    names = [word for scan in sorted((good / "xyz").iterdir()) for word in ("--accept-defective", scan.name)]
+    answer = cmdiad("calibrate", "--update", good, *names, "--json", "-q", cwd=here)
+    assert answer.returncode == 0, answer.stderr
+    told = json.loads(answer.stdout)
+    assert re.fullmatch(r"bundle-\d{8}", Path(told["bundle_after"]).name) and told["bundle_before"] == "bundle"
+    assert told["digest_after"] == open_bundle(here / told["bundle_after"]).manifest.digest != told["digest_before"]
+    assert len(told["scans"]) == 5 and told["threshold_before"]["value"] != told["threshold_after"]["value"]
+    assert {"score", "plane_rms_m"} <= {measure["measure"] for measure in told["health"]}
+    assert (here / "bundle" / "manifest.json").read_bytes() == before
+    (entry,) = verify_audit(here / "audit.jsonl")
+    assert entry.command[1:3] == ["calibrate", "--update"] and entry.bundle_after == told["digest_after"]
+
+
+def test_an_update_prints_both_bundles_side_by_side(here, good):
+    names = [word for scan in sorted((good / "xyz").iterdir()) for word in ("--accept-defective", scan.name)]
+    answer = cmdiad("calibrate", "--update", good, "--out", "new.cmdiad", "--replace", *names, "-q", cwd=here)
+    assert answer.returncode == 0, answer.stderr
+    assert (
+        "old bundle: bundle, which stays as it is" in answer.stdout and "of 5 recent scans it rejects" in answer.stdout
+    )
+    assert re.search(r"score threshold +[\d.]+ +[\d.]+\n", answer.stdout)
+    assert re.search(r"golden normal +[\d.]+ good +[\d.]+ good\n", answer.stdout)
+    assert "bundle: new.cmdiad" in answer.stdout and open_bundle(here / "new.cmdiad").manifest.product == "gland"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["--update", "--coreset-ratio", "0.1"], "--coreset-ratio: an update takes it", id="taken"),
+        pytest.param(["--update", "--force"], "--force: an update takes it", id="force"),
+        pytest.param(["--replace"], "--replace: goes with --update alone", id="replace"),
+        pytest.param(["--json"], "--json: goes with --update alone", id="json"),
+        pytest.param(["--update", "--out", "bundle"], "replaces nothing", id="in place"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(here, good, options, message):
+    answer = cmdiad("calibrate", good, *options, cwd=here)
+    assert answer.returncode == 2 and message in answer.stderr and answer.stderr.count("\n") == 1

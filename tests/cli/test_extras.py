@@ -15,7 +15,17 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 # What is in no installation of the line's, and beside it what the line's own extra brings.
-EXTRA_MODULES = ("torch", "torchvision", "timm", "safetensors", "onnx", "onnxscript", "sklearn", "skimage")
+EXTRA_MODULES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "safetensors",
+    "onnx",
+    "onnxscript",
+    "sklearn",
+    "skimage",
+    "cryptography",
+)
 # A Python without some modules: neither found nor imported.
 WITHOUT = """
 import importlib.machinery, sys
@@ -40,6 +50,9 @@ ARGUMENTS = {
     "reproduce": "2 data",
     "inspect": "bundle",
     "doctor": "",
+    "sign": "bundle --key plant.key",
+    "keys new": "plant",
+    "keys show": "plant.pub",
     "features": "scan.tiff --out F.npz --point-checkpoint random:0",
     "weights list": "",
     "weights verify": "",
@@ -72,8 +85,9 @@ def run(module: str, *arguments: str, hidden: tuple[str, ...], folder: Path) -> 
 
 def test_the_commands_here_are_all_of_them() -> None:
     assert set(commands(workstation.app)) == set(ARGUMENTS)
-    needing = ("demo", "train", "export", "calibrate", "evaluate", "reproduce", "inspect", "features")
-    assert {name for name, needs in NEEDS.items() if needs} == {*needing, "weights verify", "weights adopt"}
+    needing = ("demo", "train", "export", "calibrate", "evaluate", "reproduce", "inspect", "features", "sign")
+    inside = ("weights verify", "weights adopt", "keys new", "keys show")
+    assert {name for name, needs in NEEDS.items() if needs} == {*needing, *inside}
 
 
 @pytest.mark.parametrize("command", ARGUMENTS)

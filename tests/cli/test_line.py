@@ -21,6 +21,8 @@ KEYS = {
     "threshold",
     "is_defect",
     "searched_again",
+    "regions_found",
+    "regions",
     "part_pixels",
     "part_diameter_m",
     "part_center_m",
@@ -30,6 +32,7 @@ KEYS = {
     "other_objects",
     "heatmap",
     "map",
+    "cloud",
     "ms",
 }
 COMMAND = [sys.executable, "-c", "from cmdiad.cli.line import main; main()"]
@@ -76,6 +79,23 @@ def test_json_is_one_documented_object_a_scan_and_nothing_else(calibrated_bundle
         assert (tmp_path / each["heatmap"]).is_file() and (tmp_path / each["map"]).is_file()
         assert {"read", "preprocess", "group", "extract", "hallucinate", "search", "score"} <= each["ms"].keys()
     assert len({each["heatmap"] for each in objects}) == 7
+
+
+def test_a_cloud_and_the_regions_of_defects_are_given_on_demand(calibrated_bundle, test_folder, tmp_path):
+    scan = test_folder / "dent" / "xyz" / "000.tiff"
+    infer = ["infer", scan, "--bundle", calibrated_bundle, "--heatmaps", "none", "--cloud", "defects"]
+    answer = run(*infer, "--threshold", "1e-6", "--json", cwd=tmp_path)
+    found = json.loads(answer.stdout)
+    cloud = tmp_path / found["cloud"]
+    assert answer.returncode == 0 and cloud == output_paths(tmp_path / "inspections", scan).cloud
+    assert found["heatmap"] is None and "write" in found["ms"]
+    points = read_scan(cloud).points
+    assert np.count_nonzero(points.any(axis=-1)) == found["part_pixels"]
+    np.testing.assert_allclose(points[points.any(axis=-1)].mean(axis=0), found["part_center_m"], atol=1e-3)
+    assert found["regions_found"] >= len(found["regions"])
+    text = run(*infer, "--threshold", "1e-6", cwd=tmp_path).stdout
+    assert "written: " in text and (" mm at (" in text or "no region" in text)
+    assert json.loads(run(*infer, "--threshold", "1e6", "--json", cwd=tmp_path).stdout)["cloud"] is None
 
 
 def test_the_default_bundle_lies_beside(calibrated_bundle, test_folder, tmp_path):

@@ -36,7 +36,7 @@ ERRORS: list[tuple[Exception, type[Exception]]] = [
 ]
 
 
-def inspection(score: float = 1.0) -> Inspection:
+def inspection(score: float = 1.0, points: bool = False) -> Inspection:
     return Inspection(
         product="gland",
         score=score,
@@ -44,7 +44,7 @@ def inspection(score: float = 1.0) -> Inspection:
         is_defect=score > 2.0,
         map=np.ones(SHAPE, np.float32),
         pixel_threshold=2.0,
-        points=None,
+        points=np.ones((*SHAPE, 3), np.float32) if points else None,
         rgb=None,
         valid=np.ones(SHAPE, bool),
         view=view_image(np.ones(SHAPE, bool)),
@@ -62,7 +62,9 @@ class Scripted:
         batch: int = 1,
         scores: dict[str, float] | None = None,
         side_by_side: bool = False,
+        points: bool = False,
     ) -> None:
+        self._points = points
         self.threads, self.side_by_side = 2, side_by_side
         self._read, self._finish, self.batch, self._scores = read, finish, batch, scores or {}
         self.batches: list[int] = []
@@ -73,7 +75,7 @@ class Scripted:
 
     def finish(self, ready: str) -> Inspection:
         self._finish(ready)
-        return inspection(self._scores.get(ready, 1.0))
+        return inspection(self._scores.get(ready, 1.0), self._points)
 
     def finish_batch(self, parts: Sequence[str]) -> list[Inspection]:
         self.batches.append(len(parts))
@@ -177,6 +179,22 @@ def test_files_are_written_of_the_parts_that_were_asked_for(tmp_path: Path, writ
     outcomes = run(Scripted(scores={"3": 9.0}), out=tmp_path, written=written)
     assert "".join(outcome.scan.stem for outcome in outcomes if outcome.map is not None) == names
     assert len(list(tmp_path.rglob("*_map.tiff"))) == len(list(tmp_path.rglob("*_heatmap.png"))) == len(names)
+
+
+@pytest.mark.parametrize(("clouds", "names"), [("all", "01234"), ("defects", "3"), ("none", "")])
+def test_clouds_are_written_of_the_parts_that_were_asked_for_and_timed(tmp_path: Path, clouds: Any, names: str) -> None:
+    inspector = Scripted(scores={"3": 9.0}, points=True)
+    outcomes = run(inspector, out=tmp_path, written="none", clouds=clouds)
+    assert "".join(outcome.scan.stem for outcome in outcomes if outcome.cloud is not None) == names
+    for outcome in outcomes:
+        assert outcome.inspection is not None and ("write" in outcome.inspection.seconds) == (outcome.cloud is not None)
+        assert outcome.as_json()["cloud"] == (None if outcome.cloud is None else str(outcome.cloud))
+    assert len(list(tmp_path.rglob("*_cloud.ply"))) == len(names) and not list(tmp_path.rglob("*.png"))
+
+
+def test_a_part_without_points_has_no_cloud_and_says_so(tmp_path: Path) -> None:
+    (outcome,) = run(Scripted(), 1, tmp_path, clouds="all")
+    assert outcome.cloud is None and outcome.heatmap is not None and "needs points" in str(outcome.error)
 
 
 def test_scans_are_taken_from_any_iterable_a_few_ahead() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from ... import errors
+from ...bundle.signature import TrustedKeys
 from ...child_python import child_environment
 from ...errors import CmdiadError
 from ...files.json_encoding import encode_own_json
@@ -38,6 +39,7 @@ class Job:
     scans: Sequence[Path]
     loadgen: Path | None = None
     test: Path | None = None
+    trusted: TrustedKeys | None = None
 
 
 @dataclass
@@ -183,6 +185,7 @@ def _order(configuration: Configuration, label: str, job: Job, scratch: str) -> 
         scratch=scratch,
         loadgen=None if job.loadgen is None else str(job.loadgen / label.replace(" ", "-")),
         test=None if job.test is None else str(job.test),
+        trusted=None if job.trusted is None else [key.raw for key in job.trusted.keys],
         spawned_unix_s=time.time(),
     )
 

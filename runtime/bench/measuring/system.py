@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ...bundle.reading import Bundle
 from ...choices import Written
 from ...engines.opening import runs_on_device
 from ...inspector import Inspector
@@ -51,20 +52,20 @@ class BundleUnderTest:
             yield outcome.inspection.seconds
 
 
-def open_inspector(configuration: Configuration, path: Path, side_by_side: bool = False) -> Inspector:
-    """Load a bundle as a configuration says; `path` is where it, or its reduced copy, lies.
+def open_inspector(configuration: Configuration, bundle: Bundle, side_by_side: bool = False) -> Inspector:
+    """Open a bundle's networks and banks as a configuration says.
 
     Args:
         configuration: how.
-        path: a bundle.
+        bundle: the one of the configuration, or its reduced copy.
         side_by_side: as `infer` loads it for many scans.
 
     Raises:
         EngineError: the provider or the batch cannot be had.
-        BundleError: the bundle is missing, changed or not calibrated.
+        BundleError: the bundle is not calibrated.
     """
-    return Inspector.load(
-        path,
+    return Inspector(
+        bundle,
         configuration.provider,
         configuration.threads,
         cuda_graph=configuration.cuda_graph,

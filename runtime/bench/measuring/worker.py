@@ -16,7 +16,9 @@ from typing import BinaryIO
 
 import msgspec
 
+from ...bundle.key_files import PublicKey
 from ...bundle.reading import Bundle, open_bundle
+from ...bundle.signature import TrustedKeys
 from ...errors import CmdiadError
 from ...files.json_encoding import decode_own_json, encode_json
 from ...inspector import Inspector, goes_side_by_side
@@ -47,6 +49,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         scratch: a folder for copies, this process's own.
         loadgen: where LoadGen's logs go; None: it is not asked.
         test: a class folder with labeled test scans; None: quality is not measured.
+        trusted: public keys one of which must have signed the bundle; None: it need not be signed.
         spawned_unix_s: when the parent started this process.
     """
 
@@ -57,6 +60,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     scratch: str
     loadgen: str | None = None
     test: str | None = None
+    trusted: list[bytes] | None = None
     spawned_unix_s: float
 
 
@@ -107,7 +111,7 @@ class Measurement:
         """
         order, since = self._order, self._since_start
         bundle = self._open_bundle()
-        inspector = open_inspector(order.configuration, bundle.path)
+        inspector = open_inspector(order.configuration, bundle)
         opened_s = since()
         scans = [Path(scan) for scan in order.scans]
         system = self._system(inspector)
@@ -129,7 +133,7 @@ class Measurement:
             gpu=None if nvidia is None else nvidia.describe(),
             gpu_missing=gpu_missing,
         )
-        outcome = self._measure_all(system, bundle.path, outcome, nvidia)
+        outcome = self._measure_all(system, bundle, outcome, nvidia)
         self._complete(inspector, outcome)
 
     def _since_start(self) -> float:
@@ -137,7 +141,9 @@ class Measurement:
 
     def _open_bundle(self) -> Bundle:
         configuration = self._order.configuration
-        bundle = open_bundle(configuration.bundle)
+        keys = self._order.trusted
+        trusted = None if keys is None else TrustedKeys(tuple(PublicKey(raw) for raw in keys))
+        bundle = open_bundle(configuration.bundle, trusted)
         if configuration.coreset is None:
             return bundle
         reduced = Path(self._order.scratch) / "bundle"
@@ -160,24 +166,24 @@ class Measurement:
         return BundleUnderTest(inspector, scans, out, self._order.configuration.heatmaps)
 
     @contextmanager
-    def _system_for(self, scenario: Scenario, system: SystemUnderTest, path: Path) -> Iterator[SystemUnderTest]:
+    def _system_for(self, scenario: Scenario, system: SystemUnderTest, bundle: Bundle) -> Iterator[SystemUnderTest]:
         """As `infer` opens the bundle: for one part after the other, or for many side by side, warmed up again."""
         configuration = self._order.configuration
         many = scenario.name == "offline" and goes_side_by_side(configuration.provider, configuration.batch)
         if self._stop.is_set() or not many:
             yield system
             return
-        with open_inspector(configuration, path, side_by_side=True) as inspector:
+        with open_inspector(configuration, bundle, side_by_side=True) as inspector:
             for_many = self._system(inspector)
             for _ in for_many.stream(range(for_many.n_scans)):
                 pass
             yield for_many
 
     def _measure_all(
-        self, system: SystemUnderTest, path: Path, outcome: MeasuredConfiguration, nvidia: Nvidia | None
+        self, system: SystemUnderTest, bundle: Bundle, outcome: MeasuredConfiguration, nvidia: Nvidia | None
     ) -> MeasuredConfiguration:
         for scenario in self._order.scenarios:
-            with self._system_for(scenario, system, path) as suited:
+            with self._system_for(scenario, system, bundle) as suited:
                 outcome = self._measure_one(suited, scenario, outcome, nvidia)
         return outcome
 

@@ -88,9 +88,15 @@ class MqttSink:
     """
 
     def __init__(self, settings: MqttSettings) -> None:
-        """A sink that connects when it is opened."""
+        """A sink that connects when it is opened.
+
+        Raises:
+            UsageError: a file of the settings cannot be used.
+        """
         self.name, self._settings = settings.name, settings
         self._connection: BrokerConnection | None = None
+        _secret(settings)
+        _tls(settings)
         if settings.password_file is not None and not settings.tls and not is_loopback(settings.host):
             _log.warning("mqtt %s: the password goes to %s unencrypted: say tls = true", self.name, settings.host)
 
@@ -242,10 +248,10 @@ def _client(settings: MqttSettings) -> Any:
     client.connect_timeout = settings.patience_seconds
     client.will_set(f"{settings.topic}/online", b"false", qos=_AT_LEAST_ONCE, retain=True)
     if settings.username is not None:
-        secret = None if settings.password_file is None else read_secret(settings.password_file)
-        client.username_pw_set(settings.username, secret)
-    if settings.tls:
-        client.tls_set_context(_tls(settings))
+        client.username_pw_set(settings.username, _secret(settings))
+    context = _tls(settings)
+    if context is not None:
+        client.tls_set_context(context)
     return client
 
 
@@ -261,7 +267,13 @@ def _session(settings: MqttSettings) -> dict[str, Any]:
     return {"clean_start": False, "properties": properties}
 
 
-def _tls(settings: MqttSettings) -> ssl.SSLContext:
+def _secret(settings: MqttSettings) -> str | None:
+    return None if settings.password_file is None else read_secret(settings.password_file)
+
+
+def _tls(settings: MqttSettings) -> ssl.SSLContext | None:
+    if not settings.tls:
+        return None
     try:
         context = ssl.create_default_context(cafile=settings.tls_ca)
         if settings.tls_cert is not None:

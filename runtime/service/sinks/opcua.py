@@ -88,10 +88,15 @@ class OpcuaSink:
             settings: where, and to whom.
             results: what `ResultsSince` answers.
             trigger: has a file inspected; None: `Inspect` is refused.
+
+        Raises:
+            UsageError: the file of users cannot be used.
         """
         self.name, self._settings = settings.name, settings
         self._results, self._trigger = results, trigger
         self._server: RunningServer | None = None
+        if settings.users_file is not None:
+            read_users(settings.users_file)
 
     @property
     def port(self) -> int:

@@ -65,7 +65,7 @@ def new_server(login: Login, allows_anonymous: bool, has_users: bool) -> Server:
     from asyncua import Server, ua
     from asyncua.server.internal_server import InternalServer
 
-    inner = InternalServer(user_manager=login)  # type: ignore[arg-type]
+    inner = InternalServer(user_manager=login)
     doors = vars(inner)
     doors["lookup_external_session"] = lambda token: None
     doors["register_server"] = doors["register_server2"] = _refuse_registration

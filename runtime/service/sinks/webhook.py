@@ -87,11 +87,16 @@ class WebhookSink:
     """
 
     def __init__(self, settings: WebhookSettings) -> None:
-        """A sink that connects for every result."""
+        """A sink that connects for every result.
+
+        Raises:
+            UsageError: a file of the settings cannot be used.
+        """
         self.name, self._settings, self.refused = settings.name, settings, 0
         self._address = urlsplit(settings.url)
         self._token: str | None = None
         self._tls: ssl.SSLContext | None = None
+        self.open()
         if settings.token_file and self._address.scheme == "http" and not is_loopback(self._address.hostname or ""):
             _log.warning("webhook %s: the token goes to %s unencrypted: use https", self.name, self._address.hostname)
 

@@ -14,7 +14,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...errors import OutputError
+from ...files.atomic import naming_place
+from ...files.moving import move_file
 from ...sensor.listing import natural_order
 from ..arrival import Arrival, FileVersion
 from ..journal import Journal
@@ -90,8 +91,8 @@ class HotFolder:
             OutputError: the journal cannot be read or written.
         """
         self._known = self.journal.known_files(self.name)
-        for version, number in self.journal.finished_files(self.name):
-            self._clear_away(version, number)
+        for version, number, is_rejected in self.journal.finished_files(self.name):
+            self.finished(version, number, is_rejected)
         note = f"folder {self.name} began"
         if self.settings.skips_existing and self.journal.note(note) is None:
             self._skip_existing()
@@ -106,15 +107,27 @@ class HotFolder:
         self._stop.set()
         self._changed.set()
         for thread in self._threads:
-            thread.join()
+            if thread is not threading.current_thread():
+                thread.join()
 
-    def finished(self, version: FileVersion, number: int) -> None:
+    def finished(self, version: FileVersion, number: int, is_rejected: bool) -> None:
         """A file has its result: move it or delete it, where that was asked.
 
         Raises:
-            OutputError: the journal cannot be written.
+            OutputError: it cannot be moved, or the journal cannot be written.
         """
-        self._clear_away(version, number)
+        path = self.settings.path / version.name
+        if self.settings.after == "leave" or _version_of(path, version.name) != version:
+            return
+        if self.settings.after == "delete" or is_rejected:
+            with naming_place(path), suppress(FileNotFoundError):
+                path.unlink()
+        else:
+            done = self.settings.done or self.settings.path.parent / f"{self.settings.path.name}-done"
+            move_file(path, done / f"{number:06d}_{path.name}")
+        with self._lock:
+            self.journal.forget_files(self.name, [version.name])
+            self._known.pop(version.name, None)
 
     def look(self, now: float | None = None) -> int:
         """List the folder once and accept what is completely written: how many files.
@@ -222,42 +235,6 @@ class HotFolder:
                 ignore_permission_denied=True,
             ):
                 self._changed.set()
-
-    def _clear_away(self, version: FileVersion, number: int) -> None:
-        path = self.settings.path / version.name
-        if self.settings.after == "leave" or _version_of(path, version.name) != version:
-            return
-        if self.settings.after == "delete":
-            with suppress(FileNotFoundError):
-                path.unlink()
-        else:
-            done = self.settings.done or self.settings.path.parent / f"{self.settings.path.name}-done"
-            move_file(path, done / f"{number:06d}_{path.name}")
-        with self._lock:
-            self.journal.forget_files(self.name, [version.name])
-            self._known.pop(version.name, None)
-
-
-def move_file(path: Path, target: Path) -> None:
-    """Move a file, onto another disk too: it is never gone from both places, and whole wherever it has its name.
-
-    Raises:
-        OutputError: it cannot be moved.
-    """
-    import shutil
-
-    from ...files.atomic import atomic_write
-
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.replace(target)
-        except OSError:
-            with path.open("rb") as source, atomic_write(target) as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
-            path.unlink()
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be moved to {target}: {error.strerror or error}") from error
 
 
 def _files_below(folder: Path, recursive: bool) -> Iterator[os.DirEntry[str]]:

@@ -92,6 +92,18 @@ def test_recording_again_replaces_what_was_there(bundle, synth_data, tmp_path):
     assert INDEX in names and all("defective" in name for name in names - {INDEX})
 
 
+def test_a_part_of_another_record_is_recorded_as_its_scan_was(bundle):
+    recorded = read_golden(bundle).cases[0]
+    files = record_golden(bundle, {recorded.name: read_case(bundle, recorded)})
+    for name, content in files.items():
+        if name != INDEX:
+            assert bytes(np.asarray(content).data) == bytes(np.asarray(_content(bundle, name)).data), name
+
+
+def _content(bundle, name):
+    return np.array(bundle.array(name)) if name.endswith(".npy") else bundle.read(name)
+
+
 def test_a_bundle_that_is_not_written_yet_is_recorded_as_the_written_one(bundle, synth_data):
     scan = synth_data / "gland" / "train" / "good" / "xyz" / "000.tiff"
     contents = {name: bundle.read(name) for name in bundle.manifest.files if not name.startswith("bank_")}

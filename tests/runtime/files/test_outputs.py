@@ -18,12 +18,8 @@ PATHS = st.lists(NAMES, min_size=1, max_size=4).map(lambda names: Path("/data").
 
 @given(st.lists(PATHS, min_size=2, max_size=6, unique_by=os.path.abspath))
 def test_distinct_scans_have_distinct_files(scans: list[Path]) -> None:
-    files = [
-        path
-        for scan in scans
-        for path in (output_paths(Path("out"), scan).heatmap, output_paths(Path("out"), scan).map)
-    ]
-    assert len(set(files)) == 2 * len(scans)
+    files = [path for scan in scans for path in vars(output_paths(Path("out"), scan)).values()]
+    assert len(set(files)) == 3 * len(scans)
 
 
 def test_names_that_meet_are_kept_apart() -> None:

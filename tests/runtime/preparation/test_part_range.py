@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT, PartRange, Seen
 from cmdiad.runtime.preparation.image_view import view_image
-from cmdiad.runtime.preparation.part_range import outside, range_of
+from cmdiad.runtime.preparation.part_range import joined, outside, range_of
 from cmdiad.runtime.preparation.part_view import OtherObject, PartView
 from cmdiad.runtime.preparation.prepare import prepare
 from cmdiad.runtime.sensor.find import find_scans
@@ -155,3 +155,13 @@ def test_counts_of_pixels_are_written_out() -> None:
     reasons = outside(view_image(mask), range_of([view_image(small)]))
     assert any("the part is 160000 pixels in all: calibration saw 10000 to 10000" in reason for reason in reasons)
     assert not any("e+0" in reason for reason in reasons)
+
+
+def test_two_calibrations_together_saw_what_either_saw() -> None:
+    views = [seen_of(size, seed) for seed, size in enumerate((0.9, 1.0, 1.1, 1.2))]
+    first, second = range_of(views[:2]), range_of(views[2:])
+    assert joined(first, second) == range_of(views) == joined(second, first)
+    image = np.zeros(SHAPE, bool)
+    image[10:20, 10:20] = True
+    mixed = joined(first, range_of([view_image(image)]))
+    assert mixed.diameter_m is None and mixed.n_parts == 3 and not mixed.on_plane

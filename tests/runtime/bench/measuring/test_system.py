@@ -138,7 +138,7 @@ def test_what_was_timed_is_said():
 
 def test_what_cannot_be_had_is_an_error_with_its_reason(calibrated_bundle):
     with pytest.raises(EngineError, match="batch 4"):
-        open_inspector(Configuration(bundle="", precision="fp32", batch=4), calibrated_bundle)
+        open_inspector(Configuration(bundle="", precision="fp32", batch=4), open_bundle(calibrated_bundle))
 
 
 def test_transfers_graphs_and_spinning_are_always_stated():

@@ -1,0 +1,277 @@
+"""A calibrated bundle is brought up to date from recent good parts, on the line's own machine; the old one stays."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from ..runtime.acceptance.golden import read_case
+from ..runtime.bundle import manifest as manifest_format
+from ..runtime.bundle.manifest import Calibration
+from ..runtime.bundle.reading import Bundle, open_bundle, require_calibration
+from ..runtime.bundle.writing import ARCHIVE_SUFFIX, write_bundle
+from ..runtime.errors import UsageError
+from ..runtime.files.atomic import require_writable
+from ..runtime.files.audit import AUDIT_FILE, AuditedScan, AuditEntry, append_audit, verify_audit
+from ..runtime.patches.features import FeatureExtractor, PartFeatures
+from ..runtime.patches.routes import MAIN, route_of
+from ..runtime.preparation.part_range import joined
+from ..runtime.preparation.raw_or_preprocessed import Settled
+from ..runtime.progress import Progress
+from ..runtime.sensor.dataset import file_digests, joint_digest
+from ..runtime.sensor.part import Part
+from ..runtime.verdict.decision import Decision
+from .bank_merging import merged_side
+from .calibrate import (
+    Calibrated,
+    CalibrationSettings,
+    calibrate,
+    combine,
+    extract_features,
+    naming_bank,
+    require_enough,
+)
+from .calibrated_bundle import Completed, Learned, completed_contents
+from .survey import Survey, refuse_copies
+from .update_comparison import ScanUnderBoth, UpdateComparison, compared, defective_case
+
+_DATED = re.compile(r"-\d{8}(-\d+)?$")
+
+
+@dataclass(frozen=True)
+class UpdateRequest:
+    """What a user asks of an update.
+
+    Attributes:
+        scans: recent good parts.
+        out: where the new bundle goes; nothing may lie there.
+        replace: whether banks hold nothing but these scans; else the old rows too.
+        accepted: of the scans that the old bundle rejects, those that are good all the same: names or paths.
+        provider: the execution provider that the line uses; None: that of the calibration before.
+        defective: a scan with a defect, for the golden scans; None: that of the old bundle, if it has one.
+        with_line_graph: whether to write the fused graph; None: where the old bundle has it.
+        command: as it was typed, for the audit trail.
+    """
+
+    scans: tuple[Path, ...]
+    out: Path
+    replace: bool = False
+    accepted: tuple[str, ...] = ()
+    provider: str | None = None
+    defective: Path | None = None
+    with_line_graph: bool | None = None
+    command: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Updated:
+    """A bundle that was updated.
+
+    Attributes:
+        completed: as a calibration has it.
+        comparison: with the old bundle.
+        audit: the trail that has the new entry.
+    """
+
+    completed: Completed
+    comparison: UpdateComparison
+    audit: Path
+
+
+def update_bundle(bundle: Bundle, request: UpdateRequest, progress: Progress = lambda *_: None) -> Updated:
+    """Learn from recent good parts, and write a new bundle beside the old one, with an entry in `audit.jsonl` there.
+
+    Networks, preprocessing and settings are the old bundle's. Thresholds, fusion and the health baseline come from the
+    recent parts alone, each scored without its own rows in the banks: of old parts only the coreset is left. The same
+    bundle, scans and request give the same bytes.
+
+    Args:
+        bundle: calibrated.
+        request: what is asked for.
+        progress: called with (stage, done, all, remark).
+
+    Raises:
+        UsageError: too few scans, copies among them, one that the old bundle rejects, or something lies at `out`.
+        ScanError: a scan cannot be used, or shows no such part as the old bundle was calibrated for.
+        BundleError: the old bundle is not calibrated, or the audit trail was changed.
+        OutputError: nothing can be written there.
+    """
+    old = require_calibration(bundle)
+    audit = request.out.absolute().parent / AUDIT_FILE
+    _require_free(bundle, request)
+    verify_audit(audit)
+    digests = file_digests(request.scans)
+    refuse_copies(request.scans, digests)
+    provider = request.provider or bundle.manifest.provenance.get("calibration_provider", "cpu")
+    learned, before = _learn(bundle, old, request, provider, joint_digest(digests), progress)
+    defective = request.defective or _defective_part(bundle)
+    has_line = bundle.manifest.line_graph is not None if request.with_line_graph is None else request.with_line_graph
+    manifest, contents = completed_contents(bundle, learned, provider, defective, has_line, progress)
+    write_bundle(request.out, manifest, contents)
+    after = open_bundle(request.out)
+    new = require_calibration(after)
+    comparison = compared(bundle, after, old, new, _under_both(request, before, learned.calibrated))
+    append_audit(audit, _entry(request, digests, comparison))
+    survey = learned.survey
+    completed = Completed(
+        after.manifest, request.scans, learned.calibrated.scores, "", tuple(survey.warnings()), survey.sheet()
+    )
+    return Updated(completed, comparison, audit)
+
+
+def dated_name(bundle: Path, day: date) -> Path:
+    """Where an updated bundle goes unless the user says: NAME-YYYYMMDD, and -2, -3, ... where that is taken.
+
+    Example:
+        >>> dated_name(Path("lid-20260102.cmdiad"), date(2026, 11, 28)).name
+        'lid-20261128.cmdiad'
+    """
+    place = bundle.resolve()
+    suffix = place.suffix if place.suffix == ARCHIVE_SUFFIX else ""
+    stem = _DATED.sub("", place.name.removesuffix(suffix))
+    stamp, number = f"{stem}-{day:%Y%m%d}", 1
+    while (free := place.with_name(f"{stamp}{f'-{number}' if number > 1 else ''}{suffix}")).exists():
+        number += 1
+    return free
+
+
+def settings_of(bundle: Bundle, calibration: Calibration) -> CalibrationSettings:
+    """What a bundle was calibrated with."""
+    bank = bundle.manifest.banks[MAIN]
+    return CalibrationSettings(
+        false_reject_rate=calibration.threshold.false_reject_rate,
+        coreset_ratio=calibration.coreset_ratio,
+        metric=bank.metric,
+        bank_precision="fp16" if bundle.array(bank.files["rows"]).dtype == np.float16 else "fp32",
+        normalization=calibration.normalization,
+        projection_eps=calibration.projection_eps,
+        n_neighbors=calibration.n_neighbors,
+        nu=calibration.nu,
+        svm_iterations=calibration.svm_iterations,
+        seed=calibration.seed,
+    )
+
+
+def _defective_part(bundle: Bundle) -> Part | None:
+    case = defective_case(bundle)
+    return None if case is None else read_case(bundle, case)
+
+
+def _require_free(bundle: Bundle, request: UpdateRequest) -> None:
+    """Refuse before the work what could not end well."""
+    require_enough(request.scans)
+    require_writable(request.out)
+    if request.out.exists() or request.out.is_symlink():
+        raise UsageError(f"{request.out}: lies there already, and an update replaces nothing: give --out another name")
+    if request.out.suffix != ARCHIVE_SUFFIX and request.out.absolute().is_relative_to(bundle.path.absolute()):
+        raise UsageError(f"{request.out}: lies in the bundle that is updated: give --out a name beside it")
+
+
+def _learn(
+    bundle: Bundle, old: Calibration, request: UpdateRequest, provider: str, digest: str, progress: Progress
+) -> tuple[Learned, list[tuple[float, bool]]]:
+    """What the recent scans teach, and every one's score and verdict by the old bundle."""
+    extractor, survey = FeatureExtractor(bundle, provider), Survey(request.scans)
+    features = extract_features(bundle.manifest, extractor, request.scans, survey, progress, old.part)
+    decision = Decision.load(bundle)
+    try:
+        scores = [decision.decide(part.foreground, decision.match(part))[0] for part in features]
+    finally:
+        decision.close()
+    before = [(score, score > old.threshold.value) for score in scores]
+    _refuse_rejected(request, before, old.threshold.value)
+    settings = settings_of(bundle, old)
+    if request.replace:
+        calibrated = calibrate(bundle.manifest, extractor, features, digest, settings, progress)
+    else:
+        both = hashlib.sha256(f"{old.data_digest} {digest}".encode()).hexdigest()
+        calibrated = _merged(bundle, decision, features, both, settings, progress)
+    manifest = msgspec.structs.replace(
+        bundle.manifest,
+        format_version=manifest_format.FORMAT_VERSION,
+        provenance={
+            **bundle.manifest.provenance,
+            "updated_from": bundle.manifest.digest,
+            "updated_banks": "replaced" if request.replace else "merged",
+        },
+    )
+    seen = survey.part_range()
+    part = seen if request.replace or old.part is None else joined(old.part, seen)
+    settled = Settled(bundle.manifest.preprocessing, "")
+    return Learned(request.scans, manifest, settled, extractor, survey, calibrated, part), before
+
+
+def _merged(
+    bundle: Bundle,
+    decision: Decision,
+    features: Sequence[PartFeatures],
+    digest: str,
+    settings: CalibrationSettings,
+    progress: Progress,
+) -> Calibrated:
+    """Banks with the old rows and the recent ones; fusion and thresholds from the recent parts."""
+    main = merged_side(decision.main, [part.main for part in features], settings, naming_bank(progress, MAIN))
+    second = None
+    role = route_of(bundle.manifest.route, bundle.manifest.main).second_bank
+    if role is not None and decision.second is not None:
+        rows = [part.second for part in features if part.second is not None]
+        second = merged_side(decision.second, rows, settings, naming_bank(progress, role))
+    return combine([part.foreground for part in features], main, second, digest, settings)
+
+
+def _refuse_rejected(request: UpdateRequest, before: Sequence[tuple[float, bool]], threshold: float) -> None:
+    """A part that the old bundle rejects is learned from only where somebody vouches for it by name."""
+    known = {scan.name for scan in request.scans} | {str(scan) for scan in request.scans}
+    if unknown := sorted(set(request.accepted) - known):
+        raise UsageError(f"--accept-defective {unknown[0]}: is none of the scans: give the name of one")
+    refused = [
+        f"{scan} ({score:.4g})"
+        for scan, (score, is_defect) in zip(request.scans, before, strict=True)
+        if is_defect and not _is_among(scan, request.accepted)
+    ]
+    if refused:
+        raise UsageError(
+            f"the old bundle rejects {len(refused)} of {len(before)} scans (threshold {threshold:.4g}): "
+            f"{', '.join(refused)}: look at them, leave defective parts out, and name good ones with --accept-defective"
+        )
+
+
+def _is_among(scan: Path, names: Collection[str]) -> bool:
+    return scan.name in names or str(scan) in names
+
+
+def _under_both(
+    request: UpdateRequest, before: Sequence[tuple[float, bool]], calibrated: Calibrated
+) -> list[ScanUnderBoth]:
+    threshold = calibrated.calibration.threshold.value
+    return [
+        ScanUnderBoth(str(scan), score, is_defect, float(after), bool(after > threshold))
+        for scan, (score, is_defect), after in zip(request.scans, before, calibrated.scores, strict=True)
+    ]
+
+
+def _entry(request: UpdateRequest, digests: Sequence[bytes], comparison: UpdateComparison) -> AuditEntry:
+    scans = [
+        AuditedScan(name=str(scan), sha256=digest.hex()) for scan, digest in zip(request.scans, digests, strict=True)
+    ]
+    return AuditEntry.now(
+        "update",
+        request.command,
+        comparison.digest_before,
+        comparison.digest_after,
+        scans,
+        {
+            "bundle": str(request.out),
+            "banks": "replaced" if request.replace else "merged",
+            "accepted_defective": ", ".join(request.accepted),
+            "threshold_before": repr(comparison.threshold_before.value),
+            "threshold_after": repr(comparison.threshold_after.value),
+        },
+    )

@@ -1,0 +1,169 @@
+"""`cmdiad calibrate --update`: which options go with it, and what it prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from . import console
+
+if TYPE_CHECKING:
+    from ..calibration.update_comparison import ScanUnderBoth, UpdateComparison
+    from ..calibration.updating import Updated
+    from ..runtime.bundle.parameters import Threshold
+
+# What an update takes from the old bundle is not asked for.
+TAKEN = (
+    "false_reject_rate",
+    "coreset_ratio",
+    "metric",
+    "bank_precision",
+    "n_neighbors",
+    "settings_file",
+    "product",
+    "sensor",
+    "metres_per_unit",
+    "plane",
+    "seed",
+    "force",
+)
+OF_UPDATE = ("replace", "accept_defective", "json")
+N_SHIFTED = 5
+
+
+def refuse_foreign_options(context: typer.Context, update: bool) -> None:
+    """Refuse options that would have no effect: an update takes the old bundle's settings and replaces nothing.
+
+    Raises:
+        UsageError: names the option.
+    """
+    from ..runtime.errors import UsageError
+
+    names = {parameter.name: parameter.opts[0] for parameter in context.command.params}
+    for name in TAKEN if update else OF_UPDATE:
+        if was_given(context, name):
+            if update:
+                raise UsageError(
+                    f"{names[name]}: an update takes it from the old bundle, or has no use for it: leave it out"
+                )
+            raise UsageError(f"{names[name]}: goes with --update alone: leave it out, or add --update")
+
+
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether a parameter was typed."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def run_update(
+    scans: Sequence[str],
+    bundle: Path | None,
+    out: Path | None,
+    replace: bool,
+    accepted: Sequence[str],
+    provider: str | None,
+    defective: Path | None,
+    line_graph: bool | None,
+    quiet: bool,
+    json: bool,
+) -> Path:
+    """Update a bundle, and print what has changed: where the new one lies."""
+    from ..calibration.updating import UpdateRequest, dated_name, update_bundle
+    from ..runtime.bundle.reading import find_bundle, open_bundle
+    from ..runtime.patches.routes import modalities
+    from ..runtime.sensor.part import find_normal_parts
+
+    source = open_bundle(find_bundle(bundle))
+    inputs = find_normal_parts(scans, modalities(source.manifest))
+    target = out or dated_name(source.path, date.today())
+    command = (Path(sys.argv[0]).name, *sys.argv[1:])
+    request = UpdateRequest(tuple(inputs), target, replace, tuple(accepted), provider, defective, line_graph, command)
+    with console.progress_display(quiet) as progress:
+        updated = update_bundle(source, request, progress)
+    warnings = [*updated.comparison.warnings, *updated.completed.warnings]
+    for warning in warnings:
+        console.warn(warning)
+    sheet = updated.completed.write_sheet(target)
+    if json:
+        console.emit_json(_as_json(updated, source.path, target, sheet, warnings))
+        return target
+    _print(updated.comparison, source.path)
+    console.emit(f"what was taken as the part: {sheet}")
+    console.emit(f"audit trail: {updated.audit}")
+    console.emit(f"bundle: {target}")
+    return target
+
+
+def _as_json(updated: Updated, before: Path, after: Path, sheet: Path, warnings: list[str]) -> dict[str, Any]:
+    told = updated.comparison
+    return {
+        "bundle_before": str(before),
+        "bundle_after": str(after),
+        "digest_before": told.digest_before,
+        "digest_after": told.digest_after,
+        "threshold_before": told.threshold_before,
+        "threshold_after": told.threshold_after,
+        "pixel_threshold_before": told.pixel_threshold_before,
+        "pixel_threshold_after": told.pixel_threshold_after,
+        "rejected_before": told.rejected_before,
+        "scans": [asdict(scan) for scan in told.scans],
+        "golden": [asdict(case) for case in told.golden],
+        "health": [asdict(measure) for measure in told.health],
+        "warnings": warnings,
+        "parts_sheet": str(sheet),
+        "audit": str(updated.audit),
+    }
+
+
+def _print(told: UpdateComparison, before: Path) -> None:
+    console.emit(f"old bundle: {before}, which stays as it is")
+    console.emit(f"of {len(told.scans)} recent scans it rejects {told.rejected_before}")
+    rows = [
+        ["score threshold", *_figures(told.threshold_before, told.threshold_after)],
+        ["map threshold", *_figures(told.pixel_threshold_before, told.pixel_threshold_after)],
+        *(_verdicts(f"golden {case.scan}", case) for case in told.golden),
+        ["mean score of recent scans", *_mean_scores(told.scans)],
+        *_shifted(told),
+    ]
+    console.print_table(["", "before", "after"], rows, numeric=(1, 2))
+    console.emit("recent scans are scored without their own patches in the new banks")
+    console.emit(told.threshold_after.describe())
+
+
+def _figures(before: Threshold, after: Threshold) -> tuple[str, str]:
+    return f"{before.value:.4g}", f"{after.value:.4g}"
+
+
+def _verdicts(name: str, case: ScanUnderBoth) -> list[str]:
+    words = {True: "defect", False: "good"}
+    return [
+        name,
+        f"{case.score_before:.4g} {words[case.is_defect_before]}",
+        f"{case.score_after:.4g} {words[case.is_defect_after]}",
+    ]
+
+
+def _mean_scores(scans: Sequence[ScanUnderBoth]) -> tuple[str, str]:
+    count = len(scans)
+    before, after = sum(scan.score_before for scan in scans) / count, sum(scan.score_after for scan in scans) / count
+    return f"{before:.4g}", f"{after:.4g}"
+
+
+def _shifted(told: UpdateComparison) -> list[list[str]]:
+    """The measures that have moved most, in standard deviations of before."""
+    known = [measure for measure in told.health if measure.shift_sigmas is not None]
+    known.sort(key=lambda measure: -abs(measure.shift_sigmas or 0.0))
+    return [
+        [
+            f"mean {measure.measure}",
+            f"{measure.mean_before:.4g}",
+            f"{measure.mean_after:.4g} ({measure.shift_sigmas:+.1f} sigma)",
+        ]
+        for measure in known[:N_SHIFTED]
+    ]

@@ -1,0 +1,44 @@
+"""`cmdiad-rt serve`: the line as a service, by one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import console
+from .extras import SERVE, needs
+from .watch import run_line
+
+
+@needs(SERVE)
+def serve(
+    file: Annotated[Path, typer.Argument(metavar="LINE.TOML", help="The line's configuration.")] = Path("line.toml"),
+    check: Annotated[bool, typer.Option("--check", help="Read the file, open everything, and leave.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a part on stdout, nothing else.")] = False,
+) -> None:
+    """Serve inspections by HTTP, hot folders and a controller's requests, with a live page, metrics and history.
+
+    Exit codes: 0 it was ended, 2 the file makes no sense, 4 bad bundle, 5 device not available or gone, 6 a bundle
+    fails its self-test, 71 the port cannot be bound, 74 a result could not be written.
+    """
+    from ..runtime.service.line_file import read_line_file
+    from ..runtime.service.line_log import end_log, start_log
+    from ..runtime.service.production_line import ProductionLine
+    from ..runtime.service.web.server import HttpRequests
+
+    settings, base = read_line_file(file), file.parent
+    log = start_log(settings.log, base)
+    try:
+        line = ProductionLine(settings, base)
+        server = HttpRequests(line)
+        line.sources.append(server)
+        if check:
+            line.close()
+            names = ", ".join(line.products.names())
+            console.emit(f"{file}: everything opens: products {names}; {server.address}; results in {line.out}")
+            return
+        run_line(line, f"serving {server.address}, results in {line.out}; Ctrl-C ends it", json)
+    finally:
+        end_log(log)

@@ -1,0 +1,233 @@
+"""All of a line put together: journal, products, station, sources, sinks, and the housekeeping between them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ..bundle.reading import Bundle, open_bundle
+from ..bundle.signature import find_trusted
+from ..errors import CmdiadError
+from ..files.atomic import remove_abandoned_parts
+from ..files.audit import AUDIT_FILE, AuditEntry, append_audit
+from ..patches.routes import modalities
+from ..sensor.part import input_suffixes
+from .delivery import Delivery
+from .journal import Journal
+from .line_file import FolderTable, LineFile, ProductTable, placed
+from .line_health import LineHealth
+from .products import LOOK_SECONDS, InspectorSettings, Product, Products
+from .result_files import WantedFiles
+from .retention import Retention
+from .sinks.named_sinks import open_sinks
+from .sources.hot_folder import FolderSettings, HotFolder
+from .station import Source, Station, StationSettings
+from .tally import Tally
+
+_RETENTION_SECONDS = 60.0
+_PATIENCE_SECONDS = 5.0
+
+_log = logging.getLogger("cmdiad.line")
+
+
+class ProductionLine:
+    """A line that is told by one file what to do.
+
+    Attributes:
+        out: the folder of results and of the journal.
+        journal, products, station, retention, tally, health: its parts.
+        sources: where parts come from; others may be added before it runs.
+        deliveries: one a sink.
+    """
+
+    def __init__(self, file: LineFile, base: Path) -> None:
+        """Open everything that a line file names; nothing is inspected yet.
+
+        Args:
+            file: see `read_line_file`.
+            base: the folder that its paths are relative to.
+
+        Raises:
+            CmdiadError: something cannot be opened: the journal, a bundle, a sink.
+        """
+        line = file.line
+        self.file, self.base, self.out = file, base, placed(base, line.out)
+        self.journal = Journal(self.out)
+        try:
+            settings = InspectorSettings(line.provider, line.threads, line.graph, line.allow_any_size)
+            products = [_product(table, base) for table in file.product]
+            self.products = Products(products, settings, self._swapped, _opener(file, base))
+            self.retention = Retention(self.out, self.journal, file.history)
+            self.tally, self.started_at = Tally(), time.time()
+            self.health = LineHealth(self.journal)
+            for product in map(self.products.named, self.products.names()):
+                assert product.loaded is not None
+                self.health.begin(product.name, product.loaded.inspector.bundle.manifest)
+            self.sinks = open_sinks(file, base, self)
+            files = WantedFiles(line.heatmaps, line.clouds)
+            station = StationSettings(self.out, line.threads, files, line.tries, line.retry_seconds, line.request_queue)
+            names = [sink.name for sink in self.sinks]
+            wanted = lambda: self.retention.wanted(files)  # noqa: E731
+            self.station = Station(station, self.journal, self.products, names, wanted, self.health.judged)
+        except BaseException:
+            self.journal.close()
+            raise
+        self.deliveries = [Delivery(sink, self.journal, self.status) for sink in self.sinks]
+        self.sources: list[Source] = [
+            HotFolder(_folder(table, base, self.products), self.journal, self.station.wake, self.station.stop)
+            for table in file.folder
+        ]
+        self.station.listen(lambda record, inspection: self._heard(record))
+        self._resting = threading.Event()
+
+    def run(self, when_ready: Callable[[], None] = lambda: None) -> None:
+        """Inspect until the line is ended, then let go of everything in order.
+
+        Args:
+            when_ready: called once the sources are open.
+
+        Raises:
+            CmdiadError: what ended the line before that; every accepted part is in the journal.
+        """
+        housekeeping = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
+        started: list[Source] = []
+        try:
+            remove_abandoned_parts(self.out)
+            for delivery in self.deliveries:
+                delivery.start()
+            for source in self.sources:
+                source.start()
+                started.append(source)
+            housekeeping.start()
+            when_ready()
+            self.station.run(self.sources)
+        finally:
+            self._resting.set()
+            for source in started:
+                source.stop()
+            for delivery in self.deliveries:
+                delivery.stop(_PATIENCE_SECONDS)
+            if housekeeping.ident is not None:
+                housekeeping.join()
+            with suppress(CmdiadError):  # what ended the line is what is said
+                self.health.keep()
+            self.close()
+
+    def end(self) -> None:
+        """Accept nothing more, finish what was accepted of requests, and let `run` return; from any thread."""
+        threading.Thread(target=self._end, name="ending", daemon=True).start()
+
+    def close(self) -> None:
+        """Let go of bundles and journal."""
+        self.products.close()
+        self.journal.close()
+
+    def _end(self) -> None:
+        for source in self.sources:
+            source.stop()
+        self.station.stop()
+
+    def problems(self) -> list[str]:
+        """What is wrong now, in words; empty where nothing is."""
+        problems = [self.retention.problem, *(source.problem for source in self.sources)]
+        problems += [self.products.named(name).problem for name in self.products.names()]
+        problems += self.health.problems()
+        problems += [f"sink {one.sink.name}: {one.problem}" for one in self.deliveries if one.problem]
+        return [problem for problem in problems if problem]
+
+    def status(self) -> dict[str, Any]:
+        """How the line is: `/v1/status`."""
+        problems = self.problems()
+        busy = self.station.under_way or self.station.waiting_requests
+        return {
+            "state": "error" if self.station.failure else "busy" if busy else "ready",
+            "problems": problems,
+            "started_at": self.started_at,
+            "queue": {
+                "requests": self.station.waiting_requests,
+                "request_limit": self.station.settings.request_queue,
+                "files": self.journal.count_unfinished(),
+                "under_way": self.station.under_way,
+            },
+            **self.tally.as_json(),
+            "products": [self.products.named(name).as_json() for name in self.products.names()],
+            "health": self.health.lamps(),
+            "sinks": [delivery.as_json() for delivery in self.deliveries],
+        }
+
+    def _heard(self, record: Any) -> None:
+        self.tally.add(record)
+        for delivery in self.deliveries:
+            delivery.wake()
+        level = logging.WARNING if record.verdict == "error" else logging.INFO
+        _log.log(
+            level,
+            "part %d is %s",
+            record.number,
+            record.verdict,
+            extra={
+                "number": record.number,
+                "scan": record.scan,
+                "part_id": record.part_id,
+                "product": record.product,
+                "verdict": record.verdict,
+                "score": record.score,
+                **({"error": record.result["error"]["message"]} if "error" in record.result else {}),
+            },
+        )
+
+    def _swapped(self, product: Product, before: str | None) -> None:
+        assert product.loaded is not None
+        manifest = product.loaded.inspector.bundle.manifest
+        self.health.begin(product.name, manifest)
+        details = {"product": product.name, "path": str(product.path)}
+        append_audit(self.out / AUDIT_FILE, AuditEntry.now("swap", (), before, manifest.digest, details=details))
+        _log.info("product %s has a new bundle", product.name, extra={"before": before, **details})
+
+    def _keep_house(self) -> None:
+        enforced = 0.0
+        while not self._resting.is_set():
+            try:
+                self.products.look()
+                if time.monotonic() - enforced >= _RETENTION_SECONDS or not enforced:
+                    self.retention.enforce()
+                    enforced = time.monotonic()
+            except CmdiadError as error:
+                self.station.stop(error)
+            except Exception:
+                _log.exception("housekeeping failed, and goes on")
+            self._resting.wait(LOOK_SECONDS)
+
+
+def _opener(file: LineFile, base: Path) -> Callable[[Path], Bundle]:
+    """What opens a bundle: verified, and signed by whom the line trusts."""
+    trusted = find_trusted([placed(base, name) for name in file.line.require_signature])
+    return lambda path: open_bundle(path, trusted)
+
+
+def _product(table: ProductTable, base: Path) -> Product:
+    return Product(table.name, placed(base, table.bundle), table.threshold, table.follow)
+
+
+def _folder(table: FolderTable, base: Path, products: Products) -> FolderSettings:
+    with products.used(table.product) as (_, loaded):
+        suffixes = input_suffixes(modalities(loaded.inspector.bundle.manifest))
+    with suppress(OSError):
+        placed(base, table.path).mkdir(parents=True, exist_ok=True)
+    return FolderSettings(
+        name=table.name,
+        path=placed(base, table.path),
+        suffixes=suffixes,
+        product=table.product,
+        recursive=table.recursive,
+        after=table.after,
+        done=None if table.done is None else placed(base, table.done),
+        settle_seconds=table.settle_seconds,
+        poll_seconds=table.poll_seconds,
+        skips_existing=table.existing == "skip",
+    )

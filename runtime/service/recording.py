@@ -1,0 +1,43 @@
+"""From a part's outcome to its record: what stands in the journal, in its file, and in what sinks deliver."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ..errors import CmdiadError
+from .arrival import PartRecord
+from .inspecting import PartJob
+
+
+def record_of(job: PartJob) -> PartRecord:
+    """The one result of a part that was inspected, or of which it is known why it was not."""
+    accepted, inspection = job.accepted, job.inspection
+    return PartRecord(
+        number=accepted.number,
+        source=accepted.arrival.source,
+        scan=accepted.arrival.scan,
+        part_id=accepted.arrival.part_id,
+        product=accepted.arrival.product if job.product is None else job.product.name,
+        bundle=None if job.loaded is None else job.loaded.digest,
+        accepted_at=accepted.accepted_at,
+        finished_at=time.time(),
+        verdict="error" if inspection is None else "defect" if inspection.is_defect else "good",
+        score=None if inspection is None else inspection.score,
+        threshold=None if inspection is None else inspection.threshold,
+        result=_result(job),
+    )
+
+
+def _result(job: PartJob) -> dict[str, Any]:
+    result: dict[str, Any] = {"tries": job.accepted.tries + 1}
+    if job.inspection is not None:
+        result |= {
+            **job.inspection.as_json(),
+            "files": job.files.paths,
+            "ms": {stage: 1e3 * seconds for stage, seconds in job.inspection.seconds.items()},
+        }
+    error: CmdiadError | None = job.error or job.files.error
+    if error is not None:
+        result["error"] = {"kind": error.kind, "message": str(error)}
+    return result

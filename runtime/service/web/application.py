@@ -1,0 +1,241 @@
+"""The line's HTTP interface: inspections, history, bundles, health, metrics, and the live page's files."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from ....version import __version__
+from ...errors import BusyError, CmdiadError, MachineError, ScanError, UsageError
+from ...files.json_encoding import encode_json
+from ...files.png import encode_png
+from ..arrival import Verdict
+from ..history import MOST_AT_ONCE, HistoryQuery, bundle_figures, part
+from ..inspecting import Answered
+from ..production_line import ProductionLine
+from .access import COOKIE, Access
+from .bodies import arrival_of
+from .events import Events
+from .metrics import LineMetrics
+from .page_files import PAGE_FILES, page_file
+
+_RETRY_SECONDS = "1"
+_STATUS = {ScanError: 422, UsageError: 400, BusyError: 503, MachineError: 503}
+_KINDS = {"heatmap": "image/png", "map": "image/tiff", "cloud": "application/octet-stream"}
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; object-src 'none'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+}
+_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/v1/login", *PAGE_FILES})
+
+Picture = Literal["none", "inline", "link"]
+
+
+def new_application(line: ProductionLine, access: Access) -> FastAPI:
+    """The application of a line; `events` and `metrics` have to hear of its results."""
+    app = FastAPI(title="cmdiad line", version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    app.state.line, app.state.access = line, access
+    app.state.events, app.state.metrics, app.state.is_open = Events(), LineMetrics(line), True
+    app.middleware("http")(_guarded)
+    app.exception_handler(CmdiadError)(_refused)
+    app.exception_handler(HTTPException)(_http_refused)
+    _add_inspections(app)
+    _add_results(app)
+    _add_health(app)
+    _add_page(app)
+    return app
+
+
+def _add_inspections(app: FastAPI) -> None:
+    line: ProductionLine = app.state.line
+    http = line.file.http
+
+    @app.post("/v1/inspect", summary="Inspect one part and wait for its verdict.")
+    async def inspect(request: Request, heatmap: Picture = "link") -> Response:
+        """The body is a scan's file, bare float32 numbers (application/x-float32, ?shape=H,W), or a form with `scan`.
+
+        `part_id`, `product` and `name` go into the address.
+        """
+        if not app.state.is_open:
+            raise BusyError("the line is being stopped: ask again in a moment")
+        arrival = await arrival_of(request, int(http.max_request_mb * 1e6), http.timeout_seconds)
+        waiting = asyncio.wrap_future(line.station.submit(arrival))
+        try:
+            async with asyncio.timeout(http.timeout_seconds):
+                answered = await asyncio.shield(waiting)
+        except TimeoutError:
+            waiting.add_done_callback(lambda answer: answer.exception())
+            raise HTTPException(
+                504, f"there was no verdict within {http.timeout_seconds:g} s: it is in the history"
+            ) from None
+        return await asyncio.to_thread(_answer, answered, heatmap)
+
+
+def _answer(answered: Answered, heatmap: Picture) -> Response:
+    body: dict[str, Any] = msgspec.to_builtins(answered.record)
+    if heatmap == "inline" and answered.inspection is not None:
+        body["heatmap_png_base64"] = base64.b64encode(encode_png(answered.inspection.heatmap())).decode()
+    if heatmap == "link" and "heatmap" in answered.record.result.get("files", {}):
+        body["heatmap"] = f"/v1/parts/{answered.record.number}/heatmap"
+    return _json(body, 422 if answered.record.verdict == "error" else 200)
+
+
+def _add_results(app: FastAPI) -> None:
+    line: ProductionLine = app.state.line
+
+    @app.get("/v1/history", summary="Results, the newest first.")
+    def history(
+        part_id: str | None = None,
+        product: str | None = None,
+        verdict: Verdict | None = None,
+        bundle: str | None = None,
+        since: float | None = None,
+        until: float | None = None,
+        before: int | None = None,
+        limit: Annotated[int, Query(ge=1, le=MOST_AT_ONCE)] = 100,
+    ) -> Response:
+        """Ends a page with `next`: give it as `before` for the results that follow."""
+        query = HistoryQuery(part_id, product, verdict, bundle, since, until, before, limit)
+        parts = line.journal.records(*query.as_sql())
+        return _json({"parts": parts, "next": parts[-1].number if len(parts) == limit else None})
+
+    @app.get("/v1/parts/{number}", summary="One result.")
+    def one(number: int) -> Response:
+        record = part(line.journal, number)
+        if record is None:
+            raise HTTPException(404, f"there is no result {number}")
+        return _json(record)
+
+    @app.get("/v1/parts/{number}/{kind}", summary="The heat map, the map or the colored cloud of a result.")
+    def file(number: int, kind: Literal["heatmap", "map", "cloud"]) -> Response:
+        record = part(line.journal, number)
+        name = None if record is None else record.result.get("files", {}).get(kind)
+        content = None if name is None else _content(line.out / name)
+        if content is None:
+            raise HTTPException(404, f"there is no {kind} of result {number}")
+        return Response(content, media_type=_KINDS[kind])
+
+    @app.get("/v1/bundles", summary="The products of this line, and what their bundles made of their parts.")
+    def bundles() -> Response:
+        products = [line.products.named(name).as_json() for name in line.products.names()]
+        return _json({"products": products, "bundles": bundle_figures(line.journal)})
+
+    @app.get("/v1/events", summary="Results as they come, and the status every second: server-sent events.")
+    async def events(request: Request) -> StreamingResponse:
+        async def stream() -> AsyncIterator[bytes]:
+            async for event in app.state.events.heard(line.status):
+                yield event
+                if not app.state.is_open or await request.is_disconnected():
+                    return
+
+        return StreamingResponse(stream(), media_type="text/event-stream")
+
+
+def _add_health(app: FastAPI) -> None:
+    line: ProductionLine = app.state.line
+
+    @app.post("/v1/drift/acknowledge", summary="Switch off the lamp of a measure that has drifted.")
+    def acknowledge(product: str, measure: str, new_normal: bool = False) -> Response:
+        """Its cause was removed; with `new_normal` the change was wanted, and the coming parts are what is normal."""
+        line.health.acknowledge(product, measure, new_normal)
+        return _json({"health": line.health.lamps()})
+
+    @app.get("/healthz", summary="Whether the process works.")
+    def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="Whether parts are taken.")
+    def readyz() -> Response:
+        is_ready = app.state.is_open and line.station.failure is None
+        return _json({"ready": is_ready}, 200 if is_ready else 503)
+
+    @app.get("/v1/status", summary="How the line is.")
+    def status() -> Response:
+        return _json(line.status())
+
+    @app.get("/metrics", summary="For Prometheus.")
+    def metrics() -> Response:
+        return Response(app.state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_page(app: FastAPI) -> None:
+    access: Access = app.state.access
+
+    @app.post("/v1/login", include_in_schema=False)
+    async def login(request: Request) -> Response:
+        token = (await request.body())[:1024].decode("utf-8", "replace").strip()
+        if not access.allows(token):
+            raise HTTPException(401, "this is not the token")
+        response = Response(status_code=204)
+        secure = request.url.scheme == "https"
+        response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, path="/")
+        return response
+
+    async def file(request: Request) -> Response:
+        content, kind = page_file(request.url.path)
+        return Response(content, media_type=kind)
+
+    for path in PAGE_FILES:
+        app.add_api_route(path, file, include_in_schema=False)
+
+
+async def _guarded(request: Request, call_next: Any) -> Response:
+    """Every request's first and last step: may it ask, and what browsers must not do with the answer."""
+    access: Access = request.app.state.access
+    if not access.serves_host(request.headers.get("host", "")):
+        response: Response = _problem(421, "usage", "ask for this server as localhost or 127.0.0.1")
+    elif request.url.path not in _OPEN_PATHS and not access.allows(_token(request)):
+        response = _problem(401, "usage", "give the token: Authorization: Bearer TOKEN")
+        response.headers["WWW-Authenticate"] = "Bearer"
+    else:
+        response = await call_next(request)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _token(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else request.cookies.get(COOKIE)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CmdiadError)
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+    return _problem(status, error.kind, str(error))
+
+
+async def _http_refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _problem(error.status_code, "usage" if error.status_code < 500 else "machine", str(error.detail))
+
+
+def _problem(status: int, kind: str, message: str) -> Response:
+    response = _json({"error": {"kind": kind, "message": message}}, status)
+    if status == 503:
+        response.headers["Retry-After"] = _RETRY_SECONDS
+    return response
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(encode_json(value), status, media_type=JSONResponse.media_type)
+
+
+def _content(path: Path) -> bytes | None:
+    """A file that the journal names; None where retention has removed it."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
