@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import threading
 import weakref
 from collections.abc import Sequence
 from functools import partial
@@ -42,7 +43,7 @@ _NO_DEVICE = ("CUDA_ERROR_NO_DEVICE", "CUDA_ERROR_INVALID_DEVICE", "CUDA_ERROR_S
 
 
 class CudaDevice:
-    """One GPU and one stream on it; threads may share it, if they take turns."""
+    """One GPU and one stream on it; threads may share it, if they take its `turn`."""
 
     name = "cuda"
 
@@ -59,6 +60,7 @@ class CudaDevice:
             EngineError: there is no driver, no such GPU or no NVRTC.
         """
         self._driver, self._nvrtc, self._cache = driver, nvrtc, cache
+        self.turn = threading.RLock()
         try:
             self._call("start the driver", driver.cuInit, 0)
         except RuntimeError as cause:  # the library itself is not there

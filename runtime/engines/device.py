@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,6 +61,14 @@ class Device(Protocol):
     @property
     def stream(self) -> int:
         """The handle of the one stream that everything is queued on."""
+        ...
+
+    @property
+    def turn(self) -> AbstractContextManager[Any]:
+        """Whoever queues work holds it from the first call to `synchronize`: inspectors of one process share a device.
+
+        A capture of a CUDA graph would end at another's call in the middle of it.
+        """
         ...
 
     def allocate(self, nbytes: int) -> Buffer:

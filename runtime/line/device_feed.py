@@ -6,7 +6,6 @@ allocated once for every padded size, so that a captured CUDA graph finds it whe
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,7 +69,6 @@ class DeviceFeed:
         self._kernels: DeviceGrouping | None = None
         self._rooms: dict[tuple[int, int], _Room] = {}
         self._observer: Observer | None = None
-        self._turn = threading.Lock()
 
     def ready(self, prepared: PreparedPart) -> LinePart:
         """See `LineFeed`: nothing is grouped yet."""
@@ -82,7 +80,7 @@ class DeviceFeed:
     @contextmanager
     def run(self, parts: Sequence[LinePart], layout: BatchLayout, outputs: Sequence[str]) -> Iterator[LineRun]:
         """See `LineFeed`."""
-        with self._turn:
+        with self._device.turn:
             room = self._queued(parts, layout)
             if self._observer is not None:
                 self._observer(LINE_ROLE, self._brought(room, room.inputs), self._brought(room, room.outputs))

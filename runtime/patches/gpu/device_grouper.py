@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +22,7 @@ class DeviceGrouper:
 
     def __init__(self, device: Device) -> None:
         """Group on a device; its memory is allocated with the first part."""
-        self._device, self._turn = device, threading.Lock()
+        self._device = device
         self._groupings: dict[Grouping, DeviceGrouping] = {}
         self._landing = np.empty(0, np.uint8)
 
@@ -40,7 +39,7 @@ class DeviceGrouper:
         valid = np.zeros(SIZE * SIZE, np.bool_)
         valid[pixels] = True
         patches = np.flatnonzero(foreground_patches(valid.reshape(SIZE, SIZE)))
-        with self._turn:
+        with self._device.turn:
             if grouping not in self._groupings:
                 self._groupings[grouping] = DeviceGrouping(self._device, grouping)
             on_device = self._groupings[grouping]

@@ -1,6 +1,10 @@
 """A part lives on the device from its points to its score, and the answer is that of the host's way."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import groupby
+from operator import itemgetter
 from types import SimpleNamespace
 
 import numpy as np
@@ -211,3 +215,27 @@ def test_too_few_points_are_said_before_anything_is_copied(bundle, parts, onnx_s
     with pytest.raises(ScanError, match="only 3 valid points"):
         line.ready(replace(parts[0], scan=replace(scan, valid=few)), StageTimes())
     assert device.log == []
+
+
+def test_two_inspectors_on_one_device_do_not_come_between_each_other(bundle, parts, onnx_session, kernel_libraries):
+    """A new bundle is tried while the one before inspects: a CUDA graph that is captured bears no call of another."""
+    device = CudaOnCpu(kernel_libraries)
+    lines = [line_on(device, bundle, QueuedSession(onnx_session, device)) for _ in range(2)]
+    expected = [line.run(part, StageTimes()) for line, part in zip(lines, parts, strict=True)]
+    callers, upload, synchronize = [], device.upload, device.synchronize
+
+    def noted(name, call):
+        def run(*arguments):
+            callers.append((name, threading.get_ident()))
+            return call(*arguments)
+
+        return run
+
+    device.upload, device.synchronize = noted("upload", upload), noted("synchronize", synchronize)
+    with ThreadPoolExecutor(2) as pool:
+        work = [(line, part) for _ in range(6) for line, part in zip(lines, parts, strict=True)]
+        answers = list(pool.map(lambda pair: pair[0].run(pair[1], StageTimes()), work))
+    for number, answer in enumerate(answers):
+        assert answer.score == expected[number % 2].score
+    runs = [[name for name, _ in run] for _, run in groupby(callers, key=itemgetter(1))]
+    assert all(run[0] == "upload" and run[-1] == "synchronize" for run in runs)

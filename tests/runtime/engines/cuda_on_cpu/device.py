@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import threading
 from collections import Counter
 from functools import partial
 from pathlib import Path
@@ -55,6 +56,7 @@ class CudaOnCpu:
             flags: of the compiler, besides.
         """
         self.log, self.live = [], {}
+        self.turn = threading.RLock()
         self._libraries, self._order, self._seed, self._flags = Path(libraries), ORDERS.index(order), seed, flags
         self._fails, self._lost, self._calls, self._queue = fails, None, Counter(), []
 

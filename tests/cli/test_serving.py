@@ -1,0 +1,167 @@
+"""`watch`, `serve` and `history` as a user meets them: processes, files, signals, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+COMMAND = [sys.executable, "-c", "from cmdiad.cli.line import main; main()"]
+PATIENCE_SECONDS = 60.0
+
+
+def wait_until(happens: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not happens():
+        assert time.monotonic() < deadline, f"{what} did not happen"
+        time.sleep(0.05)
+
+
+@contextmanager
+def running(*arguments: object, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A command whose standard output and error go to files in its folder; killed at the end of the block."""
+    with (cwd / "stdout").open("wb") as out, (cwd / "stderr").open("wb") as err:
+        process = subprocess.Popen([*COMMAND, *map(str, arguments)], cwd=cwd, stdout=out, stderr=err)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def rows(folder: Path) -> list[dict[str, object]]:
+    """The JSON lines printed so far."""
+    lines = (folder / "stdout").read_text().splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+
+@pytest.fixture
+def scans(synth_data: Path) -> list[Path]:
+    return sorted((synth_data / "gland" / "test").glob("*/xyz/*.tiff"))[:3]
+
+
+@pytest.mark.slow
+def test_watch_inspects_what_arrives_ends_on_a_signal_and_goes_on_where_it_ended(
+    calibrated_bundle: Path, scans: list[Path], tmp_path: Path
+) -> None:
+    place = tmp_path / "in"
+    place.mkdir()
+    arguments = ("watch", "in", "--out", "out", "--bundle", calibrated_bundle, "--settle", "0", "--after", "move")
+    (place / "a.tiff").write_bytes(scans[0].read_bytes())
+    with running(*arguments, "--json", cwd=tmp_path) as process:
+        wait_until(lambda: len(rows(tmp_path)) == 1, "the first result")
+        (place / ".b").write_bytes(scans[1].read_bytes())
+        (place / ".b").rename(place / "b.tiff")
+        wait_until(lambda: len(rows(tmp_path)) == 2, "the second result")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_SECONDS) == 0
+    (place / "c.tiff").write_bytes(b"not a scan")
+    with running(*arguments, "--tries", "1", "--json", cwd=tmp_path) as process:
+        wait_until(lambda: len(rows(tmp_path)) == 1, "the third result")
+        (third,) = rows(tmp_path)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_SECONDS) == 0
+    assert (third["number"], third["verdict"]) == (3, "error")
+    assert sorted(path.name for path in (tmp_path / "in-done").iterdir()) == ["000001_a.tiff", "000002_b.tiff"]
+    assert sorted(path.name for path in (tmp_path / "out" / "rejected").iterdir()) == [
+        "000003_c.tiff",
+        "000003_c.tiff.reason.json",
+    ]
+    printed = subprocess.run(
+        [*COMMAND, "history", "--out", "out"], cwd=tmp_path, capture_output=True, check=True
+    ).stdout
+    assert [line.split()[0] for line in printed.decode().splitlines()[2:]] == ["3", "2", "1"]
+
+
+@pytest.mark.slow
+def test_serve_answers_finishes_what_it_took_and_takes_a_new_bundle_over(
+    calibrated_bundle: Path, scans: list[Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("fastapi")
+    import shutil
+
+    shutil.copytree(calibrated_bundle, tmp_path / "bundle")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "line.toml").write_text(
+        f'[[product]]\nname = "gland"\nbundle = "bundle"\n[http]\nport = {port}\n[log]\nfile = "log.jsonl"\n'
+    )
+
+    def ask(path: str, body: bytes | None = None) -> tuple[int, dict[str, object]]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", body, PATIENCE_SECONDS) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def is_ready() -> bool:
+        try:
+            return ask("/readyz")[0] == 200
+        except OSError:
+            return False
+
+    with running("serve", "line.toml", cwd=tmp_path) as process:
+        wait_until(is_ready, "readiness")
+        code, first = ask("/v1/inspect?part_id=A", scans[0].read_bytes())
+        assert (code, first["part_id"]) == (200, "A")
+        broken = tmp_path / "bundle" / "manifest.json"
+        good = broken.read_bytes()
+        new = tmp_path / "new"
+        new.write_bytes(good[:100])
+        new.rename(broken)
+        wait_until(lambda: ask("/v1/status")[1]["problems"], "the complaint about a broken bundle")
+        assert ask("/v1/inspect", scans[0].read_bytes())[1]["score"] == first["score"]
+        new.write_bytes(good)
+        new.rename(broken)
+        wait_until(lambda: not ask("/v1/status")[1]["problems"], "the bundle's recovery")
+        assert ask("/v1/inspect", b"rubbish")[0] == 422
+        assert len(ask("/v1/history")[1]["parts"]) == 3  # type: ignore[arg-type]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_SECONDS) == 0
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["verdict"] for line in log if "verdict" in line][-1] == "error"
+
+
+def test_a_line_file_is_checked_without_serving(calibrated_bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    text = f'[[product]]\nname = "gland"\nbundle = {json.dumps(str(calibrated_bundle))}\n[line]\nout = "out"\n'
+    (tmp_path / "line.toml").write_text(text)
+    done = subprocess.run([*COMMAND, "serve", "--check"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "everything opens: products gland" in done.stdout
+    (tmp_path / "line.toml").write_text(text + "port = 1\n")
+    done = subprocess.run([*COMMAND, "serve", "--check"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "unknown field `port`" in done.stderr
+
+
+def test_history_without_a_journal_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run([*COMMAND, "history"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "there is no journal.sqlite here" in done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_a_second_watch_in_the_same_place_is_refused(calibrated_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    arguments = ("watch", "in", "--out", "out", "--bundle", calibrated_bundle)
+    with running(*arguments, cwd=tmp_path):
+        wait_until(lambda: b"watching" in (tmp_path / "stdout").read_bytes(), "the first one's start")
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+    assert done.returncode == 2
+    assert "works in this folder already" in done.stderr
