@@ -85,6 +85,7 @@ class MqttSink:
 
     Attributes:
         name: in the journal, the metrics and the log.
+        passed_over: 0; what a broker refuses is tried again.
     """
 
     def __init__(self, settings: MqttSettings) -> None:
@@ -93,7 +94,7 @@ class MqttSink:
         Raises:
             UsageError: a file of the settings cannot be used.
         """
-        self.name, self._settings = settings.name, settings
+        self.name, self._settings, self.passed_over = settings.name, settings, 0
         self._connection: BrokerConnection | None = None
         _secret(settings)
         _tls(settings)

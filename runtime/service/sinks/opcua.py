@@ -20,6 +20,7 @@ from ..arrival import PartRecord
 from ..settled_results import SettledResults
 from ..users import read_users
 from .loopback import is_loopback
+from .opcua_log import tame_log
 from .opcua_login import Login, new_server
 from .opcua_methods import Answers, Trigger
 from .opcua_nodes import LineNodes, add_nodes
@@ -79,6 +80,7 @@ class OpcuaSink:
 
     Attributes:
         name: in the journal, the metrics and the log.
+        passed_over: 0; variables refuse nothing.
     """
 
     def __init__(self, settings: OpcuaSettings, results: SettledResults, trigger: Trigger | None = None) -> None:
@@ -92,7 +94,7 @@ class OpcuaSink:
         Raises:
             UsageError: the file of users cannot be used.
         """
-        self.name, self._settings = settings.name, settings
+        self.name, self._settings, self.passed_over = settings.name, settings, 0
         self._results, self._trigger = results, trigger
         self._server: RunningServer | None = None
         if settings.users_file is not None:
@@ -166,6 +168,7 @@ class RunningServer:
             OutputError: the port is taken, or the address is not this machine's.
             UsageError: a file of the settings cannot be used.
         """
+        tame_log()
         self._settings, self._answers = settings, answers
         self._ready: Future[None] = Future()
         self._loop = asyncio.new_event_loop()

@@ -83,7 +83,7 @@ class WebhookSink:
 
     Attributes:
         name: in the journal, the metrics and the log.
-        refused: how many results the address refused for good, and were passed over, since the start.
+        passed_over: how many results the address refused for good since the start; the log has their numbers.
     """
 
     def __init__(self, settings: WebhookSettings) -> None:
@@ -92,7 +92,7 @@ class WebhookSink:
         Raises:
             UsageError: a file of the settings cannot be used.
         """
-        self.name, self._settings, self.refused = settings.name, settings, 0
+        self.name, self._settings, self.passed_over = settings.name, settings, 0
         self._address = urlsplit(settings.url)
         self._token: str | None = None
         self._tls: ssl.SSLContext | None = None
@@ -132,7 +132,7 @@ class WebhookSink:
             raise OutputError(f"{words}: redirects are not followed: set url to {answer.location} if you trust it")
         if not 400 <= answer.status < 500 or answer.status in _NOT_THE_RESULTS_FAULT:
             raise OutputError(words)
-        self.refused += 1
+        self.passed_over += 1
         _log.warning(
             "sink %s: part %d is refused for good and passed over: %s",
             self.name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import socket
 from collections.abc import Awaitable, Callable, Iterator
@@ -307,7 +308,9 @@ async def entered(port: int, folder: Path | None, name: str | None, password: st
     return client
 
 
-def test_who_has_the_password_and_encrypts_enters_and_nobody_else(guarded: OpcuaSink, keys: Path) -> None:
+def test_who_has_the_password_and_encrypts_enters_and_nobody_else(
+    guarded: OpcuaSink, keys: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async def outcome(folder: Path | None, name: str | None, password: str | None) -> Any:
         try:
             client = await entered(guarded.port, folder, name, password)
@@ -328,9 +331,15 @@ def test_who_has_the_password_and_encrypts_enters_and_nobody_else(guarded: Opcua
             await outcome(None, None, None),
         ]
 
-    first, *others = asyncio.run(all_outcomes())
+    with caplog.at_level(logging.WARNING, "cmdiad.line"):
+        first, *others = asyncio.run(all_outcomes())
     assert first == "starting"
     assert "starting" not in others
+    # One line a refusal, in the line's own words.
+    assert [record.getMessage() for record in caplog.records if record.name == "cmdiad.line"] == [
+        "opcua: the login of 'plc' is refused",
+        "opcua: the login of 'mes' is refused",
+    ]
 
 
 async def looted(port: int, take: Callable[[Any], list[Callable[[], Awaitable[Any]]]]) -> list[Any]:
