@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import socket
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -113,3 +117,44 @@ def test_a_trigger_becomes_a_request_and_is_known_to_be_in_flight(
     assert station._requests[0].accepted.arrival == Arrival(
         "opcua", "part.tiff", tmp_path / "part.tiff", None, "P1", "flange"
     )
+
+
+def test_a_controller_triggers_an_inspection_and_reads_the_result(
+    tmp_path: Path, journal: Journal, word_products: Any, deliver: Callable[[Any], Any], wait_until: Callable[..., None]
+) -> None:
+    import asyncua
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    (tmp_path / "triggered").mkdir()
+    for name, word in (("a.tiff", "defect"), ("b.tiff", "bad")):
+        (tmp_path / "triggered" / name).write_text(word)
+    tables = f'[[opcua]]\nport = {port}\nanonymous = true\ntrigger_folder = "triggered"\n'
+    station = Station(StationSettings(tmp_path / "out", threads=1), journal, word_products, ["opcua"])
+    (server,) = opened(f'[[product]]\nname = "thing"\nbundle = "b"\n{tables}', tmp_path, journal, station)
+    delivery = deliver(server)
+    station.listen(lambda record, inspection: delivery.wake())
+    running = threading.Thread(target=station.run)
+    running.start()
+
+    async def ask() -> tuple[list[Any], list[Any], list[Any], int]:
+        async with asyncua.Client(f"opc.tcp://127.0.0.1:{port}") as client:
+            line = client.get_node("ns=2;s=InspectionLine")
+            answers = [await line.call_method("2:Inspect", name, "A17", "") for name in ("a.tiff", "b.tiff")]
+            arguments = asyncua.ua.Variant(0, asyncua.ua.VariantType.Int64), asyncua.ua.Variant(9)
+            number = client.get_node("ns=2;s=InspectionLine.LastResult.Number")
+            while await number.read_value() < 2:
+                await asyncio.sleep(0.01)
+            return *answers, await line.call_method("2:ResultsSince", *arguments), await number.read_value()
+
+    wait_until(lambda: server.port)
+    try:
+        defect, bad, (numbers, verdicts, results, is_more), last = asyncio.run(asyncio.wait_for(ask(), 20))
+    finally:
+        station.stop()
+        running.join(10)
+    assert defect == [1, "defect", 2.0, 1.0, ""] and bad[:2] == [2, "error"] and "holds 'bad'" in bad[4]
+    assert (numbers, verdicts, is_more, last) == ([1, 2], ["defect", "error"], False, 2)
+    first = json.loads(results[0])
+    assert (first["source"], first["scan"], first["part_id"]) == ("opcua", "a.tiff", "A17")
