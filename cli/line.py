@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import bench
+from . import bench, users
 from .doctor import line_doctor
 from .entry import new_app, run
 from .history import history
@@ -18,6 +18,7 @@ app.command(short_help="Serve inspections by HTTP, with a live page, metrics and
 app.command(short_help="Query the results of a line: a table, CSV or JSON.")(history)
 app.command(short_help="Repeat the bundle's golden scans and compare every stage.")(selftest)
 app.command("doctor", short_help="Say what this machine can run, and what to install.")(line_doctor)
+app.add_typer(users.app, short_help="Say who may log in to the line's OPC UA server.")
 app.add_typer(bench.app, short_help="Measure whether this machine keeps up with the line.")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from ..errors import CmdiadError
 from .journal import Journal
 from .sinks.sink import Sink
 
@@ -61,6 +62,7 @@ class Delivery:
             "waiting": self._journal.count_undelivered(self.sink.name),
             "problem": self.problem,
             "tries": self.tries,
+            "passed_over": self.sink.passed_over,
         }
 
     def _run(self) -> None:
@@ -96,7 +98,8 @@ class Delivery:
         self.problem, self.tries = None, 0
 
     def _fail(self, error: Exception) -> None:
-        self.problem, self.tries = f"{type(error).__name__}: {error}", self.tries + 1
+        words = str(error) if isinstance(error, CmdiadError) else f"{type(error).__name__}: {error}"
+        self.problem, self.tries = words, self.tries + 1
         if self.tries == 1:
             _log.warning("sink %s: %s: results wait in the journal", self.sink.name, self.problem)
         with suppress(Exception):

@@ -80,8 +80,10 @@ class MqttTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     port: Port = 1883
     topic: str = "cmdiad/line"
     client_id: str | None = None
+    version: Literal["5", "3.1.1"] = "5"
     username: str | None = None
     password_file: str | None = None
+    tls: bool = False
     tls_ca: str | None = None
     tls_cert: str | None = None
     tls_key: str | None = None
@@ -106,6 +108,7 @@ class WebhookTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     name: Name = "webhook"
     url: Annotated[str, msgspec.Meta(pattern="^https?://")]
     token_file: str | None = None
+    tls_ca: str | None = None
     timeout_seconds: Positive = 10.0
     verdicts: tuple[Verdict, ...] = ("good", "defect", "error")
 

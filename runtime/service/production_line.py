@@ -24,7 +24,7 @@ from .line_health import LineHealth
 from .products import LOOK_SECONDS, InspectorSettings, Product, Products
 from .result_files import WantedFiles
 from .retention import Retention
-from .sinks.opening import open_sinks
+from .sinks.named_sinks import open_sinks
 from .sources.hot_folder import FolderSettings, HotFolder
 from .station import Source, Station, StationSettings
 from .tally import Tally

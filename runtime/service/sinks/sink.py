@@ -15,9 +15,11 @@ class Sink(Protocol):
 
     Attributes:
         name: in the journal, the metrics and the log.
+        passed_over: how many results the other side refused for good since the start; the log has their numbers.
     """
 
     name: str
+    passed_over: int
 
     def open(self) -> None:
         """Connect; called again after an error.

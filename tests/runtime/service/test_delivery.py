@@ -20,6 +20,7 @@ class FlakySink:
     """A sink that refuses some numbers the first time, and notes all calls."""
 
     name = "flaky"
+    passed_over = 0
 
     def __init__(self, refused: set[int], wanted: int) -> None:
         self.refused, self.wanted = refused, wanted
@@ -70,7 +71,7 @@ def test_results_are_delivered_in_order_though_the_sink_fails_now_and_then(
     delivery.stop(1.0)
     assert sink.got == list(range(1, 151))
     assert sink.opened == 5
-    assert delivery.as_json() == {"name": "flaky", "waiting": 0, "problem": None, "tries": 0}
+    assert delivery.as_json() == {"name": "flaky", "waiting": 0, "problem": None, "tries": 0, "passed_over": 0}
 
 
 def test_what_was_not_delivered_waits_for_the_next_process(journal: Journal, result: SimpleNamespace) -> None:
