@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from cmdiad.runtime.bundle.key_files import PublicKey
+from cmdiad.cli.signing import finish_signing, signing_keys
+from cmdiad.runtime.bundle.key_files import PublicKey, new_key
+from cmdiad.runtime.bundle.reading import is_signed, open_bundle
+from cmdiad.runtime.bundle.signature import TrustedKeys
 from cmdiad.runtime.bundle.writing import write_bundle
 
 from ..runtime.bundle.manifests import least_manifest
@@ -79,19 +82,31 @@ def test_the_line_refuses_what_the_plant_did_not_sign(
 
 @signing
 @pytest.mark.slow
-def test_calibrating_a_signed_bundle_ends_its_signature_or_signs_anew(
+def test_calibrating_a_signed_bundle_ends_its_signature_and_says_so(
     calibrated_bundle: Path, synth_data: Path, tmp_path: Path
 ) -> None:
     good = synth_data / "gland" / "train" / "good"
     shutil.copytree(calibrated_bundle, tmp_path / "bundle")
     done("workstation", "keys", "new", "plant", cwd=tmp_path)
     done("workstation", "sign", "bundle", "--key", "plant.key", cwd=tmp_path)
-    calibrate = ("calibrate", good, "--force", "--coreset-ratio", "0.02", "-q")
+    calibrate = ("calibrate", good, "--force", "--coreset-ratio", "0.02", "--no-line-graph", "-q")
     answer = run("workstation", *calibrate, cwd=tmp_path)
     assert answer.returncode == 0 and "warning: bundle: is not signed" in answer.stderr
-    assert run("line", "selftest", "--require-signature", "plant.pub", cwd=tmp_path).returncode == 4
-    assert "signed: plant" in done("workstation", *calibrate, "--sign", "plant.key", cwd=tmp_path)
-    assert "checked" in done("line", "selftest", "--require-signature", "plant.pub", cwd=tmp_path)
+    assert not is_signed(tmp_path / "bundle")
+
+
+@signing
+def test_what_a_command_wrote_is_signed_by_the_key_that_was_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    private, public, _ = new_key("plant", tmp_path)
+    write_bundle(tmp_path / "bundle", least_manifest(), {"x": b"1"})
+    finish_signing(tmp_path / "bundle", signing_keys([private], "calibrate"), signed_before=True)
+    output = capsys.readouterr()
+    assert output.out.startswith("signed: plant, ") and output.err == ""
+    assert open_bundle(tmp_path / "bundle", TrustedKeys.read([public])).signature is not None
+    finish_signing(tmp_path / "bundle", [], signed_before=False)
+    assert capsys.readouterr() == ("", "")
 
 
 @signing
