@@ -17,6 +17,7 @@ from cmdiad.runtime.service.arrival import Accepted, Arrival, PartRecord
 from cmdiad.runtime.service.inspecting import Answered
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.settled_results import SettledResults
+from cmdiad.runtime.service.sinks import opcua_methods
 from cmdiad.runtime.service.sinks.opcua import OpcuaSettings, OpcuaSink
 from cmdiad.runtime.service.users import add_user
 
@@ -35,12 +36,16 @@ class Line:
     def __init__(self, folder: Path, record_of: Record) -> None:
         self.folder, self.record_of = folder, record_of
         self.triggered: list[tuple[Path, str | None, str | None]] = []
+        self.pending: list[Future[Answered]] = []
 
     def trigger(self, path: Path, part_id: str | None, product: str | None) -> Future[Answered]:
         if product not in (None, "flange"):
             raise UsageError(f"there is no product {product!r}")
         self.triggered.append((path, part_id, product))
         answer: Future[Answered] = Future()
+        if part_id == "slow":
+            self.pending.append(answer)
+            return answer
         answer.set_result(Answered(self.record_of(7, "error" if "empty" in path.name else "defect", part_id), None))
         return answer
 
@@ -199,6 +204,26 @@ def test_files_of_the_trigger_folder_are_inspected_and_no_others(shared: OpcuaSi
     assert line.triggered[2] == (line.folder / "part.tiff", "P9", "flange")
     assert refusals == ["BadInvalidArgument"] * 7 + ["BadNotFound"] + ["BadInvalidArgument"] * 2
     assert len(line.triggered) == 3
+
+
+def test_a_client_that_does_not_wait_does_not_disturb_the_line(
+    shared: OpcuaSink, line: Line, record_of: Record, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang_up() -> None:
+        client = asyncua.Client(f"opc.tcp://127.0.0.1:{shared.port}/cmdiad/")
+        await client.connect()
+        call = asyncio.create_task(inspect(client, "part.tiff", "slow", ""))
+        await asyncio.to_thread(wait_until, lambda: line.pending)
+        client.disconnect_socket()
+        await asyncio.gather(call, return_exceptions=True)
+
+    asyncio.run(hang_up())
+    monkeypatch.setattr(opcua_methods, "_PATIENCE_SECONDS", 0.05)
+    assert asked(shared.port, lambda client: inspect(client, "part.tiff", "slow", "")) == "BadTimeout"
+    # As the station does it: this would raise, had one of the two been canceled.
+    for answer in line.pending:
+        answer.set_result(Answered(record_of(7), None))
+    assert len(line.pending) == 2
 
 
 def test_clients_change_nothing_and_other_servers_do_not_register(shared: OpcuaSink) -> None:
