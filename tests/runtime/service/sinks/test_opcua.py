@@ -147,11 +147,19 @@ def test_a_result_and_the_state_stand_in_variables_and_an_event_tells_of_it(
 
 
 def test_a_client_that_was_away_gets_every_one_of_200_parts_exactly_once(
-    sink: OpcuaSink, journal: Journal, finish: Finish, deliver: Callable[[Any], Any], wait_until: Wait
+    sink: OpcuaSink,
+    journal: Journal,
+    finish: Finish,
+    deliver: Callable[[Any], Any],
+    wait_until: Wait,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     finish(70, "opcua")
-    deliver(sink)
-    wait_until(lambda: sink.port and not journal.count_undelivered("opcua"))
+    sink.open()
+    # The last result of the run before is there at once.
+    assert asked(sink.port, lambda client: read(client, "LastResult.Number")) == 70
+    monkeypatch.setattr(sink, "open", lambda: None)
+    delivery = deliver(sink)
 
     def fetch(known: list[int], most_calls: int) -> None:
         async def ask(client: Any) -> None:
@@ -166,8 +174,11 @@ def test_a_client_that_was_away_gets_every_one_of_200_parts_exactly_once(
     fetch(known, 2)
     assert known == list(range(1, 33))
     finish(130, "opcua")
+    delivery.wake()
     fetch(known, 20)
     assert known == list(range(1, 201))
+    wait_until(lambda: not journal.count_undelivered("opcua"))
+    assert asked(sink.port, lambda client: read(client, "LastResult.Number")) == 200
 
 
 def test_a_part_that_others_overtook_is_not_missed(journal: Journal, finish: Finish, record_of: Record) -> None:
@@ -246,17 +257,14 @@ def test_clients_change_nothing_and_other_servers_do_not_register(shared: OpcuaS
     assert "NoneType" not in asked(shared.port, ask)
 
 
-def test_the_last_result_is_shown_after_a_start_and_a_port_in_use_is_named(
-    sink: OpcuaSink, finish: Finish, journal: Journal, record_of: Record
+def test_a_port_in_use_and_a_server_that_does_not_run_are_named(
+    shared: OpcuaSink, journal: Journal, record_of: Record
 ) -> None:
-    finish(3, "opcua")
-    with pytest.raises(OutputError, match="does not run"):
-        sink.deliver(record_of(1))
-    sink.open()
-    assert asked(sink.port, lambda client: read(client, "LastResult.Number")) == 3
-    second = OpcuaSink(OpcuaSettings("second", port=sink.port, allows_anonymous=True), SettledResults(journal))
-    with pytest.raises(OutputError, match=rf"'second': the server on 127.0.0.1:{sink.port} does not start"):
+    second = OpcuaSink(OpcuaSettings("second", port=shared.port, allows_anonymous=True), SettledResults(journal))
+    with pytest.raises(OutputError, match=rf"'second': the server on 127.0.0.1:{shared.port} does not start"):
         second.open()
+    with pytest.raises(OutputError, match="does not run"):
+        second.deliver(record_of(1))
     second.close()
 
 
