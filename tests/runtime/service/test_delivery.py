@@ -105,3 +105,21 @@ def test_a_sink_that_is_down_says_why_and_how_much_waits(journal: Journal, resul
     state = delivery.as_json()
     delivery.stop(0.0)
     assert state["waiting"] == 2 and state["problem"] == "ConnectionRefusedError: nobody there"
+
+
+def test_the_first_status_after_a_break_has_no_problem_of_the_sink(journal: Journal, result: SimpleNamespace) -> None:
+    finish(journal, result, 2)
+    told: list[dict[str, Any]] = []
+    heard = threading.Event()
+
+    class TellingSink(FlakySink):
+        def tell(self, status: dict[str, Any]) -> None:
+            told.append(status)
+            heard.set()
+
+    delivery: Delivery
+    delivery = Delivery(TellingSink({1, 2}, 2), journal, lambda: delivery.as_json())
+    delivery.start()
+    assert heard.wait(WAIT_SECONDS)
+    delivery.stop(1.0)
+    assert told[0]["problem"] is None and told[0]["waiting"] == 0 and delivery.tries == 0

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cmdiad.runtime.errors import OutputError, UsageError
-from cmdiad.runtime.service.arrival import Accepted, Arrival, PartRecord
+from cmdiad.runtime.service.arrival import PartRecord
 from cmdiad.runtime.service.inspecting import Answered
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.settled_results import SettledResults
@@ -179,24 +179,6 @@ def test_a_client_that_was_away_gets_every_one_of_200_parts_exactly_once(
     assert known == list(range(1, 201))
     wait_until(lambda: not journal.count_undelivered("opcua"))
     assert asked(sink.port, lambda client: read(client, "LastResult.Number")) == 200
-
-
-def test_a_part_that_others_overtook_is_not_missed(journal: Journal, finish: Finish, record_of: Record) -> None:
-    in_flight: list[int] = []
-    settled = SettledResults(journal, lambda: in_flight)
-    assert settled(0, 10) == [] and settled.newest() is None
-    arrival = Arrival("folder", "late.tiff")
-    (late,) = journal.accept([arrival])
-    finish(2, "opcua")
-    in_flight.append(journal.reserve())
-    finish(1, "opcua")
-    assert settled(0, 10) == []
-    journal.finish(Accepted(late, arrival, 1.0), record_of(late), [])
-    assert [record.number for record in settled(0, 10)] == [1, 2, 3]
-    journal.finish(Accepted(4, Arrival("http", "request"), 1.0, is_kept=False), record_of(4), [])
-    in_flight.clear()
-    assert [record.number for record in settled(3, 10)] == [4, 5]
-    assert [record.number for record in settled(0, 2)] == [1, 2]
 
 
 def test_files_of_the_trigger_folder_are_inspected_and_no_others(shared: OpcuaSink, line: Line) -> None:
