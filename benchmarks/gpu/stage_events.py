@@ -7,7 +7,7 @@ the host to queue it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -83,6 +83,11 @@ class EventedDevice:
     def stream(self) -> int:
         """See `Device`."""
         return self._device.stream
+
+    @property
+    def turn(self) -> AbstractContextManager[Any]:
+        """See `Device`."""
+        return self._device.turn
 
     def allocate(self, nbytes: int) -> Buffer:
         """See `Device`."""

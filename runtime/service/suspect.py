@@ -56,7 +56,8 @@ def _inspect_here(bundle: Path, scan: Path, provider: str) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    # Not by `sys.stdin`, whose lock would be held when the interpreter ends.
+    os.read(0, 1)
     os._exit(1)
 
 

@@ -11,6 +11,8 @@ from cmdiad.runtime.service.arrival import FileVersion
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.sources.hot_folder import FolderSettings, HotFolder
 
+N_OLD = 10_000  # with 100,000 it takes 12 s
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
@@ -151,15 +153,12 @@ def test_a_file_that_was_written_anew_meanwhile_stays(place: Path, journal: Jour
     assert path.read_text() == "another"
 
 
-@pytest.mark.slow
-def test_a_folder_of_a_hundred_thousand_old_files_is_taken_up_and_new_ones_are_noticed(
-    place: Path, journal: Journal
-) -> None:
-    for number in range(100_000):
+def test_a_folder_of_many_old_files_is_taken_up_and_new_ones_are_noticed(place: Path, journal: Journal) -> None:
+    for number in range(N_OLD):
         os.close(os.open(place / f"{number}.tiff", os.O_CREAT | os.O_WRONLY))
     folder = hot(place, journal, settle_seconds=0, skips_existing=True)
     folder._skip_existing()
     put(place, "new.tiff")
     assert folder.look(0.0) == 1
     assert names(journal) == ["new.tiff"]
-    assert len(journal.known_files("folder")) == 100_001
+    assert len(journal.known_files("folder")) == N_OLD + 1
