@@ -117,8 +117,9 @@ def test_the_first_status_after_a_break_has_no_problem_of_the_sink(journal: Jour
             told.append(status)
             heard.set()
 
-    delivery: Delivery
-    delivery = Delivery(TellingSink({1, 2}, 2), journal, lambda: delivery.as_json())
+    deliveries: list[Delivery] = []
+    delivery = Delivery(TellingSink({1, 2}, 2), journal, lambda: deliveries[0].as_json())
+    deliveries.append(delivery)
     delivery.start()
     assert heard.wait(WAIT_SECONDS)
     delivery.stop(1.0)
