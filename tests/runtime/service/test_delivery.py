@@ -109,18 +109,17 @@ def test_a_sink_that_is_down_says_why_and_how_much_waits(journal: Journal, resul
 
 def test_the_first_status_after_a_break_has_no_problem_of_the_sink(journal: Journal, result: SimpleNamespace) -> None:
     finish(journal, result, 2)
-    told: list[dict[str, Any]] = []
+    problems: list[str | None] = []
     heard = threading.Event()
 
     class TellingSink(FlakySink):
         def tell(self, status: dict[str, Any]) -> None:
-            told.append(status)
+            problems.append(delivery.problem)
             heard.set()
 
-    deliveries: list[Delivery] = []
-    delivery = Delivery(TellingSink({1, 2}, 2), journal, lambda: deliveries[0].as_json())
-    deliveries.append(delivery)
+    sink = TellingSink({1, 2}, 2)
+    delivery = Delivery(sink, journal, dict)
     delivery.start()
     assert heard.wait(WAIT_SECONDS)
     delivery.stop(1.0)
-    assert told[0]["problem"] is None and told[0]["waiting"] == 0 and delivery.tries == 0
+    assert problems[0] is None and sink.got == [1, 2] and sink.opened == 3
