@@ -90,12 +90,14 @@ class Delivery:
                 self._journal.delivered(self.sink.name, [record.number])
             if len(records) < _AT_ONCE:
                 break
+        # Before the sink hears how the line is: it is no problem of the line's any more.
+        was_down, self.problem = self.problem is not None, None
         if time.monotonic() - self._told_at >= STATUS_SECONDS:
             self.sink.tell(self._status())
             self._told_at = time.monotonic()
-        if self.problem is not None:
+        if was_down:
             _log.info("sink %s takes results again", self.sink.name, extra={"sink": self.sink.name})
-        self.problem, self.tries = None, 0
+        self.tries = 0
 
     def _fail(self, error: Exception) -> None:
         words = str(error) if isinstance(error, CmdiadError) else f"{type(error).__name__}: {error}"

@@ -47,6 +47,7 @@ def open_sinks(file: LineFile, base: Path, line: SunkLine) -> list[Sink]:
     """
     _require(bool(file.mqtt), "mqtt", "paho")
     _require(bool(file.opcua), "opcua", "asyncua")
+    _refuse_two_ways_in(file, base)
     name, results = journal_id(line.journal), SettledResults(line.journal, lambda: _in_flight(line))
     return [
         *(MqttSink(_mqtt(table, base, name)) for table in file.mqtt),
@@ -69,6 +70,22 @@ def _in_flight(line: SunkLine) -> list[int]:
     """The numbers of requests that have no result in the journal yet."""
     with line.station._changed:
         return list(line.station._answers)
+
+
+def _refuse_two_ways_in(file: LineFile, base: Path) -> None:
+    """A file that is triggered must not come by a hot folder as well.
+
+    Raises:
+        UsageError: one folder is both.
+    """
+    hot = {placed(base, folder.path).resolve(): folder.name for folder in file.folder}
+    for table in file.opcua:
+        place = _placed(base, table.trigger_folder)
+        if place is not None and place.resolve() in hot:
+            raise UsageError(
+                f"opcua {table.name!r}: trigger_folder {place} is the folder {hot[place.resolve()]!r} as well, "
+                "which would inspect its files twice: give another"
+            )
 
 
 def _require(is_needed: bool, extra: str, module: str) -> None:

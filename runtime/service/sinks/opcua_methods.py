@@ -74,7 +74,8 @@ class Answers:
         try:
             path = await asyncio.to_thread(file_in, self._folder, name)
             answer = self._trigger(path, part_id or None, product or None)
-            answered = await asyncio.wait_for(asyncio.wrap_future(answer), _PATIENCE_SECONDS)
+            # Shielded: a client that hangs up takes its call with it, but not the answer that the line is to give.
+            answered = await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(answer)), _PATIENCE_SECONDS)
         except UsageError as error:
             return _refusal("BadInvalidArgument", str(error))
         except ScanError as error:

@@ -105,3 +105,21 @@ def test_a_sink_that_is_down_says_why_and_how_much_waits(journal: Journal, resul
     state = delivery.as_json()
     delivery.stop(0.0)
     assert state["waiting"] == 2 and state["problem"] == "ConnectionRefusedError: nobody there"
+
+
+def test_the_first_status_after_a_break_has_no_problem_of_the_sink(journal: Journal, result: SimpleNamespace) -> None:
+    finish(journal, result, 2)
+    problems: list[str | None] = []
+    heard = threading.Event()
+
+    class TellingSink(FlakySink):
+        def tell(self, status: dict[str, Any]) -> None:
+            problems.append(delivery.problem)
+            heard.set()
+
+    sink = TellingSink({1, 2}, 2)
+    delivery = Delivery(sink, journal, dict)
+    delivery.start()
+    assert heard.wait(WAIT_SECONDS)
+    delivery.stop(1.0)
+    assert problems[0] is None and sink.got == [1, 2] and sink.opened == 3

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 from cmdiad.runtime.errors import OutputError, UsageError
-from cmdiad.runtime.service.arrival import Accepted, Arrival, PartRecord
+from cmdiad.runtime.service.arrival import PartRecord
 from cmdiad.runtime.service.inspecting import Answered
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.settled_results import SettledResults
+from cmdiad.runtime.service.sinks import opcua_methods
 from cmdiad.runtime.service.sinks.opcua import OpcuaSettings, OpcuaSink
 from cmdiad.runtime.service.users import add_user
 
@@ -35,12 +36,16 @@ class Line:
     def __init__(self, folder: Path, record_of: Record) -> None:
         self.folder, self.record_of = folder, record_of
         self.triggered: list[tuple[Path, str | None, str | None]] = []
+        self.pending: list[Future[Answered]] = []
 
     def trigger(self, path: Path, part_id: str | None, product: str | None) -> Future[Answered]:
         if product not in (None, "flange"):
             raise UsageError(f"there is no product {product!r}")
         self.triggered.append((path, part_id, product))
         answer: Future[Answered] = Future()
+        if part_id == "slow":
+            self.pending.append(answer)
+            return answer
         answer.set_result(Answered(self.record_of(7, "error" if "empty" in path.name else "defect", part_id), None))
         return answer
 
@@ -142,11 +147,19 @@ def test_a_result_and_the_state_stand_in_variables_and_an_event_tells_of_it(
 
 
 def test_a_client_that_was_away_gets_every_one_of_200_parts_exactly_once(
-    sink: OpcuaSink, journal: Journal, finish: Finish, deliver: Callable[[Any], Any], wait_until: Wait
+    sink: OpcuaSink,
+    journal: Journal,
+    finish: Finish,
+    deliver: Callable[[Any], Any],
+    wait_until: Wait,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     finish(70, "opcua")
-    deliver(sink)
-    wait_until(lambda: sink.port and not journal.count_undelivered("opcua"))
+    sink.open()
+    # The last result of the run before is there at once.
+    assert asked(sink.port, lambda client: read(client, "LastResult.Number")) == 70
+    monkeypatch.setattr(sink, "open", lambda: None)
+    delivery = deliver(sink)
 
     def fetch(known: list[int], most_calls: int) -> None:
         async def ask(client: Any) -> None:
@@ -161,26 +174,11 @@ def test_a_client_that_was_away_gets_every_one_of_200_parts_exactly_once(
     fetch(known, 2)
     assert known == list(range(1, 33))
     finish(130, "opcua")
+    delivery.wake()
     fetch(known, 20)
     assert known == list(range(1, 201))
-
-
-def test_a_part_that_others_overtook_is_not_missed(journal: Journal, finish: Finish, record_of: Record) -> None:
-    in_flight: list[int] = []
-    settled = SettledResults(journal, lambda: in_flight)
-    assert settled(0, 10) == [] and settled.newest() is None
-    arrival = Arrival("folder", "late.tiff")
-    (late,) = journal.accept([arrival])
-    finish(2, "opcua")
-    in_flight.append(journal.reserve())
-    finish(1, "opcua")
-    assert settled(0, 10) == []
-    journal.finish(Accepted(late, arrival, 1.0), record_of(late), [])
-    assert [record.number for record in settled(0, 10)] == [1, 2, 3]
-    journal.finish(Accepted(4, Arrival("http", "request"), 1.0, is_kept=False), record_of(4), [])
-    in_flight.clear()
-    assert [record.number for record in settled(3, 10)] == [4, 5]
-    assert [record.number for record in settled(0, 2)] == [1, 2]
+    wait_until(lambda: not journal.count_undelivered("opcua"))
+    assert asked(sink.port, lambda client: read(client, "LastResult.Number")) == 200
 
 
 def test_files_of_the_trigger_folder_are_inspected_and_no_others(shared: OpcuaSink, line: Line) -> None:
@@ -199,6 +197,26 @@ def test_files_of_the_trigger_folder_are_inspected_and_no_others(shared: OpcuaSi
     assert line.triggered[2] == (line.folder / "part.tiff", "P9", "flange")
     assert refusals == ["BadInvalidArgument"] * 7 + ["BadNotFound"] + ["BadInvalidArgument"] * 2
     assert len(line.triggered) == 3
+
+
+def test_a_client_that_does_not_wait_does_not_disturb_the_line(
+    shared: OpcuaSink, line: Line, record_of: Record, wait_until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang_up() -> None:
+        client = asyncua.Client(f"opc.tcp://127.0.0.1:{shared.port}/cmdiad/")
+        await client.connect()
+        call = asyncio.create_task(inspect(client, "part.tiff", "slow", ""))
+        await asyncio.to_thread(wait_until, lambda: line.pending)
+        client.disconnect_socket()
+        await asyncio.gather(call, return_exceptions=True)
+
+    asyncio.run(hang_up())
+    monkeypatch.setattr(opcua_methods, "_PATIENCE_SECONDS", 0.05)
+    assert asked(shared.port, lambda client: inspect(client, "part.tiff", "slow", "")) == "BadTimeout"
+    # As the station does it: this would raise, had one of the two been canceled.
+    for answer in line.pending:
+        answer.set_result(Answered(record_of(7), None))
+    assert len(line.pending) == 2
 
 
 def test_clients_change_nothing_and_other_servers_do_not_register(shared: OpcuaSink) -> None:
@@ -221,17 +239,14 @@ def test_clients_change_nothing_and_other_servers_do_not_register(shared: OpcuaS
     assert "NoneType" not in asked(shared.port, ask)
 
 
-def test_the_last_result_is_shown_after_a_start_and_a_port_in_use_is_named(
-    sink: OpcuaSink, finish: Finish, journal: Journal, record_of: Record
+def test_a_port_in_use_and_a_server_that_does_not_run_are_named(
+    shared: OpcuaSink, journal: Journal, record_of: Record
 ) -> None:
-    finish(3, "opcua")
-    with pytest.raises(OutputError, match="does not run"):
-        sink.deliver(record_of(1))
-    sink.open()
-    assert asked(sink.port, lambda client: read(client, "LastResult.Number")) == 3
-    second = OpcuaSink(OpcuaSettings("second", port=sink.port, allows_anonymous=True), SettledResults(journal))
-    with pytest.raises(OutputError, match=rf"'second': the server on 127.0.0.1:{sink.port} does not start"):
+    second = OpcuaSink(OpcuaSettings("second", port=shared.port, allows_anonymous=True), SettledResults(journal))
+    with pytest.raises(OutputError, match=rf"'second': the server on 127.0.0.1:{shared.port} does not start"):
         second.open()
+    with pytest.raises(OutputError, match="does not run"):
+        second.deliver(record_of(1))
     second.close()
 
 

@@ -1,0 +1,25 @@
+"""Files that hold one secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.service.secret_file import read_secret
+
+
+@pytest.mark.parametrize("content", ["correct horse", "correct horse\n", "correct horse\r\n"])
+def test_the_line_is_the_secret_without_its_break(content: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(content.encode())
+    assert read_secret(tmp_path / "secret") == "correct horse"
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"\xff\xfe", b"x" * 5000, b"bell\a"])
+def test_what_is_no_secret_is_named_without_being_shown(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(UsageError, match=r"secret: .*on one line") as refused:
+        read_secret(tmp_path / "secret")
+    assert "two" not in str(refused.value)
+    with pytest.raises(UsageError, match="missing: cannot be read"):
+        read_secret(tmp_path / "missing")
