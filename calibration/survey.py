@@ -20,6 +20,7 @@ from ..runtime.preparation.part_view import PartView
 from ..runtime.preparation.prepared_part import PreparedPart
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preparation.settling import settle_scans, short_name
+from ..runtime.preparation.window_size import decide_window
 from ..runtime.progress import Progress
 from ..runtime.sensor.origin import Vector
 from ..runtime.sensor.part import Part
@@ -30,15 +31,24 @@ from .disagreements import disagreements
 def settled_preprocessing(
     manifest: Manifest, asked: Preprocessing, scans: Sequence[Path], progress: Progress
 ) -> Settled:
-    """Whether these scans are raw, decided once from them; an image has no plane.
+    """Whether these scans are raw, and how large the part's window is, decided once from them.
+
+    An image has no plane.
 
     Raises:
         ScanError: a scan cannot be read.
         UsageError: scans are of both kinds.
     """
-    if "pc" not in modalities(manifest):
-        return Settled(asked, "")
-    return settle_scans(asked, scans, lambda done, total: progress("raw or preprocessed", done, total, ""))
+    measured = modalities(manifest)
+    settled = Settled(asked, "")
+    if "pc" in measured:
+        settled = settle_scans(asked, scans, lambda done, total: progress("raw or preprocessed", done, total, ""))
+
+    def report(done: int, total: int) -> None:
+        progress("window", done, total, "")
+
+    decided = decide_window(settled.preprocessing, scans, measured, progress=report)
+    return replace(settled, preprocessing=decided)
 
 
 def decided_preprocessing(manifest: Manifest, scans: Sequence[Path]) -> Preprocessing:
@@ -49,7 +59,8 @@ def decided_preprocessing(manifest: Manifest, scans: Sequence[Path]) -> Preproce
         UsageError: scans are of both kinds.
     """
     known = manifest.preprocessing
-    if not scans or not known.is_undecided:
+    has_window = known.window == "scan" or known.window_pixels is not None
+    if not scans or (has_window and not known.is_undecided):
         return known
     return settled_preprocessing(manifest, known, scans, lambda *_: None).preprocessing
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..calibration.choices import BankPrecision
-from ..runtime.bundle.parameters import Plane, Sensor
+from ..runtime.bundle.parameters import Plane, Sensor, Window
 from . import console, options, signing
 from .bundle_updating import refuse_foreign_options, run_update, was_given
 from .extras import CALIBRATE, needs
@@ -95,6 +95,7 @@ def calibrate(
         float | None, typer.Option(help="Metres in one unit of the scans.  [default: as trained]")
     ] = None,
     plane: _PlaneOption = "auto",
+    window: options.Window = None,
     defective: _DefectiveOption = None,
     line_graph: _LineGraphOption = None,
     force: options.Force = False,
@@ -145,7 +146,7 @@ def calibrate(
     target = out or source.path
     if not force:
         protect_calibration(target, _advice(product))
-    preprocessing = _adapted(source.manifest.preprocessing, sensor, metres_per_unit, plane)
+    preprocessing = _adapted(source.manifest.preprocessing, sensor, metres_per_unit, plane, window)
     with console.progress_display(quiet) as progress:
         completed = calibrate_bundle(
             source, inputs, settings, target, provider, product, preprocessing, progress, defective, line_graph
@@ -161,6 +162,8 @@ def _print(completed: Completed, target: Path) -> None:
     console.emit(f"product: {manifest.product}")
     if completed.decision:
         console.emit(f"plane: {manifest.preprocessing.plane} ({completed.decision})")
+    if manifest.preprocessing.window_pixels is not None:
+        console.emit(f"window: {manifest.preprocessing.window_pixels} pixels around the part")
     for role, bank in manifest.banks.items():
         console.emit(f"bank {role}: {bank.n_rows} x {bank.dim}")
     console.emit("highest scores of the normal scans, each without its own patches in the banks; look at them:")
@@ -181,7 +184,11 @@ def _advice(product: str) -> str:
 
 
 def _adapted(
-    trained: Preprocessing, sensor: Sensor | None, metres_per_unit: float | None, plane: Plane
+    trained: Preprocessing,
+    sensor: Sensor | None,
+    metres_per_unit: float | None,
+    plane: Plane,
+    window: Window | None,
 ) -> Preprocessing:
     """What the bundle was trained with, but for what is asked for."""
     import msgspec
@@ -190,4 +197,7 @@ def _adapted(
 
     unit = trained.metres_per_unit if metres_per_unit is None else checked_unit(metres_per_unit)
     base = trained if sensor is None else options.sensor_preprocessing(sensor, unit)
-    return msgspec.structs.replace(base, metres_per_unit=unit, plane=plane, side="auto")
+    seen = window or trained.window
+    return msgspec.structs.replace(
+        base, metres_per_unit=unit, plane=plane, side="auto", window=seen, window_pixels=None
+    )

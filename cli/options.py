@@ -17,6 +17,13 @@ Route = Annotated[
 ]
 Main = Annotated[parameters.Modality, typer.Option(help="Main modality: what the line measures.")]
 Sensor = Annotated[parameters.Sensor, typer.Option(help="Preset of the preprocessing parameters.")]
+Window = Annotated[
+    parameters.Window | None,
+    typer.Option(
+        help="What of a scan the networks see: all of it, or a square around the part.  [default: scan; calibrate: "
+        "as trained]"
+    ),
+]
 Scale = Annotated[
     float | None,
     typer.Option(
@@ -72,8 +79,10 @@ def several(name: str, words: Any, help: str) -> OptionInfo:
     return option
 
 
-def sensor_preprocessing(sensor: parameters.Sensor, metres_per_unit: float | None) -> parameters.Preprocessing:
-    """The preset of a kind of sensor, in the given unit.
+def sensor_preprocessing(
+    sensor: parameters.Sensor, metres_per_unit: float | None, window: parameters.Window | None = None
+) -> parameters.Preprocessing:
+    """The preset of a kind of sensor, in the given unit, with the scan or the part's window.
 
     Raises:
         UsageError: the unit is not a positive number.
@@ -82,4 +91,5 @@ def sensor_preprocessing(sensor: parameters.Sensor, metres_per_unit: float | Non
 
     from ..runtime.sensor.units import checked_unit
 
-    return msgspec.structs.replace(parameters.PRESETS[sensor], metres_per_unit=checked_unit(metres_per_unit))
+    unit = checked_unit(metres_per_unit)
+    return msgspec.structs.replace(parameters.PRESETS[sensor], metres_per_unit=unit, window=window or "scan")

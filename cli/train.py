@@ -50,6 +50,7 @@ def train(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")] = False,
     sensor: options.Sensor = "structured-light",
     metres_per_unit: options.Scale = None,
+    window: options.Window = None,
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
 ) -> None:
@@ -67,7 +68,7 @@ def train(
         image_extractor=image_extractor,
         point_checkpoint=point_checkpoint,
         image_checkpoint=image_checkpoint,
-        preprocessing=options.sensor_preprocessing(sensor, metres_per_unit),
+        preprocessing=options.sensor_preprocessing(sensor, metres_per_unit, window),
         loss=loss,
         epochs=epochs,
         batch_size=batch_size,

@@ -17,8 +17,10 @@ from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
 from ..runtime.files.json_encoding import encode_json_file
 from ..runtime.preparation.settling import settle_scans
+from ..runtime.preparation.window_size import decide_window
 from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import GOOD, Sample, data_digest, find_classes, find_samples
+from ..runtime.sensor.part import BOTH
 from .choices import DeviceName, Loss
 from .extractors.by_name import Extractor, open_extractor
 from .features.paired_features import PairedFeatures, Wanted, cache_paired_features
@@ -164,7 +166,7 @@ def _train(
     """Cache the features, fit the network on them, and write the run; the folder is this training's."""
     for place in (folder, cache):
         remove_abandoned_parts(place)
-    preprocessing = _decided(settings.preprocessing, [sample.scan for sample in material.samples], progress)
+    preprocessing = _decided(settings.preprocessing, material, progress)
 
     def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:
         def report(done: int, total: int) -> None:
@@ -178,12 +180,26 @@ def _train(
     _finish(folder, settings, material, log, criterion, features)
 
 
-def _decided(asked: Preprocessing, scans: Sequence[Path], progress: Progress) -> Preprocessing:
-    """Whether the dataset's scans are raw, decided once."""
+def _decided(asked: Preprocessing, material: _Material, progress: Progress) -> Callable[[Sample], Preprocessing]:
+    """Whether the dataset's scans are raw, decided once, and how large the part's window is, for each class."""
+    scans = [sample.scan for sample in material.samples]
     settled = settle_scans(asked, scans, lambda done, total: progress("raw or preprocessed", done, total, ""))
     for warning in settled.warnings:
         warn(warning, stacklevel=4)
-    return settled.preprocessing
+    windows = {folder.resolve(): settled.preprocessing for folder in material.classes}
+    for folder in windows:
+        own = [scan for scan in scans if scan.resolve().is_relative_to(folder)]
+
+        def report(done: int, total: int, name: str = folder.name) -> None:
+            progress(f"window of {name}", done, total, "")
+
+        windows[folder] = decide_window(settled.preprocessing, own, BOTH, progress=report)
+
+    def of_sample(sample: Sample) -> Preprocessing:
+        scan = sample.scan.resolve()
+        return next((own for folder, own in windows.items() if scan.is_relative_to(folder)), settled.preprocessing)
+
+    return of_sample
 
 
 def _finish(

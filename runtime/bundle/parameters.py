@@ -17,6 +17,8 @@ Modality = Literal["pc", "rgb"]
 Metric = Literal["l2", "l1", "cosine"]
 Normalization = Literal["paper", "reference"]
 Plane = Literal["auto", "always", "never"]
+Window = Literal["scan", "part"]
+LEAST_WINDOW, GREATEST_WINDOW = 224, 16_384
 Sensor = Literal["structured-light", "kinect", "eyecandies"]
 FlavorName = Literal["tensorrt", "tensorrt-rtx"]
 
@@ -57,6 +59,10 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
         cluster_distance_m: neighbors this near belong together.
         cluster_min_points: the smallest piece that is more than noise.
         pad_multiple: the padded square's side is a multiple of this, pixels.
+        window: what of a scan the networks see. "scan": all of it. "part": a square around the part, so that one that
+            fills a tenth of the field of view has more than a tenth of the networks' pixels.
+        window_pixels: the side of that square, the same for every scan of a product, so that a length is the same
+            number of pixels in all of them; None: nobody decided yet, or the whole scan is seen.
         seed: of RANSAC.
     """
 
@@ -73,6 +79,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
     cluster_distance_m: float = 0.006
     cluster_min_points: int = 30
     pad_multiple: int = 100
+    window: Window = "scan"
+    window_pixels: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -88,6 +96,10 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
         for name in _LENGTHS:
             if not 0 < getattr(self, name) <= _LONGEST_M:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be positive and at most {_LONGEST_M:g}")
+        if self.window_pixels is not None and self.window == "scan":
+            raise ValueError(f"window_pixels is {self.window_pixels}, must be left out where window is scan")
+        if self.window_pixels is not None and not LEAST_WINDOW <= self.window_pixels <= GREATEST_WINDOW:
+            raise ValueError(f"window_pixels is {self.window_pixels}, must be from {LEAST_WINDOW} to {GREATEST_WINDOW}")
         if not 0 <= self.border_valid_share <= 1:
             raise ValueError(f"border_valid_share is {self.border_valid_share}, must be from 0 to 1")
         if self.metres_per_unit is not None and not 0 < self.metres_per_unit < float("inf"):
@@ -100,7 +112,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
 
     def undecided(self) -> Preprocessing:
         """The same before any `settle`: what was decided of some scans says nothing about others."""
-        return msgspec.structs.replace(self, plane="auto", side="auto")
+        return msgspec.structs.replace(self, plane="auto", side="auto", window_pixels=None)
 
 
 STRUCTURED_LIGHT = Preprocessing()

@@ -1,10 +1,10 @@
 """The geometry between an input scan's own pixels and the square maps the networks see.
 
-A scan is padded, centered, to a square whose side is a multiple of 100 (paper, preprocessing), and sampled to
-size x size by nearest neighbor with source index floor(i * side / size). Points and masks are never copied
-into the padded square: only their samples are looked up. The way back is by the same rule: the value of sample i
-belongs to the middle of pixel floor(i * side / size). An image is resampled by its pixels' centers instead (bicubic,
-see image.py), and so are the maps of what saw nothing else.
+A scan is padded, centered, to a square whose side is a multiple of 100 (paper, preprocessing), or cropped to a window
+around its part, and sampled to size x size by nearest neighbor with source index floor(i * side / size). Points and
+masks are never copied into the square: only their samples are looked up. The way back is by the same rule: the value of
+sample i belongs to the middle of pixel floor(i * side / size). An image is resampled by its pixels' centers instead
+(bicubic, see image.py), and so are the maps of what saw nothing else.
 """
 
 from __future__ import annotations
@@ -25,28 +25,54 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 @dataclass(frozen=True)
 class Frame:
-    """Where an input lies in its padded square, and how far that is sampled down. All lengths in pixels."""
+    """Where an input lies in its square, and how far that is sampled down. All lengths in pixels.
+
+    Attributes:
+        height, width: of the input.
+        side: of the square.
+        size: of what the networks see of it.
+        top, left: where the input's first pixel lies in the square; negative where the square is a window into it.
+    """
 
     height: int
     width: int
     side: int
     size: int
+    top: int = 0
+    left: int = 0
 
     @classmethod
     def of(cls, height: int, width: int, pad_multiple: int, size: int) -> Frame:
-        """The frame of an input: the next multiple of `pad_multiple` that holds both sides."""
+        """The frame of a whole input, in the middle of the next multiple of `pad_multiple` that holds both sides."""
         side = -(-max(height, width) // pad_multiple) * pad_multiple
-        return cls(height=height, width=width, side=side, size=size)
+        return cls(height, width, side, size, (side - height) // 2, (side - width) // 2)
+
+    @classmethod
+    def around(cls, height: int, width: int, box: tuple[slice, slice], side: int, size: int) -> Frame:
+        """A window of some side whose middle is that of a box of the input's rows and columns.
+
+        It may reach beyond the input: what lies there is empty, as padding is.
+        """
+        rows, columns = box
+        top, left = (side // 2 - (extent.start + extent.stop) // 2 for extent in (rows, columns))
+        return cls(height, width, side, size, top, left)
 
     @property
-    def top(self) -> int:
-        """Rows of padding above the input."""
-        return (self.side - self.height) // 2
+    def inside(self) -> tuple[slice, slice]:
+        """The rows and columns of the input that lie in the square."""
+        return (
+            slice(max(0, -self.top), max(0, min(self.height, self.side - self.top))),
+            slice(max(0, -self.left), max(0, min(self.width, self.side - self.left))),
+        )
 
     @property
-    def left(self) -> int:
-        """Columns of padding left of the input."""
-        return (self.side - self.width) // 2
+    def within(self) -> tuple[slice, slice]:
+        """The same rows and columns, of the square."""
+        rows, columns = self.inside
+        return (
+            slice(rows.start + self.top, rows.stop + self.top),
+            slice(columns.start + self.left, columns.stop + self.left),
+        )
 
     def check(self, array: npt.NDArray[np.generic], what: str) -> None:
         """Raise ScanError unless an array has the input's height and width."""
@@ -96,13 +122,12 @@ def prepare_rgb(rgb_hw3: npt.NDArray[np.uint8], kept_hw: _Mask, frame: Frame) ->
     """
     frame.check(rgb_hw3, "image")
     padded = np.zeros((frame.side, frame.side, 3), dtype=np.uint8)
-    inside = padded[frame.top : frame.top + frame.height, frame.left : frame.left + frame.width]
-    np.multiply(rgb_hw3, kept_hw[:, :, None], out=inside)
+    np.multiply(rgb_hw3[frame.inside], kept_hw[frame.inside][:, :, None], out=padded[frame.within])
     return padded
 
 
 def map_to_input(map_nn: npt.NDArray[np.float32], frame: Frame, of_image: bool = False) -> npt.NDArray[np.float32]:
-    """A (size, size) map, bilinearly, in the input's own pixels: (height, width) float32.
+    """A (size, size) map, bilinearly, in the input's own pixels: (height, width) float32, zero outside a window.
 
     Sample i lies in the middle of the pixel it was taken from, so that a value comes back to where it came from.
     Beyond the outermost samples the border value holds.
@@ -113,16 +138,21 @@ def map_to_input(map_nn: npt.NDArray[np.float32], frame: Frame, of_image: bool =
         of_image: whether the map was made of an image alone, which is resampled by its pixels' centers.
     """
     where = _centers if of_image else _places
-    low, high, weight = _bilinear(where(frame)[frame.top : frame.top + frame.height], frame.size)
-    rows = map_nn[low] + (map_nn[high] - map_nn[low]) * weight[:, None]
-    low, high, weight = _bilinear(where(frame)[frame.left : frame.left + frame.width], frame.size)
+    rows, columns = (where(frame)[part] for part in frame.within)
+    low, high, weight = _bilinear(rows, frame.size)
+    sampled = map_nn[low] + (map_nn[high] - map_nn[low]) * weight[:, None]
+    low, high, weight = _bilinear(columns, frame.size)
     # Unlike an index, `take` leaves rows contiguous, as all who draw or write the map want them.
-    start = rows.take(low, axis=1)
-    step = rows.take(high, axis=1)
+    start = sampled.take(low, axis=1)
+    step = sampled.take(high, axis=1)
     step -= start
     step *= weight
     step += start
-    return step
+    if step.shape == (frame.height, frame.width):
+        return step
+    whole = np.zeros((frame.height, frame.width), np.float32)
+    whole[frame.inside] = step
+    return whole
 
 
 def _places(frame: Frame) -> npt.NDArray[np.floating]:

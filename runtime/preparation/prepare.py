@@ -16,8 +16,9 @@ from ..bundle.parameters import EYECANDIES, KINECT, STRUCTURED_LIGHT, PartRange,
 from ..errors import ScanError
 from ..sensor.missing import MAX_COORDINATE_M
 from ..sensor.origin import NEAR, Vector
+from .close_up import frame_of, view_within, within_frame
 from .clusters import Clusters, find_clusters
-from .frame import SIZE, Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
+from .frame import Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
 from .part_choice import PiecesInView, bounds, choose_part, objects_among, view_of
 from .part_view import PartView
 from .repeated import refuse_repeated
@@ -69,7 +70,7 @@ def prepare(
     expected: PartRange | None = None,
     origin: Vector = NEAR,
 ) -> PreparedScan:
-    """Remove the supporting plane and what lies behind it, keep the part, pad and resize.
+    """Remove the supporting plane and what lies behind it, keep the part, pad or crop to its window, and resize.
 
     Args:
         points_hw3: (H, W, 3) float32, metres; missing points are zero or not finite.
@@ -80,19 +81,24 @@ def prepare(
 
     Raises:
         ScanError: nothing was measured, or one thing again and again; no supporting plane can be found, nothing
-            stands on it, or (with plane "auto") this scan alone does not tell whether it is raw.
+            stands on it, or (with plane "auto") this scan alone does not tell whether it is raw; or the part does not
+            fit into its window.
+        UsageError: nobody has decided how large the window is.
     """
     planes, valid = _planar(points_hw3)
     refuse_repeated(planes, valid)
     evidence = _supporting_plane(planes, valid, preprocessing, origin)
     pieces = _whole(planes, valid, preprocessing) if evidence is None else _on(evidence, planes, valid, preprocessing)
     part = choose_part(pieces, expected)
-    kept = valid if evidence is None else pieces.clusters.mask(part)
-    frame = Frame.of(kept.shape[0], kept.shape[1], preprocessing.pad_multiple, SIZE)
-    sampled = sample_nearest(kept, frame)
+    body = pieces.clusters.mask(part)
+    kept = valid if evidence is None else body
+    frame = frame_of(body, preprocessing)
+    shown = within_frame(kept, frame)
+    sampled = sample_nearest(shown, frame)
     points = sample_nearest(points_hw3, frame).astype(np.float32, copy=False)
     points[~sampled] = 0
-    return PreparedScan(points, sampled, kept, frame, _view(pieces, part, evidence, origin))
+    view = view_within(_view(pieces, part, evidence, origin), kept, shown)
+    return PreparedScan(points, sampled, shown, frame, view)
 
 
 def _view(pieces: PiecesInView, part: int, evidence: PlaneEvidence | None, origin: Vector) -> PartView:
@@ -147,7 +153,8 @@ def prepare_image(
         pixels (H, W) bool, and the frame. What is seen of the part: `view_image(kept)`.
 
     Raises:
-        ScanError: the image is black.
+        ScanError: the image is black, or the part does not fit into its window.
+        UsageError: nobody has decided how large the window is.
     """
     black = ~rgb_hw3.any(axis=2)
     if black.all():
@@ -155,7 +162,7 @@ def prepare_image(
     edge = np.ones_like(black)
     edge[1:-1, 1:-1] = False
     kept = ~binary_propagation(black & edge, mask=black)
-    frame = Frame.of(black.shape[0], black.shape[1], preprocessing.pad_multiple, SIZE)
+    frame = frame_of(kept, preprocessing)
     return prepare_rgb(rgb_hw3, kept, frame), sample_nearest(kept, frame), kept, frame
 
 

@@ -9,7 +9,7 @@ size. A sample takes at most 4 MB with the full-size extractors where 40 % of it
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -150,7 +150,7 @@ def cache_paired_features(
     wanted: Sequence[Wanted],
     point: Extractor,
     image: Extractor,
-    preprocessing: Preprocessing,
+    preprocessing: Callable[[Sample], Preprocessing],
     cache: Path,
     progress: StepProgress,
     device: torch.device = CPU,
@@ -161,7 +161,7 @@ def cache_paired_features(
         wanted: samples, each with its image.
         point: the point extractor.
         image: the image extractor.
-        preprocessing: as the line will do it.
+        preprocessing: of a sample, as the line will do it.
         cache: the folder of the feature files.
         progress: called with (done, all).
         device: where the extractors run.
@@ -170,11 +170,12 @@ def cache_paired_features(
         ScanError: a sample has no image, or cannot be read.
     """
     files = []
-    settings = msgspec.json.encode([preprocessing, point.grouping])
     for number, entry in enumerate(wanted):
+        own = preprocessing(entry.sample)
+        settings = msgspec.json.encode([own, point.grouping])
         file = cache / f"{_digest(entry, settings, point.digest, image.digest)}.npz"
         if not file.exists():
-            write_pair(file, paired_features(entry, point, image, preprocessing, device))
+            write_pair(file, paired_features(entry, point, image, own, device))
         files.append(file)
         progress(number + 1, len(wanted))
     return PairedFeatures(files)

@@ -147,3 +147,52 @@ def test_another_size_than_the_scan_is_refused() -> None:
 def test_a_map_in_the_inputs_pixels_lies_row_by_row() -> None:
     map_nn = np.random.default_rng(0).random((SIZE, SIZE), dtype=np.float32)
     assert map_to_input(map_nn, Frame.of(300, 400, 100, SIZE)).flags.c_contiguous
+
+
+def window_of(shape: tuple[int, int], box: tuple[slice, slice], side: int) -> tuple[Frame, np.ndarray, np.ndarray]:
+    """A window, random values, and the window's square made the plain way."""
+    frame = Frame.around(*shape, box, side, 224)
+    values = np.random.default_rng(5).random(shape).astype(np.float32) + 1
+    row, column = ((extent.start + extent.stop) // 2 - side // 2 for extent in box)
+    padded = np.pad(values, side)
+    return frame, values, padded[row + side : row + 2 * side, column + side : column + 2 * side]
+
+
+BOXES = [
+    (slice(300, 420), slice(100, 300)),
+    (slice(0, 40), slice(0, 30)),
+    (slice(780, 801), slice(380, 400)),
+]
+
+
+@pytest.mark.parametrize("box", BOXES, ids=["inside", "first corner", "last corner"])
+@pytest.mark.parametrize("side", [224, 301])
+def test_a_window_shows_the_square_around_its_box(box: tuple[slice, slice], side: int) -> None:
+    frame, values, square = window_of((801, 400), box, side)
+    source = np.arange(224) * side // 224
+    np.testing.assert_array_equal(sample_nearest(values, frame), square[np.ix_(source, source)])
+    rgb = np.repeat((values * 100).astype(np.uint8)[..., None], 3, axis=2)
+    image = prepare_rgb(rgb, np.ones((801, 400), bool), frame)
+    np.testing.assert_array_equal(image[..., 0], (square * 100).astype(np.uint8))
+
+
+@pytest.mark.parametrize("box", BOXES, ids=["inside", "first corner", "last corner"])
+def test_a_windows_map_comes_back_to_its_own_pixels_and_nowhere_else(box: tuple[slice, slice]) -> None:
+    frame, values, _ = window_of((801, 400), box, 224)
+    back = map_to_input(sample_nearest(values, frame), frame)
+    inside = np.zeros((801, 400), bool)
+    inside[frame.inside] = True
+    np.testing.assert_allclose(back[inside], values[inside], rtol=1e-6)
+    assert not back[~inside].any()
+    assert inside[box].all()
+
+
+@given(sides, sides, st.integers(0, 259), st.integers(0, 259), st.integers(1, 400))
+@settings(max_examples=60, deadline=None)
+def test_a_window_and_its_input_agree_on_where_they_overlap(
+    height: int, width: int, row: int, column: int, side: int
+) -> None:
+    row, column = min(row, height - 1), min(column, width - 1)
+    frame = Frame.around(height, width, (slice(row, row + 1), slice(column, column + 1)), side, 224)
+    input_part, square_part = np.zeros((height, width))[frame.inside], np.zeros((side, side))[frame.within]
+    assert input_part.shape == square_part.shape and input_part.size

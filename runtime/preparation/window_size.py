@@ -1,0 +1,54 @@
+"""How large the part's window is, fixed for a product from its normal scans."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+import msgspec
+
+from ..bundle.parameters import GREATEST_WINDOW, LEAST_WINDOW, Modality, PartRange, Preprocessing
+from ..errors import UsageError
+from ..progress import StepProgress
+from .close_up import extent_of
+from .part_choice import bounds
+from .prepared_part import prepare_file
+
+# Of the largest extent that calibration saw: parts differ, and are not always seen from the same place.
+_ROOM = 1.1
+
+
+def decide_window(
+    preprocessing: Preprocessing,
+    scans: Sequence[Path],
+    measured: AbstractSet[Modality],
+    expected: PartRange | None = None,
+    progress: StepProgress = lambda *_: None,
+) -> Preprocessing:
+    """Fix the size of the part's window from normal scans of one product, where it is asked for and not fixed yet.
+
+    Args:
+        preprocessing: with raw or preprocessed decided.
+        scans: all of them, at least one; each is read and prepared.
+        measured: what the route measures.
+        expected: what calibration saw, where it was before.
+        progress: called with (done, all).
+
+    Raises:
+        ScanError: a scan cannot be read or prepared.
+        UsageError: a part spans more pixels than a window may have.
+    """
+    if preprocessing.window == "scan" or preprocessing.window_pixels is not None or not scans:
+        return preprocessing
+    whole = msgspec.structs.replace(preprocessing, window="scan")
+    largest = 0
+    for number, scan in enumerate(scans, 1):
+        prepared = prepare_file(scan, measured, whole, expected)
+        largest = max(largest, extent_of(bounds(prepared.kept)))
+        progress(number, len(scans))
+    side = max(LEAST_WINDOW, math.ceil(_ROOM * largest))
+    if side > GREATEST_WINDOW:
+        raise UsageError(f"parts span {largest} pixels, more than a window may have: use --window scan")
+    return msgspec.structs.replace(preprocessing, window_pixels=side)
