@@ -23,6 +23,7 @@ from ..inspecting import Answered
 from ..production_line import ProductionLine
 from .access import COOKIE, Access
 from .bodies import arrival_of
+from .clouds import MOST_CLOUDS, Clouds
 from .events import Events
 from .metrics import LineMetrics
 from .page_files import PAGE_FILES, page_file
@@ -48,10 +49,12 @@ def new_application(line: ProductionLine, access: Access) -> FastAPI:
     app = FastAPI(title="cmdiad line", version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.line, app.state.access = line, access
     app.state.events, app.state.metrics, app.state.is_open = Events(), LineMetrics(line), True
+    app.state.clouds = Clouds()
     app.middleware("http")(_guarded)
     app.exception_handler(CmdiadError)(_refused)
     app.exception_handler(HTTPException)(_http_refused)
     _add_inspections(app)
+    _add_points(app)
     _add_results(app)
     _add_health(app)
     _add_page(app)
@@ -90,6 +93,20 @@ def _answer(answered: Answered, heatmap: Picture) -> Response:
     if heatmap == "link" and "heatmap" in answered.record.result.get("files", {}):
         body["heatmap"] = f"/v1/parts/{answered.record.number}/heatmap"
     return _json(body, 422 if answered.record.verdict == "error" else 200)
+
+
+def _add_points(app: FastAPI) -> None:
+    clouds: Clouds = app.state.clouds
+
+    @app.get("/v1/parts/{number}/points", summary="The points of one of the newest results, for a 3D view.")
+    def points(number: int) -> Response:
+        """(N, 4) little-endian float32: x, y, z in metres from the part's center, anomaly by the pixel threshold."""
+        content = clouds.points(number)
+        if content is None:
+            raise HTTPException(
+                404, f"the points of part {number} are not here: those of the last {MOST_CLOUDS} scans are kept"
+            )
+        return Response(content, media_type="application/octet-stream")
 
 
 def _add_results(app: FastAPI) -> None:
@@ -178,8 +195,11 @@ def _add_page(app: FastAPI) -> None:
         return response
 
     async def file(request: Request) -> Response:
-        content, kind = page_file(request.url.path)
-        return Response(content, media_type=kind)
+        asked = page_file(request.url.path)
+        headers = {"ETag": asked.tag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == asked.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(asked.content, media_type=asked.kind, headers=headers)
 
     for path in PAGE_FILES:
         app.add_api_route(path, file, include_in_schema=False)
