@@ -25,7 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 HOSTILE = "<img src=x onerror=alert(1)>"
 TOKEN = "a-token-that-is-long-enough"
 SIZES = {"desktop": (1440, 900), "tablet": (1024, 768)}
-PATIENCE_MS = 20_000
 
 NewPage = Callable[..., Any]
 NewLine = Callable[..., Any]

@@ -39,6 +39,7 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 }
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/v1/login", *PAGE_FILES})
 
 Picture = Literal["none", "inline", "link"]
@@ -210,6 +211,8 @@ async def _guarded(request: Request, call_next: Any) -> Response:
     access: Access = request.app.state.access
     if not access.serves_host(request.headers.get("host", "")):
         response: Response = _problem(421, "usage", "ask for this server as localhost or 127.0.0.1")
+    elif request.method not in _READING and not access.serves_origin(request.headers.get("origin")):
+        response = _problem(403, "usage", "a page of another address may not ask for this")
     elif request.url.path not in _OPEN_PATHS and not access.allows(_token(request)):
         response = _problem(401, "usage", "give the token: Authorization: Bearer TOKEN")
         response.headers["WWW-Authenticate"] = "Bearer"

@@ -13,9 +13,10 @@ export function count(value) {
 /** A number with the digits that tell something: 0.00123, 1.23, 123. */
 export function figure(value, digits = 4) {
   if (!isNumber(value)) return DASH;
+  if (value === 0) return "0";
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e6 || size < 1e-4)) return value.toExponential(digits - 1);
-  return value.toFixed(Math.max(0, Math.min(6, digits - 1 - Math.floor(Math.log10(size || 1)))));
+  return value.toFixed(Math.max(0, Math.min(6, digits - 1 - Math.floor(Math.log10(size)))));
 }
 
 /** A score as a multiple of its threshold, with two places: 1.42. */
