@@ -18,6 +18,8 @@ MOST_POINTS = 40_000
 MOST_CLOUDS = 32
 # Inspections that wait to be thinned are whole scans in memory.
 _MOST_WAITING = 4
+_LEAST_THRESHOLD = 1e-30
+_LARGEST = np.float32(1e6)
 
 _log = logging.getLogger("cmdiad.line")
 
@@ -111,16 +113,17 @@ def thinned(
         that remain, and the anomaly as a share of the threshold.
     """
     rows, columns = _steps(int(np.count_nonzero(valid_hw)), most)
-    while True:
-        chosen = valid_hw[::rows, ::columns] & np.isfinite(points_hw3[::rows, ::columns]).all(axis=-1)
-        if np.count_nonzero(chosen) <= most:
-            break
+    while np.count_nonzero(valid_hw[::rows, ::columns]) > most:
         rows, columns = (rows + 1, columns) if rows <= columns else (rows, columns + 1)
-    kept = points_hw3[::rows, ::columns][chosen].astype(np.float64)
-    cloud = np.empty((len(kept), 4), "<f4")
-    if len(kept):
-        cloud[:, :3] = kept - kept.mean(axis=0)
-        cloud[:, 3] = _largest(map_hw, valid_hw, rows, columns)[chosen] / max(pixel_threshold, 1e-30)
+    row, column = np.nonzero(valid_hw[::rows, ::columns])
+    row, column = row * rows, column * columns
+    points = points_hw3[row, column].astype(np.float64)
+    is_measured = np.isfinite(points).all(axis=-1)
+    points, row, column = points[is_measured], row[is_measured], column[is_measured]
+    cloud = np.empty((len(points), 4), "<f4")
+    if len(points):
+        cloud[:, :3] = points - points.mean(axis=0)
+        cloud[:, 3] = _largest(map_hw, valid_hw, row, column, (rows, columns)) / max(pixel_threshold, _LEAST_THRESHOLD)
     return cloud
 
 
@@ -132,11 +135,18 @@ def _steps(count: int, most: int) -> tuple[int, int]:
 
 
 def _largest(
-    map_hw: npt.NDArray[np.float32], valid_hw: npt.NDArray[np.bool_], rows: int, columns: int
+    map_hw: npt.NDArray[np.float32],
+    valid_hw: npt.NDArray[np.bool_],
+    row: npt.NDArray[np.intp],
+    column: npt.NDArray[np.intp],
+    block: tuple[int, int],
 ) -> npt.NDArray[np.float32]:
-    """The largest valid value of every block of rows x columns pixels, by its first pixel."""
-    values = np.where(valid_hw, np.nan_to_num(map_hw, nan=0.0, posinf=np.finfo(np.float32).max), np.float32(0))
-    starts = np.arange(0, map_hw.shape[0], rows), np.arange(0, map_hw.shape[1], columns)
-    tall: npt.NDArray[np.float32] = np.maximum.reduceat(values, starts[0], axis=0)
-    largest: npt.NDArray[np.float32] = np.maximum.reduceat(tall, starts[1], axis=1)
-    return largest
+    """The largest valid value of the block of pixels that begins at each of some pixels."""
+    largest = np.zeros(len(row), np.float32)
+    for down in range(block[0]):
+        for right in range(block[1]):
+            # Beyond the edge the last pixel counts again.
+            at = np.minimum(row + down, map_hw.shape[0] - 1), np.minimum(column + right, map_hw.shape[1] - 1)
+            # fmax leaves out NaN.
+            np.fmax(largest, map_hw[at], out=largest, where=valid_hw[at])
+    return np.minimum(largest, _LARGEST)

@@ -71,11 +71,12 @@ function nameOfBundle({ digest, product, manifest, figures }) {
 }
 
 function partRows(one, other) {
-  const by = (name, value, show, showDifference = show) => {
+  const by = (name, value, show) => {
     const [a, b] = [value(one.figures ?? {}), value(other.figures ?? {})];
     const change = isNumber(a) && isNumber(b) ? b - a : null;
+    const sign = change > 0 ? "+" : "\u2212";
     return { name, a: show(a), b: show(b), differs: a !== b,
-      change: change === null ? "" : `${change > 0 ? "+" : change < 0 ? "\u2212" : ""}${showDifference(Math.abs(change))}` };
+      change: change === null ? "" : change === 0 ? "0" : `${sign}${show(Math.abs(change))}` };
   };
   const share = (pick) => (figures) => shareOf(pick(figures), figures.threshold);
   const quantile = (name) => (figures) => figures.score_quantiles?.[name];
@@ -88,8 +89,8 @@ function partRows(one, other) {
     by("Score, 5 % quantile", quantile("0.05"), figure),
     by("Score, median", quantile("0.5"), figure),
     by("Score, 95 % quantile", quantile("0.95"), figure),
-    by("Median by threshold", share(quantile("0.5")), figure),
-    by("95 % quantile by threshold", share(quantile("0.95")), figure),
+    by("Median relative to threshold", share(quantile("0.5")), figure),
+    by("95 % quantile relative to threshold", share(quantile("0.95")), figure),
     { ...by("First part", (figures) => figures.first_at, clock), change: "" },
     { ...by("Last part", (figures) => figures.last_at, clock), change: "" },
   ];
@@ -143,12 +144,12 @@ function spread(one, other) {
   const end = Math.max(1.25, ...values) * 1.05;
   const at = (share) => 30 + (560 * Math.max(0, share)) / end;
   return make("figure", { class: "spread" },
-    makeSvg("svg", { viewBox: "0 0 600 96", role: "img", "aria-label": "Scores by threshold of bundle A and bundle B" },
+    makeSvg("svg", { viewBox: "0 0 600 96", role: "img", "aria-label": "Scores relative to threshold of bundle A and bundle B" },
       sides.map(([name, shares], index) => bandOf(name, shares, 22 + 30 * index, at)),
       makeSvg("path", { class: "threshold", d: `M${at(1)} 6V70` }),
       makeSvg("text", { x: at(1), y: 86, "text-anchor": "middle" }, "threshold"),
       makeSvg("text", { x: at(0), y: 86, "text-anchor": "middle" }, "0")),
-    make("figcaption", {}, "Scores by threshold: 5 % to 95 % of the parts, and their median"));
+    make("figcaption", {}, "Scores relative to threshold: 5 % to 95 % of the parts, and their median"));
 }
 
 function bandOf(name, shares, y, at) {

@@ -1,4 +1,4 @@
-// Scores by their thresholds over time; a verdict has a shape, and a click or the arrow keys select a part.
+// Scores relative to their thresholds over time; a verdict has a shape, and a click or the arrow keys select a part.
 
 import { byId } from "./dom.js";
 import { mark } from "./marks.js";
@@ -7,6 +7,7 @@ import { VERDICTS, shareOf } from "./words.js";
 const REACH_PX = 28;
 const SIZE_PX = 4.5;
 const LEAST_TOP = 1.3;
+const THRESHOLD_WORD_PX = 70;
 
 /** The chart below the selected part. */
 export class ScoreChart {
@@ -29,7 +30,7 @@ export class ScoreChart {
     this.selected = selected;
     this.plot.setData([this.parts.map((part) => part.finished_at), this.parts.map(heightOf)]);
     const defects = parts.filter((part) => part.verdict === "defect").length;
-    this.place.setAttribute("aria-label", `Score by threshold of the last ${parts.length} parts, ${defects} of them `
+    this.place.setAttribute("aria-label", `Score relative to threshold of the last ${parts.length} parts, ${defects} of them `
       + "defects. Left and right arrow select a part.");
   }
 
@@ -56,7 +57,7 @@ export class ScoreChart {
       ticks: { show: false }, font: "12px Inter, system-ui, sans-serif" };
     return {
       ...this.size(),
-      padding: [10, 12, 0, 0],
+      padding: [10, THRESHOLD_WORD_PX, 0, 0],
       legend: { show: false },
       cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
       scales: { x: { time: true, range: (plot, low, high) => widened(low, high) },
@@ -98,8 +99,8 @@ export class ScoreChart {
     ctx.setLineDash([]);
     ctx.font = `${12 * scale}px Inter, system-ui, sans-serif`;
     ctx.textAlign = "left";
-    ctx.textBaseline = "bottom";
-    ctx.fillText("threshold", left + 6 * scale, y - 3 * scale);
+    ctx.textBaseline = "middle";
+    ctx.fillText("threshold", left + width + 6 * scale, y);
   }
 
   /** Where a part stands, in pixels of the canvas or of the page. */

@@ -5,7 +5,7 @@ import {
 } from "./vendor/three.module.min.js";
 import { OrbitControls } from "./vendor/OrbitControls.js";
 import { opacity, position, scaleColor } from "./colors.js";
-import { reliefGray, spacing } from "./shading.js";
+import { relief, spacing } from "./shading.js";
 
 const FIELD_OF_VIEW = 35;
 const TILT = (35 * Math.PI) / 180;
@@ -14,13 +14,14 @@ const ZOOM = 1.15;
 
 const VERTEX = `
   attribute vec3 tint;
+  attribute float stretch;
   uniform float size;
   varying vec3 seen;
   void main() {
     seen = tint;
     vec4 place = modelViewMatrix * vec4(position, 1.0);
     gl_Position = projectionMatrix * place;
-    gl_PointSize = max(1.5, size / -place.z);
+    gl_PointSize = max(1.5, size * stretch / -place.z);
   }`;
 const FRAGMENT = `
   varying vec3 seen;
@@ -72,7 +73,9 @@ export class CloudView {
     this.spacing = spacing(xyz);
     const geometry = new BufferGeometry();
     geometry.setAttribute("position", new BufferAttribute(xyz, 3));
-    geometry.setAttribute("tint", new BufferAttribute(tints(points, reliefGray(xyz)), 3, true));
+    const { gray, stretch } = relief(xyz);
+    geometry.setAttribute("tint", new BufferAttribute(tints(points, gray), 3, true));
+    geometry.setAttribute("stretch", new BufferAttribute(stretch, 1));
     geometry.computeBoundingSphere();
     this.cloud = new Points(geometry, this.material);
     this.scene.add(this.cloud);
@@ -94,7 +97,8 @@ export class CloudView {
 
   /** The view from the sensor, a little tilted. */
   reset() {
-    const away = (1.12 * this.radius) / Math.sin((FIELD_OF_VIEW * Math.PI) / 360);
+    const narrow = Math.min(1, this.canvas.clientWidth / Math.max(1, this.canvas.clientHeight)) || 1;
+    const away = (1.12 * this.radius) / Math.sin((FIELD_OF_VIEW * Math.PI) / 360) / narrow;
     this.controls.target.set(0, 0, 0);
     this.camera.position.set(0, -Math.sin(TILT) * away, Math.cos(TILT) * away);
     this.camera.near = away / 50;

@@ -20,7 +20,8 @@ function operationOf(path, method, { summary, description, parameters, responses
   return make("section", { class: "operation" },
     make("h2", {}, make("code", {}, make("b", {}, method.toUpperCase()), ` ${path}`)),
     make("p", {}, summary ?? ""),
-    description ? make("p", { class: "soft" }, description) : null,
+    description ? make("p", { class: "soft" }, description.split("`").map((piece, index) =>
+      (index % 2 ? make("code", {}, piece) : piece))) : null,
     parameters?.length ? parametersOf(parameters) : null,
     make("p", { class: "soft" }, "Answers: ", Object.entries(responses ?? {}).map(([status, { description: words }]) =>
       `${status} ${words}`).join("; ")));
@@ -31,7 +32,7 @@ function parametersOf(parameters) {
     make("thead", {}, make("tr", {}, ["Parameter", "In", "Type", "Default"].map((name) => make("th", { scope: "col" }, name)))),
     make("tbody", {}, parameters.map(({ name, in: place, required, schema }) => make("tr", {},
       make("td", {}, make("code", {}, name)), make("td", {}, place), make("td", {}, typeOf(schema)),
-      make("td", {}, required ? "required" : JSON.stringify(schema.default ?? null))))));
+      make("td", {}, required ? "required" : String(schema.default ?? "\u2013"))))));
 }
 
 function typeOf(schema) {

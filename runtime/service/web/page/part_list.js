@@ -65,7 +65,8 @@ function optionOf(part) {
   return make("li", { role: "option", id: `part-${part.number}`, "data-number": part.number, "aria-selected": "false" },
     mark(part.verdict),
     make("span", { class: "name" }, nameOf(part)),
-    make("span", { class: "share", title: "score by threshold" }, timesThreshold(part.score, part.threshold)),
+    make("span", { class: part.score === null ? "dash" : "share", title: "score relative to threshold" },
+      timesThreshold(part.score, part.threshold)),
     make("span", { class: `verdict ${part.verdict}` }, VERDICTS[part.verdict]),
     make("time", {}, clock(part.finished_at)));
 }

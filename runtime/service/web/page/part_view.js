@@ -34,7 +34,8 @@ export class PartView {
     if (part.number === this.number) return;
     if (this.number === null) byId("part").replaceChildren(this.heading, this.body, legend(), this.facts);
     this.number = part.number;
-    this.heading.replaceChildren(...headingOf(part));
+    this.reset.hidden = this.cloud === null || part.verdict === "error";
+    this.heading.replaceChildren(...headingOf(part).filter(Boolean));
     this.showPicture(part);
     this.facts.replaceChildren(...detailsOf(part));
     this.showCloud(part);
@@ -134,8 +135,8 @@ function legend() {
   const ticks = [SCALE_START, 1, 1.5, SCALE_END];
   const at = (share) => (300 * (share - SCALE_START)) / (SCALE_END - SCALE_START);
   return make("div", { class: "legend" },
-    make("span", {}, "Anomaly by pixel threshold"),
-    makeSvg("svg", { viewBox: "-14 0 330 30", role: "img", "aria-label": "Colors from half the threshold, violet, to twice "
+    make("span", {}, "Anomaly \u00f7 pixel threshold"),
+    makeSvg("svg", { viewBox: "-18 0 336 30", role: "img", "aria-label": "Colors from half the threshold, violet, to twice "
       + "the threshold, pale yellow; below half the threshold the scan is gray" },
       makeSvg("defs", {}, makeSvg("linearGradient", { id: "scale" }, stops)),
       makeSvg("rect", { x: 0, y: 0, width: 300, height: 12, fill: "url(#scale)" }),
@@ -166,20 +167,20 @@ function regionsOf(regions, total) {
     make("tbody", {}, regions.map((region) => row(String(region.number),
       ["number", figure(region.peak_score, 3)], ["number", millimetres(region.length_m)],
       ["number", millimetres(region.width_m)], ["number", area(region)], ["number", center(region)]))));
-  if (!(total > regions.length)) return table;
-  return make("div", {}, table, make("p", { class: "soft" }, `${count(total)} regions in all: those of the highest peaks are listed.`));
+  const box = make("div", { class: "regions-box", tabindex: regions.length > 4 ? 0 : null }, table);
+  if (!(total > regions.length)) return box;
+  return make("div", {}, box, make("p", { class: "soft" }, `${count(total)} regions in all: those of the highest peaks are listed.`));
 }
 
 function factsOf(part) {
   const { result } = part;
   const facts = [
     ["Number", String(part.number)],
-    ["Part ID", part.part_id ?? "none given"],
     ["Scan", part.scan],
     ["Product", part.product ?? DASH],
     ["Came by", part.source],
     ["Finished", clock(part.finished_at)],
-    ["Acceptance to result", `${milliseconds(1e3 * (part.finished_at - part.accepted_at))} ms`],
+    ["Turnaround", `${milliseconds(1e3 * (part.finished_at - part.accepted_at))} ms`],
     ["Bundle", short(part.bundle)],
   ];
   if (isNumber(result.part_diameter_m)) facts.push(["Part's diameter", `${millimetres(result.part_diameter_m)} mm`]);
@@ -193,5 +194,7 @@ function factsOf(part) {
 }
 
 function sentence(message) {
-  return `${message[0].toUpperCase()}${message.slice(1)}.`;
+  // A file's name stays as it is.
+  const isWord = /^[a-z]+[ ,:]/.test(message);
+  return `${isWord ? message[0].toUpperCase() + message.slice(1) : message}.`;
 }

@@ -1,31 +1,32 @@
 // Gray that shows the relief of a cloud: light from the upper left on a surface whose heights lie in a grid.
 
-const SLOPE_CELLS_PER_POINT = 0.5;
+const SLOPE_CELLS_PER_POINT = 0.3;
+const MOST_STRETCH = 2.5;
 const LEAST_GRAY = 70;
 const MOST_GRAY = 225;
 const LIGHT = normalized([-0.45, 0.55, 0.7]);
 
 /**
- * The gray of every point, 0 to 255.
+ * The gray of every point, 0 to 255, and how much farther its neighbors are than on flat ground: walls have gaps.
  * @param {Float32Array} xyz x, y and z of every point, z towards the viewer
  */
-export function reliefGray(xyz) {
+export function relief(xyz) {
   const count = xyz.length / 3;
-  const gray = new Float32Array(count).fill(170);
-  if (count < 16) return gray;
+  const gray = new Float32Array(count).fill(170), stretch = new Float32Array(count).fill(1);
+  if (count < 16) return { gray, stretch };
   const grid = gridOf(xyz, count);
   const height = meanHeights(xyz, count, grid);
   for (let index = 0; index < count; index++) {
     const [column, row] = cellOf(xyz, index, grid);
-    const normal = normalized([
-      -slope(height, row * grid.columns + column, column, grid.columns, 1) / grid.step,
-      -slope(height, row * grid.columns + column, row, grid.rows, grid.columns) / grid.step,
-      1,
-    ]);
+    const cell = row * grid.columns + column;
+    const across = slope(height, cell, column, grid.columns, 1) / grid.step;
+    const along = slope(height, cell, row, grid.rows, grid.columns) / grid.step;
+    const normal = normalized([-across, -along, 1]);
+    stretch[index] = Math.min(MOST_STRETCH, Math.hypot(across, along, 1));
     const lit = Math.max(0, normal[0] * LIGHT[0] + normal[1] * LIGHT[1] + normal[2] * LIGHT[2]);
     gray[index] = LEAST_GRAY + (MOST_GRAY - LEAST_GRAY) * lit;
   }
-  return gray;
+  return { gray, stretch };
 }
 
 /** The typical distance of neighboring points, in the unit of the points. */

@@ -1,9 +1,9 @@
 // Light, dark, or as the system says; the choice stays in this browser.
 
-import { byId } from "./dom.js";
+import { byId, make } from "./dom.js";
 
 const NEXT = { system: "light", light: "dark", dark: "system" };
-const WORDS = { system: "Theme: system", light: "Theme: light", dark: "Theme: dark" };
+const WORDS = { system: "System", light: "Light", dark: "Dark" };
 const KEY = "cmdiad-theme";
 
 /** Put the theme's button to work; `changed` is called when colors may have changed. */
@@ -12,7 +12,9 @@ export function startTheme(changed = () => {}) {
   const show = (theme) => {
     if (theme === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = theme;
-    button.textContent = WORDS[theme];
+    button.replaceChildren("\u25d0", make("span", {}, WORDS[theme]));
+    button.setAttribute("aria-label", `Theme: ${WORDS[theme].toLowerCase()}`);
+    button.title = "Theme: as the system says, light, or dark";
     button.dataset.theme = theme;
     changed();
   };

@@ -84,7 +84,7 @@ def test_results_without_a_scan_have_none() -> None:
 def test_a_scan_that_cannot_be_thinned_is_said_and_the_next_is_made(caplog: pytest.LogCaptureFixture) -> None:
     clouds = Clouds()
     broken = _inspection()
-    broken.valid = broken.valid[:3]
+    broken.points = broken.points[:3]
     clouds.keep(_record(1), broken)
     clouds.keep(_record(2), _inspection())
     assert clouds.points(2, 10) is not None and clouds.points(1) is None
