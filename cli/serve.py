@@ -14,7 +14,9 @@ from .watch import run_line
 
 @needs(SERVE)
 def serve(
-    file: Annotated[Path, typer.Argument(metavar="LINE.TOML", help="The line's configuration.")] = Path("line.toml"),
+    file: Annotated[Path, typer.Argument(metavar="LINE", help="The line's configuration, line.toml.")] = Path(
+        "line.toml"
+    ),
     check: Annotated[bool, typer.Option("--check", help="Read the file, open everything, and leave.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a part on stdout, nothing else.")] = False,
 ) -> None:
@@ -26,7 +28,7 @@ def serve(
     from ..runtime.service.line_file import read_line_file
     from ..runtime.service.line_log import end_log, start_log
     from ..runtime.service.production_line import ProductionLine
-    from ..runtime.service.web.server import HttpRequests
+    from ..runtime.service.web.http_server import HttpRequests
 
     settings, base = read_line_file(file), file.parent
     log = start_log(settings.log, base)

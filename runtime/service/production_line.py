@@ -27,7 +27,7 @@ from .retention import Retention
 from .sinks.named_sinks import open_sinks
 from .sources.hot_folder import FolderSettings, HotFolder
 from .station import Source, Station, StationSettings
-from .tally import Tally
+from .tally import LineTally
 
 _RETENTION_SECONDS = 60.0
 _PATIENCE_SECONDS = 5.0
@@ -63,7 +63,7 @@ class ProductionLine:
             products = [_product(table, base) for table in file.product]
             self.products = Products(products, settings, self._swapped, _opener(file, base))
             self.retention = Retention(self.out, self.journal, file.history)
-            self.tally, self.started_at = Tally(), time.time()
+            self.tally, self.started_at = LineTally(), time.time()
             self.health = LineHealth(self.journal)
             for product in map(self.products.named, self.products.names()):
                 assert product.loaded is not None

@@ -15,7 +15,7 @@ _LATELY = 1000
 _RATE_SECONDS = 60.0
 
 
-class Tally:
+class LineTally:
     """Counts of everything since the start, and figures of the last thousand parts; safe for all threads."""
 
     def __init__(self) -> None:

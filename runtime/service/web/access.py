@@ -7,6 +7,7 @@ import hmac
 import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ...errors import UsageError
 from ..line_file import HttpTable, placed
@@ -66,6 +67,10 @@ class Access:
             return True
         name = host.rsplit(":", 1)[0] if not host.endswith("]") and host.count(":") != 0 else host
         return name in _LOOPBACK_NAMES
+
+    def serves_origin(self, origin: str | None) -> bool:
+        """Whether a request comes from a page of this machine, or from no page: without a token no other may write."""
+        return origin is None or self.serves_host(urlsplit(origin).netloc)
 
 
 def is_loopback(host: str) -> bool:

@@ -23,8 +23,9 @@ from ..inspecting import Answered
 from ..production_line import ProductionLine
 from .access import COOKIE, Access
 from .bodies import arrival_of
+from .clouds import MOST_CLOUDS, Clouds
 from .events import Events
-from .metrics import LineMetrics
+from .line_metrics import LineMetrics
 from .page_files import PAGE_FILES, page_file
 
 _RETRY_SECONDS = "1"
@@ -38,6 +39,7 @@ _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; style-src 'self'; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 }
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN_PATHS = frozenset({"/healthz", "/readyz", "/v1/login", *PAGE_FILES})
 
 Picture = Literal["none", "inline", "link"]
@@ -48,11 +50,15 @@ def new_application(line: ProductionLine, access: Access) -> FastAPI:
     app = FastAPI(title="cmdiad line", version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
     app.state.line, app.state.access = line, access
     app.state.events, app.state.metrics, app.state.is_open = Events(), LineMetrics(line), True
+    app.state.clouds = Clouds()
     app.middleware("http")(_guarded)
     app.exception_handler(CmdiadError)(_refused)
     app.exception_handler(HTTPException)(_http_refused)
     _add_inspections(app)
+    _add_points(app)
     _add_results(app)
+    _add_one_result(app)
+    _add_events(app)
     _add_health(app)
     _add_page(app)
     return app
@@ -92,6 +98,20 @@ def _answer(answered: Answered, heatmap: Picture) -> Response:
     return _json(body, 422 if answered.record.verdict == "error" else 200)
 
 
+def _add_points(app: FastAPI) -> None:
+    clouds: Clouds = app.state.clouds
+
+    @app.get("/v1/parts/{number}/points", summary="The points of one of the newest results, for a 3D view.")
+    def points(number: int) -> Response:
+        """(N, 4) little-endian float32: x, y, z in metres from the part's center, anomaly by the pixel threshold."""
+        content = clouds.points(number)
+        if content is None:
+            raise HTTPException(
+                404, f"the points of part {number} are not here: those of the last {MOST_CLOUDS} scans are kept"
+            )
+        return Response(content, media_type="application/octet-stream")
+
+
 def _add_results(app: FastAPI) -> None:
     line: ProductionLine = app.state.line
 
@@ -111,6 +131,15 @@ def _add_results(app: FastAPI) -> None:
         parts = line.journal.records(*query.as_sql())
         return _json({"parts": parts, "next": parts[-1].number if len(parts) == limit else None})
 
+    @app.get("/v1/bundles", summary="The products of this line, and what their bundles made of their parts.")
+    def bundles() -> Response:
+        products = [line.products.named(name).as_json() for name in line.products.names()]
+        return _json({"products": products, "bundles": bundle_figures(line.journal)})
+
+
+def _add_one_result(app: FastAPI) -> None:
+    line: ProductionLine = app.state.line
+
     @app.get("/v1/parts/{number}", summary="One result.")
     def one(number: int) -> Response:
         record = part(line.journal, number)
@@ -127,10 +156,9 @@ def _add_results(app: FastAPI) -> None:
             raise HTTPException(404, f"there is no {kind} of result {number}")
         return Response(content, media_type=_KINDS[kind])
 
-    @app.get("/v1/bundles", summary="The products of this line, and what their bundles made of their parts.")
-    def bundles() -> Response:
-        products = [line.products.named(name).as_json() for name in line.products.names()]
-        return _json({"products": products, "bundles": bundle_figures(line.journal)})
+
+def _add_events(app: FastAPI) -> None:
+    line: ProductionLine = app.state.line
 
     @app.get("/v1/events", summary="Results as they come, and the status every second: server-sent events.")
     async def events(request: Request) -> StreamingResponse:
@@ -184,8 +212,11 @@ def _add_page(app: FastAPI) -> None:
         return response
 
     async def file(request: Request) -> Response:
-        content, kind = page_file(request.url.path)
-        return Response(content, media_type=kind)
+        asked = page_file(request.url.path)
+        headers = {"ETag": asked.tag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == asked.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(asked.content, media_type=asked.kind, headers=headers)
 
     for path in PAGE_FILES:
         app.add_api_route(path, file, include_in_schema=False)
@@ -196,6 +227,8 @@ async def _guarded(request: Request, call_next: Any) -> Response:
     access: Access = request.app.state.access
     if not access.serves_host(request.headers.get("host", "")):
         response: Response = _problem(421, "usage", "ask for this server as localhost or 127.0.0.1")
+    elif request.method not in _READING and not access.serves_origin(request.headers.get("origin")):
+        response = _problem(403, "usage", "a page of another address may not ask for this")
     elif request.url.path not in _OPEN_PATHS and not access.allows(_token(request)):
         response = _problem(401, "usage", "give the token: Authorization: Bearer TOKEN")
         response.headers["WWW-Authenticate"] = "Bearer"

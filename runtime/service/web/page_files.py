@@ -2,16 +2,68 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-PAGE_FILES = {
-    "/": ("index.html", "text/html; charset=utf-8"),
+_KINDS = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
 }
+_MODULES = (
+    "app",
+    "bundles",
+    "chart",
+    "cloud",
+    "colors",
+    "dom",
+    "feed",
+    "history",
+    "interface",
+    "line_status",
+    "marks",
+    "part_list",
+    "part_view",
+    "session",
+    "shading",
+    "theme",
+    "words",
+)
+_NAMES = (
+    "style.css",
+    "icon.svg",
+    *(f"{module}.js" for module in _MODULES),
+    "vendor/three.module.min.js",
+    "vendor/three.core.min.js",
+    "vendor/OrbitControls.js",
+    "vendor/uPlot.iife.min.js",
+    "vendor/uPlot.min.css",
+)
+# What a browser may ask for, and the file in the package that it gets.
+PAGE_FILES = {"/": "index.html", "/docs": "docs.html", **{f"/page/{name}": name for name in _NAMES}}
+
+
+@dataclass(frozen=True)
+class PageFile:
+    """A file as it is sent.
+
+    Attributes:
+        content: its bytes.
+        kind: its media type.
+        tag: changes with its content; browsers ask by it whether theirs is still the one.
+    """
+
+    content: bytes
+    kind: str
+    tag: str
 
 
 @cache
-def page_file(path: str) -> tuple[bytes, str]:
-    """Content and media type of a path of `PAGE_FILES`."""
-    name, kind = PAGE_FILES[path]
-    return files(__package__).joinpath("page", name).read_bytes(), kind
+def page_file(path: str) -> PageFile:
+    """The file behind a path of `PAGE_FILES`."""
+    name = PAGE_FILES[path]
+    content = files(__package__).joinpath("page", *name.split("/")).read_bytes()
+    return PageFile(content, _KINDS[name.rpartition(".")[2]], f'"{hashlib.sha256(content).hexdigest()[:32]}"')

@@ -18,7 +18,7 @@ from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.line_file import HttpTable
 from cmdiad.runtime.service.station import Station, StationSettings
-from cmdiad.runtime.service.tally import Tally
+from cmdiad.runtime.service.tally import LineTally
 from cmdiad.runtime.service.web.access import Access, is_loopback
 from cmdiad.runtime.service.web.application import new_application
 from starlette.testclient import TestClient
@@ -35,7 +35,7 @@ class WordLine:
         products.names = lambda: ["thing"]
         products.product.as_json = None
         self.file = SimpleNamespace(http=http)
-        self.tally = Tally()
+        self.tally = LineTally()
         settings = StationSettings(self.out, threads=2, request_queue=4)
         self.station = Station(settings, journal, products)
         self.station.listen(lambda record, inspection: self.tally.add(record))

@@ -59,6 +59,7 @@ class HttpRequests:
             MachineError: the address cannot be bound.
         """
         state = self._application.state
+        self._line.station.listen(state.clouds.keep)
         self._line.station.listen(lambda record, inspection: state.metrics.add(record))
         self._line.station.listen(lambda record, inspection: state.events.tell(record))
         self._thread.start()
