@@ -53,7 +53,8 @@ class UpdateRequest:
         scans: recent good parts.
         out: where the new bundle goes; nothing may lie there.
         replace: whether banks hold nothing but these scans; else the old rows too.
-        accepted: of the scans that the old bundle rejects, those that are good all the same: paths, or names that one has alone.
+        accepted: of the scans that the old bundle rejects, those that are good all the same: paths, or names that one
+            has alone.
         provider: the execution provider that the line uses; None: that of the calibration before.
         defective: a scan with a defect, for the golden scans; None: that of the old bundle, if it has one.
         with_line_graph: whether to write the fused graph; None: where the old bundle has it.
