@@ -237,7 +237,8 @@ def _refuse_rejected(request: UpdateRequest, before: Sequence[tuple[float, bool]
     ]
     if refused:
         raise UsageError(
-            f"the old bundle rejects {len(refused)} of {len(before)} scans (threshold {threshold:.4g}): "
+            f"the old bundle rejects {len(refused)} of {len(before)} scans that nobody vouches for (threshold "
+            f"{threshold:.4g}): "
             f"{', '.join(refused)}: look at them, leave defective parts out, and name good ones with --accept-defective"
         )
 

@@ -1,8 +1,10 @@
 """A bundle is updated from recent good parts: the old one stays, both are compared, and the trail says who did it."""
 
+import dataclasses
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import tifffile
@@ -112,11 +114,15 @@ def test_replaced_banks_are_those_of_a_calibration_on_the_recent_parts(calibrate
     assert new == anew
 
 
-def test_a_scan_that_the_old_bundle_rejects_is_refused_by_name(calibrated_bundle, recent, defective, tmp_path):
-    scans = (*recent, defective)
-    request = UpdateRequest(scans, tmp_path / "new", accepted=names(recent))
-    with pytest.raises(UsageError, match=rf"rejects \d+ of 5 scans .*{defective.name} \(.*--accept-defective"):
-        update_bundle(open_bundle(calibrated_bundle), request)
+def test_scans_that_the_old_bundle_rejects_are_refused_by_name(calibrated_bundle, recent, tmp_path):
+    """With a threshold that rejects every scan, three of them vouched for."""
+    bundle = open_bundle(calibrated_bundle)
+    calibration = bundle.manifest.calibration
+    low = msgspec.structs.replace(calibration, threshold=msgspec.structs.replace(calibration.threshold, value=1e-3))
+    strict = dataclasses.replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, calibration=low))
+    request = UpdateRequest(recent, tmp_path / "new", accepted=names(recent[:3]))
+    with pytest.raises(UsageError, match=rf"rejects 1 of 4 scans .*{recent[3].name} \(.*--accept-defective"):
+        update_bundle(strict, request)
     assert list(tmp_path.iterdir()) == []
 
 
