@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -53,7 +53,8 @@ class UpdateRequest:
         scans: recent good parts.
         out: where the new bundle goes; nothing may lie there.
         replace: whether banks hold nothing but these scans; else the old rows too.
-        accepted: of the scans that the old bundle rejects, those that are good all the same: names or paths.
+        accepted: of the scans that the old bundle rejects, those that are good all the same: paths, or names that one
+            has alone.
         provider: the execution provider that the line uses; None: that of the calibration before.
         defective: a scan with a defect, for the golden scans; None: that of the old bundle, if it has one.
         with_line_graph: whether to write the fused graph; None: where the old bundle has it.
@@ -228,23 +229,31 @@ def _merged(
 
 def _refuse_rejected(request: UpdateRequest, before: Sequence[tuple[float, bool]], threshold: float) -> None:
     """A part that the old bundle rejects is learned from only where somebody vouches for it by name."""
-    known = {scan.name for scan in request.scans} | {str(scan) for scan in request.scans}
-    if unknown := sorted(set(request.accepted) - known):
-        raise UsageError(f"--accept-defective {unknown[0]}: is none of the scans: give the name of one")
+    accepted = {scan_named(name, request.scans) for name in request.accepted}
     refused = [
         f"{scan} ({score:.4g})"
         for scan, (score, is_defect) in zip(request.scans, before, strict=True)
-        if is_defect and not _is_among(scan, request.accepted)
+        if is_defect and scan not in accepted
     ]
     if refused:
         raise UsageError(
-            f"the old bundle rejects {len(refused)} of {len(before)} scans (threshold {threshold:.4g}): "
+            f"the old bundle rejects {len(refused)} of {len(before)} scans that nobody vouches for (threshold "
+            f"{threshold:.4g}): "
             f"{', '.join(refused)}: look at them, leave defective parts out, and name good ones with --accept-defective"
         )
 
 
-def _is_among(scan: Path, names: Collection[str]) -> bool:
-    return scan.name in names or str(scan) in names
+def scan_named(name: str, scans: Sequence[Path]) -> Path:
+    """The one scan of a path or name.
+
+    Raises:
+        UsageError: there is none, or there are several.
+    """
+    named = [scan for scan in scans if str(scan) == name] or [scan for scan in scans if scan.name == name]
+    if len(named) != 1:
+        which = f"{len(named)} scans have this name" if named else "is none of the scans"
+        raise UsageError(f"--accept-defective {name}: {which}: give the path of one")
+    return named[0]
 
 
 def _under_both(

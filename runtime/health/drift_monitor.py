@@ -233,6 +233,16 @@ def _decoded(raw: bytes) -> DriftState:
         state = msgspec.json.decode(raw, type=DriftState)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise UsageError(f"drift: the saved state cannot be read ({cause}): {advice}") from cause
-    if state.version != STATE_VERSION or not state.measures.keys() <= KINDS.keys():
+    if state.version != STATE_VERSION or not all(map(_is_whole, state.measures, state.measures.values())):
         raise UsageError(f"drift: the saved state is of another version of cmdiad: {advice}")
     return state
+
+
+def _is_whole(name: str, state: MeasureState) -> bool:
+    """Whether a measure has the reference and the bets that this version gives it."""
+    if name not in KINDS:
+        return False
+    begun = MeasureState.begun(name)
+    bets = {direction: len(evidence.sums) for direction, evidence in state.evidence.items()}
+    expected = {direction: len(evidence.sums) for direction, evidence in begun.evidence.items()}
+    return type(state.reference) is type(begun.reference) and bets == expected

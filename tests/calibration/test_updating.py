@@ -1,13 +1,16 @@
 """A bundle is updated from recent good parts: the old one stays, both are compared, and the trail says who did it."""
 
+import dataclasses
 from datetime import date
+from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import tifffile
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
-from cmdiad.calibration.updating import UpdateRequest, dated_name, settings_of, update_bundle
+from cmdiad.calibration.updating import UpdateRequest, dated_name, scan_named, settings_of, update_bundle
 from cmdiad.runtime.acceptance.selftest import run_selftest
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import BundleError, ScanError, UsageError
@@ -43,7 +46,7 @@ def updated(calibrated_bundle, recent, tmp_path_factory):
 
 def names(scans):
     """Of all of them: whether the old bundle rejects a scan is not what every test is about."""
-    return tuple(scan.name for scan in scans)
+    return tuple(str(scan) for scan in scans)
 
 
 def test_the_new_bundle_inspects_with_the_old_networks_and_settings(updated, calibrated_bundle, recent):
@@ -98,6 +101,7 @@ def test_the_same_request_gives_the_same_bytes(updated, calibrated_bundle, recen
     assert ours == again
 
 
+@pytest.mark.slow
 def test_replaced_banks_are_those_of_a_calibration_on_the_recent_parts(calibrated_bundle, recent, tmp_path):
     old = open_bundle(calibrated_bundle)
     request = UpdateRequest(recent, tmp_path / "new", replace=True, accepted=names(recent))
@@ -110,14 +114,26 @@ def test_replaced_banks_are_those_of_a_calibration_on_the_recent_parts(calibrate
     assert new == anew
 
 
-def test_a_scan_that_the_old_bundle_rejects_is_refused_by_name(calibrated_bundle, recent, defective, tmp_path):
-    scans = (*recent, defective)
-    request = UpdateRequest(scans, tmp_path / "new", accepted=names(recent))
-    with pytest.raises(UsageError, match=rf"rejects \d+ of 5 scans .*{defective.name} \(.*--accept-defective"):
-        update_bundle(open_bundle(calibrated_bundle), request)
+def test_scans_that_the_old_bundle_rejects_are_refused_by_name(calibrated_bundle, recent, tmp_path):
+    """With a threshold that rejects every scan, three of them vouched for."""
+    bundle = open_bundle(calibrated_bundle)
+    calibration = bundle.manifest.calibration
+    low = msgspec.structs.replace(calibration, threshold=msgspec.structs.replace(calibration.threshold, value=1e-3))
+    strict = dataclasses.replace(bundle, manifest=msgspec.structs.replace(bundle.manifest, calibration=low))
+    request = UpdateRequest(recent, tmp_path / "new", accepted=names(recent[:3]))
+    with pytest.raises(UsageError, match=rf"rejects 1 of 4 scans .*{recent[3].name} \(.*--accept-defective"):
+        update_bundle(strict, request)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scan_is_accepted_by_a_name_that_it_has_alone():
+    scans = [Path("a/1.tiff"), Path("b/1.tiff"), Path("b/2.tiff")]
+    assert scan_named("2.tiff", scans) == scan_named("b/2.tiff", scans) == scans[2]
+    assert scan_named("a/1.tiff", scans) == scans[0]
+    with pytest.raises(UsageError, match="2 scans have this name"):
+        scan_named("1.tiff", scans)
     with pytest.raises(UsageError, match="none of the scans"):
-        update_bundle(open_bundle(calibrated_bundle), UpdateRequest(recent, tmp_path / "new", accepted=("x.tiff",)))
+        scan_named("3.tiff", scans)
 
 
 def test_a_part_of_another_size_is_refused_by_name(calibrated_bundle, recent, tmp_path):
@@ -127,6 +143,7 @@ def test_a_part_of_another_size_is_refused_by_name(calibrated_bundle, recent, tm
         update_bundle(open_bundle(calibrated_bundle), UpdateRequest((*recent, twice), tmp_path / "new"))
 
 
+@pytest.mark.slow
 def test_the_old_bundles_defective_golden_scan_stays(exported_bundle, synth_data, recent, defective, tmp_path):
     scans = find_scans([synth_data / "gland" / "train" / "good"])
     settings = CalibrationSettings(coreset_ratio=0.02, seed=5)

@@ -103,6 +103,7 @@ def test_an_update_writes_a_dated_bundle_beside_the_old_one_and_says_what_change
     assert entry.command[1:3] == ["calibrate", "--update"] and entry.bundle_after == told["digest_after"]
 
 
+@pytest.mark.slow
 def test_an_update_prints_both_bundles_side_by_side(here, good):
     names = [word for scan in sorted((good / "xyz").iterdir()) for word in ("--accept-defective", scan.name)]
     answer = cmdiad("calibrate", "--update", good, "--out", "new.cmdiad", "--replace", *names, "-q", cwd=here)

@@ -125,6 +125,20 @@ def test_a_damaged_state_is_refused_in_plain_words(raw):
         DriftMonitor.restored(raw, DIGEST, None)
 
 
+def test_a_state_with_other_bets_is_refused():
+    monitor = DriftMonitor(DIGEST, None)
+    monitor.update({RMS: 1.0}, 1.0, False)
+    for change in (
+        lambda measure: measure["evidence"]["rises"]["sums"].pop(),
+        lambda measure: measure["evidence"].pop("falls"),
+        lambda measure: measure.update(reference={"type": "ShareReference", "rejected": 0, "total": 1}),
+    ):
+        told = msgspec.json.decode(monitor.state())
+        change(told["measures"][RMS])
+        with pytest.raises(UsageError, match="another version"):
+            DriftMonitor.restored(msgspec.json.encode(told), DIGEST, None)
+
+
 def test_what_was_not_measured_is_counted_and_no_evidence():
     rng = np.random.default_rng(3)
     monitor = DriftMonitor(DIGEST, baseline(rng))
