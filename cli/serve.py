@@ -38,8 +38,9 @@ def serve(
         line.sources.append(server)
         if check:
             line.close()
-            names = ", ".join(line.products.names())
-            console.emit(f"{file}: everything opens: products {names}; {server.address}; results in {line.out}")
+            products, sinks = ", ".join(line.products.names()), ", ".join(sink.name for sink in line.sinks) or "none"
+            said = f"products {products}; sinks {sinks}; {server.address}; results in {line.out}"
+            console.emit(f"{file}: everything opens: {said}")
             return
         run_line(line, f"serving {server.address}, results in {line.out}; Ctrl-C ends it", json)
     finally:

@@ -139,6 +139,11 @@ class Station:
         """How many parts are being inspected."""
         return self._under_way
 
+    def open_requests(self) -> list[int]:
+        """The numbers of requests that have no result in the journal yet."""
+        with self._changed:
+            return list(self._answers)
+
     def submit(self, arrival: Arrival) -> Future[Answered]:
         """Have a part inspected for someone who waits for the answer.
 

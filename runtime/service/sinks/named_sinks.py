@@ -48,7 +48,13 @@ def open_sinks(file: LineFile, base: Path, line: SunkLine) -> list[Sink]:
     _require(bool(file.mqtt), "mqtt", "paho")
     _require(bool(file.opcua), "opcua", "asyncua")
     _refuse_two_ways_in(file, base)
-    name, results = journal_id(line.journal), SettledResults(line.journal, lambda: _in_flight(line))
+
+    def in_flight() -> list[int]:
+        # The station is made after its sinks.
+        numbers: list[int] = line.station.open_requests()
+        return numbers
+
+    name, results = journal_id(line.journal), SettledResults(line.journal, in_flight)
     return [
         *(MqttSink(_mqtt(table, base, name)) for table in file.mqtt),
         *(OpcuaSink(_opcua(table, base), results, _trigger(table.name, line)) for table in file.opcua),
@@ -64,12 +70,6 @@ def _trigger(source: str, line: SunkLine) -> Trigger:
         return answer
 
     return inspect
-
-
-def _in_flight(line: SunkLine) -> list[int]:
-    """The numbers of requests that have no result in the journal yet."""
-    with line.station._changed:
-        return list(line.station._answers)
 
 
 def _refuse_two_ways_in(file: LineFile, base: Path) -> None:

@@ -62,9 +62,12 @@ class LineMetrics:
             queue.add_metric([what], status["queue"][what])
         yield queue
         sinks = GaugeMetricFamily("cmdiad_sink_waiting", "Results that a sink has not taken yet.", labels=["sink"])
+        passed = GaugeMetricFamily("cmdiad_sink_passed_over", "Results that a sink refused for good.", labels=["sink"])
         for sink in status["sinks"]:
             sinks.add_metric([sink["name"]], sink["waiting"])
+            passed.add_metric([sink["name"]], sink["passed_over"])
         yield sinks
+        yield passed
         yield GaugeMetricFamily("cmdiad_problems", "Things that are wrong now.", len(status["problems"]))
         swaps = GaugeMetricFamily("cmdiad_bundle_swaps", "New bundles that took over.", labels=["product"])
         info = GaugeMetricFamily("cmdiad_bundle_info", "The bundle at work.", labels=["product", "digest"])
