@@ -10,7 +10,6 @@ import io
 import json
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -33,14 +32,17 @@ NewLine = Callable[..., Any]
 @pytest.fixture(scope="module")
 def other_bundle(exported_bundle: Path, synth_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same networks, calibrated with another seed: another bundle."""
+    return _calibrated(exported_bundle, synth_data / "gland", tmp_path_factory.mktemp("other") / "bundle")
+
+
+def _calibrated(bundle: Path, data: Path, made: Path) -> Path:
     from cmdiad.calibration.calibrate import CalibrationSettings
     from cmdiad.calibration.calibrated_bundle import calibrate_bundle
     from cmdiad.runtime.bundle.reading import open_bundle
     from cmdiad.runtime.sensor.find import find_scans
 
-    made = tmp_path_factory.mktemp("other") / "bundle"
-    scans = find_scans([synth_data / "gland" / "train" / "good"])
-    calibrate_bundle(open_bundle(exported_bundle), scans, CalibrationSettings(coreset_ratio=0.03, seed=6), made)
+    scans = find_scans([data / "train" / "good"])
+    calibrate_bundle(open_bundle(bundle), scans, CalibrationSettings(coreset_ratio=0.03, seed=6), made)
     return made
 
 
@@ -357,7 +359,9 @@ def test_it_fits_desktop_and_tablet_in_both_themes(
 def test_pictures_of_the_demo(new_page: NewPage, new_line: NewLine, tmp_path: Path) -> None:
     folder = (ROOT / os.environ["CMDIAD_PICTURES"]).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    line = new_line(tmp_path / "demo", {"flange": ROOT / "demo" / "bundle"})
+    demo = ROOT / "demo"
+    other = _calibrated(demo / "bundle", demo / "data" / "flange", tmp_path / "other")
+    line = new_line(tmp_path / "demo", {"flange": demo / "bundle", "flange-trial": other})
     line.start()
     try:
         _inspect_the_demo(line)
@@ -383,17 +387,17 @@ def _inspect_the_demo(line: Any) -> None:
     test = ROOT / "demo" / "data" / "flange" / "test"
     scans = sorted(test.glob("*/xyz/*.tiff"))
     order = np.random.default_rng(7).permutation(len(scans))
-    good = sorted((test / "good" / "xyz").glob("*.tiff")) + sorted((test.parent / "validation").glob("*/xyz/*.tiff"))
-    mixed = [path for index in order for path in (scans[index], good[index % len(good)])]
+    good = sorted((test / "good" / "xyz").glob("*.tiff"))
+    mixed = [path for index in order for path in (good[index % len(good)], scans[index], good[(index + 7) % len(good)])]
     for number, scan in enumerate([*mixed, test / "dent" / "xyz" / "001.tiff"]):
-        said = {"part_id": f"FL-{4100 + number}", "name": f"{scan.parent.parent.name}-{scan.name}"}
-        line.inspect(scan.read_bytes(), **said)
-        time.sleep(0.1)
+        said = {"name": f"{scan.parent.parent.name}-{scan.name}"}
+        line.inspect(scan.read_bytes(), part_id=f"FL-{4100 + number}", product="flange", **said)
+        if number % 3 == 1:
+            line.inspect(scan.read_bytes(), part_id=f"FL-{4100 + number}", product="flange-trial", **said)
 
 
 def _pictured(page: Any, path: Path) -> None:
     page.wait_for_timeout(1200)
     page.screenshot(path=path)
-    # A palette keeps the documentation small.
-    Image.open(path).convert("RGB").quantize(255, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(path).convert("RGB").save(path, optimize=True)
     assert path.stat().st_size < 300_000

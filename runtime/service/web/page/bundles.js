@@ -33,7 +33,7 @@ export class Bundles {
     if (!one || !other) return;
     byId("bundles-words").textContent = this.words(one, other);
     const onlyDiffering = byId("differing").checked;
-    const groups = [["Parts", partRows(one, other)], ["Manifest", manifestRows(one, other)]];
+    const groups = [["Results", partRows(one, other)], ["Manifest", manifestRows(one, other)]];
     byId("comparison").replaceChildren(spread(one, other), make("table", { class: "comparison" },
       make("thead", {}, make("tr", {}, ["", "A", "B", "B \u2212 A"].map((name, index) =>
         make("th", { scope: "col", class: index ? "number" : null }, name)))),
@@ -71,18 +71,19 @@ function nameOfBundle({ digest, product, manifest, figures }) {
 }
 
 function partRows(one, other) {
-  const by = (name, value, show) => {
+  const by = (name, value, show, showChange = show) => {
     const [a, b] = [value(one.figures ?? {}), value(other.figures ?? {})];
     const change = isNumber(a) && isNumber(b) ? b - a : null;
     const sign = change > 0 ? "+" : "\u2212";
     return { name, a: show(a), b: show(b), differs: a !== b,
-      change: change === null ? "" : change === 0 ? "0" : `${sign}${show(Math.abs(change))}` };
+      change: change === null ? "" : change === 0 ? "0" : `${sign}${showChange(Math.abs(change))}` };
   };
   const share = (pick) => (figures) => shareOf(pick(figures), figures.threshold);
   const quantile = (name) => (figures) => figures.score_quantiles?.[name];
   return [
-    by("Parts", (figures) => figures.parts, count),
-    by("Share of defects", (figures) => (figures.parts ? figures.defects / figures.parts : undefined), percent),
+    { ...by("Parts inspected", (figures) => figures.parts, count), differs: false },
+    by("Share of defects", (figures) => (figures.parts ? figures.defects / figures.parts : undefined), percent,
+      (change) => `${(100 * change).toFixed(1)} points`),
     by("Threshold", (figures) => figures.threshold, figure),
     by("Score, mean", (figures) => figures.score_mean, figure),
     by("Score, standard deviation", (figures) => figures.score_std, figure),
@@ -91,8 +92,8 @@ function partRows(one, other) {
     by("Score, 95 % quantile", quantile("0.95"), figure),
     by("Median relative to threshold", share(quantile("0.5")), figure),
     by("95 % quantile relative to threshold", share(quantile("0.95")), figure),
-    { ...by("First part", (figures) => figures.first_at, clock), change: "" },
-    { ...by("Last part", (figures) => figures.last_at, clock), change: "" },
+    { ...by("First part", (figures) => figures.first_at, clock), differs: false, change: "" },
+    { ...by("Last part", (figures) => figures.last_at, clock), differs: false, change: "" },
   ];
 }
 

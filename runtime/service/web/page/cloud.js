@@ -98,7 +98,7 @@ export class CloudView {
   /** The view from the sensor, a little tilted. */
   reset() {
     const narrow = Math.min(1, this.canvas.clientWidth / Math.max(1, this.canvas.clientHeight)) || 1;
-    const away = (1.12 * this.radius) / Math.sin((FIELD_OF_VIEW * Math.PI) / 360) / narrow;
+    const away = this.radius / Math.sin((FIELD_OF_VIEW * Math.PI) / 360) / narrow;
     this.controls.target.set(0, 0, 0);
     this.camera.position.set(0, -Math.sin(TILT) * away, Math.cos(TILT) * away);
     this.camera.near = away / 50;
