@@ -10,6 +10,7 @@ import re
 import shutil
 import struct
 import tempfile
+import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -114,7 +115,8 @@ def with_own_comment(archive: bytes) -> bytes:
 def archive_of(members: Sequence[tuple[str, bytes]], compression: int = zipfile.ZIP_STORED) -> bytes:
     """An archive of a bundle's form, whatever its members are."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", compression) as archive:
+    with warnings.catch_warnings(), zipfile.ZipFile(stream, "w", compression) as archive:
+        warnings.simplefilter("ignore")  # two members of one name
         for name, content in members:
             archive.writestr(zipfile.ZipInfo(name or "-"), content, compression)
         archive.comment = b"0" * _COMMENT_BYTES
@@ -183,6 +185,8 @@ def _damage_end(chance: random.Random, data: bytes) -> bytes:
     """The record of the table of contents, and the entries in it."""
     changed = bytearray(data)
     end = data.rfind(b"PK\x05\x06")
+    if end < 0:
+        return damage_bytes(chance, data)
     form, place = chance.choice((("<H", 8), ("<H", 10), ("<I", 12), ("<I", 16), ("<H", 20)))
     entry = data.find(b"PK\x01\x02")
     if chance.random() < 0.6 and entry >= 0:
@@ -193,8 +197,7 @@ def _damage_end(chance: random.Random, data: bytes) -> bytes:
         struct.pack_into(form, changed, end + place, number)
     if chance.random() < 0.2:
         # The record of larger archives, which counts in place of the plain one.
-        at = data.rfind(b"PK\x05\x06")
-        big = [chance.choice((*EDGES, len(data))) for _ in range(4)]
+        at, big = data.rfind(b"PK\x05\x06"), [chance.choice((*EDGES, len(data))) for _ in range(4)]
         record = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, *big)
         changed[at:at] = record + b"PK\x06\x07" + struct.pack("<IQI", 0, at, 1)
     return bytes(changed)

@@ -57,10 +57,10 @@ def main() -> None:
 def scene(height: int = 24, width: int = 32) -> npt.NDArray[np.float32]:
     """A box on a table, a few points missing: (H, W, 3) float32, metres."""
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
-    points = np.stack([columns * 0.004, rows * 0.004, np.full_like(rows, 0.5)], axis=-1)
-    inside = (abs(rows - height / 2) < height / 5) & (abs(columns - width / 2) < width / 5)
-    points[inside, 2] -= 0.02
-    points[..., 2] += 1e-4 * np.sin(9 * rows + 7 * columns)
+    points = np.stack([columns * 0.001, rows * 0.001, np.full_like(rows, 0.5)], axis=-1)
+    inside = (abs(rows - height / 2) < height / 3.5) & (abs(columns - width / 2) < width / 3.5)
+    points[inside, 2] -= 0.006
+    points[..., 2] += 1e-5 * np.sin(9 * rows + 7 * columns)
     points[2, 3:6] = 0
     return points.astype(np.float32)
 

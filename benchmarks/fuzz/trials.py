@@ -88,7 +88,8 @@ class Trials:
             self._target.feed(data)
         except CmdiadError as error:
             self.errors[type(error).__name__] += 1
-            if isinstance(error, InternalError) or isinstance(error.__cause__, MemoryError):
+            # A parser out of its stack is a MemoryError too; the machine's memory is said to be so.
+            if isinstance(error, InternalError) or (isinstance(error.__cause__, MemoryError) and "memory" in str(error)):
                 return f"{type(error).__name__}: {error}"[:300]
             return None if str(error).strip() and "\n" not in str(error) else f"not one line: {error}"[:300]
         except Exception as error:

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from .drift_alarm import DriftAlarm, DriftDirection, Lamp, MeasureLamp
 from .measure_state import MeasureState
 from .measures import KINDS, REJECT_SHARE, SENSOR_MEASURES
+from .sequential import LARGEST
 
 STATE_VERSION = 1
 MAX_STATE_BYTES = 4 << 20
@@ -155,7 +156,7 @@ class DriftMonitor:
 
     def _updated(self, name: str, value: float | None) -> list[DriftAlarm]:
         state = self._state.measures.get(name)
-        if value is None or not math.isfinite(value):
+        if value is None or not abs(value) <= LARGEST:
             if state is not None:
                 state.value = None
                 state.n_not_measured += 1
@@ -233,6 +234,7 @@ def _decoded(raw: bytes) -> DriftState:
         state = msgspec.json.decode(raw, type=DriftState)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise UsageError(f"drift: the saved state cannot be read ({cause}): {advice}") from cause
-    if state.version != STATE_VERSION or not state.measures.keys() <= KINDS.keys():
+    fits = state.measures.keys() <= KINDS.keys() and all(kept.fits(name) for name, kept in state.measures.items())
+    if state.version != STATE_VERSION or not fits or not 0 <= state.parts <= LARGEST:
         raise UsageError(f"drift: the saved state is of another version of cmdiad: {advice}")
     return state
