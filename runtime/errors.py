@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-
 # What moves a terminal's cursor or turns its text around, line breaks among them.
 _CONTROLS = {
     code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"

@@ -9,6 +9,7 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 from cmdiad.benchmarks.fuzz.mutation import EDGES, MOST_BYTES, damage_bytes, damage_text
 
@@ -25,7 +26,19 @@ _HOSTILE_LENGTHS = ("element vertex 99999999", "element vertex 67108864", "eleme
 _HEADER_WORDS = (
     *("0", "1", "2", "-1", "99999999", "67108864", "8192", "9" * 18, "9" * 30, "nan", "1.#QNAN", "1e999", "1_0", ""),
     *("list", "uchar", "int8", "float", "double", "x", "y", "z", "vertex", "camera", "range_grid", "viewportx"),
-    *("binary_little_endian", "binary_big_endian", "ascii", "binary_compressed", "F", "I", "U", "8", "4", "#", "end_header"),
+    *(
+        "binary_little_endian",
+        "binary_big_endian",
+        "ascii",
+        "binary_compressed",
+        "F",
+        "I",
+        "U",
+        "8",
+        "4",
+        "#",
+        "end_header",
+    ),
     *("property", "property list uchar int vertex_indices", "comment width 9", "obj_info num_cols 32", "DATA", "\r"),
     *_HOSTILE_LENGTHS,
 )
@@ -118,7 +131,9 @@ def _damage_npy(chance: random.Random, data: bytes) -> bytes:
     elif kind == 3:
         header = f"{{'descr': '<f4', 'fortran_order': {order}, 'shape': {shape}, }}"
     else:
-        header = chance.choice(("{" * 5000, "'" * 3000, "(" * 9000, "\\" * 99, "-" * 9000, "{'a': b'\xff'}", "\0", "  x\n x"))
+        header = chance.choice(
+            ("{" * 5000, "'" * 3000, "(" * 9000, "\\" * 99, "-" * 9000, "{'a': b'\xff'}", "\0", "  x\n x")
+        )
     return npy_bytes(header, data[start:])
 
 
@@ -143,9 +158,9 @@ def _damage_npz(chance: random.Random, data: bytes) -> bytes:
             damaged = _damage_npy(chance, content) if chance.random() < 0.7 else content
             written = chance.choice(names) if chance.random() < 0.3 else name
             if chance.random() < 0.1:
-                damaged = npy_bytes("{'descr': '<f8', 'fortran_order': False, 'shape': (1024, 1024, 3), }", b"") + bytes(
-                    24 * 2**20
-                )
+                damaged = npy_bytes(
+                    "{'descr': '<f8', 'fortran_order': False, 'shape': (1024, 1024, 3), }", b""
+                ) + bytes(24 * 2**20)
             archive.writestr(zipfile.ZipInfo(written or "a"), damaged, archive.compression)
     changed = stream.getvalue()
     return damage_bytes(chance, changed) if chance.random() < 0.3 else changed
@@ -171,12 +186,19 @@ def _damage_png(chance: random.Random, data: bytes) -> bytes:
         elif kind == 2:
             chunks.insert(chance.randint(0, len(chunks)), list(chunk))
         elif kind == 3:
-            bomb = zlib.compress(bytes(chance.choice((10, 2_000_000, 40_000_000))), 9)
+            bomb = _packed_zeros(chance.choice((10, 2_000_000, 40_000_000)))
             named = [[b"iCCP", b"a\0\0" + bomb], [b"zTXt", b"a\0\0" + bomb], [b"iTXt", b"a\0\1\0\0\0" + bomb]]
             chunks[1:1] = [chance.choice(named)] * chance.choice((1, 40))
         else:
-            chunk[0] = chance.choice((b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"gAMA", b"eXIf", b"IEND", b"\0\0\0\0"))
+            chunk[0] = chance.choice(
+                (b"PLTE", b"tRNS", b"acTL", b"fcTL", b"fdAT", b"gAMA", b"eXIf", b"IEND", b"\0\0\0\0")
+            )
     return data[:8] + b"".join(png_chunk(*chunk) for chunk in chunks)
+
+
+@lru_cache(maxsize=4)
+def _packed_zeros(size: int) -> bytes:
+    return zlib.compress(bytes(size), 9)
 
 
 def png_chunk(name: bytes, content: bytes) -> bytes:

@@ -11,15 +11,32 @@ from pathlib import Path
 
 from cmdiad.benchmarks.fuzz.mutation import damage_bytes
 
-_VALUES = (None, -1, 2**62, 1.5, float("inf"), "", "text", "[1]", '{"ms": 3}', "[" * 5000, b"\xff\x00", "good", "done", 0)
+_VALUES = (
+    None,
+    -1,
+    2**62,
+    1.5,
+    float("inf"),
+    "",
+    "text",
+    "[1]",
+    '{"ms": 3}',
+    "[" * 5000,
+    b"\xff\x00",
+    "good",
+    "done",
+    0,
+)
 _TABLES = {
-    "parts": ("number source scan path part_id product accepted_at state deaths tries not_before bundle finished_at "
-              "verdict score threshold result").split(),
-    "files": "source name size mtime_ns number".split(),
-    "deliveries": "sink number".split(),
-    "notes": "name value".split(),
-    "sqlite_sequence": "seq name".split(),
-}  # fmt: skip
+    "parts": [
+        *("number", "source", "scan", "path", "part_id", "product", "accepted_at", "state", "deaths", "tries"),
+        *("not_before", "bundle", "finished_at", "verdict", "score", "threshold", "result"),
+    ],
+    "files": ["source", "name", "size", "mtime_ns", "number"],
+    "deliveries": ["sink", "number"],
+    "notes": ["name", "value"],
+    "sqlite_sequence": ["seq", "name"],
+}
 _STATEMENTS = (
     "PRAGMA user_version = 7",
     "DROP TABLE deliveries",
@@ -77,9 +94,18 @@ class JournalTarget:
             journal.put_back(numbers[0], 5.0)
             for accepted in waiting[:1]:
                 record = PartRecord(
-                    **{"number": accepted.number, "source": "folder", "scan": "a", "part_id": None, "product": "thing"},
-                    **{"bundle": None, "accepted_at": 1.0, "finished_at": 2.0, "verdict": "error", "score": None},
-                    **{"threshold": None, "result": {}},
+                    number=accepted.number,
+                    source="folder",
+                    scan="a",
+                    part_id=None,
+                    product="thing",
+                    bundle=None,
+                    accepted_at=1.0,
+                    finished_at=2.0,
+                    verdict="error",
+                    score=None,
+                    threshold=None,
+                    result={},
                 )
                 journal.finish(accepted, record, ["mqtt"])
         for row in read_history(self._out, HistoryQuery()):

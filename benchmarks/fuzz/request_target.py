@@ -19,31 +19,120 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-
 from cmdiad.benchmarks.fuzz.mutation import HOSTILE_WORDS, damage_bytes, damage_text
 
 TOKEN = "a-token-that-is-long-enough"
 _ALLOWED_FAILURES = (503, 504)
 _PATHS = (
-    *("/v1/inspect", "/v1/history", "/v1/parts/1", "/v1/parts/1/heatmap", "/v1/parts/1/cloud", "/v1/bundles", "/metrics"),
+    *(
+        "/v1/inspect",
+        "/v1/history",
+        "/v1/parts/1",
+        "/v1/parts/1/heatmap",
+        "/v1/parts/1/cloud",
+        "/v1/bundles",
+        "/metrics",
+    ),
     *("/v1/status", "/v1/drift/acknowledge", "/v1/login", "/healthz", "/readyz", "/openapi.json", "/", "/v1/events"),
-    *("/v1/parts/99999999999999999999", "/v1/parts/-1", "/v1/parts/1e3/map", "//healthz", "/v1/../secret", "/%00", "/é"),
+    *(
+        "/v1/parts/99999999999999999999",
+        "/v1/parts/-1",
+        "/v1/parts/1e3/map",
+        "//healthz",
+        "/v1/../secret",
+        "/%00",
+        "/é",
+    ),
     *("/v1/history/", "/v1/parts/1/heatmap/..", "/healthz?", "*", ""),
 )
-_KEYS = ("part_id", "product", "verdict", "bundle", "since", "until", "before", "limit", "heatmap", "shape", "name", "measure")
+_KEYS = (
+    "part_id",
+    "product",
+    "verdict",
+    "bundle",
+    "since",
+    "until",
+    "before",
+    "limit",
+    "heatmap",
+    "shape",
+    "name",
+    "measure",
+)
 _VALUES = (
-    *("A*", "*", "nan", "inf", "-inf", "1e400", "9" * 30, "-" + "9" * 30, "9223372036854775808", "2,2", "2,2,3", "0", "%00"),
-    *("%ff%fe", "%ED%A0%80", "[" * 500, "?" * 300, "x" * 60_000 + "*", "inline", "link", "good", "thing", "../x", "%0d%0a"),
+    *(
+        "A*",
+        "*",
+        "nan",
+        "inf",
+        "-inf",
+        "1e400",
+        "9" * 30,
+        "-" + "9" * 30,
+        "9223372036854775808",
+        "2,2",
+        "2,2,3",
+        "0",
+        "%00",
+    ),
+    *(
+        "%ff%fe",
+        "%ED%A0%80",
+        "[" * 500,
+        "?" * 300,
+        "x" * 60_000 + "*",
+        "inline",
+        "link",
+        "good",
+        "thing",
+        "../x",
+        "%0d%0a",
+    ),
 )
 _HEADERS = (
-    *("host: localhost", "host: [::1", "host: a/healthz?", "host: evil.example", "host: localhost:99999999", "host: \xff"),
-    *("content-length: 0", "content-length: -1", "content-length: \xb2", "content-length: 1e3", "content-length: 99999999999"),
-    *("content-length: " + "9" * 5000, "transfer-encoding: chunked", "cookie: cmdiad_token=\xff", "cookie: " + ";" * 9000),
-    *(f"authorization: Bearer {TOKEN}", "authorization: Bearer \xe9", "authorization: Basic " + "A" * 99, "authorization:"),
-    *("content-type: application/x-float32", "content-type: multipart/form-data", "content-type: multipart/form-data; boundary="),
+    *(
+        "host: localhost",
+        "host: [::1",
+        "host: a/healthz?",
+        "host: evil.example",
+        "host: localhost:99999999",
+        "host: \xff",
+    ),
+    *(
+        "content-length: 0",
+        "content-length: -1",
+        "content-length: \xb2",
+        "content-length: 1e3",
+        "content-length: 99999999999",
+    ),
+    *(
+        "content-length: " + "9" * 5000,
+        "transfer-encoding: chunked",
+        "cookie: cmdiad_token=\xff",
+        "cookie: " + ";" * 9000,
+    ),
+    *(
+        f"authorization: Bearer {TOKEN}",
+        "authorization: Bearer \xe9",
+        "authorization: Basic " + "A" * 99,
+        "authorization:",
+    ),
+    *(
+        "content-type: application/x-float32",
+        "content-type: multipart/form-data",
+        "content-type: multipart/form-data; boundary=",
+    ),
     *("content-type: multipart/form-data; boundary=" + "b" * 9000, "content-type: multipart/form-data; boundary=\xff"),
-    *("content-type: multipart/form-data; boundary=b; charset=punycode", "content-type: multipart/form-data; boundary=b; charset=\0"),
-    *("content-type: multipart/form-data; boundary=b", "content-type: application/json", "range: bytes=0-", "te: trailers"),
+    *(
+        "content-type: multipart/form-data; boundary=b; charset=punycode",
+        "content-type: multipart/form-data; boundary=b; charset=\0",
+    ),
+    *(
+        "content-type: multipart/form-data; boundary=b",
+        "content-type: application/json",
+        "range: bytes=0-",
+        "te: trailers",
+    ),
 )
 _FORM = b'--b\r\nContent-Disposition: form-data; name="scan"; filename="../../x"\r\n\r\ngood\r\n--b--\r\n'
 
@@ -72,7 +161,9 @@ class RequestTarget:
         for _ in range(chance.choice((1, 1, 2, 3))):
             kind = chance.randrange(8)
             if kind == 0:
-                method = chance.choice((b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"DELETE", b"TRACE", b"", b"\xff"))
+                method = chance.choice(
+                    (b"GET", b"POST", b"PUT", b"HEAD", b"OPTIONS", b"DELETE", b"TRACE", b"", b"\xff")
+                )
             elif kind == 1:
                 address = chance.choice(_PATHS).encode()
             elif kind in (2, 3):
@@ -103,7 +194,11 @@ class RequestTarget:
             assert kind.startswith(b"application/json"), kind
         written = sorted(path.name for path in Path(self._folder.name).iterdir())
         assert written == ["out"], written
-        if application is self._applications[1] and f"Bearer {TOKEN}".encode() not in data and TOKEN.encode() not in data:
+        if (
+            application is self._applications[1]
+            and f"Bearer {TOKEN}".encode() not in data
+            and TOKEN.encode() not in data
+        ):
             is_open = b"cmdiad_parts" in answer or b'"parts"' in answer or b'"products"' in answer
             assert not is_open, ("answered without the token", answer[:300])
 

@@ -59,7 +59,7 @@ def scene(height: int = 24, width: int = 32) -> npt.NDArray[np.float32]:
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     points = np.stack([columns * 0.001, rows * 0.001, np.full_like(rows, 0.5)], axis=-1)
     inside = (abs(rows - height / 2) < height / 3.5) & (abs(columns - width / 2) < width / 3.5)
-    points[inside, 2] -= 0.006
+    points[inside, 2] -= 0.009
     points[..., 2] += 1e-5 * np.sin(9 * rows + 7 * columns)
     points[2, 3:6] = 0
     return points.astype(np.float32)
@@ -90,7 +90,8 @@ def _npy(points: npt.NDArray[Any]) -> bytes:
 def scan_seeds() -> dict[str, bytes]:
     """Every format and storage that is read."""
     points = scene()
-    small, planar = points[:12, :14], np.ascontiguousarray(np.moveaxis(points[:12, :14], -1, 0))
+    small = scene(17, 18)
+    planar = np.ascontiguousarray(np.moveaxis(small, -1, 0))
     millimetres = np.rint(points * 1000).astype(np.int16)
     return {
         "plain.tiff": _tiff(points),
@@ -185,24 +186,36 @@ def _manifest(**changes: Any) -> Any:
     from cmdiad.runtime.bundle.parameters import Grouping, Preprocessing, Threshold
 
     tensor = Tensor(name="points", shape=["batch", 1024, 3], dtype="float32")
-    network = Network(
-        file="extractor.onnx", architecture="point-mae", parameters=9, inputs=[tensor], outputs=[tensor]
-    )
+    network = Network(file="extractor.onnx", architecture="point-mae", parameters=9, inputs=[tensor], outputs=[tensor])
     threshold = Threshold(
-        **{"value": 1.0, "method": "order-statistic", "n_scans": 9, "scans_needed": 9, "false_reject_rate": 0.1},
-        **{"rate_low": 0.0, "rate_high": 0.3},
+        value=1.0,
+        method="order-statistic",
+        n_scans=9,
+        scans_needed=9,
+        false_reject_rate=0.1,
+        rate_low=0.0,
+        rate_high=0.3,
     )
     calibration = Calibration(
-        **{"n_scans": 9, "data_digest": "1" * 64, "seed": 0, "coreset_ratio": 0.1},
-        **{"threshold": threshold, "pixel_threshold": threshold},
+        n_scans=9,
+        data_digest="1" * 64,
+        seed=0,
+        coreset_ratio=0.1,
+        threshold=threshold,
+        pixel_threshold=threshold,
     )
-    bank = Bank(
-        files={"rows": "bank_main.npy"}, n_rows=6, dim=4, metric="l2", feature_mean=0.0, feature_std=1.0
-    )
+    bank = Bank(files={"rows": "bank_main.npy"}, n_rows=6, dim=4, metric="l2", feature_mean=0.0, feature_std=1.0)
     fields: dict[str, Any] = {
-        **{"product": "part", "route": "single", "main": "pc", "precision": "fp32"},
-        **{"preprocessing": Preprocessing(), "grouping": Grouping(), "networks": {"extractor": network}},
-        **{"banks": {"main": bank}, "calibration": calibration, "metrics": {"i_auroc": 0.9}},
+        "product": "part",
+        "route": "single",
+        "main": "pc",
+        "precision": "fp32",
+        "preprocessing": Preprocessing(),
+        "grouping": Grouping(),
+        "networks": {"extractor": network},
+        "banks": {"main": bank},
+        "calibration": calibration,
+        "metrics": {"i_auroc": 0.9},
     }
     return Manifest(**{**fields, **changes})
 
@@ -221,12 +234,18 @@ def signature_seeds() -> dict[str, bytes]:
 
     signed = [
         Signing(
-            key_id=key_id, manifest_digest=manifest_digest(b"{}"), signer="A. Smith", comment="line 7", date="2026-01-01"
+            key_id=key_id,
+            manifest_digest=manifest_digest(b"{}"),
+            signer="A. Smith",
+            comment="line 7",
+            date="2026-01-01",
         )
         for key_id in (PublicKey(bytes(32)).key_id, "0123456789abcdef")
     ]
     return {
-        "signature.json": encode_signatures([BundleSignature(signed=text, signature="A" * 86 + "==") for text in signed])
+        "signature.json": encode_signatures(
+            [BundleSignature(signed=text, signature="A" * 86 + "==") for text in signed]
+        )
     }
 
 
@@ -347,9 +366,18 @@ def journal_seeds() -> dict[str, bytes]:
             ]
             first, _ = journal.accept(arrivals, at=1.0)
             record = PartRecord(
-                **{"number": first, "source": "folder", "scan": "a.tiff", "part_id": "A-1", "product": "thing"},
-                **{"bundle": "d" * 64, "accepted_at": 1.0, "finished_at": 2.0, "verdict": "good", "score": 0.5},
-                **{"threshold": 1.0, "result": {"tries": 1, "files": {"heatmap": "a.png"}}},
+                number=first,
+                source="folder",
+                scan="a.tiff",
+                part_id="A-1",
+                product="thing",
+                bundle="d" * 64,
+                accepted_at=1.0,
+                finished_at=2.0,
+                verdict="good",
+                score=0.5,
+                threshold=1.0,
+                result={"tries": 1, "files": {"heatmap": "a.png"}},
             )
             journal.finish(Accepted(first, arrivals[0], 1.0), record, ["mqtt"])
             journal.keep_notes({"drift thing": "1 {}"})

@@ -46,11 +46,14 @@ class PlainTarget:
 
 
 def _read_scan(data: bytes) -> None:
+    from cmdiad.runtime.errors import ScanError
     from cmdiad.runtime.preparation.prepare import STRUCTURED_LIGHT, prepare
     from cmdiad.runtime.sensor.scan import scan_from_bytes
 
-    unit = 0.001 if zlib.crc32(data) % 5 == 0 else None
-    scan = scan_from_bytes(data, unit)
+    try:
+        scan = scan_from_bytes(data)
+    except ScanError:  # also what has no unit, or looks like another
+        scan = scan_from_bytes(data, 0.001)
     if scan.points.size <= 3 * MOST_PREPARED_POINTS:
         prepare(scan.points, STRUCTURED_LIGHT, origin=scan.origin)
 
@@ -70,8 +73,7 @@ def _read_manifest(data: bytes) -> None:
     from cmdiad.benchmarks.fuzz.bundle_target import with_own_digest
     from cmdiad.runtime.bundle.manifest import decode
 
-    decode(data, "bundle")
-    decode(with_own_digest(data), "bundle")
+    decode(data if zlib.crc32(data) % 8 == 0 else with_own_digest(data), "bundle")
 
 
 def _read_signatures(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""TOML files from outside, bounded before they are parsed: `tomllib` takes time that grows with the square of a line."""
+"""TOML files from outside, bounded before they are parsed: `tomllib` takes the square of a line's length in time."""
 
 from __future__ import annotations
 

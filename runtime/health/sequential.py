@@ -86,7 +86,8 @@ class Evidence(msgspec.Struct, kw_only=True):
     def __post_init__(self) -> None:
         """Refuse what no bets make; while decoding, msgspec reports this with its place."""
         numbers = (*self.sums, self.change)
-        if not self.sums or not all(0 <= number <= _MOST_EVIDENCE for number in numbers) or not 0 <= self.since <= LARGEST:
+        are_bets = bool(self.sums) and all(0 <= number <= _MOST_EVIDENCE for number in numbers)
+        if not are_bets or not 0 <= self.since <= LARGEST:
             raise ValueError("sums, change and since are of no bets")
 
     def add(self, bets: Sequence[float], change_bet: float, number: int, moments: Moments) -> None:

@@ -189,7 +189,9 @@ class Journal:
 
     def records(self, query: str, values: Sequence[Any]) -> list[PartRecord]:
         """Results that a query of the columns of a record, in their order, gives."""
-        return [read_record(*row) for row in self._read(query, values)]
+        rows = self._read(query, values)
+        with self._naming():
+            return [read_record(*row) for row in rows]
 
     def note(self, name: str) -> str | None:
         """What was kept under a name; None: nothing was."""
@@ -267,7 +269,8 @@ class Journal:
     def _naming(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as cause:
+        # What is no journal's: numbers that SQLite does not hold, or values of another kind than a line writes.
+        except (sqlite3.Error, OSError, OverflowError, TypeError, ValueError) as cause:
             raise OutputError(
                 f"{self.path}: the journal cannot be used ({cause}): free some space, look at the disk, "
                 "or move a damaged journal away"
@@ -338,7 +341,17 @@ def _accepted(
 
 
 def read_record(*columns: Any) -> PartRecord:
-    """A result of its columns, in the order of `RECORD_COLUMNS`, and its JSON."""
+    """A result of its columns, in the order of `RECORD_COLUMNS`, and its JSON.
+
+    Raises:
+        ValueError: they are no result's.
+    """
     *values, result = columns
+    if not isinstance(result, str):
+        raise ValueError("a part that is done has no result")
     names = RECORD_COLUMNS.split(", ")
-    return PartRecord(**dict(zip(names, values, strict=True)), result=msgspec.json.decode(result))
+    try:
+        said = {**dict(zip(names, values, strict=True)), "result": msgspec.json.decode(result)}
+        return msgspec.convert(said, PartRecord)
+    except (msgspec.MsgspecError, RecursionError) as cause:
+        raise ValueError(f"a damaged result: {cause}") from cause

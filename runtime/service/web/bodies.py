@@ -78,7 +78,7 @@ async def _form(request: Request, most_bytes: int) -> FileContent:
 
 def _refuse_stated_size(request: Request, most_bytes: int) -> None:
     stated = request.headers.get("content-length", "0")
-    if not stated.isdigit():
+    if not (stated.isascii() and stated.isdigit() and len(stated) < 19):
         raise HTTPException(400, "Content-Length is not a number")
     if int(stated) > most_bytes:
         raise _too_large(most_bytes)
