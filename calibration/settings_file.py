@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from ..runtime.bundle.parameters import Normalization
 from ..runtime.errors import UsageError
+from ..runtime.files.toml_file import read_toml
 from .calibrate import CalibrationSettings
 
 
@@ -39,12 +40,11 @@ def apply_settings_file(settings: CalibrationSettings, file: Path | None) -> Cal
     """
     if file is None:
         return settings
+    content = read_toml(file)
     try:
-        given = msgspec.toml.decode(file.read_bytes(), type=MethodSettings)
+        given = msgspec.convert(content, MethodSettings)
         return replace(settings, **msgspec.to_builtins(given))
-    except OSError as cause:
-        raise UsageError(f"{file}: cannot be read: {cause.strerror}") from cause
-    except (msgspec.DecodeError, UnicodeDecodeError) as cause:
+    except msgspec.ValidationError as cause:
         keys = ", ".join(MethodSettings.__struct_fields__)
         raise UsageError(f"{file}: {cause}: settings are TOML with the keys {keys}") from cause
     except UsageError as cause:

@@ -11,12 +11,27 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+# What moves a terminal's cursor or turns its text around, line breaks among them.
+_CONTROLS = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    for code in (*range(32), *range(127, 160), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+}
+
+
+def one_line(text: str) -> str:
+    r"""Text that may hold names from outside, with its control characters written out: `a\x0ab` for a line break."""
+    return text.translate(_CONTROLS)
+
 
 class CmdiadError(Exception):
-    """The root of all errors that are the user's to mend."""
+    """The root of all errors that are the user's to mend; its message is one line, whatever names are in it."""
 
     exit_code: ClassVar[int] = 2
     kind: ClassVar[str] = "error"
+
+    def __init__(self, message: str = "") -> None:
+        """A message of any text; see `one_line`."""
+        super().__init__(one_line(message))
 
 
 class UsageError(CmdiadError):
@@ -119,7 +134,7 @@ def naming_scan(path: Path) -> Iterator[None]:
     try:
         yield
     except CmdiadError as error:
-        if str(error).startswith(f"{path}:"):
+        if str(error).startswith(one_line(f"{path}:")):
             raise
         raise type(error)(f"{path}: {error}") from error
 

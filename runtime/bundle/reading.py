@@ -10,6 +10,7 @@ import hashlib
 import io
 import os
 import shlex
+import struct
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -35,7 +36,12 @@ BUNDLE_VARIABLE = "CMDIAD_BUNDLE"
 # The format version since which a calibration tells what is raw, and how large the part is.
 RANGES_SINCE = 2
 MAX_FILE_BYTES = 16 << 30
+MOST_FILES = 4096
+_LONGEST_NAME = 200
 _CHUNK = 1 << 20
+_COMMENT_BYTES = 64
+# The end record, and before it in archives beyond 4 GB a locator and the record that it locates.
+_END_BYTES = 22 + 20 + 56
 _HASH_THREADS = 4  # two banks, the networks, and an archive as a whole
 
 
@@ -155,6 +161,8 @@ def open_bundle(path: str | Path, trusted: TrustedKeys | None = None) -> Bundle:
         if trusted is not None:
             signature = require_signature(read_signatures(store, str(path)), raw, trusted, str(path))
         manifest = manifest_format.decode(raw, str(path))
+        if len(manifest.files) > MOST_FILES:
+            raise BundleError(f"{path}: the manifest names {len(manifest.files)} files, at most {MOST_FILES} are read")
         for name in manifest.files:
             _check_name(path, name)
         # Of several files that were changed the first is said, whichever is found first.
@@ -208,10 +216,10 @@ def check_archive(path: Path) -> None:
     """
     with path.open("rb") as stream:
         size = stream.seek(0, io.SEEK_END)
-        stream.seek(max(size - 64, 0))
-        stated = stream.read(64)
+        stream.seek(max(size - _COMMENT_BYTES, 0))
+        stated = stream.read(_COMMENT_BYTES)
         stream.seek(0)
-        if size < 64 or file_digest(stream, size - 64).encode() != stated:
+        if size < _COMMENT_BYTES or file_digest(stream, size - _COMMENT_BYTES).encode() != stated:
             raise BundleError(f"{path}: {path.name} was changed, or is not a .cmdiad file: get the bundle again")
 
 
@@ -280,7 +288,8 @@ def _open_store(path: Path) -> Store:
         return ZipStore(path)
     except OSError as cause:
         raise _unreadable(path, path.name, cause) from cause
-    except (zipfile.BadZipFile, NotImplementedError) as cause:
+    # ValueError: offsets before the file, or a name that is not text.
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as cause:
         raise BundleError(
             f"{path}: {path.name} is neither a bundle folder nor a .cmdiad file ({cause}): get the bundle again"
         ) from cause
@@ -289,11 +298,15 @@ def _open_store(path: Path) -> Store:
 def _check_directory(path: Path) -> None:
     """Bound the archive's table of contents before it is read: its end record lies before the 64-byte comment."""
     with path.open("rb") as stream:
-        stream.seek(max(stream.seek(0, io.SEEK_END) - 64 - 22, 0))
-        record = stream.read(22)
+        stream.seek(max(stream.seek(0, io.SEEK_END) - _COMMENT_BYTES - _END_BYTES, 0))
+        ends = stream.read(_END_BYTES)
+    record, locator, large = ends[-22:], ends[-42:-22], ends[:-42]
     if record[:4] != b"PK\x05\x06":
         raise zipfile.BadZipFile("its end record is not where it belongs")
-    if int.from_bytes(record[12:16], "little") > manifest_format.MAX_BYTES:
+    size = int.from_bytes(record[12:16], "little")
+    if locator[:4] == b"PK\x06\x07":  # then the record of large archives counts
+        size = int.from_bytes(large[40:48], "little")
+    if size > manifest_format.MAX_BYTES:
         raise BundleError(f"{path}: its table of contents is larger than a bundle's ever is: do not use it")
 
 
@@ -317,6 +330,10 @@ def _check_name(path: Path, name: str) -> None:
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts or "\\" in name or ":" in name or not parts.parts:
         raise BundleError(f"{path}: the manifest names {name!r}, which leads outside the bundle: do not use it")
+    # One file under many names would be hashed as often.
+    if str(parts) != name or len(name) > _LONGEST_NAME or "\0" in name:
+        shown = repr(name[:_LONGEST_NAME])
+        raise BundleError(f"{path}: the manifest names {shown}, as no bundle calls a file: do not use it")
 
 
 def _check_file(path: Path, store: Store, name: str, digest: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import stat
+import sys
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -114,12 +116,27 @@ def map_array(path: Path, begin: int, size: int) -> npt.NDArray[Any]:
     """
     with path.open("rb") as stream:
         stream.seek(begin)
-        version = np.lib.format.read_magic(stream)
-        if version != (1, 0):
-            raise ValueError(f"npy version {version}")
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+        shape, fortran, dtype = _npy_header(stream)
         offset = stream.tell()
     length = math.prod(shape) * dtype.itemsize
-    if dtype.hasobject or fortran or min(shape, default=0) < 0 or begin + size != offset + length:
+    is_possible = all(0 <= side <= sys.maxsize for side in shape)
+    if dtype.hasobject or fortran or not is_possible or begin + size != offset + length:
         raise ValueError("not a plain array of its own size")
     return np.memmap(path, dtype, "r", offset, shape) if length else np.zeros(shape, dtype)
+
+
+def _npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether the first axis runs fastest, and type; the stream then stands at the first number.
+
+    Raises:
+        ValueError: there is no header of version 1.
+    """
+    version = np.lib.format.read_magic(stream)
+    if version != (1, 0):
+        raise ValueError(f"npy version {version}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what a damaged header looks like
+            return np.lib.format.read_array_header_1_0(stream)
+    except Exception as cause:  # Python's parser of literals raises nearly anything
+        raise ValueError(f"a damaged header: {type(cause).__name__}") from cause

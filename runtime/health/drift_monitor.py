@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -13,6 +12,7 @@ from ..errors import UsageError
 from .drift_alarm import DriftAlarm, DriftDirection, Lamp, MeasureLamp
 from .measure_state import MeasureState
 from .measures import KINDS, REJECT_SHARE, SENSOR_MEASURES
+from .sequential import LARGEST
 
 STATE_VERSION = 1
 MAX_STATE_BYTES = 4 << 20
@@ -155,7 +155,7 @@ class DriftMonitor:
 
     def _updated(self, name: str, value: float | None) -> list[DriftAlarm]:
         state = self._state.measures.get(name)
-        if value is None or not math.isfinite(value):
+        if value is None or not abs(value) <= LARGEST:
             if state is not None:
                 state.value = None
                 state.n_not_measured += 1
@@ -233,16 +233,7 @@ def _decoded(raw: bytes) -> DriftState:
         state = msgspec.json.decode(raw, type=DriftState)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise UsageError(f"drift: the saved state cannot be read ({cause}): {advice}") from cause
-    if state.version != STATE_VERSION or not all(map(_is_whole, state.measures, state.measures.values())):
+    fits = state.measures.keys() <= KINDS.keys() and all(kept.fits(name) for name, kept in state.measures.items())
+    if state.version != STATE_VERSION or not fits or not 0 <= state.parts <= LARGEST:
         raise UsageError(f"drift: the saved state is of another version of cmdiad: {advice}")
     return state
-
-
-def _is_whole(name: str, state: MeasureState) -> bool:
-    """Whether a measure has the reference and the bets that this version gives it."""
-    if name not in KINDS:
-        return False
-    begun = MeasureState.begun(name)
-    bets = {direction: len(evidence.sums) for direction, evidence in state.evidence.items()}
-    expected = {direction: len(evidence.sums) for direction, evidence in begun.evidence.items()}
-    return type(state.reference) is type(begun.reference) and bets == expected

@@ -11,7 +11,7 @@ import msgspec
 from .drift_alarm import DriftDirection
 from .measures import REJECT_SHARE
 from .rank_reference import RankReference, ShareReference, lot
-from .sequential import SHARE_BETS, STAKES, Evidence, Moments, no_evidence, share_bets, shift_bets
+from .sequential import LARGEST, SHARE_BETS, STAKES, Evidence, Moments, no_evidence, share_bets, shift_bets
 
 _SIGNS: dict[DriftDirection, int] = {"rises": 1, "falls": -1}
 _RECENT = 0.05  # the newest part's weight in the moving mean
@@ -37,6 +37,19 @@ class MeasureState(msgspec.Struct, kw_only=True):
     value: float | None = None
     ewma: float | None = None
     n_not_measured: int = 0
+
+    def fits(self, name: str) -> bool:
+        """Whether this can be the past of a measure of that name: what was saved may have been changed since."""
+        is_share = name == REJECT_SHARE
+        bets, sides = (len(SHARE_BETS), {"rises"}) if is_share else (len(STAKES), set(_SIGNS))
+        shapes = [len(evidence.sums) == bets for evidence in self.evidence.values()]
+        return (
+            isinstance(self.reference, ShareReference) == is_share
+            and set(self.evidence) == sides
+            and all(shapes)
+            and 0 <= self.n_not_measured <= LARGEST
+            and all(abs(number) <= LARGEST for number in (self.value, self.ewma) if number is not None)
+        )
 
     @classmethod
     def begun(cls, name: str, values: Sequence[float] = (), number: int = 0) -> MeasureState:

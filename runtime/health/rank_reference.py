@@ -18,6 +18,7 @@ import msgspec
 from ..bundle.health_baseline import MOST_VALUES
 
 _WORD = (1 << 64) - 1
+_MOST_VALUES = 1 << 53  # a float64 counts no further
 
 
 class RankReference(msgspec.Struct, kw_only=True, tag=True):
@@ -39,7 +40,8 @@ class RankReference(msgspec.Struct, kw_only=True, tag=True):
         """Refuse counts that do not fit; while decoding, msgspec reports this with its place."""
         counts = [*self.equal, *self.between]
         fits = len(self.edges) == len(self.equal) == len(self.between) - 1 <= MOST_VALUES
-        if not fits or min(counts) < 0 or sum(counts) != self.total or sorted(self.edges) != self.edges:
+        is_counted = fits and min(counts) >= 0 and sum(counts) == self.total <= _MOST_VALUES
+        if not is_counted or sorted(set(self.edges)) != self.edges:
             raise ValueError("edges, equal, between and total do not fit each other")
 
     def place(self, value: float, lot: float) -> float:
@@ -84,7 +86,7 @@ class ShareReference(msgspec.Struct, kw_only=True, tag=True):
 
     def __post_init__(self) -> None:
         """Refuse counts that do not fit."""
-        if not 0 <= self.rejected <= self.total:
+        if not 0 <= self.rejected <= self.total <= _MOST_VALUES:
             raise ValueError(f"{self.rejected} of {self.total} parts cannot have been rejected")
 
     def place(self, is_rejected: bool, lot: float) -> float:

@@ -13,6 +13,7 @@ that of any mean of such sums with fixed weights: as long as no mean reaches C, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
@@ -29,6 +30,8 @@ less for any other. The best where a share has become twice or four times as lar
 _CHANGE_STAKE = 0.5
 # Far above any alarm, and far below where a float ends.
 _MOST_EVIDENCE = 1e15
+LARGEST = 1e100
+"""No measure's value is larger, and no count: their squares and sums stay finite."""
 
 
 class Moments(msgspec.Struct, kw_only=True):
@@ -37,6 +40,11 @@ class Moments(msgspec.Struct, kw_only=True):
     n: int = 0
     mean: float = 0.0
     squares: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what no values have; while decoding, msgspec reports this with its place."""
+        if not (0 <= self.n <= LARGEST and abs(self.mean) <= LARGEST and -LARGEST <= self.squares < math.inf):
+            raise ValueError("n, mean and squares are of no values")
 
     def add(self, value: float) -> None:
         """The next value, finite."""
@@ -74,6 +82,13 @@ class Evidence(msgspec.Struct, kw_only=True):
     change: float = 1.0
     since: int = 0
     before: Moments
+
+    def __post_init__(self) -> None:
+        """Refuse what no bets make; while decoding, msgspec reports this with its place."""
+        numbers = (*self.sums, self.change)
+        are_bets = bool(self.sums) and all(0 <= number <= _MOST_EVIDENCE for number in numbers)
+        if not are_bets or not 0 <= self.since <= LARGEST:
+            raise ValueError("sums, change and since are of no bets")
 
     def add(self, bets: Sequence[float], change_bet: float, number: int, moments: Moments) -> None:
         """The next part.

@@ -271,6 +271,8 @@ def _towards_viewer(plane: Plane, planes_3hw: _Planes, valid_hw: _Mask) -> Plane
 def _mean_step(planes_3hw: _Planes, valid_hw: _Mask, axis: int) -> npt.NDArray[np.float64]:
     """Mean of the vectors from measured points to those an eighth of the bounding box further along an axis."""
     inside = np.flatnonzero(valid_hw.any(axis=1 - axis))
+    if not inside.size:
+        return np.zeros(3)
     reach = max(1, (int(inside[-1]) - int(inside[0])) // 8)
     points, valid = np.moveaxis(planes_3hw, axis + 1, 1), np.moveaxis(valid_hw, axis, 0)
     both = valid[:-reach] & valid[reach:]

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ScanError, naming_scan
-from .readers.limits import MAX_PIXELS, read_bounded
+from .readers.limits import MAX_PIXELS, MAX_UNPACKED_PIXELS, check_unpacked, read_bounded
 from .readers.tiff import is_tiff, read_tiff_image, read_tiff_mask
 
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], np.float32)
@@ -25,6 +25,7 @@ _FORMATS = ("PNG", "JPEG", "BMP")
 _MAX_PIXELS_PER_BYTE = 8 * 1032
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr")
 _GRAY_16_MODES = ("I;16", "I;16B", "I")
+_JPEG_SCAN, _MOST_JPEG_SCANS = b"\xff\xda", 64
 _PNG_MAGIC, _PNG_GRAY = b"\x89PNG", 0
 # What Pillow raises on damaged files (tests/runtime/sensor/test_image.py).
 DAMAGE = (
@@ -144,7 +145,7 @@ def _decode(data: bytes) -> npt.NDArray[np.uint8]:
         pixels = read_tiff_image(data)
         return np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else pixels[..., :3].copy()
     with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-        _check(image, len(data), _MODES)
+        _check(image, data, _MODES)
         return np.array(image.convert("RGB"))
 
 
@@ -157,7 +158,7 @@ def _decode_mask(data: bytes) -> npt.NDArray[np.bool_]:
             raise ScanError("is a JPEG, in which zeros become small numbers: save the mask as PNG")
         if data.startswith(_PNG_MAGIC) and data[24] == 16 and data[25] != _PNG_GRAY:
             raise ScanError("is a mask in 16-bit color: save 8-bit gray, 0 where the part is good")
-        _check(image, len(data), (*_MODES, *_GRAY_16_MODES))
+        _check(image, data, (*_MODES, *_GRAY_16_MODES))
         if image.mode in _GRAY_16_MODES or (image.mode in ("1", "L") and "transparency" not in image.info):
             return np.asarray(image) > 0
         marked = _marked_colors(np.asarray(image.convert("RGBA")))
@@ -187,13 +188,17 @@ def _marked_colors(pixels: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.bo
     return marked
 
 
-def _check(image: Image.Image, n_bytes: int, modes: Sequence[str]) -> None:
-    width, height = image.size
+def _check(image: Image.Image, data: bytes, modes: Sequence[str]) -> None:
+    (width, height), n_bytes = image.size, len(data)
     if width * height > MAX_PIXELS:
         raise ScanError(f"has {height} x {width} pixels, more than the {MAX_PIXELS} that are read: save it smaller")
     if width * height > _MAX_PIXELS_PER_BYTE * n_bytes:
         raise ScanError(
             f"is a damaged image: {n_bytes} bytes cannot hold {height} x {width} pixels: record or copy it again"
         )
+    check_unpacked(width * height, n_bytes, MAX_UNPACKED_PIXELS)
+    # Each goes over the whole image, however few bytes it has; in its data no marker can stand.
+    if image.format == "JPEG" and data.count(_JPEG_SCAN) > _MOST_JPEG_SCANS:
+        raise ScanError(f"is a JPEG of more than {_MOST_JPEG_SCANS} scans, as no camera writes: record it again")
     if image.mode not in modes:
         raise ScanError(f"is an image of mode {image.mode}, whose range is not known: save 8-bit RGB or gray")

@@ -111,7 +111,7 @@ def read_history(out: Path, query: HistoryQuery) -> Iterator[PartRecord]:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             for row in connection.execute(*query.as_sql()):
                 yield read_record(*row)
-    except sqlite3.Error as cause:
+    except (sqlite3.Error, ValueError) as cause:
         raise OutputError(f"{path}: cannot be read ({cause}): look at the disk") from cause
 
 

@@ -10,10 +10,10 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -26,6 +26,8 @@ NAME = "journal.sqlite"
 _SCHEMA_VERSION = 1
 _NO_PART = 0
 _BUSY_SECONDS = 30.0
+_LATEST = 1e11  # seconds since 1970: what a calendar still holds
+T = TypeVar("T")
 _SCHEMA = """
 CREATE TABLE parts (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -94,9 +96,8 @@ class Journal:
 
     def known_files(self, source: str) -> dict[str, FileVersion]:
         """The files of a source that were accepted and have not gone since, by name."""
-        rows = self._read("SELECT name, size, mtime_ns FROM files WHERE source = ?", (source,))
-        versions = (FileVersion(os.fsdecode(name), size, mtime_ns) for name, size, mtime_ns in rows)
-        return {version.name: version for version in versions}
+        query = "SELECT name, size, mtime_ns FROM files WHERE source = ?"
+        return {version.name: version for version in self._made(_version, query, (source,))}
 
     def finished_files(self, source: str) -> list[tuple[FileVersion, int, bool]]:
         """Those of them that have their result, each with its part's number, and whether it was rejected."""
@@ -104,10 +105,7 @@ class Journal:
             "SELECT files.name, size, mtime_ns, files.number, verdict = 'error' FROM files JOIN parts USING (number) "
             "WHERE files.source = ? AND state = 'done' ORDER BY files.number"
         )
-        return [
-            (FileVersion(os.fsdecode(name), size, mtime_ns), number, bool(is_rejected))
-            for name, size, mtime_ns, number, is_rejected in self._read(query, (source,))
-        ]
+        return self._made(lambda *row: (_version(*row[:3]), int(row[3]), bool(row[4])), query, (source,))
 
     def skip_files(self, source: str, versions: Iterable[FileVersion]) -> None:
         """Know files of a source without accepting them."""
@@ -124,13 +122,12 @@ class Journal:
 
     def waiting(self, after: int, limit: int, now: float | None = None) -> list[Accepted]:
         """The first parts above a number that wait and may be tried, in the order of acceptance."""
-        rows = self._read(
+        query = (
             "SELECT parts.number, parts.source, scan, path, part_id, product, accepted_at, deaths, tries, "
             "name, size, mtime_ns FROM parts LEFT JOIN files USING (number) "
-            "WHERE state = 'waiting' AND parts.number > ? AND not_before <= ? ORDER BY parts.number LIMIT ?",
-            (after, time.time() if now is None else now, limit),
+            "WHERE state = 'waiting' AND parts.number > ? AND not_before <= ? ORDER BY parts.number LIMIT ?"
         )
-        return [_accepted(*row) for row in rows]
+        return self._made(_accepted, query, (after, time.time() if now is None else now, limit))
 
     def count_unfinished(self) -> int:
         """How many accepted parts have no result yet."""
@@ -189,7 +186,7 @@ class Journal:
 
     def records(self, query: str, values: Sequence[Any]) -> list[PartRecord]:
         """Results that a query of the columns of a record, in their order, gives."""
-        return [read_record(*row) for row in self._read(query, values)]
+        return self._made(read_record, query, values)
 
     def note(self, name: str) -> str | None:
         """What was kept under a name; None: nothing was."""
@@ -241,6 +238,11 @@ class Journal:
             _note_file(change, arrival.source, arrival.version, number)
         return number
 
+    def _made(self, make: Callable[..., T], query: str, values: Sequence[Any]) -> list[T]:
+        """What a function makes of the rows of a query."""
+        with self._naming():
+            return [make(*row) for row in self._read(query, values)]
+
     def _read(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._naming():
             connection = getattr(self._reading, "connection", None)
@@ -267,7 +269,8 @@ class Journal:
     def _naming(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, OSError) as cause:
+        # What is no journal's: numbers that SQLite does not hold, or values of another kind than a line writes.
+        except (sqlite3.Error, OSError, OverflowError, TypeError, ValueError) as cause:
             raise OutputError(
                 f"{self.path}: the journal cannot be used ({cause}): free some space, look at the disk, "
                 "or move a damaged journal away"
@@ -319,6 +322,10 @@ def _note_file(change: sqlite3.Connection, source: str, version: FileVersion, nu
     )
 
 
+def _version(name: bytes, size: int, mtime_ns: int) -> FileVersion:
+    return FileVersion(os.fsdecode(name), int(size), int(mtime_ns))
+
+
 def _accepted(
     number: int,
     source: str,
@@ -331,14 +338,27 @@ def _accepted(
     tries: int,
     *version: Any,
 ) -> Accepted:
-    name, size, mtime_ns = version
-    file = None if name is None else FileVersion(os.fsdecode(name), size, mtime_ns)
+    whole, words = (number, deaths, tries), (scan, part_id or "", product or "")
+    are_right = all(isinstance(count, int) for count in whole) and all(isinstance(word, str) for word in words)
+    if not are_right or not isinstance(accepted_at, float) or not 0 <= accepted_at < _LATEST:
+        raise ValueError(f"a waiting part, {number!r}, holds values of another kind")
+    file = None if version[0] is None else _version(*version)
     arrival = Arrival(source, scan, None if path is None else Path(os.fsdecode(path)), None, part_id, product, file)
     return Accepted(number, arrival, accepted_at, deaths, tries)
 
 
 def read_record(*columns: Any) -> PartRecord:
-    """A result of its columns, in the order of `RECORD_COLUMNS`, and its JSON."""
+    """A result of its columns, in the order of `RECORD_COLUMNS`, and its JSON.
+
+    Raises:
+        ValueError: they are no result's.
+    """
     *values, result = columns
+    if not isinstance(result, str):
+        raise ValueError("a part that is done has no result")
     names = RECORD_COLUMNS.split(", ")
-    return PartRecord(**dict(zip(names, values, strict=True)), result=msgspec.json.decode(result))
+    try:
+        said = {**dict(zip(names, values, strict=True)), "result": msgspec.json.decode(result)}
+        return msgspec.convert(said, PartRecord)
+    except (msgspec.MsgspecError, RecursionError) as cause:
+        raise ValueError(f"a damaged result: {cause}") from cause

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,14 +9,14 @@ import msgspec
 
 from ..choices import Graph, Written
 from ..errors import UsageError
+from ..files.toml_file import read_toml
 from .arrival import Verdict
 
 After = Literal["leave", "move", "delete"]
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-MAX_BYTES = 1 << 20
 
 
 class LineTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -154,17 +153,9 @@ def read_line_file(path: Path) -> LineFile:
         >>> read_line_file(Path("line.toml")).product[0].name  # doctest: +SKIP
         'flange'
     """
+    content = read_toml(path)
     try:
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except OSError as cause:
-        raise UsageError(f"{path}: cannot be read: {cause.strerror or cause}") from cause
-    if len(raw) > MAX_BYTES:
-        raise UsageError(f"{path}: has more than {MAX_BYTES} bytes: this is not a line file")
-    try:
-        file = msgspec.convert(tomllib.loads(raw.decode()), LineFile)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as cause:
-        raise UsageError(f"{path}: is not TOML: {cause}") from cause
+        file = msgspec.convert(content, LineFile)
     except msgspec.ValidationError as cause:
         raise UsageError(f"{path}: {_in_words(str(cause))}: see docs/line_file.md") from cause
     _check(file, path)
@@ -172,8 +163,17 @@ def read_line_file(path: Path) -> LineFile:
 
 
 def placed(base: Path, name: str) -> Path:
-    """A path of the file, relative to the folder that it lies in."""
-    return base / Path(name).expanduser()
+    """A path of the file, relative to the folder that it lies in.
+
+    Raises:
+        UsageError: no path is called so, or there is no such user as in `~user`.
+    """
+    if "\0" in name:
+        raise UsageError(f"{base}: {name!r} is not a path: it has a null character")
+    try:
+        return base / Path(name).expanduser()
+    except RuntimeError as cause:
+        raise UsageError(f"{base}: {name!r} is in no user's home folder: give the whole path") from cause
 
 
 def _check(file: LineFile, path: Path) -> None:

@@ -128,7 +128,8 @@ class LineHealth:
         except UsageError as error:
             _log.warning("%s: the state of its drift monitor is not used: %s", product, error)
             monitor = DriftMonitor(manifest.digest, baseline)
-        watched = _Watched(monitor, manifest.digest, int(last) if last and monitor.parts else 0)
+        is_number = last.isascii() and last.isdigit() and len(last) < 19
+        watched = _Watched(monitor, manifest.digest, int(last) if is_number and monitor.parts else 0)
         self._tell_again(product, watched)
         return watched
 

@@ -11,6 +11,11 @@ from ...errors import ScanError
 MAX_PIXELS = 64 * 2**20
 # 64 bytes a point: three doubles in text, with color beside them.
 MAX_FILE_BYTES = 64 * MAX_PIXELS
+# What compression may claim beyond what it can be believed: scans of 8 million points, and 20 points a byte. A view of
+# which one percent was measured, the rest zeros, has six.
+MAX_UNPACKED_POINTS = 8 * 2**20
+MAX_UNPACKED_PIXELS = 16 * 2**20  # of images and masks: less is made of a pixel than of a point
+MAX_POINTS_PER_BYTE = 20
 # Headers of text formats; real ones have a few hundred bytes.
 MAX_HEADER_BYTES = 64 * 2**10
 
@@ -29,6 +34,24 @@ def check_grid(height: int, width: int) -> None:
         raise ScanError(
             f"declares {height} x {width} points, more than the {MAX_PIXELS} that are read: "
             "record or copy it again, or save a part of the view"
+        )
+
+
+def check_unpacked(n_points: int, n_bytes: int, most: int = MAX_UNPACKED_POINTS) -> None:
+    """Refuse compressed data that grow beyond all measure, before they do.
+
+    Args:
+        n_points: points or pixels that they are to become.
+        n_bytes: as they lie in the file.
+        most: as many are believed of any file.
+
+    Raises:
+        ScanError: more than `most` of them, and more than MAX_POINTS_PER_BYTE.
+    """
+    if n_points > max(most, MAX_POINTS_PER_BYTE * n_bytes):
+        raise ScanError(
+            f"declares {n_points} points in {n_bytes} compressed bytes, as no sensor's scan has: record or copy it "
+            "again, or save it without compression"
         )
 
 

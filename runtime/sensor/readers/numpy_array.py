@@ -17,7 +17,7 @@ from numpy.lib import format as npy_format
 
 from ...errors import ScanError
 from .format import Format
-from .limits import check_shape
+from .limits import check_shape, check_unpacked
 
 _MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -63,7 +63,7 @@ def read_npy(data: bytes) -> npt.NDArray[Any]:
     Raises:
         ScanError: damaged, of another shape or type.
     """
-    return _read_array(data[:_HEAD_BYTES], io.BytesIO(data))
+    return _read_array(data[:_HEAD_BYTES], io.BytesIO(data), len(data))
 
 
 def read_npz(data: bytes) -> npt.NDArray[Any]:
@@ -80,13 +80,16 @@ def read_npz(data: bytes) -> npt.NDArray[Any]:
             with archive.open(member) as stream:
                 head = stream.read(_HEAD_BYTES)
             with archive.open(member) as stream:
-                return _read_array(head, stream)
+                return _read_array(head, stream, member.compress_size)
     except _ZIP_DAMAGE as error:
         raise ScanError(_DAMAGED) from error
 
 
 def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
-    arrays = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+    members = archive.infolist()
+    arrays = {entry.filename.removesuffix(".npy"): entry for entry in members}
+    if len(arrays) < len(members):
+        raise ScanError("is an archive in which two arrays have the same name: save the scan again")
     for key in _KEYS:
         if key in arrays:
             return arrays[key]
@@ -95,7 +98,7 @@ def _member(archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     raise ScanError(f"holds {len(arrays)} arrays, none called points or xyz: name the scan's array points")
 
 
-def _read_array(head: bytes, stream: IO[bytes]) -> npt.NDArray[Any]:
+def _read_array(head: bytes, stream: IO[bytes], n_packed: int) -> npt.NDArray[Any]:
     # Of the stream itself NumPy would read a header as long as it declares to be.
     start = io.BytesIO(head)
     shape, fortran_order, dtype = _read_header(start)
@@ -104,6 +107,7 @@ def _read_array(head: bytes, stream: IO[bytes]) -> npt.NDArray[Any]:
     if dtype.kind not in "fiu" or dtype.itemsize > 8:
         raise ScanError("is a NumPy array that does not hold plain floats or integers: save float32")
     check_shape(shape)
+    check_unpacked(math.prod(shape[:2]), n_packed)
     n_bytes = dtype.itemsize * math.prod(shape)
     stream.read(start.tell())
     body = stream.read(n_bytes)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...errors import ScanError
 from .format import Format
-from .limits import MAX_FILE_BYTES, MAX_HEADER_BYTES, check_grid
+from .limits import MAX_FILE_BYTES, MAX_HEADER_BYTES, check_grid, check_unpacked
 from .lines import TextLines, body_start, header_lines
 from .records import Record, binary_columns, damaged_header, text_columns, truncated, whole_number
 
@@ -118,6 +118,7 @@ def _decompressed(data: bytes, header: _PcdHeader) -> npt.NDArray[Any]:
     packed, unpacked = struct.unpack_from("<II", data, header.body)
     if start + packed > len(data):
         raise truncated(header.points, 0)
+    check_unpacked(header.points, packed)
     expected = header.points * header.record.itemsize
     if unpacked != expected or expected > min(_MAX_RATIO * packed, MAX_FILE_BYTES):
         raise ScanError(

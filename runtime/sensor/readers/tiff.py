@@ -16,7 +16,7 @@ import tifffile
 
 from ...errors import ScanError
 from .format import Format
-from .limits import MAX_PIXELS, check_shape
+from .limits import MAX_PIXELS, MAX_UNPACKED_PIXELS, MAX_UNPACKED_POINTS, check_shape, check_unpacked
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _UNCOMPRESSED, _LZW, _ZLIB, _OLD_ZLIB = 1, 5, 8, 32946
@@ -25,6 +25,7 @@ _BLACK_IS_ZERO, _RGB = 1, 2
 _MAX_PAGES = 64
 _DAMAGED = "is a damaged or truncated TIFF: record or copy it again"
 _PREDICTORS = (1, 2, 3)
+_SPARE_BYTES = 1 << 16
 # LZW's longest string (3,839 bytes) for its longest code (12 bits); zlib reaches 1,032.
 _MAX_RATIO = 2560
 # What tifffile and the codecs raise on damaged files (tests/runtime/sensor/readers/test_tiff.py).
@@ -61,7 +62,7 @@ def read_tiff(data: bytes) -> npt.NDArray[Any]:
     Raises:
         ScanError: damaged, of another shape, or stored in a way that is not read.
     """
-    return _read_first(data, _check_scan)
+    return _read_first(data, _check_scan, MAX_UNPACKED_POINTS)
 
 
 def read_tiff_image(data: bytes) -> npt.NDArray[np.uint8]:
@@ -73,7 +74,7 @@ def read_tiff_image(data: bytes) -> npt.NDArray[np.uint8]:
     Raises:
         ScanError: damaged, of another kind, or stored in a way that is not read.
     """
-    return _read_first(data, _check_image)
+    return _read_first(data, _check_image, MAX_UNPACKED_PIXELS)
 
 
 def read_tiff_mask(data: bytes) -> npt.NDArray[Any]:
@@ -85,22 +86,50 @@ def read_tiff_mask(data: bytes) -> npt.NDArray[Any]:
     Raises:
         ScanError: damaged, of another kind, or stored in a way that is not read.
     """
-    return _read_first(data, _check_mask)
+    return _read_first(data, _check_mask, MAX_UNPACKED_PIXELS)
 
 
-def _read_first(data: bytes, check: Callable[[tifffile.TiffPage], None]) -> npt.NDArray[Any]:
+def _read_first(data: bytes, check: Callable[[tifffile.TiffPage], None], most_unpacked: int) -> npt.NDArray[Any]:
     try:
         # Damaged tags overflow in NumPy scalars, which would warn.
-        with np.errstate(all="ignore"), tifffile.TiffFile(io.BytesIO(data)) as file:
+        with np.errstate(all="ignore"), tifffile.TiffFile(_MeteredFile(data)) as file:
             page = _first_full_page(file)
             check(page)
             _check_segments(page, len(data))
+            if page.compression != _UNCOMPRESSED:
+                check_unpacked(_product(_shape(page)[:2]), sum(page.databytecounts), most_unpacked)
             image = page.asarray(maxworkers=1)
             if image.shape != page.shape or not image.size:
                 raise ScanError(_DAMAGED)
             return np.moveaxis(image, 0, -1) if page.axes == "SYX" else image
     except _DAMAGE as error:
         raise ScanError(_DAMAGED) from error
+
+
+class _MeteredFile(io.BytesIO):
+    """A file's bytes, which a reader may take twice, and no more.
+
+    Thousands of tags that share one megabyte of values, or strips that share one block, would be read as often.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._left = 2 * len(data) + _SPARE_BYTES
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        piece = super().read(size)
+        self._count(len(piece))
+        return piece
+
+    def readinto(self, buffer: Any, /) -> int:
+        n_bytes = super().readinto(buffer)
+        self._count(n_bytes)
+        return n_bytes
+
+    def _count(self, n_bytes: int) -> None:
+        self._left -= n_bytes
+        if self._left < 0:
+            raise ValueError("the same bytes are read again and again")
 
 
 def _first_full_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
@@ -180,7 +209,7 @@ def _check_segments(page: tifffile.TiffPage, n_bytes: int) -> None:
     plausible = _product(page.shape) * itemsize <= ratio * sum(counts) and _product(
         page.chunks
     ) * itemsize <= ratio * max(counts, default=0)
-    if not (complete and inside and plausible):
+    if not (complete and inside and plausible and sum(counts) <= n_bytes):
         raise ScanError(_DAMAGED)
 
 

@@ -92,6 +92,8 @@ def read_token(path: Path) -> str:
     except (OSError, UnicodeDecodeError) as cause:
         raise UsageError(f"{path}: the token cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
     token = lines[0].strip() if lines else ""
+    if not (token.isascii() and token.isprintable()) or " " in token:
+        raise UsageError(f"{path}: has a token that no header can hold: use letters, digits, dashes and underscores")
     if len(token) < _SHORTEST_TOKEN:
         raise UsageError(
             f"{path}: has a token of {len(token)} characters, at least {_SHORTEST_TOKEN} are needed: make one with "

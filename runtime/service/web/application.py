@@ -10,11 +10,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import FastAPI, Query, Request, Response
+from fastapi import Path as PathParameter
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from ....version import __version__
-from ...errors import BusyError, CmdiadError, MachineError, ScanError, UsageError
+from ...errors import BusyError, CmdiadError, EngineError, MachineError, OutputError, ScanError, UsageError
 from ...files.json_encoding import encode_json
 from ...files.png import encode_png
 from ..arrival import Verdict
@@ -29,7 +31,11 @@ from .line_metrics import LineMetrics
 from .page_files import PAGE_FILES, page_file
 
 _RETRY_SECONDS = "1"
-_STATUS = {ScanError: 422, UsageError: 400, BusyError: 503, MachineError: 503}
+_STATUS = {ScanError: 422, UsageError: 400, BusyError: 503, MachineError: 503, OutputError: 503, EngineError: 503}
+_Number = Annotated[int, PathParameter(ge=0, le=2**63 - 1)]
+_Word = Annotated[str | None, Query(max_length=200)]
+_Before = Annotated[int | None, Query(ge=0, le=2**63 - 1)]
+_Time = Annotated[float | None, Query(allow_inf_nan=False)]
 _KINDS = {"heatmap": "image/png", "map": "image/tiff", "cloud": "application/octet-stream"}
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -47,13 +53,22 @@ Picture = Literal["none", "inline", "link"]
 
 def new_application(line: ProductionLine, access: Access) -> FastAPI:
     """The application of a line; `events` and `metrics` have to hear of its results."""
-    app = FastAPI(title="cmdiad line", version=__version__, docs_url=None, redoc_url=None, openapi_url="/openapi.json")
+    # No redirect: its address would be made of the Host header.
+    app = FastAPI(
+        title="cmdiad line",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
     app.state.line, app.state.access = line, access
     app.state.events, app.state.metrics, app.state.is_open = Events(), LineMetrics(line), True
     app.state.clouds = Clouds()
     app.middleware("http")(_guarded)
     app.exception_handler(CmdiadError)(_refused)
     app.exception_handler(HTTPException)(_http_refused)
+    app.exception_handler(RequestValidationError)(_senseless)
     _add_inspections(app)
     _add_points(app)
     _add_results(app)
@@ -117,13 +132,13 @@ def _add_results(app: FastAPI) -> None:
 
     @app.get("/v1/history", summary="Results, the newest first.")
     def history(
-        part_id: str | None = None,
-        product: str | None = None,
+        part_id: _Word = None,
+        product: _Word = None,
         verdict: Verdict | None = None,
-        bundle: str | None = None,
-        since: float | None = None,
-        until: float | None = None,
-        before: int | None = None,
+        bundle: _Word = None,
+        since: _Time = None,
+        until: _Time = None,
+        before: _Before = None,
         limit: Annotated[int, Query(ge=1, le=MOST_AT_ONCE)] = 100,
     ) -> Response:
         """Ends a page with `next`: give it as `before` for the results that follow."""
@@ -141,14 +156,14 @@ def _add_one_result(app: FastAPI) -> None:
     line: ProductionLine = app.state.line
 
     @app.get("/v1/parts/{number}", summary="One result.")
-    def one(number: int) -> Response:
+    def one(number: _Number) -> Response:
         record = part(line.journal, number)
         if record is None:
             raise HTTPException(404, f"there is no result {number}")
         return _json(record)
 
     @app.get("/v1/parts/{number}/{kind}", summary="The heat map, the map or the colored cloud of a result.")
-    def file(number: int, kind: Literal["heatmap", "map", "cloud"]) -> Response:
+    def file(number: _Number, kind: Literal["heatmap", "map", "cloud"]) -> Response:
         record = part(line.journal, number)
         name = None if record is None else record.result.get("files", {}).get(kind)
         content = None if name is None else _content(line.out / name)
@@ -207,12 +222,13 @@ def _add_page(app: FastAPI) -> None:
         if not access.allows(token):
             raise HTTPException(401, "this is not the token")
         response = Response(status_code=204)
-        secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, path="/")
+        if access.digest is not None:
+            secure = request.scope["scheme"] == "https"
+            response.set_cookie(COOKIE, token, httponly=True, samesite="strict", secure=secure, path="/")
         return response
 
     async def file(request: Request) -> Response:
-        asked = page_file(request.url.path)
+        asked = page_file(request.scope["path"])
         headers = {"ETag": asked.tag, "Cache-Control": "no-cache"}
         if request.headers.get("if-none-match") == asked.tag:
             return Response(status_code=304, headers=headers)
@@ -229,7 +245,8 @@ async def _guarded(request: Request, call_next: Any) -> Response:
         response: Response = _problem(421, "usage", "ask for this server as localhost or 127.0.0.1")
     elif request.method not in _READING and not access.serves_origin(request.headers.get("origin")):
         response = _problem(403, "usage", "a page of another address may not ask for this")
-    elif request.url.path not in _OPEN_PATHS and not access.allows(_token(request)):
+    # Not the address as a whole, of which the Host header is a part: `Host: x/healthz?` would open every path.
+    elif request.scope["path"] not in _OPEN_PATHS and not access.allows(_token(request)):
         response = _problem(401, "usage", "give the token: Authorization: Bearer TOKEN")
         response.headers["WWW-Authenticate"] = "Bearer"
     else:
@@ -248,6 +265,13 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, CmdiadError)
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
     return _problem(status, error.kind, str(error))
+
+
+async def _senseless(request: Request, error: Exception) -> Response:
+    """A part of the address that has another form; what was sent is not repeated."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    return _problem(422, "usage", f"{first['loc'][-1]}: {first['msg']}")
 
 
 async def _http_refused(request: Request, error: Exception) -> Response:

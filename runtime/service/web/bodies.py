@@ -63,7 +63,11 @@ async def _form(request: Request, most_bytes: int) -> FileContent:
     _refuse_stated_size(request, most_bytes)
     if "content-length" not in request.headers:
         raise HTTPException(411, "a form needs Content-Length")
-    async with request.form(max_files=2, max_fields=4, max_part_size=1 << 16) as form:
+    try:
+        form = await request.form(max_files=2, max_fields=4, max_part_size=1 << 16)
+    except (ValueError, LookupError) as cause:  # letters of no alphabet: the header names their encoding
+        raise HTTPException(400, f"the form cannot be read: {type(cause).__name__}") from cause
+    try:
         contents = {}
         for field in ("scan", "image"):
             value = form.get(field)
@@ -74,11 +78,13 @@ async def _form(request: Request, most_bytes: int) -> FileContent:
         if not contents.get("scan"):
             raise HTTPException(400, "the form has no file `scan`: curl -F scan=@part.tiff")
         return FileContent(contents["scan"], contents.get("image"))
+    finally:
+        await form.close()
 
 
 def _refuse_stated_size(request: Request, most_bytes: int) -> None:
     stated = request.headers.get("content-length", "0")
-    if not stated.isdigit():
+    if not (stated.isascii() and stated.isdigit() and len(stated) < 19):
         raise HTTPException(400, "Content-Length is not a number")
     if int(stated) > most_bytes:
         raise _too_large(most_bytes)

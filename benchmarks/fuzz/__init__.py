@@ -1,0 +1,1 @@
+"""Hostile input: what reads from outside, fed with damaged files and requests."""
