@@ -1,0 +1,95 @@
+"""A whole line by its file: whom it trusts, what it says of itself, and what it leaves when it ends."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from cmdiad.runtime.errors import BundleError
+from cmdiad.runtime.files.audit import AUDIT_FILE, verify_audit
+from cmdiad.runtime.service.arrival import Arrival, FileContent
+from cmdiad.runtime.service.line_file import FolderTable, LineFile, LineTable, ProductTable
+from cmdiad.runtime.service.production_line import ProductionLine
+
+WAIT_SECONDS = 60.0
+
+
+def file_of(bundle: Path, **line: object) -> LineFile:
+    return LineFile(
+        line=LineTable(out="out", heatmaps="none", **line), product=[ProductTable(name="part", bundle=str(bundle))]
+    )
+
+
+def test_a_line_inspects_with_what_the_plant_signed_and_with_nothing_else(
+    calibrated_bundle: Path, synth_data: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("cryptography")
+    from cmdiad.runtime.bundle.key_files import new_key, read_signing_key
+    from cmdiad.runtime.bundle.signing import SigningNote, sign_bundle
+
+    private, public, _ = new_key("plant", tmp_path)
+    shutil.copytree(calibrated_bundle, tmp_path / "bundle")
+    file = file_of(tmp_path / "bundle", require_signature=[public.name])
+    with pytest.raises(BundleError, match="signature"):
+        ProductionLine(file, tmp_path)
+    sign_bundle(tmp_path / "bundle", [read_signing_key(private, lambda path: b"")], SigningNote(date="2026-11-28"))
+    line = ProductionLine(file, tmp_path)
+    running = threading.Thread(target=line.run)
+    running.start()
+    scan = next((synth_data / "gland" / "test").glob("good/xyz/*.tiff")).read_bytes()
+    answered = line.station.submit(Arrival("http", "a", content=FileContent(scan))).result(WAIT_SECONDS)
+    # A bundle that nobody signed comes to its place: the one at work stays.
+    shutil.copytree(calibrated_bundle, tmp_path / "stranger")
+    (tmp_path / "stranger" / "manifest.json").replace(tmp_path / "bundle" / "manifest.json")
+    (tmp_path / "bundle" / "signature.json").unlink()
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not line.status()["problems"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    status = line.status()
+    line.end()
+    running.join(WAIT_SECONDS)
+    assert answered.record.verdict in ("good", "defect")
+    assert "keeps inspecting" in status["problems"][0]
+    assert status["parts"]["total"] == 1 and status["state"] == "ready"
+    assert {lamp["measure"] for lamp in status["health"]} >= {"score", "part_diameter_m", "plane_rms_m"}
+
+
+def test_a_new_bundle_takes_over_and_the_audit_trail_says_so(calibrated_bundle: Path, tmp_path: Path) -> None:
+    import msgspec
+    from cmdiad.runtime.bundle.manifest import encode
+    from cmdiad.runtime.bundle.reading import open_bundle
+
+    shutil.copytree(calibrated_bundle, tmp_path / "bundle")
+    line = ProductionLine(file_of(tmp_path / "bundle"), tmp_path)
+    before = open_bundle(tmp_path / "bundle").manifest
+    changed = msgspec.structs.replace(before, provenance={**before.provenance, "note": "again"})
+    (tmp_path / "new").write_bytes(encode(changed))
+    (tmp_path / "new").replace(tmp_path / "bundle" / "manifest.json")
+    line.products.look()
+    (entry,) = verify_audit(tmp_path / "out" / AUDIT_FILE)
+    after = open_bundle(tmp_path / "bundle").manifest
+    line.close()
+    assert (entry.action, entry.bundle_before, entry.bundle_after) == ("swap", before.digest, after.digest)
+    assert entry.details["product"] == "part"
+
+
+def test_a_line_that_cannot_open_a_bundle_lets_the_journal_go(calibrated_bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError):
+        ProductionLine(file_of(tmp_path / "none"), tmp_path)
+    ProductionLine(file_of(calibrated_bundle), tmp_path).close()
+
+
+def test_a_folder_source_has_the_suffixes_of_what_its_product_measures(calibrated_bundle: Path, tmp_path: Path) -> None:
+    file = LineFile(
+        line=LineTable(out="out"),
+        product=[ProductTable(name="part", bundle=str(calibrated_bundle))],
+        folder=[FolderTable(path="in")],
+    )
+    line = ProductionLine(file, tmp_path)
+    (source,) = line.sources
+    line.close()
+    assert ".tiff" in source.settings.suffixes and ".png" not in source.settings.suffixes  # type: ignore[attr-defined]
+    assert (tmp_path / "in").is_dir()
