@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOSTILE = "<img src=x onerror=alert(1)>"
 TOKEN = "a-token-that-is-long-enough"
+PATIENCE_MS = 20_000
 SIZES = {"desktop": (1440, 900), "tablet": (1024, 768)}
 
 NewPage = Callable[..., Any]
@@ -87,7 +88,7 @@ def live(new_page: NewPage, line: Any, path: str = "/", **options: Any) -> Any:
 
 def settled(page: Any, part_id: str) -> None:
     """Until a part is shown with picture and cloud."""
-    page.wait_for_function("id => document.querySelector('.verdict-line h2')?.textContent === id", arg=part_id)
+    page.locator(".verdict-line h2", has_text=re.compile(f"^{re.escape(part_id)}$")).wait_for()
     page.wait_for_selector(".frame img")
     page.wait_for_selector("canvas[data-number]")
     page.wait_for_timeout(150)
@@ -176,7 +177,7 @@ def test_the_chart_has_its_points_and_arrow_keys_select_them(new_page: NewPage, 
     newest = page.locator(".verdict-line h2").inner_text()
     page.locator("#chart").focus()
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function("id => document.querySelector('.verdict-line h2').textContent !== id", arg=newest)
+    page.locator(".verdict-line h2", has_not_text=newest).wait_for()
     assert page.locator("#follow").get_attribute("aria-pressed") == "false"
 
 
@@ -208,6 +209,8 @@ def test_everything_is_reached_by_keyboard_and_the_focus_is_seen(new_page: NewPa
 
 def test_history_is_searched_by_part_verdict_product_and_time(new_page: NewPage, line: Any) -> None:
     page = live(new_page, line, "/#history")
+    from playwright.sync_api import expect
+
     rows = page.locator("#history-rows tr")
     rows.first.wait_for()
 
@@ -217,7 +220,7 @@ def test_history_is_searched_by_part_verdict_product_and_time(new_page: NewPage,
             field = page.locator(f"#search [name={name}]")
             field.select_option(value) if name in ("product", "verdict") else field.fill(value)
         page.get_by_role("button", name="Search").click()
-        page.wait_for_function("count => document.querySelectorAll('#history-rows tr').length === count", arg=expected)
+        expect(rows).to_have_count(expected, timeout=PATIENCE_MS)
 
     searched(1, part_id="broken")
     assert rows.first.inner_text().startswith("not inspected")
@@ -313,7 +316,7 @@ def test_a_line_with_a_token_asks_for_it_and_a_line_that_is_gone_is_said(
         page.wait_for_selector("#login[open]")
         page.fill("#token", "not the token at all")
         page.keyboard.press("Enter")
-        page.wait_for_function("document.querySelector('#login-words').textContent.includes('not the token')")
+        page.locator("#login-words", has_text="not the token").wait_for()
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         settled(page, "S-1")
@@ -399,5 +402,8 @@ def _inspect_the_demo(line: Any) -> None:
 def _pictured(page: Any, path: Path) -> None:
     page.wait_for_timeout(1200)
     page.screenshot(path=path)
-    Image.open(path).convert("RGB").save(path, optimize=True)
+    # A palette keeps the documentation small; dithered, the scale of colors stays a scale.
+    picture = Image.open(path).convert("RGB")
+    palette = picture.quantize(256, method=Image.Quantize.MEDIANCUT)
+    picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
     assert path.stat().st_size < 300_000
