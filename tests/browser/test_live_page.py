@@ -302,6 +302,20 @@ def test_drift_lamps_regions_sinks_and_problems_are_shown_as_the_line_tells_them
     assert page.locator(".lamps .mark.alarm").count() == 2
 
 
+def test_a_page_that_missed_results_asks_for_them(new_page: NewPage, line: Any, watched: Any) -> None:
+    page = live(new_page, line)
+    status = page.evaluate("fetch('/v1/status').then((answer) => answer.json())")
+    totals = [status["parts"]["total"] + more for more in (0, 3, 3)]
+    told = [{**status, "parts": {**status["parts"], "total": total}} for total in totals]
+    events = "".join(f"event: status\ndata: {json.dumps(one)}\n\n" for one in told)
+    page.route("**/v1/events", lambda route: route.fulfill(body=events, content_type="text/event-stream"))
+    watched.addresses.clear()
+    page.reload()
+    page.wait_for_selector("#line-status .latency")
+    page.wait_for_timeout(500)
+    assert sum("/v1/history" in address for address in watched.addresses) == 2
+
+
 def test_a_line_with_a_token_asks_for_it_and_a_line_that_is_gone_is_said(
     new_page: NewPage, new_line: NewLine, watched: Any, calibrated_bundle: Path, good_scan: bytes, tmp_path: Path
 ) -> None:
