@@ -276,9 +276,9 @@ def test_drift_lamps_regions_sinks_and_problems_are_shown_as_the_line_tells_them
     page = live(new_page, line)
     part = page.evaluate("fetch('/v1/history?limit=1').then((answer) => answer.json())")["parts"][0]
     status = page.evaluate("fetch('/v1/status').then((answer) => answer.json())")
-    lamp = {"product": "gland", "unit": "mm", "value": 0.31, "baseline_mean": 0.2}
+    lamp = {"product": "gland", "unit": "m", "value": 0.00031, "baseline_mean": 0.0002}
     status["health"] = [
-        {**lamp, "measure": "plane_rms", "lamp": "alarm", "message": "the table has become rougher"},
+        {**lamp, "measure": "plane_rms_m", "lamp": "alarm", "message": "the table has become rougher"},
         {**lamp, "measure": "diameter", "lamp": "ok", "message": None},
     ]
     status["problems"] = ["sink mqtt: the broker does not answer"]
@@ -299,6 +299,7 @@ def test_drift_lamps_regions_sinks_and_problems_are_shown_as_the_line_tells_them
     words = page.locator("#line-status").inner_text()
     assert "1 problem" in words and "does not take results" in words and "12 waiting" in words
     assert "the table has become rougher" in words and "drifted" in words and "1 measure as usual" in words
+    assert "plane rms\n" in words and "0.310 mm, usually 0.200" in words
     assert page.locator(".lamps .mark.alarm").count() == 2
 
 
