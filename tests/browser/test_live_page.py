@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent.parent
 HOSTILE = "<img src=x onerror=alert(1)>"
 TOKEN = "a-token-that-is-long-enough"
+PATIENCE_MS = 20_000
 SIZES = {"desktop": (1440, 900), "tablet": (1024, 768)}
 
 NewPage = Callable[..., Any]
@@ -87,7 +88,7 @@ def live(new_page: NewPage, line: Any, path: str = "/", **options: Any) -> Any:
 
 def settled(page: Any, part_id: str) -> None:
     """Until a part is shown with picture and cloud."""
-    page.wait_for_function("id => document.querySelector('.verdict-line h2')?.textContent === id", arg=part_id)
+    page.locator(".verdict-line h2", has_text=re.compile(f"^{re.escape(part_id)}$")).wait_for()
     page.wait_for_selector(".frame img")
     page.wait_for_selector("canvas[data-number]")
     page.wait_for_timeout(150)
@@ -176,7 +177,7 @@ def test_the_chart_has_its_points_and_arrow_keys_select_them(new_page: NewPage, 
     newest = page.locator(".verdict-line h2").inner_text()
     page.locator("#chart").focus()
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function("id => document.querySelector('.verdict-line h2').textContent !== id", arg=newest)
+    page.locator(".verdict-line h2", has_not_text=newest).wait_for()
     assert page.locator("#follow").get_attribute("aria-pressed") == "false"
 
 
@@ -208,6 +209,8 @@ def test_everything_is_reached_by_keyboard_and_the_focus_is_seen(new_page: NewPa
 
 def test_history_is_searched_by_part_verdict_product_and_time(new_page: NewPage, line: Any) -> None:
     page = live(new_page, line, "/#history")
+    from playwright.sync_api import expect
+
     rows = page.locator("#history-rows tr")
     rows.first.wait_for()
 
@@ -217,7 +220,7 @@ def test_history_is_searched_by_part_verdict_product_and_time(new_page: NewPage,
             field = page.locator(f"#search [name={name}]")
             field.select_option(value) if name in ("product", "verdict") else field.fill(value)
         page.get_by_role("button", name="Search").click()
-        page.wait_for_function("count => document.querySelectorAll('#history-rows tr').length === count", arg=expected)
+        expect(rows).to_have_count(expected, timeout=PATIENCE_MS)
 
     searched(1, part_id="broken")
     assert rows.first.inner_text().startswith("not inspected")
@@ -273,9 +276,9 @@ def test_drift_lamps_regions_sinks_and_problems_are_shown_as_the_line_tells_them
     page = live(new_page, line)
     part = page.evaluate("fetch('/v1/history?limit=1').then((answer) => answer.json())")["parts"][0]
     status = page.evaluate("fetch('/v1/status').then((answer) => answer.json())")
-    lamp = {"product": "gland", "unit": "mm", "value": 0.31, "baseline_mean": 0.2}
+    lamp = {"product": "gland", "unit": "m", "value": 0.00031, "baseline_mean": 0.0002}
     status["health"] = [
-        {**lamp, "measure": "plane_rms", "lamp": "alarm", "message": "the table has become rougher"},
+        {**lamp, "measure": "plane_rms_m", "lamp": "alarm", "message": "the table has become rougher"},
         {**lamp, "measure": "diameter", "lamp": "ok", "message": None},
     ]
     status["problems"] = ["sink mqtt: the broker does not answer"]
@@ -296,7 +299,22 @@ def test_drift_lamps_regions_sinks_and_problems_are_shown_as_the_line_tells_them
     words = page.locator("#line-status").inner_text()
     assert "1 problem" in words and "does not take results" in words and "12 waiting" in words
     assert "the table has become rougher" in words and "drifted" in words and "1 measure as usual" in words
+    assert "plane rms\n" in words and "0.310 mm, usually 0.200" in words
     assert page.locator(".lamps .mark.alarm").count() == 2
+
+
+def test_a_page_that_missed_results_asks_for_them(new_page: NewPage, line: Any, watched: Any) -> None:
+    page = live(new_page, line)
+    status = page.evaluate("fetch('/v1/status').then((answer) => answer.json())")
+    totals = [status["parts"]["total"] + more for more in (0, 3, 3)]
+    told = [{**status, "parts": {**status["parts"], "total": total}} for total in totals]
+    events = "".join(f"event: status\ndata: {json.dumps(one)}\n\n" for one in told)
+    page.route("**/v1/events", lambda route: route.fulfill(body=events, content_type="text/event-stream"))
+    watched.addresses.clear()
+    page.reload()
+    page.wait_for_selector("#line-status .latency")
+    page.wait_for_timeout(500)
+    assert sum("/v1/history" in address for address in watched.addresses) == 2
 
 
 def test_a_line_with_a_token_asks_for_it_and_a_line_that_is_gone_is_said(
@@ -313,7 +331,7 @@ def test_a_line_with_a_token_asks_for_it_and_a_line_that_is_gone_is_said(
         page.wait_for_selector("#login[open]")
         page.fill("#token", "not the token at all")
         page.keyboard.press("Enter")
-        page.wait_for_function("document.querySelector('#login-words').textContent.includes('not the token')")
+        page.locator("#login-words", has_text="not the token").wait_for()
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         settled(page, "S-1")
@@ -399,5 +417,8 @@ def _inspect_the_demo(line: Any) -> None:
 def _pictured(page: Any, path: Path) -> None:
     page.wait_for_timeout(1200)
     page.screenshot(path=path)
-    Image.open(path).convert("RGB").save(path, optimize=True)
+    # A palette keeps the documentation small; dithered, the scale of colors stays a scale.
+    picture = Image.open(path).convert("RGB")
+    palette = picture.quantize(256, method=Image.Quantize.MEDIANCUT)
+    picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG).save(path, optimize=True)
     assert path.stat().st_size < 300_000

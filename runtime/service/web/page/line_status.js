@@ -6,6 +6,8 @@ import { tell } from "./session.js";
 import { VERDICTS, clock, count, duration, figure, isNumber, milliseconds } from "./words.js";
 
 const STATES = { ready: "ready", busy: "inspecting", error: "error" };
+// Measures come in SI units; people read these.
+const UNITS = { m: [1e3, "mm"], m2: [1e6, "mm\u00b2"], deg: [1, "\u00b0"] };
 const LAMP_WORDS = { ok: "as usual", watch: "watch", alarm: "drifted" };
 
 // The cards by their names: one is drawn anew when what it says has changed, so that nobody's finger meets another button.
@@ -74,18 +76,26 @@ function drift(health) {
 }
 
 function lampOf(lamp, several) {
-  const usual = isNumber(lamp.baseline_mean) ? `, usually ${figure(lamp.baseline_mean, 3)}` : "";
+  const [factor, unit] = UNITS[lamp.unit] ?? [1, lamp.unit ?? ""];
+  const usual = isNumber(lamp.baseline_mean) ? `, usually ${measured(factor * lamp.baseline_mean)}` : "";
+  const name = String(lamp.measure).replace(new RegExp(`_(${Object.keys(UNITS).join("|")}|px)$`), "").replaceAll("_", " ");
   const acknowledged = (isNewNormal) => ({ click: (event) => acknowledge(lamp, isNewNormal, event.target.parentElement) });
   return make("li", {},
     mark(lamp.lamp),
-    make("span", { class: "name" }, several ? `${lamp.product}: ` : null, String(lamp.measure).replaceAll("_", " ")),
+    make("span", { class: "name" }, several ? `${lamp.product}: ` : null, name),
     make("span", { class: `word ${lamp.lamp}` }, LAMP_WORDS[lamp.lamp] ?? lamp.lamp),
-    make("span", { class: "value" }, `${figure(lamp.value, 3)} ${lamp.unit ?? ""}${usual}`),
+    make("span", { class: "value" }, isNumber(lamp.value)
+      ? `${[measured(factor * lamp.value), unit].join(" ").trimEnd()}${usual}` : `not measured${usual}`),
     lamp.lamp === "ok" || !lamp.message ? null : make("span", { class: "message" }, lamp.message),
     lamp.lamp !== "alarm" ? null : make("span", { class: "message" },
       make("button", { type: "button", title: "The cause was removed: the lamp goes out", on: acknowledged(false) }, "Cause removed"),
       make("button", { type: "button", title: "The change was wanted: the coming parts are what is normal",
         on: acknowledged(true) }, "New normal")));
+}
+
+/** A measure's value; what is next to nothing is zero. */
+function measured(value) {
+  return Math.abs(value) < 5e-4 ? "0.000" : figure(value, Math.abs(value) < 1 ? 3 : 4);
 }
 
 async function acknowledge({ product, measure }, isNewNormal, place) {

@@ -19,7 +19,7 @@ export class PartView {
     this.canvas = make("canvas", { tabindex: 0, role: "img", "aria-label":
       "The scan in 3D, colored by anomaly. Arrow keys turn it, plus and minus zoom, 0 puts it back." });
     this.words = make("p", { class: "over" });
-    this.facts = make("div", { class: "details" });
+    this.facts = make("div", { class: "details", tabindex: 0, role: "group", "aria-label": "Details of the part" });
     this.reset = make("button", { type: "button", class: "corner", on: { click: () => this.cloud?.reset() } }, "Reset view");
     this.body = make("div", { class: "views" },
       make("figure", {}, this.picture, make("figcaption", {}, "Heat map over the scan")),
@@ -167,7 +167,7 @@ function regionsOf(regions, total) {
     make("tbody", {}, regions.map((region) => row(String(region.number),
       ["number", figure(region.peak_score, 3)], ["number", millimetres(region.length_m)],
       ["number", millimetres(region.width_m)], ["number", area(region)], ["number", center(region)]))));
-  const box = make("div", { class: "regions-box", tabindex: regions.length > 4 ? 0 : null }, table);
+  const box = make("div", { class: "regions-box" }, table);
   if (!(total > regions.length)) return box;
   return make("div", {}, box, make("p", { class: "soft" }, `${count(total)} regions in all: those of the highest peaks are listed.`));
 }
