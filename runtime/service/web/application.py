@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,7 +25,7 @@ from ..history import MOST_AT_ONCE, HistoryQuery, bundle_figures, part
 from ..inspecting import Answered
 from ..production_line import ProductionLine
 from .access import COOKIE, Access
-from .bodies import arrival_of
+from .bodies import HeldBodies, arrival_of
 from .events import Events
 from .metrics import LineMetrics
 from .page_files import PAGE_FILES, page_file
@@ -61,6 +62,7 @@ def new_application(line: ProductionLine, access: Access) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.line, app.state.access = line, access
+    app.state.bodies = HeldBodies()
     app.state.events, app.state.metrics, app.state.is_open = Events(), LineMetrics(line), True
     app.middleware("http")(_guarded)
     app.exception_handler(CmdiadError)(_refused)
@@ -85,17 +87,21 @@ def _add_inspections(app: FastAPI) -> None:
         """
         if not app.state.is_open:
             raise BusyError("the line is being stopped: ask again in a moment")
-        arrival = await arrival_of(request, int(http.max_request_mb * 1e6), http.timeout_seconds)
-        waiting = asyncio.wrap_future(line.station.submit(arrival))
-        try:
-            async with asyncio.timeout(http.timeout_seconds):
-                answered = await asyncio.shield(waiting)
-        except TimeoutError:
-            waiting.add_done_callback(lambda answer: answer.exception())
-            raise HTTPException(
-                504, f"there was no verdict within {http.timeout_seconds:g} s: it is in the history"
-            ) from None
+        most_bytes = int(http.max_request_mb * 1e6)
+        with app.state.bodies.held(request, most_bytes):
+            arrival = await arrival_of(request, most_bytes, http.timeout_seconds)
+            answered = await _verdict(line.station.submit(arrival), http.timeout_seconds)
         return await asyncio.to_thread(_answer, answered, heatmap)
+
+
+async def _verdict(submitted: Future[Answered], patience_seconds: float) -> Answered:
+    waiting = asyncio.wrap_future(submitted)
+    try:
+        async with asyncio.timeout(patience_seconds):
+            return await asyncio.shield(waiting)
+    except TimeoutError:
+        waiting.add_done_callback(lambda answer: answer.exception())
+        raise HTTPException(504, f"there was no verdict within {patience_seconds:g} s: it is in the history") from None
 
 
 def _answer(answered: Answered, heatmap: Picture) -> Response:
