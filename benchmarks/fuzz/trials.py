@@ -133,12 +133,12 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     seeds = seeds_of(options.target)
-    deadline = time.monotonic() + options.seconds
     if options.engine == "atheris":
-        _feed_guided(options, seeds, deadline)
+        _feed_guided(options, seeds)
     target = TARGETS[options.target]()
     _warm_up(target, seeds)
     trials = Trials(target, options.work)
+    deadline = time.monotonic() + options.seconds
     for data in mutations(target, seeds, random.Random(options.seed)):
         if trials.runs >= options.runs or time.monotonic() > deadline:
             break
@@ -180,7 +180,7 @@ def _finish(target: Target, trials: Trials) -> None:
     target.close()
 
 
-def _feed_guided(options: argparse.Namespace, seeds: Sequence[bytes], deadline: float) -> None:
+def _feed_guided(options: argparse.Namespace, seeds: Sequence[bytes]) -> None:
     """The same inputs, and further ones made of those that reached new code; ends the process."""
     import atheris
 
@@ -189,6 +189,7 @@ def _feed_guided(options: argparse.Namespace, seeds: Sequence[bytes], deadline: 
     target = TARGETS[options.target]()
     _warm_up(target, seeds)
     trials = Trials(target, options.work)
+    deadline = time.monotonic() + options.seconds
 
     def feed(data: bytes) -> None:
         if trials.runs >= options.runs or time.monotonic() > deadline:

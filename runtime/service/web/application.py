@@ -70,6 +70,7 @@ def new_application(line: ProductionLine, access: Access) -> FastAPI:
     app.exception_handler(RequestValidationError)(_senseless)
     _add_inspections(app)
     _add_results(app)
+    _add_line(app)
     _add_health(app)
     _add_page(app)
     return app
@@ -147,6 +148,10 @@ def _add_results(app: FastAPI) -> None:
         if content is None:
             raise HTTPException(404, f"there is no {kind} of result {number}")
         return Response(content, media_type=_KINDS[kind])
+
+
+def _add_line(app: FastAPI) -> None:
+    line: ProductionLine = app.state.line
 
     @app.get("/v1/bundles", summary="The products of this line, and what their bundles made of their parts.")
     def bundles() -> Response:

@@ -44,9 +44,24 @@ def plain_tags(height: int, width: int, n_bytes: int, compression: int = 1) -> l
 def test_a_thousand_tags_that_share_a_megabyte_of_values_are_refused_at_once() -> None:
     """They took 7 s and 2 GB, and the scan was read."""
     body = bytes(np.random.default_rng(0).integers(0, 255, MB, np.uint8))
-    tags = [*plain_tags(8, 8, 192), *[(273, 4, MB // 4, 8)] * 1000]
-    peak, seconds = measured(lambda: refused(tiff_of(tags, body)))
-    assert peak < 64 * MB and seconds < 5
+    for twins in (1000, 200):  # few enough for one directory, and still 1.6 GB
+        tags = [*plain_tags(8, 8, 192), *[(273, 4, MB // 4, 8)] * twins]
+        peak, seconds = measured(partial(refused, tiff_of(tags, body)))
+        assert peak < 64 * MB and seconds < 5
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("is_big", [False, True], ids=["classic", "BigTIFF"])
+def test_directories_of_thousands_of_entries_are_refused_wherever_they_hang(order: str, is_big: bool) -> None:
+    """They take the square of their entries: 64 sub-directories of 4,000 took a minute."""
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream, bigtiff=is_big, byteorder=order) as writer:
+        writer.write(np.ones((8, 8, 3), np.float32), photometric="rgb", subfiletype=1, subifds=2, metadata=None)
+        for number in range(2):
+            many = [(65000 + at, "H", 1, 1, True) for at in range(300 * number)]
+            writer.write(np.ones((8, 8, 3), np.float32), photometric="rgb", metadata=None, extratags=many)
+    with pytest.raises(ScanError, match=r"a directory of 3\d\d entries, at most 256 are read"):
+        decode_scan(stream.getvalue())
 
 
 def test_strips_that_share_their_bytes_are_refused() -> None:
