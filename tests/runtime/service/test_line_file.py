@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from cmdiad.runtime.errors import UsageError
-from cmdiad.runtime.service.line_file import LineFile, read_line_file
+from cmdiad.runtime.service.line_file import LineFile, placed, read_line_file
 
 PRODUCT = '[[product]]\nname = "flange"\nbundle = "flange.cmdiad"\n'
 KEYS = Path(__file__).resolve().parents[3] / "docs" / "line_file.md"
@@ -41,6 +41,7 @@ def test_a_product_is_all_that_is_needed(tmp_path: Path) -> None:
         (PRODUCT + "[[folder]]\npath = 'in'\ndone = 'done'", 'say after = "move" too'),
         (PRODUCT + "[http]\ntls_cert = 'a.pem'", "give both or none"),
         ('[[product]]\nname = "../up"\nbundle = "b"', "product[0].name: Expected `str` matching regex"),
+        ('[[product]]\nname = "up\\n"\nbundle = "b"', "product[0].name: Expected `str` matching regex"),
         (PRODUCT + "[history]\nkeep_days = nan", "history.keep_days"),
         (PRODUCT + "[history]\nkeep_days = inf", "history.keep_days"),
     ],
@@ -50,6 +51,15 @@ def test_what_makes_no_sense_is_refused_with_its_place(tmp_path: Path, text: str
         read_line_file(written(tmp_path, text))
     assert words in str(refused.value)
     assert str(refused.value).startswith(f"{tmp_path / 'line.toml'}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [pytest.param("a\0b", "null character", id="null"), pytest.param("~nobody-of-this-name/x", "home", id="user")],
+)
+def test_a_path_that_is_none_is_refused(tmp_path: Path, name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        placed(tmp_path, name)
 
 
 def test_a_missing_or_huge_file_is_refused(tmp_path: Path) -> None:
