@@ -24,7 +24,16 @@ from typing import Any
 
 from cmdiad.benchmarks.fuzz.targets import TARGETS
 
-WEIGHTS = {"scans": 40, "images": 15, "manifests": 8, "bundles": 8, "requests": 15, "drift_states": 3}
+WEIGHTS = {
+    "scans": 20,
+    "images": 8,
+    "manifests": 20,
+    "bundles": 5,
+    "requests": 30,
+    "signatures": 5,
+    "drift_states": 5,
+    "journals": 1,
+}
 """Of the runs; every other target has 2."""
 _OTHER_WEIGHT = 2
 _TRIALS = Path(__file__).resolve().parent / "trials.py"

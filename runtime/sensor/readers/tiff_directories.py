@@ -25,7 +25,7 @@ class _Forms(NamedTuple):
     """How offsets and counts are written, how long an entry is, and where the first offset stands."""
 
     offset: str
-    count: str
+    number: str
     entry_bytes: int
     start: int
 
@@ -56,12 +56,12 @@ def _chain(data: bytes, forms: _Forms) -> Iterator[int]:
     (place,) = struct.unpack_from(forms.offset, data, forms.start)
     while place:
         yield place
-        after = place + struct.calcsize(forms.count) + _entries(data, place, forms) * forms.entry_bytes
+        after = place + struct.calcsize(forms.number) + _entries(data, place, forms) * forms.entry_bytes
         (place,) = struct.unpack_from(forms.offset, data, after)
 
 
 def _sub_directories(data: bytes, place: int, forms: _Forms) -> Iterator[int]:
-    first = place + struct.calcsize(forms.count)
+    first = place + struct.calcsize(forms.number)
     for at in range(first, first + _entries(data, place, forms) * forms.entry_bytes, forms.entry_bytes):
         tag, kind = struct.unpack_from(f"{forms.offset[0]}2H", data, at)
         if tag != _SUB_DIRECTORIES or kind not in _WIDTHS:
@@ -76,7 +76,7 @@ def _sub_directories(data: bytes, place: int, forms: _Forms) -> Iterator[int]:
 
 
 def _entries(data: bytes, place: int, forms: _Forms) -> int:
-    entries: int = struct.unpack_from(forms.count, data, place)[0]
+    entries: int = struct.unpack_from(forms.number, data, place)[0]
     if entries > MOST_ENTRIES:
         raise ScanError(
             f"is a TIFF with a directory of {entries} entries, at most {MOST_ENTRIES} are read: save it anew"
