@@ -174,6 +174,15 @@ def test_json_nested_without_end_is_refused(depth: int) -> None:
             decode_signatures(raw, "b")
 
 
+def test_a_manifest_whose_words_are_not_text_is_refused_though_its_digest_is_right() -> None:
+    raw = manifest_of(MEMBERS).replace(b'"bank.npy"', b'"b\xff\xfe.npy"')
+    digest = msgspec.json.decode(manifest_of(MEMBERS))["digest"].encode()
+    blank = raw.replace(digest, b"0" * 64, 1)
+    raw = blank.replace(b"0" * 64, hashlib.sha256(blank).hexdigest().encode(), 1)
+    with pytest.raises(BundleError, match="says what this cmdiad does not read"):
+        manifest_format.decode(raw, "b")
+
+
 def test_a_field_called_after_a_line_break_keeps_the_error_on_one_line() -> None:
     raw = msgspec.json.encode({"signatures": [{"signed": {"format_version": 1}, "\n\x1b[2J": 1}]})
     with pytest.raises(BundleError) as refused:
