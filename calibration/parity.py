@@ -18,7 +18,7 @@ from scipy.stats import spearmanr
 
 from ..runtime.bundle.reading import Bundle
 from ..runtime.errors import BundleError, ParityError
-from ..runtime.files.json_encoding import encode_json_file, encode_text
+from ..runtime.files.json_encoding import decode_json, encode_json_file, encode_text
 from ..runtime.verdict.auroc import auroc
 from .detection_scores import aupro
 
@@ -226,7 +226,7 @@ def read_report(bundle: Bundle) -> ParityReport:
     if REPORT not in bundle.manifest.files:
         return ParityReport()
     try:
-        return msgspec.json.decode(bundle.read(REPORT), type=ParityReport)
+        return decode_json(bundle.read(REPORT), ParityReport)
     except msgspec.MsgspecError as cause:
         raise BundleError(f"{bundle.path}: {REPORT} is no parity report ({cause}): export the bundle again") from cause
 

@@ -20,6 +20,7 @@ from ..runtime.bundle.reading import Bundle, open_bundle
 from ..runtime.engines.machine import this_machine
 from ..runtime.engines.plan_check import read_header
 from ..runtime.errors import UsageError
+from ..runtime.files.json_encoding import decode_json
 from ..runtime.patches.pooling import N_PATCHES
 
 # What a free axis counts as when multiplications are counted; any other counts as one.
@@ -168,7 +169,7 @@ def _beside(path: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        return {"built_as": msgspec.json.decode(file.read_bytes())}
+        return {"built_as": decode_json(file.read_bytes(), dict)}
     except msgspec.MsgspecError as cause:
         raise UsageError(f"{file}: is not the description of an engine ({cause})") from cause
 

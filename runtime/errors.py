@@ -11,15 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-# What moves a terminal's cursor or turns its text around, line breaks among them.
-_CONTROLS = {
-    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
-    for code in (*range(32), *range(127, 160), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
-}
+# What moves a terminal's cursor or turns its text around; breaks and tabs become spaces.
+_WRITTEN_OUT = (*range(32), *range(127, 160), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_CONTROLS = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in _WRITTEN_OUT}
+_CONTROLS |= dict.fromkeys(range(9, 14), " ")
 
 
 def one_line(text: str) -> str:
-    r"""Text that may hold names from outside, with its control characters written out: `a\x0ab` for a line break."""
+    r"""Text that may hold names from outside, on one line and with its control characters written out, as `\x1b`."""
     return text.translate(_CONTROLS)
 
 

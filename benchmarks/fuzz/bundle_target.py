@@ -50,7 +50,7 @@ class BundleTarget:
         self._folder = tempfile.TemporaryDirectory(prefix="cmdiad-fuzz-")
         self._root = Path(self._folder.name)
 
-    def mutator(self, chance: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
+    def mutator(self, chance: random.Random, data: bytes, others: Sequence[bytes], /) -> bytes:
         """Damage with the digests made right again, so that it gets past them; sometimes without."""
         kind = chance.randrange(10)
         if kind == 0:

@@ -86,7 +86,7 @@ def _damage_tiff(chance: random.Random, data: bytes) -> bytes:
             struct.pack_into(order + offset_form, changed, 8 if is_big else 4, place)
             changed += struct.pack(order + count_form, len(entries)) + b"".join(entries)
             changed += struct.pack(order + offset_form, chance.choice((0, start, place)))
-    except struct.error:
+    except (struct.error, IndexError, OverflowError):  # what an earlier damage left of it
         return damage_bytes(chance, data)
     return bytes(changed[:MOST_BYTES])
 

@@ -20,6 +20,8 @@ _VALUES = (
     "",
     "text",
     "[1]",
+    '{"files": 3}',
+    '{"health": {"x": "y"}}',
     '{"ms": 3}',
     "[" * 5000,
     b"\xff\x00",
@@ -56,7 +58,7 @@ class JournalTarget:
         self._folder = tempfile.TemporaryDirectory(prefix="cmdiad-fuzz-")
         self._out = Path(self._folder.name)
 
-    def mutator(self, chance: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
+    def mutator(self, chance: random.Random, data: bytes, others: Sequence[bytes], /) -> bytes:
         """Bytes, mostly near the headers of pages, or values in the tables."""
         if chance.random() < 0.4:
             return damage_bytes(chance, data, others)

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -150,10 +151,10 @@ class RequestTarget:
         accesses = (Access(None, True), Access(hashlib.sha256(TOKEN.encode()).digest(), False))
         self._applications = [new_application(self.line, access) for access in accesses]  # type: ignore[arg-type]
         for application in self._applications:
-            self.line.station.listen(lambda record, _, metrics=application.state.metrics: metrics.add(record))
+            self.line.station.listen(partial(_counted, application.state.metrics))
         self._loop = asyncio.Runner()
 
-    def mutator(self, chance: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
+    def mutator(self, chance: random.Random, data: bytes, others: Sequence[bytes], /) -> bytes:
         """Another path, query, header or body; or damaged text."""
         head, _, body = data.partition(b"\n\n")
         first, *headers = head.split(b"\n")
@@ -207,6 +208,10 @@ class RequestTarget:
         self._loop.close()
         self.line.close()
         self._folder.cleanup()
+
+
+def _counted(metrics: Any, record: Any, _: object) -> None:
+    metrics.add(record)
 
 
 def _no_constant(name: str) -> float:

@@ -18,16 +18,27 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from cmdiad.benchmarks.fuzz.targets import TARGETS
 
-WEIGHTS = {"scans": 40, "images": 15, "manifests": 8, "bundles": 8, "requests": 15, "drift_states": 3}
+WEIGHTS = {
+    "scans": 20,
+    "images": 8,
+    "manifests": 20,
+    "bundles": 5,
+    "requests": 30,
+    "signatures": 5,
+    "drift_states": 5,
+    "journals": 1,
+}
 """Of the runs; every other target has 2."""
 _OTHER_WEIGHT = 2
 _TRIALS = Path(__file__).resolve().parent / "trials.py"
 _MOST_ENDS = 20
+_GRACE_SECONDS = 120
 
 
 def main() -> None:
@@ -61,7 +72,8 @@ def run_target(name: str, runs: int, options: argparse.Namespace) -> dict[str, A
     ends, summary = 0, None
     while summary is None and ends < _MOST_ENDS:
         seconds = options.seconds - (time.monotonic() - begin)
-        summary = _summary([*command, f"--seed={options.seed + ends}", f"--seconds={seconds}"], work)
+        limits = [f"--seed={options.seed + ends}", f"--seconds={seconds}"]
+        summary = _summary([*command, *limits], work, seconds + _GRACE_SECONDS)
         if summary is None:
             ends += 1
             _keep_under_way(work, ends)
@@ -77,14 +89,16 @@ def run_target(name: str, runs: int, options: argparse.Namespace) -> dict[str, A
     }
 
 
-def _summary(command: list[str], work: Path) -> dict[str, Any] | None:
-    """What a process counted; None where it ended before that. What it says goes to a file."""
-    with (work / "log").open("ab") as log:
+def _summary(command: list[str], work: Path, limit_seconds: float) -> dict[str, Any] | None:
+    """What a process counted; None where it ended before that, or never. What it says goes to a file."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with (work / "log").open("ab") as log, suppress(subprocess.TimeoutExpired):
         done = subprocess.run(
-            command, stdout=subprocess.PIPE, stderr=log, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+            command, stdout=subprocess.PIPE, stderr=log, check=False, env=environment, timeout=limit_seconds
         )
-    lines = [line for line in done.stdout.splitlines() if line.startswith(b'{"runs"')]
-    return json.loads(lines[-1]) if lines else None
+        lines = [line for line in done.stdout.splitlines() if line.startswith(b'{"runs"')]
+        return json.loads(lines[-1]) if lines else None
+    return None
 
 
 def _keep_under_way(work: Path, number: int) -> None:

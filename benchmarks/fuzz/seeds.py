@@ -262,7 +262,7 @@ def bundle_seeds() -> dict[str, bytes]:
     from cmdiad.benchmarks.fuzz.bundle_target import archive_of, members_of
 
     signed = [*members_of(plain), ("signature.json", signature_seeds()["signature.json"])]
-    return {"plain.cmdiad": plain, "signed.cmdiad": archive_of(signed)}
+    return {"plain.zip": plain, "signed.zip": archive_of(signed)}
 
 
 def request_seeds() -> dict[str, bytes]:

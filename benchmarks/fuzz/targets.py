@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,9 @@ MOST_PREPARED_POINTS = 50_000
 class Target(Protocol):
     """One reader of something from outside."""
 
-    mutator: Mutator
+    def mutator(self, chance: random.Random, data: bytes, others: Sequence[bytes], /) -> bytes:
+        """Damage an input, with pieces of others."""
+        ...
 
     def feed(self, data: bytes) -> None:
         """Read it; a `CmdiadError` is an answer, anything else raised is a fault."""
@@ -34,8 +37,12 @@ class Target(Protocol):
 class PlainTarget:
     """A target that is one function."""
 
-    mutator: Mutator
+    damage: Mutator
     read: Callable[[bytes], object]
+
+    def mutator(self, chance: random.Random, data: bytes, others: Sequence[bytes], /) -> bytes:
+        """See `Target`."""
+        return self.damage(chance, data, others)
 
     def feed(self, data: bytes) -> None:
         """See `Target`."""
@@ -55,7 +62,8 @@ def _read_scan(data: bytes) -> None:
     except ScanError:  # also what has no unit, or looks like another
         scan = scan_from_bytes(data, 0.001)
     if scan.points.size <= 3 * MOST_PREPARED_POINTS:
-        prepare(scan.points, STRUCTURED_LIGHT, origin=scan.origin)
+        x, y, z = scan.origin.tolist()
+        prepare(scan.points, STRUCTURED_LIGHT, origin=(x, y, z))
 
 
 def _read_image(path: Path) -> None:
@@ -89,11 +97,15 @@ def _read_signatures(data: bytes) -> None:
 class FileTarget:
     """A target that reads a file of one name, in a folder of its own."""
 
-    def __init__(self, mutator: Mutator, name: str, read: Callable[[Path], object]) -> None:
+    def __init__(self, damage: Mutator, name: str, read: Callable[[Path], object]) -> None:
         """The folder is removed by `close`."""
-        self.mutator, self._read = mutator, read
+        self._damage, self._read = damage, read
         self._folder = tempfile.TemporaryDirectory(prefix="cmdiad-fuzz-")
         self._path = Path(self._folder.name) / name
+
+    def mutator(self, chance: random.Random, data: bytes, others: Sequence[bytes], /) -> bytes:
+        """See `Target`."""
+        return self._damage(chance, data, others)
 
     def feed(self, data: bytes) -> None:
         """See `Target`."""

@@ -16,6 +16,7 @@ import os
 import random
 import resource
 import signal
+import struct
 import sys
 import time
 import traceback
@@ -25,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from cmdiad.benchmarks.fuzz.mutation import MOST_BYTES
+from cmdiad.benchmarks.fuzz.mutation import MOST_BYTES, damage_bytes
 from cmdiad.benchmarks.fuzz.targets import TARGETS, Target
 
 MOST_SECONDS, MOST_MB = 5.0, 1024
@@ -35,6 +36,7 @@ _UNDER_WAY_BYTES = 2 * MOST_BYTES
 # Beyond what is asked of it, a process that runs away must not take the machine with it.
 _ADDRESS_BYTES = 6 << 30
 _KEPT_OF_A_KIND = 3
+_WORTH_A_LOOK_SECONDS = 0.5
 
 
 class Trials:
@@ -62,6 +64,8 @@ class Trials:
         signal.alarm(0)
         peak_mb = _peak_mb()
         self.runs += 1
+        if seconds > max(self.slowest, _WORTH_A_LOOK_SECONDS):
+            (self._work / "slowest").write_bytes(data)
         self.slowest, self.peak_mb = max(self.slowest, seconds), max(self.peak_mb, peak_mb)
         if fault is None and seconds > MOST_SECONDS:
             fault = f"slow: {seconds:.1f} s"
@@ -129,12 +133,12 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     seeds = seeds_of(options.target)
-    deadline = time.monotonic() + options.seconds
     if options.engine == "atheris":
-        _feed_guided(options, seeds, deadline)
+        _feed_guided(options, seeds)
     target = TARGETS[options.target]()
     _warm_up(target, seeds)
     trials = Trials(target, options.work)
+    deadline = time.monotonic() + options.seconds
     for data in mutations(target, seeds, random.Random(options.seed)):
         if trials.runs >= options.runs or time.monotonic() > deadline:
             break
@@ -153,8 +157,16 @@ def mutations(target: Target, seeds: Sequence[bytes], chance: random.Random) -> 
     while True:
         data = chance.choice(seeds)
         for _ in range(chance.choice((1, 1, 1, 2, 3))):
-            data = target.mutator(chance, data, seeds)
+            data = damaged(target, chance, data, seeds)
         yield data[:MOST_BYTES]
+
+
+def damaged(target: Target, chance: random.Random, data: bytes, seeds: Sequence[bytes]) -> bytes:
+    """What the target's own damage makes of an input; plain damage where it does not find its way in the input."""
+    try:
+        return target.mutator(chance, data, seeds)
+    except (ArithmeticError, LookupError, ValueError, struct.error):
+        return damage_bytes(chance, data, seeds)
 
 
 def _warm_up(target: Target, seeds: Sequence[bytes]) -> None:
@@ -168,7 +180,7 @@ def _finish(target: Target, trials: Trials) -> None:
     target.close()
 
 
-def _feed_guided(options: argparse.Namespace, seeds: Sequence[bytes], deadline: float) -> None:
+def _feed_guided(options: argparse.Namespace, seeds: Sequence[bytes]) -> None:
     """The same inputs, and further ones made of those that reached new code; ends the process."""
     import atheris
 
@@ -177,6 +189,7 @@ def _feed_guided(options: argparse.Namespace, seeds: Sequence[bytes], deadline: 
     target = TARGETS[options.target]()
     _warm_up(target, seeds)
     trials = Trials(target, options.work)
+    deadline = time.monotonic() + options.seconds
 
     def feed(data: bytes) -> None:
         if trials.runs >= options.runs or time.monotonic() > deadline:
@@ -188,7 +201,7 @@ def _feed_guided(options: argparse.Namespace, seeds: Sequence[bytes], deadline: 
         chance = random.Random(seed)
         if chance.random() < 0.2:
             return bytes(atheris.Mutate(data, max_size))
-        return target.mutator(chance, data, seeds)[:max_size]
+        return damaged(target, chance, data, seeds)[:max_size]
 
     arguments = [sys.argv[0], f"-seed={options.seed + 1}", f"-max_len={MOST_BYTES}", "-rss_limit_mb=0", "-timeout=0"]
     arguments += ["-verbosity=0", "-len_control=0", str(CORPUS / options.target)]

@@ -24,6 +24,7 @@ from ..bundle.reading import Bundle
 from ..bundle.writing import Content
 from ..engines.opening import Recorder
 from ..errors import BundleError, EngineError, ScanError, naming_scan
+from ..files.json_encoding import decode_json
 from ..inspector import Inspection, Inspector
 from ..patches.routes import modalities
 from ..sensor.image import decode_rgb
@@ -140,7 +141,7 @@ def decode_record(bundle: Bundle, file: str, kind: type[Record], what: str) -> R
         BundleError: it is something else.
     """
     try:
-        return msgspec.json.decode(bundle.read(file), type=kind)
+        return decode_json(bundle.read(file), kind)
     except msgspec.MsgspecError as cause:
         raise BundleError(f"{bundle.path}: {file} is not {what} ({cause}): calibrate again") from cause
 

@@ -233,7 +233,8 @@ def decode(raw: bytes, where: str) -> Manifest:
     try:
         msgspec.json.decode(raw, type=_Sized)
         return msgspec.json.decode(raw, type=Manifest)
-    except (msgspec.MsgspecError, RecursionError) as cause:
+    # UnicodeDecodeError: the first look skips over what the second reads.
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
         raise BundleError(f"{where}: {NAME} says what this cmdiad does not read ({cause}): export it again") from cause
 
 

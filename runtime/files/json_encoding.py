@@ -52,6 +52,20 @@ def encode_own_json(value: Any, indent: int | None = None) -> bytes:
     return (encoded if indent is None else msgspec.json.format(encoded, indent=indent)) + b"\n"
 
 
+def decode_json(raw: bytes, kind: type[T]) -> T:
+    """JSON from outside.
+
+    Raises:
+        msgspec.MsgspecError: it is something else, also where it is not UTF-8, or nested too deep.
+    """
+    import msgspec
+
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (UnicodeDecodeError, RecursionError) as cause:
+        raise msgspec.DecodeError(str(cause)) from cause
+
+
 def decode_own_json(raw: bytes, kind: type[T]) -> T:
     """What `encode_own_json` encoded.
 
@@ -63,7 +77,7 @@ def decode_own_json(raw: bytes, kind: type[T]) -> T:
     import msgspec
 
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return decode_json(raw, kind)
     except msgspec.DecodeError as cause:
         if isinstance(cause, msgspec.ValidationError) or not _HALF.search(raw):
             raise

@@ -20,7 +20,7 @@ from PIL import Image
 from ..errors import ScanError, naming_scan
 from .image import DAMAGE, read_mask
 from .missing import MAX_COORDINATE_M
-from .readers.limits import check_grid, read_bounded
+from .readers.limits import check_grid, check_unpacked, read_bounded
 
 SPLIT_FOLDERS = {"train": "train", "validation": "val", "test": "test_public"}
 # Lit from the left, as CMDIAD and M3DM take it.
@@ -102,6 +102,7 @@ def _depth_levels(path: Path) -> npt.NDArray[np.float64]:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
                 check_grid(image.height, image.width)
+                check_unpacked(image.height * image.width, len(data))
                 if image.mode not in _DEPTH_MODES:
                     raise ScanError(f"is an image of mode {image.mode}, not a 16-bit depth map: unpack it again")
                 return np.asarray(image, np.float64)

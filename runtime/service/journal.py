@@ -52,6 +52,15 @@ CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 RECORD_COLUMNS = "number, source, scan, part_id, product, bundle, accepted_at, finished_at, verdict, score, threshold"
 
 
+class _KnownResult(msgspec.Struct):
+    """What of a result's JSON is looked into later on."""
+
+    files: dict[str, str] = {}
+    ms: dict[str, float] = {}
+    health: dict[str, float | None] = {}
+    error: dict[str, str] = {}
+
+
 class Journal:
     """The line's memory; one process writes it, any number read.
 
@@ -358,6 +367,7 @@ def read_record(*columns: Any) -> PartRecord:
         raise ValueError("a part that is done has no result")
     names = RECORD_COLUMNS.split(", ")
     try:
+        msgspec.json.decode(result, type=_KnownResult)
         said = {**dict(zip(names, values, strict=True)), "result": msgspec.json.decode(result)}
         return msgspec.convert(said, PartRecord)
     except (msgspec.MsgspecError, RecursionError) as cause:

@@ -16,7 +16,7 @@ import msgspec
 from ..bundle.manifest import Manifest
 from ..errors import UsageError
 from ..health.drift_monitor import DriftMonitor, worst
-from ..health.measures import measures_of
+from ..health.measures import SENSOR_MEASURES, measures_of
 from ..inspector import Inspection
 from .arrival import PartRecord
 from .journal import RECORD_COLUMNS, Journal
@@ -142,7 +142,8 @@ class LineHealth:
         while records := self._journal.records(query, (watched.last, product, watched.digest, _AT_ONCE)):
             for record in records:
                 assert record.score is not None
-                measures = record.result.get("health", {})
+                told = record.result.get("health", {})
+                measures = {name: value for name, value in told.items() if name in SENSOR_MEASURES}
                 watched.monitor.update(measures, record.score, record.verdict == "defect")
                 watched.last = record.number
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import BundleError
+from ..files.json_encoding import decode_json
 
 Array = npt.NDArray[np.float32]
 
@@ -75,6 +76,6 @@ def decode_fusion(raw: bytes, where: str) -> Fusion:
         BundleError: it is not a fusion, or a number in it is not finite or of the wrong sign.
     """
     try:
-        return msgspec.json.decode(raw, type=Fusion)
+        return decode_json(raw, Fusion)
     except msgspec.MsgspecError as cause:
         raise BundleError(f"{where}: is not a fusion ({cause}): calibrate the bundle again") from cause

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from ...errors import UsageError
-from ...files.json_encoding import encode_json
+from ...files.json_encoding import decode_json, encode_json
 from .configuration import Configuration, Skipped
 from .driver import Recording
 from .host import Host, HostGpu
@@ -216,10 +216,10 @@ def read_report(path: Path) -> Report:
     """
     file = path / NAME if path.is_dir() else path
     try:
-        report = msgspec.json.decode(file.read_bytes(), type=Report)
+        report = decode_json(file.read_bytes(), Report)
     except OSError as cause:
         raise UsageError(f"{path}: there is no bench report here: {cause.strerror or cause}") from cause
-    except (msgspec.MsgspecError, UnicodeDecodeError) as cause:
+    except msgspec.MsgspecError as cause:
         raise UsageError(f"{file}: is not a bench report ({cause}): make one with `cmdiad-rt bench`") from cause
     if report.kind != KIND or report.format_version != FORMAT_VERSION:
         raise UsageError(f"{file}: is not a {KIND} of version {FORMAT_VERSION}: make it again with `cmdiad-rt bench`")

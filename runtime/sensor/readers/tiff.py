@@ -17,6 +17,7 @@ import tifffile
 from ...errors import ScanError
 from .format import Format
 from .limits import MAX_PIXELS, MAX_UNPACKED_PIXELS, MAX_UNPACKED_POINTS, check_shape, check_unpacked
+from .tiff_directories import check_directories
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _UNCOMPRESSED, _LZW, _ZLIB, _OLD_ZLIB = 1, 5, 8, 32946
@@ -90,6 +91,7 @@ def read_tiff_mask(data: bytes) -> npt.NDArray[Any]:
 
 
 def _read_first(data: bytes, check: Callable[[tifffile.TiffPage], None], most_unpacked: int) -> npt.NDArray[Any]:
+    check_directories(data, _MAX_PAGES)
     try:
         # Damaged tags overflow in NumPy scalars, which would warn.
         with np.errstate(all="ignore"), tifffile.TiffFile(_MeteredFile(data)) as file:

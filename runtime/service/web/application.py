@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import AsyncIterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -24,7 +25,7 @@ from ..history import MOST_AT_ONCE, HistoryQuery, bundle_figures, part
 from ..inspecting import Answered
 from ..production_line import ProductionLine
 from .access import COOKIE, Access
-from .bodies import arrival_of
+from .bodies import HeldBodies, arrival_of
 from .clouds import MOST_CLOUDS, Clouds
 from .events import Events
 from .line_metrics import LineMetrics
@@ -63,6 +64,7 @@ def new_application(line: ProductionLine, access: Access) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.line, app.state.access = line, access
+    app.state.bodies = HeldBodies()
     app.state.events, app.state.metrics, app.state.is_open = Events(), LineMetrics(line), True
     app.state.clouds = Clouds()
     app.middleware("http")(_guarded)
@@ -73,7 +75,7 @@ def new_application(line: ProductionLine, access: Access) -> FastAPI:
     _add_points(app)
     _add_results(app)
     _add_one_result(app)
-    _add_events(app)
+    _add_line(app)
     _add_health(app)
     _add_page(app)
     return app
@@ -91,17 +93,21 @@ def _add_inspections(app: FastAPI) -> None:
         """
         if not app.state.is_open:
             raise BusyError("the line is being stopped: ask again in a moment")
-        arrival = await arrival_of(request, int(http.max_request_mb * 1e6), http.timeout_seconds)
-        waiting = asyncio.wrap_future(line.station.submit(arrival))
-        try:
-            async with asyncio.timeout(http.timeout_seconds):
-                answered = await asyncio.shield(waiting)
-        except TimeoutError:
-            waiting.add_done_callback(lambda answer: answer.exception())
-            raise HTTPException(
-                504, f"there was no verdict within {http.timeout_seconds:g} s: it is in the history"
-            ) from None
+        most_bytes = int(http.max_request_mb * 1e6)
+        with app.state.bodies.held(request, most_bytes):
+            arrival = await arrival_of(request, most_bytes, http.timeout_seconds)
+            answered = await _verdict(line.station.submit(arrival), http.timeout_seconds)
         return await asyncio.to_thread(_answer, answered, heatmap)
+
+
+async def _verdict(submitted: Future[Answered], patience_seconds: float) -> Answered:
+    waiting = asyncio.wrap_future(submitted)
+    try:
+        async with asyncio.timeout(patience_seconds):
+            return await asyncio.shield(waiting)
+    except TimeoutError:
+        waiting.add_done_callback(lambda answer: answer.exception())
+        raise HTTPException(504, f"there was no verdict within {patience_seconds:g} s: it is in the history") from None
 
 
 def _answer(answered: Answered, heatmap: Picture) -> Response:
@@ -146,11 +152,6 @@ def _add_results(app: FastAPI) -> None:
         parts = line.journal.records(*query.as_sql())
         return _json({"parts": parts, "next": parts[-1].number if len(parts) == limit else None})
 
-    @app.get("/v1/bundles", summary="The products of this line, and what their bundles made of their parts.")
-    def bundles() -> Response:
-        products = [line.products.named(name).as_json() for name in line.products.names()]
-        return _json({"products": products, "bundles": bundle_figures(line.journal)})
-
 
 def _add_one_result(app: FastAPI) -> None:
     line: ProductionLine = app.state.line
@@ -172,8 +173,13 @@ def _add_one_result(app: FastAPI) -> None:
         return Response(content, media_type=_KINDS[kind])
 
 
-def _add_events(app: FastAPI) -> None:
+def _add_line(app: FastAPI) -> None:
     line: ProductionLine = app.state.line
+
+    @app.get("/v1/bundles", summary="The products of this line, and what their bundles made of their parts.")
+    def bundles() -> Response:
+        products = [line.products.named(name).as_json() for name in line.products.names()]
+        return _json({"products": products, "bundles": bundle_figures(line.journal)})
 
     @app.get("/v1/events", summary="Results as they come, and the status every second: server-sent events.")
     async def events(request: Request) -> StreamingResponse:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 
-from ...errors import ScanError
+from ...errors import BusyError, ScanError
 from ...sensor.readers.limits import check_shape
 from ..arrival import Arrival, FileContent, RawPoints
 
@@ -17,7 +19,33 @@ SOURCE = "http"
 RAW = "application/x-float32"
 MULTIPART = "multipart/form-data"
 _LONGEST_NAME = 200
+_MOST_HELD = 4
 _CONTROL = dict.fromkeys((*range(32), 127), "_")
+
+
+class HeldBodies:
+    """How many bytes of bodies are in memory; used on the server's loop alone."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+
+    @contextmanager
+    def held(self, request: Request, most_bytes: int) -> Iterator[None]:
+        """Hold a body while the block reads it and its part is inspected.
+
+        Raises:
+            BusyError: with it, there would be more than _MOST_HELD times as much as one request may have.
+            HTTPException: it says itself that it is too large (413).
+        """
+        _refuse_stated_size(request, most_bytes)
+        n_bytes = int(request.headers.get("content-length", most_bytes))
+        if self._bytes + n_bytes > _MOST_HELD * most_bytes:
+            raise BusyError(f"{self._bytes / 1e6:.0f} MB of requests are under way: ask again in a moment")
+        self._bytes += n_bytes
+        try:
+            yield
+        finally:
+            self._bytes -= n_bytes
 
 
 async def arrival_of(request: Request, most_bytes: int, patience_seconds: float) -> Arrival:
@@ -34,7 +62,7 @@ async def arrival_of(request: Request, most_bytes: int, patience_seconds: float)
     try:
         async with asyncio.timeout(patience_seconds):
             if kind == MULTIPART:
-                content: FileContent | RawPoints = await _form(request, most_bytes)
+                content: FileContent | RawPoints = await _form(request)
             else:
                 body = await _body(request, most_bytes)
                 content = _points(body, request.query_params.get("shape")) if kind == RAW else FileContent(body)
@@ -46,7 +74,6 @@ async def arrival_of(request: Request, most_bytes: int, patience_seconds: float)
 
 
 async def _body(request: Request, most_bytes: int) -> bytes:
-    _refuse_stated_size(request, most_bytes)
     pieces, size = [], 0
     async for piece in request.stream():
         size += len(piece)
@@ -58,9 +85,8 @@ async def _body(request: Request, most_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-async def _form(request: Request, most_bytes: int) -> FileContent:
+async def _form(request: Request) -> FileContent:
     """A form with the file `scan`, and for routes that measure both the file `image`."""
-    _refuse_stated_size(request, most_bytes)
     if "content-length" not in request.headers:
         raise HTTPException(411, "a form needs Content-Length")
     try:

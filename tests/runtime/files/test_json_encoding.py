@@ -6,6 +6,7 @@ import os
 import msgspec
 import pytest
 from cmdiad.runtime.files.json_encoding import (
+    decode_json,
     decode_own_json,
     encode_json_file,
     encode_own_json,
@@ -51,3 +52,13 @@ def test_files_for_people_have_such_names_written_out() -> None:
     shown = json.loads(encode_json_file({"b": ODD, "a": 1}, order="sorted"))
     assert shown == {"a": 1, "b": escape_name(ODD)} and list(shown) == ["a", "b"]
     assert encode_text(f"{ODD}\n").decode() == "part-\\xff.tiff\n"
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"a": "\xff"}', b"[" * 200_000, b"", b"{"], ids=["letters", "nested", "empty", "cut"]
+)
+def test_what_is_no_json_is_one_kind_of_error(raw: bytes) -> None:
+    with pytest.raises(msgspec.MsgspecError):
+        decode_json(raw, dict)
+    with pytest.raises(msgspec.MsgspecError):
+        decode_own_json(raw, dict)

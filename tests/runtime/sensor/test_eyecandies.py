@@ -1,5 +1,7 @@
 """Eyecandies is read as it unpacks: found, labeled, and back-projected to where the camera saw it."""
 
+import io
+
 import numpy as np
 import pytest
 from cmdiad.runtime.bundle.parameters import EYECANDIES
@@ -102,10 +104,15 @@ def copied(source, folder, **changes):
         ("info_depth", b"min: -1e308\nmax: 1e308\n", "min and max"),
         ("info_depth", b"min: 1e300\nmax: 1e400\n", "min and max"),
         ("pose", None, "no such file"),
+        ("depth", "bomb", "compressed bytes"),
     ],
 )
 def test_what_is_wrong_is_named(eyecandies_data, tmp_path, item, content, words):
     source = eyecandies_data / "Praline" / "train" / "data" / "000_depth.png"
+    if content == "bomb":
+        stream = io.BytesIO()
+        Image.fromarray(np.zeros((4096, 4096), np.uint16)).save(stream, "PNG", compress_level=1)
+        content = stream.getvalue()
     with pytest.raises(ScanError, match=words) as refusal:
         read_scan(copied(source, tmp_path, **{item: content}))
     assert f"000_{item}" in str(refusal.value)

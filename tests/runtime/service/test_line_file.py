@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from cmdiad.runtime.errors import UsageError
-from cmdiad.runtime.service.line_file import LineFile, read_line_file
+from cmdiad.runtime.service.line_file import LineFile, placed, read_line_file
 
 PRODUCT = '[[product]]\nname = "flange"\nbundle = "flange.cmdiad"\n'
 KEYS = Path(__file__).resolve().parents[3] / "docs" / "line_file.md"
@@ -42,6 +42,7 @@ def test_a_product_is_all_that_is_needed(tmp_path: Path) -> None:
         (PRODUCT + "[[folder]]\npath = 'in'\ndone = 'done'", 'say after = "move" too'),
         (PRODUCT + "[http]\ntls_cert = 'a.pem'", "give both or none"),
         ('[[product]]\nname = "../up"\nbundle = "b"', "product[0].name: Expected `str` matching regex"),
+        ('[[product]]\nname = "up\\n"\nbundle = "b"', "product[0].name: Expected `str` matching regex"),
         (PRODUCT + "[history]\nkeep_days = nan", "history.keep_days"),
         (PRODUCT + "[history]\nkeep_days = inf", "history.keep_days"),
     ],
@@ -53,10 +54,19 @@ def test_what_makes_no_sense_is_refused_with_its_place(tmp_path: Path, text: str
     assert str(refused.value).startswith(f"{tmp_path / 'line.toml'}: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [pytest.param("a\0b", "null character", id="null"), pytest.param("~nobody-of-this-name/x", "home", id="user")],
+)
+def test_a_path_that_is_none_is_refused(tmp_path: Path, name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        placed(tmp_path, name)
+
+
 def test_a_missing_or_huge_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_line_file(tmp_path / "none.toml")
-    with pytest.raises(UsageError, match="has more than"):
+    with pytest.raises(UsageError, match="as no settings have"):
         read_line_file(written(tmp_path, "#" * (1 << 21)))
 
 
