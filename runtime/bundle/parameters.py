@@ -120,6 +120,10 @@ PRESETS: dict[Sensor, Preprocessing] = {
 }
 
 
+PRESET_PITCH_M: dict[Sensor, float] = {"structured-light": 6e-4, "kinect": 2e-3, "eyecandies": 6e-4}
+"""The distance of neighboring pixels, metres, that every preset's lengths suit: ten of them bridge a gap in a part."""
+
+
 class Grouping(msgspec.Struct, frozen=True, kw_only=True):
     """How points are grouped; belongs to the point extractor and is stored in the manifest."""
 
