@@ -22,6 +22,7 @@ from .parameters import (
     RouteName,
     Threshold,
 )
+from .scan_geometry import ScanGeometry
 
 FORMAT_VERSION = 2
 """Since 2 it is decided at calibration, from all scans, whether scans are raw, and recorded how large the part is."""
@@ -187,6 +188,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     provenance: dict[str, str] = {}
     files: dict[str, str] = {}
+
+    @property
+    def geometry(self) -> ScanGeometry:
+        """How the scan files' numbers become organized clouds: part of `preprocessing`, which is where it is set."""
+        return self.preprocessing.geometry
 
     @property
     def part_range(self) -> PartRange | None:
