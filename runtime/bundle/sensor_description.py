@@ -1,7 +1,7 @@
 """A sensor as a user describes it: its name, how its files are read, and how its scans are prepared.
 
-The description travels in the manifest as `sensor`, `geometry` and `preprocessing`. Lengths of the preparation that
-nobody gave follow the distance of neighboring pixels: they are a preset's, times that distance over the preset's own.
+The description travels in the manifest as `sensor` and `preprocessing`. Lengths of the preparation that nobody gave
+follow the distance of neighboring pixels: they are a preset's, times that distance over the preset's own.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from typing import Any
 import msgspec
 
 from .parameters import PRESET_PITCH_M, PRESETS, Preprocessing, Sensor
-from .scan_geometry import ScanGeometry
 
 DERIVED = ("ransac_threshold_m", "plane_distance_m", "cluster_distance_m")
 """The lengths of `Preprocessing` that follow the pixel pitch where nobody gave them."""
 
 UNIT = "metres_per_unit"
-SMALLEST_PITCH_M, LARGEST_PITCH_M = 1e-7, 0.1
+SMALLEST_PITCH_M, LARGEST_PITCH_M = 1e-7, 0.02
 _LONGEST_NAME = 100
 
 
@@ -54,21 +53,11 @@ class SensorDescription(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         identity: which sensor it is.
-        geometry: how its files become points.
-        preprocessing: how its scans are prepared; `metres_per_unit` in it is the file's `[sensor]` key.
+        preprocessing: how its files become points, and how these are prepared.
     """
 
     identity: SensorIdentity = SensorIdentity()
-    geometry: ScanGeometry = ScanGeometry()
     preprocessing: Preprocessing = Preprocessing()
-
-
-def preset_description(preset: Sensor) -> SensorDescription:
-    """A preset as a description."""
-    return SensorDescription(
-        identity=SensorIdentity(name=preset, preset=preset, pixel_pitch_m=PRESET_PITCH_M[preset]),
-        preprocessing=PRESETS[preset],
-    )
 
 
 def derived_lengths(preset: Sensor, pitch_m: float) -> dict[str, float]:
