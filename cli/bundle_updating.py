@@ -30,6 +30,7 @@ TAKEN = (
     "sensor",
     "metres_per_unit",
     "plane",
+    "assignments",
     "seed",
     "force",
 )

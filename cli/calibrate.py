@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..calibration.choices import BankPrecision
-from ..runtime.bundle.parameters import Plane, Sensor
+from ..runtime.bundle.parameters import Plane
 from . import console, options, signing
 from .bundle_updating import refuse_foreign_options, run_update, was_given
 from .extras import CALIBRATE, needs
 from .interruption import when_interrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..calibration.calibrated_bundle import Completed
-    from ..runtime.bundle.parameters import Preprocessing
+    from ..runtime.bundle.manifest import Manifest
+    from ..runtime.bundle.sensor_description import SensorDescription
 
 N_HIGHEST = 3
 
@@ -35,10 +38,10 @@ _ProductOption = Annotated[
     str | None, typer.Option(help="What the bundle inspects.  [default: the scans' class folder, else unchanged]")
 ]
 _PlaneOption = Annotated[
-    Plane,
+    Plane | None,
     typer.Option(
         help="always: scans are raw, the plane that parts stand on is removed. never: they were preprocessed "
-        "before. auto: decided once, from all of these scans."
+        "before. auto: decided once, from all of these scans.  [default: the sensor file's, else auto]"
     ),
 ]
 _DefectiveOption = Annotated[
@@ -88,13 +91,12 @@ def calibrate(
     n_neighbors: options.Neighbors = 2,
     settings_file: options.Settings = None,
     product: _ProductOption = None,
-    sensor: Annotated[
-        Sensor | None, typer.Option(help="Preset of the preprocessing parameters.  [default: as trained]")
-    ] = None,
+    sensor: options.OtherSensor = None,
     metres_per_unit: Annotated[
         float | None, typer.Option(help="Metres in one unit of the scans.  [default: as trained]")
     ] = None,
-    plane: _PlaneOption = "auto",
+    plane: _PlaneOption = None,
+    assignments: options.Assignments = None,
     defective: _DefectiveOption = None,
     line_graph: _LineGraphOption = None,
     force: options.Force = False,
@@ -145,7 +147,8 @@ def calibrate(
     target = out or source.path
     if not force:
         protect_calibration(target, _advice(product))
-    preprocessing = _adapted(source.manifest.preprocessing, sensor, metres_per_unit, plane)
+    described = _adapted(source.manifest, sensor, metres_per_unit, plane, assignments or ())
+    source, preprocessing = source.of_sensor(described.identity), described.preprocessing
     with console.progress_display(quiet) as progress:
         completed = calibrate_bundle(
             source, inputs, settings, target, provider, product, preprocessing, progress, defective, line_graph
@@ -181,13 +184,24 @@ def _advice(product: str) -> str:
 
 
 def _adapted(
-    trained: Preprocessing, sensor: Sensor | None, metres_per_unit: float | None, plane: Plane
-) -> Preprocessing:
-    """What the bundle was trained with, but for what is asked for."""
+    manifest: Manifest,
+    sensor: str | None,
+    metres_per_unit: float | None,
+    plane: Plane | None,
+    assignments: Sequence[str],
+) -> SensorDescription:
+    """The bundle's sensor but for what is asked for; says what that changes in a bundle that is calibrated."""
     import msgspec
 
-    from ..runtime.sensor.units import checked_unit
+    from ..runtime.bundle.sensor_changes import sensor_changes, what_must_be_done
+    from ..runtime.sensor.sensor_file import adapted
 
-    unit = trained.metres_per_unit if metres_per_unit is None else checked_unit(metres_per_unit)
-    base = trained if sensor is None else options.sensor_preprocessing(sensor, unit)
-    return msgspec.structs.replace(base, metres_per_unit=unit, plane=plane, side="auto")
+    known = manifest.description
+    told = [*assignments, *([] if plane is None else [f"preprocessing.plane={plane}"])]
+    described = adapted(known, sensor, told, metres_per_unit)
+    if described is None:
+        return msgspec.structs.replace(known, preprocessing=known.preprocessing.undecided())
+    changes = sensor_changes(known, described)
+    if manifest.calibration is not None and changes:
+        console.emit(f"sensor: {what_must_be_done(changes)}")
+    return described

@@ -36,6 +36,8 @@ def evaluate(
     metric: options.Metric = "l2",
     n_neighbors: options.Neighbors = 2,
     settings_file: options.Settings = None,
+    sensor: options.OtherSensor = None,
+    assignments: options.Assignments = None,
     provider: options.Provider = "cpu",
     seed: options.Seed = 0,
     markdown: options.Markdown = None,
@@ -65,7 +67,14 @@ def evaluate(
     wanted.require_writable()
     with console.progress_display(quiet or json) as progress:
         evaluation = evaluate_runs(
-            data, class_names or [], runs or [Path("runs/latest")], chosen, settings, provider, progress
+            data,
+            class_names or [],
+            runs or [Path("runs/latest")],
+            chosen,
+            settings,
+            provider,
+            progress,
+            (sensor, assignments or ()),
         )
     written = write_reports(evaluation, data, settings, provider, wanted)
     if json:

@@ -50,6 +50,7 @@ def train(
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")] = False,
     sensor: options.Sensor = "structured-light",
     metres_per_unit: options.Scale = None,
+    assignments: options.Assignments = None,
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
 ) -> None:
@@ -58,8 +59,10 @@ def train(
     F2F learns both directions at once; F2I and I2F that of --main. A run that was killed goes on when the same
     command names its folder with --out.
     """
+    from ..runtime.sensor.sensor_file import open_sensor
     from ..training.train import TrainingSettings, train_route
 
+    description = open_sensor(sensor, assignments or (), metres_per_unit)
     settings = TrainingSettings(
         route=route,
         main=main,
@@ -67,7 +70,8 @@ def train(
         image_extractor=image_extractor,
         point_checkpoint=point_checkpoint,
         image_checkpoint=image_checkpoint,
-        preprocessing=options.sensor_preprocessing(sensor, metres_per_unit),
+        sensor=description.identity,
+        preprocessing=description.preprocessing,
         loss=loss,
         epochs=epochs,
         batch_size=batch_size,

@@ -23,6 +23,7 @@ from .parameters import (
     Threshold,
 )
 from .scan_geometry import ScanGeometry
+from .sensor_description import UNNAMED, SensorDescription, SensorIdentity
 
 FORMAT_VERSION = 2
 """Since 2 it is decided at calibration, from all scans, whether scans are raw, and recorded how large the part is."""
@@ -175,6 +176,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     route: RouteName
     main: Modality
     precision: str
+    sensor: SensorIdentity = UNNAMED
     preprocessing: Preprocessing
     grouping: Grouping
     networks: dict[str, Network]
@@ -193,6 +195,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     def geometry(self) -> ScanGeometry:
         """How the scan files' numbers become organized clouds: part of `preprocessing`, which is where it is set."""
         return self.preprocessing.geometry
+
+    @property
+    def description(self) -> SensorDescription:
+        """The sensor: which one it is, how its files are read, and how its scans are prepared."""
+        return SensorDescription(identity=self.sensor, preprocessing=self.preprocessing)
 
     @property
     def part_range(self) -> PartRange | None:

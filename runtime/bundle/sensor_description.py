@@ -48,6 +48,10 @@ class SensorIdentity(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"derived names {', '.join(sorted(unknown))}, which do not follow the pixel pitch")
 
 
+UNNAMED = SensorIdentity()
+"""Of bundles and runs from before sensors had names."""
+
+
 class SensorDescription(msgspec.Struct, frozen=True, kw_only=True):
     """A sensor's whole description, nothing left open but what "auto" leaves to the scans.
 
@@ -56,8 +60,12 @@ class SensorDescription(msgspec.Struct, frozen=True, kw_only=True):
         preprocessing: how its files become points, and how these are prepared.
     """
 
-    identity: SensorIdentity = SensorIdentity()
+    identity: SensorIdentity = UNNAMED
     preprocessing: Preprocessing = Preprocessing()
+
+
+UNDESCRIBED = SensorDescription()
+"""What holds where nobody described the sensor: a structured-light scanner that saves organized clouds in metres."""
 
 
 def derived_lengths(preset: Sensor, pitch_m: float) -> dict[str, float]:

@@ -6,7 +6,7 @@ import copy
 import re
 import tomllib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import msgspec
 
 from ..bundle.parameters import PRESETS, Preprocessing
 from ..bundle.scan_geometry import ScanGeometry
+from ..bundle.sensor_changes import flat_values, sensor_changes, what_must_be_done
 from ..bundle.sensor_description import (
     UNIT,
     SensorDescription,
@@ -63,6 +64,56 @@ def open_sensor(given: str, assignments: Iterable[str] = (), metres_per_unit: fl
     if metres_per_unit is not None:
         settings.setdefault("sensor", {})[UNIT] = checked_unit(metres_per_unit)
     return described(assigned(settings, assignments), given)
+
+
+def adapted(
+    known: SensorDescription, given: str | None, assignments: Sequence[str], metres_per_unit: float | None = None
+) -> SensorDescription | None:
+    """What becomes of a bundle's or a run's description by a command's options; None where none of them was given.
+
+    Args:
+        known: its own description. What was decided of its scans says nothing about others, so that `plane` and
+            `side` are open again unless they are given.
+        given: of `--sensor`: a file replaces all of it, a preset leaves unit and geometry.
+        assignments: of `--set`.
+        metres_per_unit: of `--metres-per-unit`.
+
+    Raises:
+        UsageError: as `open_sensor`.
+    """
+    if given is None and not assignments and metres_per_unit is None:
+        return None
+    settings = settings_of(SensorDescription(identity=known.identity, preprocessing=known.preprocessing.undecided()))
+    if given is not None:
+        new = sensor_settings(given)
+        if given in PRESETS:
+            new["geometry"] = settings["geometry"]
+            if UNIT in settings["sensor"]:
+                new["sensor"][UNIT] = settings["sensor"][UNIT]
+        settings = new
+    if metres_per_unit is not None:
+        settings["sensor"][UNIT] = checked_unit(metres_per_unit)
+    return described(assigned(settings, assignments), given or "the bundle's sensor")
+
+
+def require_same_sensor(known: SensorDescription, given: str) -> None:
+    """Refuse to inspect with another description than the one that a bundle was calibrated with.
+
+    Args:
+        known: the bundle's.
+        given: a sensor file, or a preset, which says nothing about unit and geometry.
+
+    Raises:
+        UsageError: files would become other points; says which keys differ and what must be calibrated again.
+    """
+    other = adapted(known, given, ())
+    assert other is not None
+    changes = [change for change in sensor_changes(known, other) if change.changes_points]
+    if changes:
+        raise UsageError(
+            f"--sensor {given}: is not what the bundle was calibrated with: {what_must_be_done(changes)}; leave "
+            "--sensor out to inspect with the bundle's own"
+        )
 
 
 def sensor_settings(given: str) -> Settings:
@@ -157,15 +208,12 @@ def described(settings: Settings, where: str) -> SensorDescription:
 
 def settings_of(description: SensorDescription) -> Settings:
     """What would have to be said for this description: all of it but what follows the pixel pitch."""
-    identity = description.identity
-    values = msgspec.to_builtins(description.preprocessing)
-    unit, geometry = values.pop(UNIT), values.pop("geometry", {})
-    sensor = {"name": identity.name, "preset": identity.preset, UNIT: unit, "pixel_pitch_m": identity.pixel_pitch_m}
-    return {
-        "sensor": {name: value for name, value in sensor.items() if value is not None},
-        "geometry": {name: value for name, value in geometry.items() if value is not None},
-        "preprocessing": {name: value for name, value in values.items() if name not in identity.derived},
-    }
+    settings: Settings = {table: {} for table in TABLES}
+    for key, value in flat_values(description).items():
+        table, _, name = key.partition(".")
+        if value is not None and name not in description.identity.derived:
+            settings[table][name] = value
+    return settings
 
 
 def known_pitch(geometry: ScanGeometry, metres_per_unit: float | None) -> float | None:
