@@ -220,7 +220,7 @@ def known_pitch(geometry: ScanGeometry, metres_per_unit: float | None) -> float 
     """The distance of neighboring pixels, metres, where the geometry says it: a height map's or a projection's."""
     unit = metres_per_unit or 1.0
     if geometry.height_grid is not None:
-        return unit * (geometry.height_grid.x_pitch * geometry.height_grid.y_pitch) ** 0.5
+        return unit * max(geometry.height_grid.x_pitch, geometry.height_grid.y_pitch)
     if geometry.projection is not None and geometry.projection.pitch is not None:
         return unit * geometry.projection.pitch
     return None

@@ -47,7 +47,7 @@ KEY_TEXTS: dict[str, KeyText] = {
         "m", "Length of one unit of the scan files: 0.001 for millimetres. Integers need it.", "0.001"
     ),
     "sensor.pixel_pitch_m": KeyText(
-        "m", "Distance of neighboring pixels on the part. Lengths below that are not given follow it.", "0.0006"
+        "m", "Distance of neighboring pixels on the part. Lengths that are not given follow it.", "0.0006"
     ),
     "geometry.intrinsics": KeyText(
         "px", "Pinhole camera: makes an image of one number a pixel a depth image.",
