@@ -73,6 +73,21 @@ def toml_value(value: Any) -> str:
     return repr(value)
 
 
+def resolved_lines(description: SensorDescription) -> Iterator[str]:
+    """The description as short TOML: every value that holds, and why where it was not given."""
+    values, defaults = flat_values(description), _defaults(description.identity)
+    for table in TABLES:
+        yield f"[{table}]"
+        for name in keys_of(table):
+            key = f"{table}.{name}"
+            value = values.get(key, defaults[key])
+            if value is None:
+                yield f"# {name} is not given"
+                continue
+            why = "follows the pixel pitch" if name in description.identity.derived else "default"
+            yield f"{name} = {toml_value(value)}{f'  # {why}' if value == defaults[key] else ''}"
+
+
 def _told(key: str, kind: Any, default: object, derived: tuple[str, ...], note: str | None) -> Iterator[str]:
     """The lines of comment above a key."""
     text = KEY_TEXTS[key]
