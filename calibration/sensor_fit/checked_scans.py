@@ -129,10 +129,10 @@ def _without_path(error: ScanError, file: Path) -> str:
 
 def _row(scan: CheckedScan) -> list[str]:
     pixels = MISSING if scan.shape is None else f"{scan.shape[1]} x {scan.shape[0]}"
-    read = [pixels, f"{scan.measured_share:.1%}", f"{1e3 * scan.pitch_m:.3g}"] if scan.shape else [MISSING] * 3
+    read = [pixels, f"{scan.measured_share:.1%}", f"{1e3 * scan.pitch_m:#.3g}"] if scan.shape else [MISSING] * 3
     if scan.view is None:
         return [scan.name, *read, MISSING, MISSING, scan.error]
-    diameter = MISSING if scan.view.diameter_m is None else f"{1e3 * scan.view.diameter_m:.4g}"
+    diameter = MISSING if scan.view.diameter_m is None else f"{1e3 * scan.view.diameter_m:.1f}"
     return [scan.name, *read, str(scan.view.part_pixels), diameter, ""]
 
 

@@ -65,11 +65,11 @@ def measures_table(fit: SensorFit) -> Table:
         on_table = (
             [MISSING] * 3
             if table is None
-            else [f"{1e3 * table.noise_m:.3g}", f"{table.share:.0%}", f"{table.tilt_deg:.1f}"]
+            else [f"{1e3 * table.noise_m:#.3g}", f"{table.share:.0%}", f"{table.tilt_deg:.1f}"]
         )
         diameter = None if view is None else view.diameter_m
-        part = outcome.error if view is None else MISSING if diameter is None else f"{1e3 * diameter:.4g}"
-        rows.append([name, f"{1e3 * measure.pitch_m:.3g}", f"{measure.missing_share:.1%}", *on_table, part])
+        part = outcome.error if view is None else MISSING if diameter is None else f"{1e3 * diameter:.1f}"
+        rows.append([name, f"{1e3 * measure.pitch_m:#.3g}", f"{measure.missing_share:.1%}", *on_table, part])
     headers = ["scan", "pitch mm", "not measured", "noise mm", "on the table", "tilt °", "part mm"]
     return Table("Scan by scan", headers, rows, note="The part's length is the largest distance of two of its points.")
 

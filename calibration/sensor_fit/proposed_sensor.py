@@ -157,7 +157,7 @@ def proposed_settings(measures: Sequence[SensorMeasure]) -> tuple[dict[str, dict
         **notes,
         "preprocessing.ransac_threshold_m": told,
         "preprocessing.plane_distance_m": f"{told}; 99 % of what is behind the table reach {_mm(behind)}",
-        "preprocessing.cluster_distance_m": f"measured: {_CLUSTER_PITCHES:g} pixels, at least {_CLUSTER_SIGMAS:g} x noise",
+        "preprocessing.cluster_distance_m": f"measured: {_CLUSTER_PITCHES:g} pixels, or {_CLUSTER_SIGMAS:g} x noise",
         "preprocessing.refine_on": f"measured: {border:.0%} of the image's border",
     }
 
