@@ -130,8 +130,8 @@ def fit_sensor(
 def proposed_settings(measures: Sequence[SensorMeasure]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
     """What is measured, as the tables of a sensor file, and how, by key.
 
-    A point lies on the table up to four standard deviations of its noise, at least a pixel pitch; removed is what
-    lies below that or below what 99 % of the points behind the table reach. Neighbors belong together at ten pixel
+    A point lies on the table up to four standard deviations of its noise, or as far as 99 % of the points behind it
+    reach, or a pixel pitch, whichever is largest; all of these are removed. Neighbors belong together at ten pixel
     pitches, as in the presets.
 
     Args:
@@ -144,19 +144,22 @@ def proposed_settings(measures: Sequence[SensorMeasure]) -> tuple[dict[str, dict
     if not tables:
         return settings, notes
     noise, behind = _median([table.noise_m for table in tables]), _median([table.behind_m for table in tables])
-    reach = max(_SIGMAS * noise, pitch)
+    reach = _rounded(max(_SIGMAS * noise, behind, pitch))
     border = _median([measure.border_share for measure in measures])
     settings["preprocessing"] = {
-        "ransac_threshold_m": _rounded(reach),
-        "plane_distance_m": _rounded(max(reach, behind)),
+        "ransac_threshold_m": reach,
+        "plane_distance_m": reach,
         "cluster_distance_m": _rounded(max(_CLUSTER_PITCHES * pitch, _CLUSTER_SIGMAS * noise)),
         "refine_on": "border" if border >= _FULL_BORDER else "scan",
     }
-    told = f"measured: {_SIGMAS:g} x the noise of {_mm(noise)}, at least a pixel"
+    told = (
+        f"measured: the largest of {_SIGMAS:g} x the noise ({_mm(noise)}), a pixel, and what 99 % behind the table reach "
+        f"({_mm(behind)})"
+    )
     return settings, {
         **notes,
         "preprocessing.ransac_threshold_m": told,
-        "preprocessing.plane_distance_m": f"{told}; 99 % of what is behind the table reach {_mm(behind)}",
+        "preprocessing.plane_distance_m": told,
         "preprocessing.cluster_distance_m": f"measured: {_CLUSTER_PITCHES:g} pixels, or {_CLUSTER_SIGMAS:g} x noise",
         "preprocessing.refine_on": f"measured: {border:.0%} of the image's border",
     }
