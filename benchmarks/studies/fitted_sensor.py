@@ -3,9 +3,10 @@
     python benchmarks/studies/fitted_sensor.py [--scenes DATA]
 
 Rendered raw scans have three pixel pitches, and noise of a half to an eighth of them; the sensor is fitted on two
-scans of every class, and judged on others. DATA holds labeled scenes as `plane_removal.py` takes them; there the sensor is fitted on every
-other scene, and judged on all. Prints one JSON object a sensor and setting: mean and least intersection over union of
-what is not table with what is part. Bars: 0.98 on rendered scans; 0.90, and 0.80 for the least, on scenes.
+scans of every class, and judged on others. DATA holds labeled scenes as `plane_removal.py` takes them; there the
+sensor is fitted on every other scene, and judged on all. Prints one JSON object a sensor and setting: mean and least
+intersection over union of what is not table with what is part. Bars: 0.98 on rendered scans; 0.90, and 0.80 for the
+least, on scenes.
 """
 
 from __future__ import annotations

@@ -153,8 +153,8 @@ def proposed_settings(measures: Sequence[SensorMeasure]) -> tuple[dict[str, dict
         "refine_on": "border" if border >= _FULL_BORDER else "scan",
     }
     told = (
-        f"measured: the largest of {_SIGMAS:g} x the noise ({_mm(noise)}), a pixel, and what 99 % behind the table reach "
-        f"({_mm(behind)})"
+        f"measured: the largest of {_SIGMAS:g} x the noise ({_mm(noise)}), a pixel, and 99 % of what is behind the "
+        f"table ({_mm(behind)})"
     )
     return settings, {
         **notes,
