@@ -165,6 +165,22 @@ class ScanGeometry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError(f"message is {self.message}: must be 0 or more")
         self._check_models()
 
+    @property
+    def places_pixels(self) -> bool:
+        """Whether it says where the pixels of an image of one number each lie."""
+        return self.intrinsics is not None or self.height_grid is not None
+
+    @property
+    def places_points(self) -> bool:
+        """Whether it says which pixel each of many points belongs to."""
+        return self.grid is not None or self.projection is not None
+
+    @property
+    def scales_pixels(self) -> bool:
+        """Whether it gives the step of an image's numbers, so that integers have a length."""
+        has_z_scale = self.height_grid is not None and self.height_grid.z_scale != 1
+        return self.depth_scale is not None or has_z_scale
+
     def axis_order(self) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
         """Of x, y and z: the stored axis that each is, from 0, and its sign.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from cmdiad.runtime.errors import ScanError
 from cmdiad.runtime.sensor.find import find_files, find_scans
 from cmdiad.runtime.sensor.listing import IMAGES, SCANS
-from cmdiad.runtime.sensor.readers import SUFFIXES
+from cmdiad.runtime.sensor.readers import DOUBTFUL_SUFFIXES, SUFFIXES
 
 POINTS = np.random.default_rng(0).normal(size=(5, 6, 3)).astype(np.float32)
 
@@ -98,7 +99,8 @@ def test_no_path_at_all_is_refused() -> None:
 
 
 def test_suffixes_are_lower_case_with_dots() -> None:
-    assert {".tiff", ".tif", ".ply", ".pcd", ".npy", ".npz"} == set(SUFFIXES)
+    assert all(re.fullmatch(r"\.[a-z0-9]+", suffix) for suffix in (*SUFFIXES, *DOUBTFUL_SUFFIXES))
+    assert not set(SUFFIXES) & set(DOUBTFUL_SUFFIXES)
 
 
 def test_a_named_file_that_is_missing_stays_in_the_list(tmp_path: Path) -> None:

@@ -4,17 +4,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from cmdiad.runtime.bundle.scan_geometry import HeightGrid, Intrinsics, ScanGeometry
 from cmdiad.runtime.sensor import readers
 
 NEW = """
-from .format import Format
-FORMATS = (Format("NEW", (".new",), lambda data: data == b"new", lambda data: None),)
+from .format import Format, plain
+FORMATS = (Format("NEW", (".new",), lambda data: data == b"new", plain(lambda data: None)),)
 """
+KNOWN = ["TIFF", "PTX", "PNG", "PLY", "PCD", "NPY", "NPZ", "XYZ/CSV"]
 
 
 def test_what_is_read_and_in_which_order() -> None:
-    assert readers.SUPPORTED == "TIFF, PLY, PCD, NPY and NPZ"
-    assert readers.SUFFIXES == (".tiff", ".tif", ".ply", ".pcd", ".npy", ".npz")
+    assert readers.SUPPORTED == "TIFF, PTX, PNG, PLY, PCD, NPY, NPZ and XYZ/CSV"
+    assert (
+        *(".tiff", ".tif", ".ptx", ".ply", ".pcd", ".npy", ".npz"),
+        *(".xyz", ".pts", ".asc"),
+    ) == readers.SUFFIXES
 
 
 def test_a_module_is_all_that_a_format_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,4 +27,20 @@ def test_a_module_is_all_that_a_format_needs(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(readers, "__path__", [*readers.__path__, str(tmp_path)])
     formats = readers.find_formats()
     sys.modules.pop(f"{readers.__name__}.added")
-    assert [entry.name for entry in formats] == ["TIFF", "PLY", "PCD", "NPY", "NPZ", "NEW"]
+    assert [entry.name for entry in formats] == [*KNOWN, "NEW"]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "suffixes"),
+    [
+        (ScanGeometry(), []),
+        (ScanGeometry(intrinsics=Intrinsics(fx=1, fy=1, cx=0, cy=0)), [".png"]),
+        (ScanGeometry(height_grid=HeightGrid(x_pitch=1, y_pitch=1)), [".png"]),
+        (ScanGeometry(grid=(4, 3)), [".csv", ".txt"]),
+    ],
+    ids=["nothing said", "a camera", "a height map", "a grid"],
+)
+def test_photos_and_tables_count_as_scans_where_the_sensor_makes_such_files(
+    geometry: ScanGeometry, suffixes: list[str]
+) -> None:
+    assert list(readers.doubtful_suffixes(geometry)) == suffixes
