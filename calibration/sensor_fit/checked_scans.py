@@ -76,10 +76,12 @@ def check_scans(paths: Sequence[str], description: SensorDescription, progress: 
     """
     files = find_inputs(paths, POINTS).require()
     evidence: list[tuple[str, PlaneEvidence]] = []
+    said: list[str] = []
     for number, file in enumerate(files, 1):
         try:
             part = read_part(file, POINTS, description.preprocessing)
             assert part.points is not None
+            said += [f"{short_name(file)}: {note}" for note in part.notes]
             evidence.append((short_name(file), evidence_of(part.points, description.preprocessing, part.origin)))
         except ScanError:
             continue  # is told of when the scan is read again
@@ -90,7 +92,7 @@ def check_scans(paths: Sequence[str], description: SensorDescription, progress: 
     for number, file in enumerate(files, 1):
         outcomes.append(_checked(file, preprocessing))
         progress("prepare", number, len(files), "")
-    return CheckedScans(tuple(outcomes), decision, warnings)
+    return CheckedScans(tuple(outcomes), decision, (*said, *warnings))
 
 
 def _decided(

@@ -100,31 +100,39 @@ def fit_sensor(
     """
     chosen = [scans[index] for index in _evenly(len(scans))]
     names = tuple(short_name(scan) for scan in chosen)
-    measures = []
-    for number, scan in enumerate(chosen, 1):
-        with naming_scan(scan):
-            part = _read(scan, known)
-            assert part.points is not None
-            measures.append(measure_scan(part.points, known.preprocessing, part.origin))
-        progress("measure", number, len(chosen), "")
+    measures, said = _measured(chosen, known, progress)
     settings, notes = proposed_settings(measures)
     base = settings_of(known)
     merged = {table: {**base[table], **settings.get(table, {})} for table in base}
     proposed = described(assigned(merged, assignments), "the proposed sensor")
     proposed, told, warnings = _settled(proposed, chosen, names)
-    notes = {**notes, "preprocessing.plane": told}
     outcomes = []
     for number, scan in enumerate(chosen, 1):
         outcomes.append(_outcome(scan, proposed, look))
         progress("prepare", number, len(chosen), "")
     return SensorFit(
         description=proposed,
-        notes=_of_what_holds(notes, assignments),
+        notes=_of_what_holds({**notes, "preprocessing.plane": told}, assignments),
         names=names,
         measures=tuple(measures),
         outcomes=tuple(outcomes),
-        warnings=(*warnings, *_warnings(measures, names, outcomes)),
+        warnings=(*said, *warnings, *_warnings(measures, names, outcomes)),
     )
+
+
+def _measured(
+    scans: Sequence[Path], known: SensorDescription, progress: Progress
+) -> tuple[list[SensorMeasure], list[str]]:
+    """What every scan says of the sensor, and what its reader left out, a sentence each."""
+    measures, said = [], []
+    for number, scan in enumerate(scans, 1):
+        with naming_scan(scan):
+            part = _read(scan, known)
+            assert part.points is not None
+            said += [f"{short_name(scan)}: {note}" for note in part.notes]
+            measures.append(measure_scan(part.points, known.preprocessing, part.origin))
+        progress("measure", number, len(scans), "")
+    return measures, said
 
 
 def proposed_settings(measures: Sequence[SensorMeasure]) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:

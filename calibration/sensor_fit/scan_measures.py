@@ -86,8 +86,8 @@ def measure_scan(points_hw3: _Points, preprocessing: Preprocessing, origin: Vect
         ScanError: nothing was measured, or one thing again and again.
     """
     pitch = pixel_pitch(points_hw3)
-    found = _best_evidence(points_hw3, pitch, preprocessing, origin)
-    evidence = evidence_of(points_hw3, preprocessing, origin) if found is None else found[0]
+    table = _best_evidence(points_hw3, pitch, preprocessing, origin)
+    evidence = evidence_of(points_hw3, preprocessing, origin) if table is None else table[0]
     valid = valid_mask(points_hw3)
     return SensorMeasure(
         height=points_hw3.shape[0],
@@ -95,7 +95,7 @@ def measure_scan(points_hw3: _Points, preprocessing: Preprocessing, origin: Vect
         pitch_m=pitch,
         missing_share=1 - float(valid.mean()),
         border_share=evidence.border_share,
-        table=None if found is None else _measured_table(points_hw3[valid], pitch, *found, origin),
+        table=None if table is None else _measured_table(points_hw3[valid], pitch, *table, origin),
     )
 
 

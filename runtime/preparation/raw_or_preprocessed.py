@@ -108,8 +108,7 @@ def decide_plane(
     if min(len(raw), len(cleared)) > _MOST_EXCEPTIONS * (len(raw) + len(cleared)):
         raise UsageError(
             f"{_some(names, raw)} show the plane that parts stand on, {_some(names, cleared)} do not: give scans of "
-            "one kind, or add --set preprocessing.plane=always if all are raw, --set preprocessing.plane=never if all "
-            "were preprocessed before"
+            "one kind, or add --set preprocessing.plane=always if all are raw, preprocessing.plane=never if none is"
         )
     plane: Literal["always", "never"] = "always" if len(raw) > len(cleared) else "never"
     exceptions = cleared if plane == "always" else raw
