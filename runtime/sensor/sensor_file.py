@@ -16,6 +16,8 @@ from ..bundle.parameters import PRESETS, Preprocessing
 from ..bundle.scan_geometry import ScanGeometry
 from ..bundle.sensor_changes import flat_values, sensor_changes, what_must_be_done
 from ..bundle.sensor_description import (
+    LARGEST_PITCH_M,
+    SMALLEST_PITCH_M,
     UNIT,
     SensorDescription,
     SensorIdentity,
@@ -217,13 +219,28 @@ def settings_of(description: SensorDescription) -> Settings:
 
 
 def known_pitch(geometry: ScanGeometry, metres_per_unit: float | None) -> float | None:
-    """The distance of neighboring pixels, metres, where the geometry says it: a height map's or a projection's."""
-    unit = metres_per_unit or 1.0
+    """The distance of neighboring pixels, metres, where the geometry says it: a height map's or a projection's.
+
+    None, too, where no unit was given and metres cannot be right: the reader will say which unit fits.
+
+    Raises:
+        UsageError: by the unit that was given, pixels are farther apart, or nearer, than any sensor's.
+    """
     if geometry.height_grid is not None:
-        return unit * max(geometry.height_grid.x_pitch, geometry.height_grid.y_pitch)
-    if geometry.projection is not None and geometry.projection.pitch is not None:
-        return unit * geometry.projection.pitch
-    return None
+        steps, key = max(geometry.height_grid.x_pitch, geometry.height_grid.y_pitch), "geometry.height_grid"
+    elif geometry.projection is not None and geometry.projection.pitch is not None:
+        steps, key = geometry.projection.pitch, "geometry.projection"
+    else:
+        return None
+    pitch = (metres_per_unit or 1.0) * steps
+    if SMALLEST_PITCH_M <= pitch <= LARGEST_PITCH_M:
+        return pitch
+    if metres_per_unit is None:
+        return None
+    raise UsageError(
+        f"{key}: pixels would be {pitch:g} m apart: give it in the files' unit, of which sensor.metres_per_unit "
+        f"({metres_per_unit:g}) is the length: see docs/sensors.md"
+    )
 
 
 def _kind_of(table: str, names: list[str]) -> Any:
