@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...runtime.bundle.parameters import Preprocessing
+from ...runtime.errors import ScanError
 from ...runtime.preparation.plane import Plane
 from ...runtime.preparation.prepare import evidence_of
 from ...runtime.preparation.supporting import PlaneEvidence
@@ -83,11 +84,13 @@ def measure_scan(points_hw3: _Points, preprocessing: Preprocessing, origin: Vect
         origin: what was subtracted from the file's coordinates, metres.
 
     Raises:
-        ScanError: nothing was measured, or one thing again and again.
+        ScanError: nothing was measured, one thing again and again, or no two neighboring pixels.
     """
+    evidence = evidence_of(points_hw3, preprocessing, origin)
     pitch = pixel_pitch(points_hw3)
+    if not pitch:
+        raise ScanError("has no two neighboring pixels that were measured: there is no pixel pitch to tell")
     table = _best_evidence(points_hw3, pitch, preprocessing, origin)
-    evidence = evidence_of(points_hw3, preprocessing, origin) if table is None else table[0]
     valid = valid_mask(points_hw3)
     return SensorMeasure(
         height=points_hw3.shape[0],

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from ..bundle.parameters import PRESETS, Preprocessing
+from ..bundle.parameters import PRESET_PITCH_M, PRESETS, Preprocessing
 from ..bundle.scan_geometry import ScanGeometry
 from ..bundle.sensor_changes import flat_values, sensor_changes, what_must_be_done
 from ..bundle.sensor_description import (
+    DERIVED,
     LARGEST_PITCH_M,
     SMALLEST_PITCH_M,
     UNIT,
@@ -209,11 +210,18 @@ def described(settings: Settings, where: str) -> SensorDescription:
 
 
 def settings_of(description: SensorDescription) -> Settings:
-    """What would have to be said for this description: all of it but what follows the pixel pitch."""
+    """What would have to be said for this description: all of it but what follows the pixel pitch.
+
+    Lengths that are the preset's, where no pitch was told, count as not said: one that is told later moves them.
+    """
+    identity, preset = description.identity, PRESETS[description.identity.preset]
+    made = description.preprocessing
+    untold = identity.pixel_pitch_m in (None, PRESET_PITCH_M[identity.preset])
+    kept = [name for name in DERIVED if untold and getattr(made, name) == getattr(preset, name)]
     settings: Settings = {table: {} for table in TABLES}
     for key, value in flat_values(description).items():
         table, _, name = key.partition(".")
-        if value is not None and name not in description.identity.derived:
+        if value is not None and name not in (*identity.derived, *kept):
             settings[table][name] = value
     return settings
 

@@ -151,6 +151,18 @@ def test_settings_of_a_description_give_it_back() -> None:
     description = open_sensor("kinect", assignments)
     assert description.identity.derived == ("ransac_threshold_m", "cluster_distance_m")
     assert described(settings_of(description), "again") == description
+    lengths = ["preprocessing.ransac_threshold_m=0.008", "preprocessing.cluster_distance_m=0.02"]
+    presets_own = open_sensor(
+        "kinect", ["sensor.pixel_pitch_m=0.001", "preprocessing.plane_distance_m=0.008", *lengths]
+    )
+    assert described(settings_of(presets_own), "again") == presets_own
+
+
+@pytest.mark.parametrize("known", [UNDESCRIBED, open_sensor("kinect")])
+def test_a_pitch_that_is_told_later_moves_the_lengths_that_were_the_presets(known: SensorDescription) -> None:
+    told = adapted(known, None, ["sensor.pixel_pitch_m=0.0001"])
+    assert told is not None and told.preprocessing.cluster_distance_m == 0.001
+    assert told.identity.derived == ("ransac_threshold_m", "plane_distance_m", "cluster_distance_m")
 
 
 def test_a_pitch_that_the_geometry_says_is_known() -> None:
