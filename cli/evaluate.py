@@ -52,6 +52,10 @@ def evaluate(
     from ..calibration.evaluation.report_files import Destinations, write_reports
     from ..calibration.evaluation.report_tables import as_json, tables
     from ..calibration.settings_file import apply_settings_file
+    from ..runtime.sensor.sensor_file import open_sensor
+
+    # What makes no sense is refused here, and not when the first run was exported.
+    open_sensor(sensor or "structured-light", assignments or ())
     from ..export.evaluate_runs import evaluate_runs, routes_of
 
     given = CalibrationSettings(

@@ -60,9 +60,11 @@ def train(
     command names its folder with --out.
     """
     from ..runtime.sensor.sensor_file import open_sensor
-    from ..training.train import TrainingSettings, train_route
 
     description = open_sensor(sensor, assignments or (), metres_per_unit)
+    # After the check of what was asked for: it imports torch, which takes seconds.
+    from ..training.train import TrainingSettings, train_route
+
     settings = TrainingSettings(
         route=route,
         main=main,
