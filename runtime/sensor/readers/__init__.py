@@ -28,7 +28,11 @@ SUFFIXES = tuple(suffix for entry in _FORMATS for suffix in entry.suffixes if su
 DOUBTFUL_SUFFIXES = tuple(suffix for entry in _FORMATS for suffix in entry.doubtful)
 """Of files that may be scans, and are often something else."""
 SUPPORTED = " and ".join([", ".join(entry.name for entry in _FORMATS[:-1]), _FORMATS[-1].name])
-_NOT_SCANS = {b"\xff\xd8\xff": "a JPEG image", b"BM": "a BMP image"}
+_NOT_SCANS = {
+    b"\xff\xd8\xff": "a JPEG image",
+    b"BM": "a BMP image",
+    b"SQLite format 3\0": "a database (a ROS 2 recording? `ros2 bag convert` makes MCAP of it)",
+}
 
 
 def decode_scan(data: bytes, geometry: ScanGeometry = AS_STORED) -> Stored:

@@ -11,13 +11,13 @@ NEW = """
 from .format import Format, plain
 FORMATS = (Format("NEW", (".new",), lambda data: data == b"new", plain(lambda data: None)),)
 """
-KNOWN = ["TIFF", "PTX", "PNG", "PLY", "PCD", "NPY", "NPZ", "XYZ/CSV"]
+KNOWN = ["TIFF", "MCAP", "ROS bag", "PTX", "PLY", "PCD", "NPY", "NPZ", "PNG", "XYZ/CSV"]
 
 
 def test_what_is_read_and_in_which_order() -> None:
-    assert readers.SUPPORTED == "TIFF, PTX, PNG, PLY, PCD, NPY, NPZ and XYZ/CSV"
+    assert readers.SUPPORTED == "TIFF, MCAP, ROS bag, PTX, PLY, PCD, NPY, NPZ, PNG and XYZ/CSV"
     assert (
-        *(".tiff", ".tif", ".ptx", ".ply", ".pcd", ".npy", ".npz"),
+        *(".tiff", ".tif", ".mcap", ".bag", ".ptx", ".ply", ".pcd", ".npy", ".npz"),
         *(".xyz", ".pts", ".asc"),
     ) == readers.SUFFIXES
 
