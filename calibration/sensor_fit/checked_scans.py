@@ -15,7 +15,7 @@ from ...runtime.errors import ScanError, UsageError
 from ...runtime.preparation.part_view import PartView
 from ...runtime.preparation.prepare import evidence_of, prepare
 from ...runtime.preparation.raw_or_preprocessed import settle
-from ...runtime.preparation.settling import short_name
+from ...runtime.preparation.settling import names_apart
 from ...runtime.preparation.supporting import PlaneEvidence
 from ...runtime.progress import Progress
 from ...runtime.reports.table import MISSING, Table
@@ -77,20 +77,21 @@ def check_scans(paths: Sequence[str], description: SensorDescription, progress: 
     files = find_inputs(paths, POINTS).require()
     evidence: list[tuple[str, PlaneEvidence]] = []
     said: list[str] = []
-    for number, file in enumerate(files, 1):
+    names = names_apart(files)
+    for number, (file, name) in enumerate(zip(files, names, strict=True), 1):
         try:
             part = read_part(file, POINTS, description.preprocessing)
             assert part.points is not None
-            said += [f"{short_name(file)}: {note}" for note in part.notes]
-            evidence.append((short_name(file), evidence_of(part.points, description.preprocessing, part.origin)))
+            said += [f"{name}: {note}" for note in part.notes]
+            evidence.append((name, evidence_of(part.points, description.preprocessing, part.origin)))
         except ScanError:
             continue  # is told of when the scan is read again
         finally:
             progress("read", number, len(files), "")
     preprocessing, decision, warnings = _decided(description, evidence)
     outcomes = []
-    for number, file in enumerate(files, 1):
-        outcomes.append(_checked(file, preprocessing))
+    for number, (file, name) in enumerate(zip(files, names, strict=True), 1):
+        outcomes.append(_checked(file, name, preprocessing))
         progress("prepare", number, len(files), "")
     return CheckedScans(tuple(outcomes), decision, (*said, *warnings))
 
@@ -109,8 +110,7 @@ def _decided(
     return settled.preprocessing, f"{settled.preprocessing.plane} ({settled.reason})", settled.warnings
 
 
-def _checked(file: Path, preprocessing: Preprocessing) -> CheckedScan:
-    name = short_name(file)
+def _checked(file: Path, name: str, preprocessing: Preprocessing) -> CheckedScan:
     try:
         part = read_part(file, POINTS, preprocessing)
     except ScanError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +12,6 @@ from scipy.ndimage import binary_erosion
 
 from ...runtime.bundle.sensor_description import SensorDescription
 from ...runtime.preparation.prepare import PreparedScan, evidence_of
-from ...runtime.preparation.settling import short_name
 from ...runtime.sensor.missing import valid_mask
 from ...runtime.sensor.part import Part
 from ...runtime.verdict.relief import shaded_surface
@@ -53,10 +51,10 @@ class FitGallery:
     def __init__(self) -> None:
         self.drawn: list[DrawnScan] = []
 
-    def look(self, scan: Path, part: Part, description: SensorDescription, prepared: PreparedScan | None) -> None:
+    def look(self, name: str, part: Part, description: SensorDescription, prepared: PreparedScan | None) -> None:
         """Draw a scan with what a description makes of it; what could not be prepared has no part."""
         if len(self.drawn) < MOST_DRAWN:
-            self.drawn.append(_drawn(scan, part, description, prepared))
+            self.drawn.append(_drawn(name, part, description, prepared))
 
     def sheet(self) -> _Picture:
         """All of them below each other, (H, W, 3) uint8.
@@ -91,7 +89,7 @@ def fit_sheet(scans: Sequence[DrawnScan]) -> _Picture:
     return np.asarray(sheet)
 
 
-def _drawn(scan: Path, part: Part, description: SensorDescription, prepared: PreparedScan | None) -> DrawnScan:
+def _drawn(name: str, part: Part, description: SensorDescription, prepared: PreparedScan | None) -> DrawnScan:
     assert part.points is not None
     points, valid = part.points, valid_mask(part.points)
     preprocessing = description.preprocessing
@@ -110,7 +108,7 @@ def _drawn(scan: Path, part: Part, description: SensorDescription, prepared: Pre
     kept = np.zeros_like(valid) if prepared is None else prepared.kept
     outline = kept & ~binary_erosion(kept, iterations=max(1, max(kept.shape) // PANEL))
     shown = np.where(outline[..., None], np.array(_PART, np.float32), _tinted(surface, kept, _PART))
-    return DrawnScan(short_name(scan), (_panel(surface), _panel(table), _panel(shown)), heights)
+    return DrawnScan(name, (_panel(surface), _panel(table), _panel(shown)), heights)
 
 
 def _tinted(picture: npt.NDArray[np.float32], where: _Mask, color: tuple[int, int, int]) -> npt.NDArray[np.float32]:

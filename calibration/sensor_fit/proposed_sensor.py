@@ -16,7 +16,7 @@ from ...runtime.errors import ScanError, naming_scan
 from ...runtime.preparation.part_view import PartView
 from ...runtime.preparation.prepare import PreparedScan, evidence_of, prepare
 from ...runtime.preparation.raw_or_preprocessed import settle
-from ...runtime.preparation.settling import short_name
+from ...runtime.preparation.settling import names_apart
 from ...runtime.progress import Progress
 from ...runtime.sensor.part import POINTS, Part, read_part
 from ...runtime.sensor.sensor_file import assigned, described, settings_of
@@ -35,7 +35,7 @@ _FULL_BORDER = 0.5
 _DIGITS = 2
 _FEW_SCANS = 3
 
-Look = Callable[[Path, Part, SensorDescription, PreparedScan | None], None]
+Look = Callable[[str, Part, SensorDescription, PreparedScan | None], None]
 
 
 @dataclass(frozen=True)
@@ -92,23 +92,23 @@ def fit_sensor(
         known: what is known of the sensor: its name, unit and geometry, and what is not measured.
         assignments: values of `--set`, which hold whatever is measured.
         progress: called with (stage, done, all, remark).
-        look: is shown every scan with what the proposed description makes of it, to draw it.
+        look: is shown every scan, by its name, with what the proposed description makes of it, to draw it.
 
     Raises:
         ScanError: a scan cannot be read.
         UsageError: scans are of both kinds, raw and preprocessed, or an assignment makes no sense.
     """
     chosen = [scans[index] for index in _evenly(len(scans))]
-    names = tuple(short_name(scan) for scan in chosen)
-    measures, said = _measured(chosen, known, progress)
+    names = tuple(names_apart(chosen))
+    measures, said = _measured(chosen, names, known, progress)
     settings, notes = proposed_settings(measures)
     base = settings_of(known)
     merged = {table: {**base[table], **settings.get(table, {})} for table in base}
     proposed = described(assigned(merged, assignments), "the proposed sensor")
     proposed, told, warnings = _settled(proposed, chosen, names)
     outcomes = []
-    for number, scan in enumerate(chosen, 1):
-        outcomes.append(_outcome(scan, proposed, look))
+    for number, (scan, name) in enumerate(zip(chosen, names, strict=True), 1):
+        outcomes.append(_outcome(scan, name, proposed, look))
         progress("prepare", number, len(chosen), "")
     return SensorFit(
         description=proposed,
@@ -121,15 +121,15 @@ def fit_sensor(
 
 
 def _measured(
-    scans: Sequence[Path], known: SensorDescription, progress: Progress
+    scans: Sequence[Path], names: Sequence[str], known: SensorDescription, progress: Progress
 ) -> tuple[list[SensorMeasure], list[str]]:
     """What every scan says of the sensor, and what its reader left out, a sentence each."""
     measures, said = [], []
-    for number, scan in enumerate(scans, 1):
+    for number, (scan, name) in enumerate(zip(scans, names, strict=True), 1):
         with naming_scan(scan):
             part = _read(scan, known)
             assert part.points is not None
-            said += [f"{short_name(scan)}: {note}" for note in part.notes]
+            said += [f"{name}: {note}" for note in part.notes]
             measures.append(measure_scan(part.points, known.preprocessing, part.origin))
         progress("measure", number, len(scans), "")
     return measures, said
@@ -189,16 +189,16 @@ def _settled(
     return msgspec.structs.replace(proposed, preprocessing=decided), f"decided: {settled.reason}", settled.warnings
 
 
-def _outcome(scan: Path, proposed: SensorDescription, look: Look) -> ScanOutcome:
+def _outcome(scan: Path, name: str, proposed: SensorDescription, look: Look) -> ScanOutcome:
     part = _read(scan, proposed)
     assert part.points is not None
     try:
         prepared = prepare(part.points, proposed.preprocessing, origin=part.origin)
     except ScanError as error:
-        look(scan, part, proposed, None)
-        return ScanOutcome(short_name(scan), None, str(error))
-    look(scan, part, proposed, prepared)
-    return ScanOutcome(short_name(scan), prepared.view)
+        look(name, part, proposed, None)
+        return ScanOutcome(name, None, str(error))
+    look(name, part, proposed, prepared)
+    return ScanOutcome(name, prepared.view)
 
 
 def _read(scan: Path, description: SensorDescription) -> Part:

@@ -19,6 +19,8 @@ from .supporting import PlaneEvidence
 MOST_ASKED = 50
 """Scans that are read for the decision: it must not take as long again as preparing them all."""
 _MOST_NOTES = 3
+# The parts of a path that name a scan.
+_SHORT = 3
 
 
 def settle_scans(
@@ -53,7 +55,22 @@ def settle_scans(
 
 def short_name(scan: Path) -> str:
     """A scan's name in a message: its file and the folders that tell it from others."""
-    return "/".join(scan.parts[-3:])
+    return "/".join(scan.parts[-_SHORT:])
+
+
+def names_apart(scans: Sequence[Path]) -> list[str]:
+    """Names of scans in messages that differ where the scans do: as short as `short_name`, or with more folders.
+
+    Example:
+        >>> names_apart([Path("a/xyz/000.tiff"), Path("b/xyz/000.tiff")])
+        ['a/xyz/000.tiff', 'b/xyz/000.tiff']
+    """
+    depth, deepest = _SHORT, max(len(scan.parts) for scan in scans)
+    while True:
+        names = ["/".join(scan.parts[-depth:]) for scan in scans]
+        if depth >= deepest or len(set(names)) == len(set(scans)):
+            return names
+        depth += 1
 
 
 def _evenly(count: int) -> list[int]:
