@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ...runtime.progress import Progress
 from ...runtime.sensor.part import POINTS, Part, read_part
 from ...runtime.sensor.sensor_file import assigned, described, settings_of
 from .scan_measures import SensorMeasure, measure_scan
+from .shadow_gaps import agreed_distance, joining_distance
 
 MOST_MEASURED = 24
 """Scans that are measured; of more as many evenly chosen ones are."""
@@ -30,6 +32,8 @@ _SIGMAS = 4.0
 # Pixels that a gap in a part may have: what the presets' cluster distances are, too.
 _CLUSTER_PITCHES = 10.0
 _CLUSTER_SIGMAS = 6.0
+# Shadows of other parts, and of other places of the same, are a little wider.
+_MARGIN = 1.25
 # A border less measured than this says too little about the far end of the table.
 _FULL_BORDER = 0.5
 _DIGITS = 2
@@ -106,6 +110,9 @@ def fit_sensor(
     merged = {table: {**base[table], **settings.get(table, {})} for table in base}
     proposed = described(assigned(merged, assignments), "the proposed sensor")
     proposed, told, warnings = _settled(proposed, chosen, names)
+    if proposed.preprocessing.plane == "always" and not _is_told("preprocessing.cluster_distance_m", assignments):
+        proposed, joined = _joined(proposed, chosen)
+        notes |= joined
     outcomes = []
     for number, (scan, name) in enumerate(zip(chosen, names, strict=True), 1):
         outcomes.append(_outcome(scan, name, proposed, look))
@@ -189,6 +196,23 @@ def _settled(
     return msgspec.structs.replace(proposed, preprocessing=decided), f"decided: {settled.reason}", settled.warnings
 
 
+def _joined(proposed: SensorDescription, scans: Sequence[Path]) -> tuple[SensorDescription, dict[str, str]]:
+    """The proposal with a distance that joins the pieces of one part across shadows, and what was measured of them."""
+    distances = []
+    for scan in scans:
+        part = _read(scan, proposed)
+        assert part.points is not None
+        with suppress(ScanError):  # is told of when the scan is prepared
+            distances.append(joining_distance(part.points, proposed.preprocessing))
+    agreed = agreed_distance(distances)
+    if agreed is None:
+        return proposed, {}
+    distance = _rounded(_MARGIN * agreed)
+    changed = msgspec.structs.replace(proposed.preprocessing, cluster_distance_m=distance)
+    told = f"measured: {_mm(distance)} join the pieces of a part across its shadows, where pixels alone would part them"
+    return msgspec.structs.replace(proposed, preprocessing=changed), {"preprocessing.cluster_distance_m": told}
+
+
 def _outcome(scan: Path, name: str, proposed: SensorDescription, look: Look) -> ScanOutcome:
     part = _read(scan, proposed)
     assert part.points is not None
@@ -234,6 +258,13 @@ def _warnings(measures: Sequence[SensorMeasure], names: Sequence[str], outcomes:
             + ("; lengths follow the pixel pitch alone" if len(without) == len(names) else "")
         )
     warnings += [f"{outcome.name}: {outcome.error}" for outcome in outcomes if outcome.error]
+    several = [outcome.name for outcome in outcomes if outcome.view is not None and outcome.view.other_objects]
+    if several:
+        shown = ", ".join(several[:_FEW_SCANS])
+        warnings.append(
+            f"{len(several)} of {len(names)} scans ({shown}) show several things, of which one is taken: if they are "
+            "one part, set a larger preprocessing.cluster_distance_m"
+        )
     touching = [outcome.name for outcome in outcomes if outcome.view is not None and outcome.view.touches_border > 0]
     if touching:
         shown = ", ".join(touching[:_FEW_SCANS])
@@ -243,8 +274,11 @@ def _warnings(measures: Sequence[SensorMeasure], names: Sequence[str], outcomes:
 
 def _of_what_holds(notes: dict[str, str], assignments: Sequence[str]) -> dict[str, str]:
     """The notes of values that were measured and not set."""
-    told = {assignment.partition("=")[0].strip() for assignment in assignments}
-    return {key: "given with --set" if key in told else note for key, note in notes.items()}
+    return {key: "given with --set" if _is_told(key, assignments) else note for key, note in notes.items()}
+
+
+def _is_told(key: str, assignments: Sequence[str]) -> bool:
+    return any(assignment.partition("=")[0].strip() == key for assignment in assignments)
 
 
 def _evenly(count: int) -> list[int]:
