@@ -98,7 +98,7 @@ KEY_TEXTS: dict[str, KeyText] = {
     "preprocessing.ransac_sample": KeyText("points", "Points that a plane is tried from."),
     "preprocessing.refine_on": KeyText("", "Points that refine the plane: scan where the border is mostly missing."),
     "preprocessing.plane_distance_m": KeyText("m", "Points lower than this above the plane are removed."),
-    "preprocessing.cluster_distance_m": KeyText("m", "Neighbors this near belong to one thing: ten pixels, or a shadow's width."),
+    "preprocessing.cluster_distance_m": KeyText("m", "Neighbors this near belong to one thing: ten pixels or more."),
     "preprocessing.cluster_min_points": KeyText("px", "The smallest piece that is more than noise."),
     "preprocessing.pad_multiple": KeyText("px", "Side of the padded square is a multiple of this."),
     "preprocessing.seed": KeyText("", "Seed of the search for the plane."),
