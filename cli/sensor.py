@@ -46,10 +46,10 @@ def new(
 @app.command(short_help="Read a sensor file, and scans by it.")
 @when_interrupted("nothing was written")
 def check(
-    file: Annotated[str, typer.Argument(metavar="FILE|PRESET", help="Sensor file, or a preset.")],
+    file: Annotated[str, typer.Argument(metavar="SENSOR", help="Sensor file, or a preset.")],
     scans: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SCAN]...", help="Scans to prepare by it: files, folders or globs."),
+        typer.Argument(metavar="SCAN", help="Scans to prepare by it: files, folders or globs."),
     ] = None,
     bundle: Annotated[
         Path | None, typer.Option(help="Say what differs from this bundle's sensor, and what that means.")
@@ -88,7 +88,7 @@ def check(
 
 @app.command(short_help="Print a sensor's description, nothing left open.")
 def show(
-    what: Annotated[str, typer.Argument(metavar="FILE|PRESET|BUNDLE", help="Sensor file, preset or bundle.")],
+    what: Annotated[str, typer.Argument(metavar="SENSOR", help="Sensor file, preset or bundle.")],
     assignments: options.Assignments = None,
     json: options.Json = False,
 ) -> None:

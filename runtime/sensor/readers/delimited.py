@@ -194,7 +194,7 @@ def _is_cell(cell: bytes) -> bool:
 FORMATS = (
     Format(
         "XYZ/CSV",
-        (".xyz", ".pts", ".asc", ".csv", ".txt"),
+        (".xyz", ".xyzn", ".xyzrgb", ".pts", ".asc", ".csv", ".txt"),
         is_delimited,
         plain(read_delimited),
         holds="points",

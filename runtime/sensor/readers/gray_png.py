@@ -13,7 +13,7 @@ from PIL import Image
 
 from ...errors import ScanError
 from .format import Format, plain
-from .limits import check_grid
+from .limits import MAX_PIXELS, check_grid
 
 _MAGIC = b"\x89PNG"
 _MODES = ("I;16", "I;16B", "I")
@@ -61,7 +61,9 @@ def read_png(data: bytes) -> npt.NDArray[np.uint16]:
                 if image.height * image.width > _MOST_PIXELS_PER_BYTE * len(data):
                     raise ScanError("declares more pixels than it can hold: record or copy it again")
                 return np.asarray(image, np.uint16)
-    except (Image.DecompressionBombError, *DAMAGE) as error:
+    except Image.DecompressionBombError as error:
+        raise ScanError(f"declares more pixels than the {MAX_PIXELS} that are read: record or copy it again") from error
+    except DAMAGE as error:
         raise ScanError("is a damaged or truncated PNG: record or copy it again") from error
 
 

@@ -8,15 +8,21 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 import tifffile
+from cmdiad.runtime.bundle.parameters import Preprocessing
+from cmdiad.runtime.bundle.reading import Bundle, open_bundle
 from cmdiad.runtime.bundle.scan_geometry import AS_STORED, HeightGrid, Intrinsics, Projection, ScanGeometry
-from cmdiad.runtime.sensor.scan import Scan, scan_from_bytes
+from cmdiad.runtime.inspector import Inspector
+from cmdiad.runtime.sensor.part import POINTS, Part, part_from_bytes
+from cmdiad.runtime.sensor.scan import Scan, read_scan, scan_from_bytes
 from PIL import Image
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "formats.md"
@@ -332,6 +338,90 @@ def test_points_of_a_table_scanner_in_no_order_are_the_same_points(unit: str) ->
     data = lines(shuffled(in_unit(SCANNED, UNITS[unit], np.nan)))
     scan = scan_from_bytes(data, UNITS[unit], ScanGeometry(projection=projection))
     assert deviation(scan, SCANNED) < 1e-6 and scan.notes == ()
+
+
+def seen_part(scan: np.ndarray) -> Written:
+    """A scan of a camera, its depths rounded to steps and its pixels put on those of an ideal camera."""
+    measured = scan.any(axis=-1)
+    height, width = measured.shape
+    columns = np.arange(width) - (width - 1) / 2
+    x, z = scan[..., 0][measured], scan[..., 2][measured]
+    focal = float(np.median((np.broadcast_to(columns, measured.shape)[measured] * z / x)[np.abs(x) > 0.01]))
+    steps = np.where(measured, np.rint(scan[..., 2] / STEP), 0).astype(int)
+    return part_of(steps, measured, Intrinsics(fx=focal, fy=focal, cx=(width - 1) / 2, cy=(height - 1) / 2))
+
+
+def scanned_part(scan: np.ndarray) -> Written:
+    """The same as a height map, seen from above."""
+    measured = scan.any(axis=-1)
+    pitch = float(np.median(np.diff(scan[100, :, 0][measured[100]])))
+    heights = scan[..., 2][measured].max() - scan[..., 2] + 20 * STEP
+    steps = np.where(measured, np.rint(heights / STEP), 0).astype(int)
+    return part_of(steps, measured, HeightGrid(x_pitch=pitch, y_pitch=pitch))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [("good/xyz/000.tiff", seen_part), ("crack/xyz/000.tiff", scanned_part)],
+    ids=["seen by a camera", "a height map"],
+)
+def test_every_format_gets_the_same_verdict(
+    name: str, make: Callable[[np.ndarray], Written], calibrated_bundle: Path, synth_data: Path
+) -> None:
+    """Every format in one of the units and with one of the marks of missing points."""
+    bundle = open_bundle(calibrated_bundle)
+    part = make(read_scan(synth_data / "gland" / "test" / name).points.astype(np.float64))
+    # The camera of the bundle is at the origin, and no height map's is.
+    side = bundle.manifest.preprocessing.side if make is seen_part else "auto"
+    with inspector_of(bundle, side=side) as inspector:
+        reference = inspector.finish(inspector.read_bytes(npy(part.points)))
+        for data, unit, geometry, what in written_in_turn(part):
+            found = inspector.inspect(read_as(data, unit, geometry))
+            assert found.score == pytest.approx(reference.score, rel=1e-4), what
+            assert found.is_defect == reference.is_defect, what
+            assert np.abs(found.map - reference.map).max() < 1e-3 * reference.map.max(), what
+    with inspector_of(bundle, side=side, metres_per_unit=unit, geometry=geometry) as inspector:
+        last = inspector.finish(inspector.read_bytes(data))
+    assert last.score == pytest.approx(reference.score, rel=1e-4)
+
+
+def inspector_of(bundle: Bundle, **changes: Any) -> Inspector:
+    """An inspector whose bundle was calibrated for another sensor."""
+    preprocessing = msgspec.structs.replace(bundle.manifest.preprocessing, **changes)
+    manifest = msgspec.structs.replace(bundle.manifest, preprocessing=preprocessing)
+    return Inspector(Bundle(bundle.path, manifest, bundle.store))
+
+
+def read_as(data: bytes, unit: float, geometry: ScanGeometry) -> Part:
+    """What a sensor's file becomes."""
+    return part_from_bytes(data, POINTS, Preprocessing(metres_per_unit=unit, geometry=geometry))
+
+
+def written_in_turn(part: Written) -> Iterator[tuple[bytes, float, ScanGeometry, str]]:
+    """File, unit, geometry and name: every format in one of the units and with one of the marks."""
+    turns = cycle([(unit, mark) for unit in UNITS.values() for mark in MARKS])
+    height, width = part.measured.shape
+    size = {"width": width, "height": height}
+    for case, (unit, mark) in zip(CLOUDS, turns, strict=False):
+        geometry = case.geometry
+        if geometry.grid is not None:
+            geometry = msgspec.structs.replace(geometry, grid=(width, height))
+        if geometry.projection is not None:
+            if isinstance(part.model, HeightGrid):
+                continue
+            projection = msgspec.structs.replace(geometry.projection, **size)
+            geometry = msgspec.structs.replace(geometry, projection=projection, intrinsics=part.model)
+        missing = (MARK,) if mark == "a mark" else ()
+        geometry = msgspec.structs.replace(geometry, missing=missing)
+        yield case.write(in_unit(part, unit, MARKS[mark])), unit, geometry, case.name
+    for name, (setting, write, kind, usual) in PIXELS.items():
+        if type(usual.model) is type(part.model) and setting:
+            unit, _ = next(turns)
+            numbers = part.steps if np.dtype(kind).kind != "f" else part.steps * STEP / unit
+            step = STEP / unit if np.dtype(kind).kind != "f" else 1.0
+            geometry = pixel_geometry(part, unit, step, setting, (0.0,))
+            yield write(np.where(part.measured, numbers, 0).astype(kind)), unit, geometry, name
 
 
 def table() -> str:

@@ -103,6 +103,19 @@ def test_suffixes_are_lower_case_with_dots() -> None:
     assert not set(SUFFIXES) & set(DOUBTFUL_SUFFIXES)
 
 
+def test_depth_images_and_tables_are_scans_where_no_others_are(tmp_path: Path) -> None:
+    for name in ("depth/1.png", "depth/2.png", "table/1.csv", "mixed/1.png", "mixed/1.ply", "set/readme.txt"):
+        save(tmp_path / name)
+    save(tmp_path / "set" / "xyz" / "1.npy")
+    save(tmp_path / "set" / "rgb" / "1.png")
+    assert names(find_scans([tmp_path / "depth"]), tmp_path) == ["depth/1.png", "depth/2.png"]
+    assert names(find_scans([tmp_path / "table"]), tmp_path) == ["table/1.csv"]
+    assert names(find_scans([tmp_path / "mixed"]), tmp_path) == ["mixed/1.ply"]
+    assert names(find_scans([tmp_path / "set"]), tmp_path) == ["set/xyz/1.npy"]
+    with pytest.raises(ScanError, match="there is no scan"):
+        find_scans([tmp_path / "set" / "rgb"])
+
+
 def test_a_named_file_that_is_missing_stays_in_the_list(tmp_path: Path) -> None:
     (tmp_path / "here.npy").write_bytes(b"")
     named = [tmp_path / "here.npy", tmp_path / "missing.tiff"]

@@ -24,7 +24,7 @@ def test_the_nearest_to_the_viewer_is_kept_and_the_image_is_not_mirrored(
 ) -> None:
     rows, columns = np.mgrid[:3, :4] + 0.5
     low = np.stack([columns, rows, np.full_like(rows, 1.0)], -1).reshape(-1, 3)
-    image = project(np.concatenate([low, low + [0, 0, 8]]), from_above(viewed_from=viewed_from), None)
+    image = project(np.concatenate([low, low + np.array([0, 0, 8])]), from_above(viewed_from=viewed_from), None)
     assert (image.points[..., 2] == kept).all()
     assert (image.points[0, :, 1] == top).all() and (image.points[:, 0, 0] == 0.5).all()
     assert (image.total, image.hidden, image.outside) == (24, 12, 0)
@@ -49,15 +49,15 @@ def test_what_is_behind_the_camera_is_outside() -> None:
 @pytest.mark.parametrize(
     ("points", "says"),
     [
-        ([[x, 0.0, 1.0] for x in (0, 1, 2, 3, 90, 91)], "2 of 6 points .33%. lie outside"),
-        ([[0.0, 0.0, 1.0], [2.99, 2.0, 1.0]], "only 17% of the pixels"),
-        ([[0.0, 0.0, 1.0], [0.1, 0.0, 1.0], [1.0, 0.0, 1.0]], "1 of 3 points .33%. fell onto a pixel"),
+        ([[x, 0.0, 1.0] for x in (0, 1, 2, 3, 90, 91)], "2 of 6 points (33%) lie outside"),
+        ([[0.0, 0.0, 1.0], [2.99, 2.0, 1.0]], "only 22% of the pixels"),
+        ([[0.0, 0.0, 1.0], [0.1, 0.0, 1.0], [1.0, 0.0, 1.0]], "1 of 3 points (33%) fell onto a pixel"),
     ],
     ids=["outside", "empty", "hidden"],
 )
 def test_what_is_lost_is_told(points: list[list[float]], says: str) -> None:
     notes = project(np.array(points), from_above(center=(2.0, 1.0)), None).notes()
-    assert any(says.replace(".33%.", "(33%)") in note for note in notes), notes
+    assert any(says in note for note in notes), notes
 
 
 def test_a_setting_that_misses_the_part_is_an_error() -> None:
@@ -68,7 +68,7 @@ def test_a_setting_that_misses_the_part_is_an_error() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 200))
 @settings(max_examples=50, deadline=None)
 def test_every_point_is_kept_hidden_or_outside(seed: int, count: int) -> None:
-    points = np.random.default_rng(seed).uniform(-3, 3, (count, 3)) + [0, 0, 10]
+    points = np.random.default_rng(seed).uniform(-3, 3, (count, 3)) + np.array([0, 0, 10])
     image = project(points, from_above(width=8, height=8), None)
     kept = int(np.count_nonzero(image.points.any(axis=-1)))
     assert kept + image.hidden + image.outside == count

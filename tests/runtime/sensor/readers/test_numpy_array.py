@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cmdiad.runtime.bundle.scan_geometry import Intrinsics
 from cmdiad.runtime.errors import ScanError
 from cmdiad.runtime.sensor.arranging import arranged
 from cmdiad.runtime.sensor.readers import decode_scan
@@ -132,6 +133,44 @@ def _repacked(**changes: Any) -> bytes:
 def test_what_cannot_be_read_is_refused(case: str, data: bytes, says: str) -> None:
     with pytest.raises(ScanError, match=says):
         decode_points(data)
+
+
+CAMERA = np.array([[60.0, 0, 5], [0, 61, 3], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("intrinsics", [CAMERA, np.array([60.0, 61, 5, 3])], ids=["matrix", "four numbers"])
+def test_depth_and_intrinsics_are_points_and_rgb_is_their_image(intrinsics: np.ndarray) -> None:
+    depth = POINTS[..., 2] ** 2 + 1
+    image = np.zeros((7, 11, 3), np.uint8)
+    stored = decode_scan(npz(depth=depth, intrinsics=intrinsics, rgb=image))
+    assert stored.intrinsics == Intrinsics(fx=60, fy=61, cx=5, cy=3)
+    np.testing.assert_array_equal(stored.rgb, image)
+    x = (np.arange(11) - 5) / 60 * depth
+    np.testing.assert_allclose(arranged(stored).points[..., 0], x, atol=1e-12)
+
+
+def test_points_come_before_depth_and_a_single_array_may_have_any_name() -> None:
+    depth = POINTS[..., 2]
+    np.testing.assert_array_equal(decode_scan(npz(depth=depth, points=POINTS)).numbers, POINTS)
+    image = np.zeros((7, 11, 3), np.uint8)
+    np.testing.assert_array_equal(decode_scan(npz(cloud=POINTS, rgb=image)).numbers, POINTS)
+
+
+@pytest.mark.parametrize(
+    ("case", "arrays", "says"),
+    [
+        ("gray", {"points": POINTS, "rgb": np.zeros((7, 11), np.uint8)}, "rgb as 7 x 11"),
+        ("floats", {"points": POINTS, "rgb": np.zeros((7, 11, 3))}, "rgb as float64"),
+        ("skewed", {"depth": POINTS[..., 0], "intrinsics": CAMERA + np.eye(3)[::-1]}, "no camera has"),
+        ("three", {"depth": POINTS[..., 0], "intrinsics": np.ones(3)}, "intrinsics as 3"),
+        ("huge", {"depth": POINTS[..., 0], "intrinsics": np.ones((900, 900))}, "intrinsics as 900 x 900"),
+        ("negative", {"depth": POINTS[..., 0], "intrinsics": -np.ones(4)}, "no camera has"),
+    ],
+    ids=["gray", "floats", "skewed", "three", "huge", "negative"],
+)
+def test_what_lies_beside_the_scan_is_checked(case: str, arrays: dict[str, np.ndarray], says: str) -> None:
+    with pytest.raises(ScanError, match=says):
+        decode_scan(npz(**arrays))
 
 
 def test_pickled_objects_are_never_loaded() -> None:
