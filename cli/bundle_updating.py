@@ -31,6 +31,7 @@ TAKEN = (
     "metres_per_unit",
     "plane",
     "window",
+    "assignments",
     "seed",
     "force",
 )

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..calibration.choices import BankPrecision
-from ..runtime.bundle.parameters import Plane, Sensor, Window
+from ..runtime.bundle.parameters import Plane, Window
 from . import console, options, signing
 from .bundle_updating import refuse_foreign_options, run_update, was_given
 from .extras import CALIBRATE, needs
 from .interruption import when_interrupted
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..calibration.calibrated_bundle import Completed
-    from ..runtime.bundle.parameters import Preprocessing
+    from ..runtime.bundle.manifest import Manifest
+    from ..runtime.bundle.sensor_description import SensorDescription
 
 N_HIGHEST = 3
 
@@ -35,10 +38,10 @@ _ProductOption = Annotated[
     str | None, typer.Option(help="What the bundle inspects.  [default: the scans' class folder, else unchanged]")
 ]
 _PlaneOption = Annotated[
-    Plane,
+    Plane | None,
     typer.Option(
         help="always: scans are raw, the plane that parts stand on is removed. never: they were preprocessed "
-        "before. auto: decided once, from all of these scans."
+        "before. auto: decided once, from all of these scans.  [default: the sensor file's, else auto]"
     ),
 ]
 _DefectiveOption = Annotated[
@@ -88,14 +91,13 @@ def calibrate(
     n_neighbors: options.Neighbors = 2,
     settings_file: options.Settings = None,
     product: _ProductOption = None,
-    sensor: Annotated[
-        Sensor | None, typer.Option(help="Preset of the preprocessing parameters.  [default: as trained]")
-    ] = None,
+    sensor: options.OtherSensor = None,
     metres_per_unit: Annotated[
         float | None, typer.Option(help="Metres in one unit of the scans.  [default: as trained]")
     ] = None,
-    plane: _PlaneOption = "auto",
+    plane: _PlaneOption = None,
     window: options.Window = None,
+    assignments: options.Assignments = None,
     defective: _DefectiveOption = None,
     line_graph: _LineGraphOption = None,
     force: options.Force = False,
@@ -146,7 +148,9 @@ def calibrate(
     target = out or source.path
     if not force:
         protect_calibration(target, _advice(product))
-    preprocessing = _adapted(source.manifest.preprocessing, sensor, metres_per_unit, plane, window)
+    told = [*_as_assignments(plane, window), *(assignments or ())]
+    described = _adapted(source.manifest, sensor, metres_per_unit, told)
+    source, preprocessing = source.of_sensor(described.identity), described.preprocessing
     with console.progress_display(quiet) as progress:
         completed = calibrate_bundle(
             source, inputs, settings, target, provider, product, preprocessing, progress, defective, line_graph
@@ -183,21 +187,29 @@ def _advice(product: str) -> str:
     return f"--out {'NAME.cmdiad' if name.exists() else name} keeps it, --force replaces it"
 
 
+def _as_assignments(plane: Plane | None, window: Window | None) -> list[str]:
+    """Options that are one value of the sensor's description, as `--set` would give it."""
+    options_given = {"plane": plane, "window": window}
+    return [f"preprocessing.{name}={value}" for name, value in options_given.items() if value is not None]
+
+
 def _adapted(
-    trained: Preprocessing,
-    sensor: Sensor | None,
-    metres_per_unit: float | None,
-    plane: Plane,
-    window: Window | None,
-) -> Preprocessing:
-    """What the bundle was trained with, but for what is asked for."""
+    manifest: Manifest, sensor: str | None, metres_per_unit: float | None, told: Sequence[str]
+) -> SensorDescription:
+    """The bundle's sensor but for what is asked for; says what that changes in a bundle that is calibrated."""
     import msgspec
 
-    from ..runtime.sensor.units import checked_unit
+    from ..runtime.bundle.sensor_changes import sensor_changes, what_must_be_done
+    from ..runtime.sensor.sensor_file import adapted
 
-    unit = trained.metres_per_unit if metres_per_unit is None else checked_unit(metres_per_unit)
-    base = trained if sensor is None else options.sensor_preprocessing(sensor, unit)
-    seen = window or trained.window
-    return msgspec.structs.replace(
-        base, metres_per_unit=unit, plane=plane, side="auto", window=seen, window_pixels=None
-    )
+    known = manifest.description
+    if sensor is not None:
+        # What the networks were trained to see is not the sensor's to say.
+        told = [f"preprocessing.window={known.preprocessing.window}", *told]
+    described = adapted(known, sensor, told, metres_per_unit)
+    if described is None:
+        return msgspec.structs.replace(known, preprocessing=known.preprocessing.undecided())
+    changes = sensor_changes(known, described)
+    if manifest.calibration is not None and changes:
+        console.emit(f"sensor: {what_must_be_done(changes)}")
+    return described

@@ -36,6 +36,8 @@ def evaluate(
     metric: options.Metric = "l2",
     n_neighbors: options.Neighbors = 2,
     settings_file: options.Settings = None,
+    sensor: options.OtherSensor = None,
+    assignments: options.Assignments = None,
     provider: options.Provider = "cpu",
     seed: options.Seed = 0,
     markdown: options.Markdown = None,
@@ -50,6 +52,10 @@ def evaluate(
     from ..calibration.evaluation.report_files import Destinations, write_reports
     from ..calibration.evaluation.report_tables import as_json, tables
     from ..calibration.settings_file import apply_settings_file
+    from ..runtime.sensor.sensor_file import open_sensor
+
+    # What makes no sense is refused here, and not when the first run was exported.
+    open_sensor(sensor or "structured-light", assignments or ())
     from ..export.evaluate_runs import evaluate_runs, routes_of
 
     given = CalibrationSettings(
@@ -65,7 +71,14 @@ def evaluate(
     wanted.require_writable()
     with console.progress_display(quiet or json) as progress:
         evaluation = evaluate_runs(
-            data, class_names or [], runs or [Path("runs/latest")], chosen, settings, provider, progress
+            data,
+            class_names or [],
+            runs or [Path("runs/latest")],
+            chosen,
+            settings,
+            provider,
+            progress,
+            (sensor, assignments or ()),
         )
     written = write_reports(evaluation, data, settings, provider, wanted)
     if json:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..runtime.bundle.parameters import Modality, Sensor
+from ..runtime.bundle.parameters import Modality
 from ..runtime.errors import UsageError
 from . import console, options
 from .extras import TRAIN, require_extras
 from .interruption import when_interrupted
 
 if TYPE_CHECKING:
+    from ..runtime.bundle.parameters import Preprocessing
     from ..runtime.patches.intermediates import FeatureSource
 
 # The extractors of networks in torch, where none is given.
@@ -47,23 +48,28 @@ def features(
     ] = None,
     main: Annotated[Modality | None, typer.Option(help="Main modality: what the line measures.  [default: pc]")] = None,
     sensor: Annotated[
-        Sensor | None, typer.Option(help="Preset of the preprocessing parameters.  [default: structured-light]")
+        str | None,
+        typer.Option(
+            metavar="FILE|PRESET", help="File of `cmdiad sensor new`, or a preset.  [default: structured-light]"
+        ),
     ] = None,
     metres_per_unit: options.Scale = None,
+    assignments: options.Assignments = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Write center_idx, tokens, patch features and hallucination of scans, by networks in torch or a bundle's.
 
-    Extractors and checkpoints make the networks in torch; --main, --sensor and --metres-per-unit go with them.
+    Extractors and checkpoints make the networks in torch; --main, --sensor, --set and --metres-per-unit go with them.
     """
     from ..runtime.bundle.reading import find_bundle, open_bundle
     from ..runtime.patches.intermediates import bundle_source, settled_source, write_features
     from ..runtime.sensor.part import find_inputs
+    from ..runtime.sensor.sensor_file import open_sensor
 
     points = _given({"--point-extractor": point_extractor, "--point-checkpoint": point_checkpoint})
     images = _given({"--image-extractor": image_extractor, "--image-checkpoint": image_checkpoint})
     networks = [*points, *images, *_given({"--route-checkpoint": route_checkpoint})]
-    settings = _given({"--main": main, "--sensor": sensor, "--metres-per-unit": metres_per_unit})
+    settings = _given({"--main": main, "--sensor": sensor, "--set": assignments, "--metres-per-unit": metres_per_unit})
     if bundle is not None or not networks:
         _refuse_beside_bundle([*networks, *settings], bundle)
         source = bundle_source(open_bundle(find_bundle(bundle)))
@@ -76,7 +82,7 @@ def features(
             (point_extractor or POINT_EXTRACTOR, point_checkpoint),
             (image_extractor or IMAGE_EXTRACTOR, image_checkpoint),
             route_checkpoint,
-            (sensor or "structured-light", metres_per_unit),
+            open_sensor(sensor or "structured-light", assignments or (), metres_per_unit).preprocessing,
         )
     with console.progress_display(quiet) as progress:
         files = find_inputs(scans, source.path.route.measured).require()
@@ -94,9 +100,9 @@ def _torch_source(
     point: tuple[str, str | None],
     image: tuple[str, str | None],
     route_checkpoint: Path | None,
-    sensor: tuple[Sensor, float | None],
+    preprocessing: Preprocessing,
 ) -> FeatureSource:
-    """Networks in torch: extractors with their checkpoints, and a sensor with its unit."""
+    """Networks in torch: extractors with their checkpoints, and how scans are read and prepared."""
     require_extras("features in torch", TRAIN)
     from ..training.feature_dump import CheckpointChoice, torch_source
 
@@ -108,7 +114,7 @@ def _torch_source(
         image_checkpoint=image[1],
         route_checkpoint=route_checkpoint,
     )
-    return torch_source(choice, options.sensor_preprocessing(*sensor))
+    return torch_source(choice, preprocessing)
 
 
 def _given(values: dict[str, object]) -> list[str]:

@@ -29,6 +29,7 @@ def infer(
     scans: Annotated[list[str], typer.Argument(metavar="SCAN", help="Scan files, folders or quoted globs.")],
     bundle: line_options.Bundle = None,
     require_signature: line_options.RequireSignature = None,
+    sensor: line_options.Sensor = None,
     out: Annotated[Path, typer.Option(help="Folder for heat maps, raw maps and clouds.")] = Path("inspections"),
     heatmaps: Annotated[Written, typer.Option(help="Of which parts heat maps and raw maps are written.")] = "all",
     cloud: Annotated[
@@ -70,10 +71,13 @@ def infer(
     from ..runtime.patches.routes import modalities
     from ..runtime.profile import Profiler
     from ..runtime.sensor.part import find_inputs
+    from ..runtime.sensor.sensor_file import require_same_sensor
     from ..runtime.stream import Outcome, inspect_stream
     from ..runtime.threads import thread_count
 
     opened = open_bundle(find_bundle(bundle), find_trusted(require_signature))
+    if sensor is not None:
+        require_same_sensor(opened.manifest.description, sensor)
     if cloud != "none" and "pc" not in modalities(opened.manifest):
         raise UsageError("--cloud: this bundle inspects images, which have no points: leave it out")
     inputs = find_inputs(scans, modalities(opened.manifest))

@@ -29,6 +29,14 @@ CudaGraph = Annotated[
         show_default=False,
     ),
 ]
+Sensor = Annotated[
+    str | None,
+    typer.Option(
+        "--sensor",
+        metavar="FILE|PRESET",
+        help="Refuse to inspect if this is not the sensor that the bundle was calibrated for.  [default: no check]",
+    ),
+]
 Scans = Annotated[
     list[str] | None,
     typer.Option("--scans", help="Scan files, folders or globs; repeatable.  [default: the bundle's golden scans]"),

@@ -9,6 +9,7 @@ import typer
 from typer.models import OptionInfo
 
 from ..runtime.bundle import parameters
+from ..runtime.bundle.parameters import PRESETS
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")]
 Run = Annotated[Path, typer.Option("--run", help="Run folder of `cmdiad train`.")]
@@ -16,12 +17,32 @@ Route = Annotated[
     parameters.RouteName, typer.Option(help="A distillation route, or a baseline: single bank, dual RGB + PC.")
 ]
 Main = Annotated[parameters.Modality, typer.Option(help="Main modality: what the line measures.")]
-Sensor = Annotated[parameters.Sensor, typer.Option(help="Preset of the preprocessing parameters.")]
 Window = Annotated[
     parameters.Window | None,
     typer.Option(
         help="What of a scan the networks see: all of it, or a square around the part.  [default: scan; calibrate: "
         "as trained]"
+    ),
+]
+Sensor = Annotated[
+    str,
+    typer.Option(metavar="FILE|PRESET", help=f"File of `cmdiad sensor new`, or a preset: {', '.join(PRESETS)}."),
+]
+OtherSensor = Annotated[
+    str | None,
+    typer.Option(
+        "--sensor",
+        metavar="FILE|PRESET",
+        help=f"File of `cmdiad sensor new`, or a preset: {', '.join(PRESETS)}.  [default: as trained]",
+    ),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="One value of the sensor's description, as preprocessing.plane=never or geometry.grid=640x480; "
+        "repeatable; docs/sensors.md lists them.",
     ),
 ]
 Scale = Annotated[
@@ -77,19 +98,3 @@ def several(name: str, words: Any, help: str) -> OptionInfo:
 
     option: OptionInfo = typer.Option(name, parser=parse, metavar="|".join(choices), help=help)
     return option
-
-
-def sensor_preprocessing(
-    sensor: parameters.Sensor, metres_per_unit: float | None, window: parameters.Window | None = None
-) -> parameters.Preprocessing:
-    """The preset of a kind of sensor, in the given unit, with the scan or the part's window.
-
-    Raises:
-        UsageError: the unit is not a positive number.
-    """
-    import msgspec
-
-    from ..runtime.sensor.units import checked_unit
-
-    unit = checked_unit(metres_per_unit)
-    return msgspec.structs.replace(parameters.PRESETS[sensor], metres_per_unit=unit, window=window or "scan")

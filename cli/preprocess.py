@@ -18,10 +18,12 @@ def preprocess(
     class_names: options.Class = None,
     sensor: options.Sensor = "structured-light",
     metres_per_unit: options.Scale = None,
+    assignments: options.Assignments = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     quiet: options.Quiet = False,
 ) -> None:
     """Preprocess a dataset once into a new folder (training and the line do the same on raw scans by themselves)."""
+    from ..runtime.sensor.sensor_file import open_sensor
     from ..training.preprocess import REPORT, preprocess_dataset
 
     with console.progress_display(quiet) as progress:
@@ -29,7 +31,7 @@ def preprocess(
             data,
             out,
             class_names or [],
-            options.sensor_preprocessing(sensor, metres_per_unit),
+            open_sensor(sensor, assignments or (), metres_per_unit).preprocessing,
             workers,
             lambda done, total: progress("preprocess", done, total, ""),
         )

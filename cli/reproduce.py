@@ -44,6 +44,7 @@ def reproduce(
     cache: Annotated[Path, typer.Option(help="Folder of the runs that are trained.")] = Path("runs/paper"),
     sensor: options.Sensor = "structured-light",
     metres_per_unit: options.Scale = None,
+    assignments: options.Assignments = None,
     false_reject_rate: options.Rate = 0.01,
     provider: options.Provider = "cpu",
     seed: options.Seed = 0,
@@ -60,12 +61,15 @@ def reproduce(
     from ..reproduce.paper_runs import GridSettings, run_paper_table
     from ..reproduce.paper_tables import ExtractorPair
     from ..runtime.reports.table import tables_as_json
+    from ..runtime.sensor.sensor_file import open_sensor
     from ..training.train import TrainingSettings
 
+    description = open_sensor(sensor, assignments or (), metres_per_unit)
     training = TrainingSettings(
         point_checkpoint=point_checkpoint,
         image_checkpoint=image_checkpoint,
-        preprocessing=options.sensor_preprocessing(sensor, metres_per_unit),
+        sensor=description.identity,
+        preprocessing=description.preprocessing,
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,

@@ -51,6 +51,7 @@ def train(
     sensor: options.Sensor = "structured-light",
     metres_per_unit: options.Scale = None,
     window: options.Window = None,
+    assignments: options.Assignments = None,
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
 ) -> None:
@@ -59,6 +60,11 @@ def train(
     F2F learns both directions at once; F2I and I2F that of --main. A run that was killed goes on when the same
     command names its folder with --out.
     """
+    from ..runtime.sensor.sensor_file import open_sensor
+
+    told = [*([] if window is None else [f"preprocessing.window={window}"]), *(assignments or ())]
+    description = open_sensor(sensor, told, metres_per_unit)
+    # After the check of what was asked for: it imports torch, which takes seconds.
     from ..training.train import TrainingSettings, train_route
 
     settings = TrainingSettings(
@@ -68,7 +74,8 @@ def train(
         image_extractor=image_extractor,
         point_checkpoint=point_checkpoint,
         image_checkpoint=image_checkpoint,
-        preprocessing=options.sensor_preprocessing(sensor, metres_per_unit, window),
+        sensor=description.identity,
+        preprocessing=description.preprocessing,
         loss=loss,
         epochs=epochs,
         batch_size=batch_size,

@@ -75,6 +75,8 @@ class VerdictTable:
             console.emit(self._row(str(outcome.scan), score, threshold, verdict, total))
             if inspection.is_defect:
                 console.emit(f"  {_where(inspection)}")
+        for note in inspection.notes if inspection is not None else ():
+            console.warn(f"{outcome.scan}: {note}")
         if error is not None:
             console.complain(str(error))
 

@@ -25,6 +25,7 @@ def watch(
     out: Annotated[Path, typer.Option(help="Folder for results, heat maps and the journal.")] = Path("inspections"),
     bundle: line_options.Bundle = None,
     require_signature: line_options.RequireSignature = None,
+    sensor: line_options.Sensor = None,
     after: Annotated[After, typer.Option(help="What happens to a scan that has its result.")] = "leave",
     done: Annotated[Path | None, typer.Option(help="Where --after move puts scans.  [default: IN-done]")] = None,
     existing: Annotated[
@@ -61,10 +62,13 @@ def watch(
     Exit codes: 0 it was ended, 2 wrong usage, 4 bad bundle, 5 device not available or gone, 6 the bundle fails its
     self-test, 74 a result could not be written. Started again, it goes on where it ended.
     """
-    from ..runtime.bundle.reading import find_bundle
+    from ..runtime.bundle.reading import find_bundle, open_bundle
+    from ..runtime.sensor.sensor_file import require_same_sensor
     from ..runtime.service.line_file import FolderTable, LineFile, LineTable, ProductTable
     from ..runtime.service.production_line import ProductionLine
 
+    if sensor is not None:
+        require_same_sensor(open_bundle(find_bundle(bundle)).manifest.description, sensor)
     file = LineFile(
         line=LineTable(
             out=str(out),

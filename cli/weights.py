@@ -94,8 +94,10 @@ def adopt(
     image_checkpoint: options.Checkpoint = None,
     sensor: options.Sensor = "structured-light",
     metres_per_unit: options.Scale = None,
+    assignments: options.Assignments = None,
 ) -> None:
     """Make a run of a published route checkpoint and its extractors, for `cmdiad export` and `cmdiad evaluate`."""
+    from ..runtime.sensor.sensor_file import open_sensor
     from ..training.adoption import Adoption, adopt_checkpoint
     from ..training.feature_dump import CheckpointChoice
 
@@ -107,5 +109,6 @@ def adopt(
         image_checkpoint=image_checkpoint,
         route_checkpoint=checkpoint,
     )
-    folder = adopt_checkpoint(Adoption(choice, options.sensor_preprocessing(sensor, metres_per_unit)), out)
+    description = open_sensor(sensor, assignments or (), metres_per_unit)
+    folder = adopt_checkpoint(Adoption(choice, description), out)
     console.emit(f"run: {folder} (export it: `cmdiad export --run {folder}`)")

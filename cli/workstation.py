@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import keys, weights
+from . import keys, sensor, weights
 from .calibrate import calibrate
 from .demo import demo
 from .doctor import workstation_doctor
@@ -30,6 +30,7 @@ app.command(short_help="Say what a bundle, an ONNX file or an engine is.")(inspe
 app.command("doctor", short_help="Say what this machine can run, and what to install.")(workstation_doctor)
 app.command(short_help="Write what lies between a scan and its score to a file.")(features)
 app.command(short_help="Sign a bundle, so that a line can tell whose it is.")(sign)
+app.add_typer(sensor.app, short_help="Describe a sensor: new, check, show, fit.")
 app.add_typer(keys.app, short_help="Keys that bundles are signed with: make one, say its ID.")
 app.add_typer(weights.app, short_help="Published weights: what there is, and what is here.")
 

@@ -125,6 +125,7 @@ def manifest_of_run(
         route=route,
         main=main,
         precision=PRECISION,
+        sensor=run.sensor,
         preprocessing=run.preprocessing,
         grouping=run.grouping,
         networks=networks,

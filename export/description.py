@@ -65,6 +65,7 @@ def describe_bundle(bundle: Bundle) -> dict[str, Any]:
         "route": manifest.route,
         "main": manifest.main,
         "precision": manifest.precision,
+        "sensor": msgspec.to_builtins(manifest.sensor),
         "preprocessing": msgspec.to_builtins(manifest.preprocessing),
         "graphs": {
             file: {

@@ -14,6 +14,7 @@ from ..runtime.bundle.parameters import Modality, RouteName
 from ..runtime.bundle.reading import open_bundle
 from ..runtime.patches.routes import route_of
 from ..runtime.progress import Progress
+from ..runtime.sensor.sensor_file import adapted
 from ..training.routes.distillation import serves
 from ..training.runs.record import read_run
 from .bundles import export_bundle
@@ -28,6 +29,7 @@ def evaluate_runs(
     settings: CalibrationSettings,
     provider: str,
     progress: Progress,
+    sensor: tuple[str | None, Sequence[str]] = (None, ()),
 ) -> Evaluation:
     """Evaluate routes, each with the run that trained it.
 
@@ -40,6 +42,7 @@ def evaluate_runs(
         settings: of the calibration.
         provider: the execution provider.
         progress: called with (stage, done, all, remark).
+        sensor: a sensor file or preset, and values of its description, in place of the runs' own.
 
     Raises:
         UsageError: there is no such run, or none that was trained for a route; the dataset is not as described.
@@ -51,7 +54,10 @@ def evaluate_runs(
             progress("export", number, len(routes), route)
             path = Path(scratch) / f"{route}_{main}"
             export_bundle(choose_run(runs, route, main), route, main, path, settings=ExportSettings(data=data))
-            candidates.append(Candidate(route_of(route, main).title, open_bundle(path), settings))
+            bundle = open_bundle(path)
+            described = adapted(bundle.manifest.description, *sensor)
+            told = None if described is None else described.preprocessing
+            candidates.append(Candidate(route_of(route, main).title, bundle, settings, told))
         progress("export", len(routes), len(routes), "")
         return evaluate_dataset(data, class_names, candidates, provider, progress)
 

@@ -52,6 +52,7 @@ class Inspection:
         seconds: time by stage.
         spans: each run of a stage, for a profile.
         searched_again: searches of a patch in a bank that the line graph could not prove, and that were repeated.
+        notes: what of the scan's file was not inspected because no pixel of `points` holds it; a sentence each.
     """
 
     product: str
@@ -68,6 +69,7 @@ class Inspection:
     origin: Vector = NEAR
     spans: tuple[Span, ...] = ()
     searched_again: int = 0
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def regions(self) -> tuple[DefectRegion, ...]:
@@ -96,6 +98,7 @@ class Inspection:
             "searched_again": self.searched_again,
             "regions_found": self.regions_found,
             "regions": [region.as_json() for region in self.regions],
+            "notes": list(self.notes),
             **view_as_json(self.view, self.origin),
         }
 
@@ -253,7 +256,8 @@ class Inspector:
         """
         times = StageTimes()
         with times.stage("read"):
-            part = part_from_arrays(points, rgb, self.bundle.manifest.preprocessing.metres_per_unit)
+            sensor = self.bundle.manifest.preprocessing
+            part = part_from_arrays(points, rgb, sensor.metres_per_unit, sensor.geometry)
         return self._ready(part, times)
 
     def inspect(self, part: Part) -> Inspection:
@@ -310,6 +314,7 @@ class Inspector:
             origin=part.origin,
             spans=tuple(times.spans),
             searched_again=answer.searched_again,
+            notes=part.notes,
         )
 
     def close(self) -> None:

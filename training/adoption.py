@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Preprocessing
+from ..runtime.bundle.sensor_description import UNDESCRIBED, SensorDescription
 from ..runtime.errors import UsageError, WeightsError
 from .feature_dump import CheckpointChoice
 from .published_runs import run_from_checkpoint
@@ -19,11 +19,11 @@ class Adoption:
 
     Attributes:
         choice: the route checkpoint, its main modality, and the extractors it was trained with.
-        preprocessing: of the scans it will see.
+        sensor: of the scans it will see.
     """
 
     choice: CheckpointChoice
-    preprocessing: Preprocessing = STRUCTURED_LIGHT
+    sensor: SensorDescription = UNDESCRIBED
 
 
 def adopt_checkpoint(adoption: Adoption, out: Path) -> Path:
@@ -46,7 +46,8 @@ def adopt_checkpoint(adoption: Adoption, out: Path) -> Path:
         image_extractor=choice.image_extractor,
         point_checkpoint=choice.point_checkpoint,
         image_checkpoint=choice.image_checkpoint,
-        preprocessing=adoption.preprocessing,
+        sensor=adoption.sensor.identity,
+        preprocessing=adoption.sensor.preprocessing,
     )
     run_from_checkpoint(choice.route_checkpoint, choice.main, settings, out)
     mark_latest(out)

@@ -68,6 +68,7 @@ def _adopted_run(
         point_digest=point.digest,
         image_digest=image.digest,
         grouping=point.grouping,
+        sensor=settings.sensor,
         preprocessing=settings.preprocessing,
         classes=[],
         n_scans=0,

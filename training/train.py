@@ -13,6 +13,7 @@ import torch
 
 from ..runtime.bundle.manifest import Statistics
 from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Modality, Preprocessing, TrainedRouteName
+from ..runtime.bundle.sensor_description import UNNAMED, SensorIdentity
 from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
 from ..runtime.files.json_encoding import encode_json_file
@@ -48,6 +49,8 @@ class TrainingSettings:
     Attributes:
         route: what to learn.
         main: the modality that it hallucinates from; of no matter where it learns both directions.
+        sensor: whose scans they are.
+        preprocessing: how they are read and prepared.
         learning_rate: None: the route's own.
         select: whether to ship the checkpoint of the best detection on validation parts, or else the last.
         device: auto, cpu or cuda.
@@ -66,6 +69,7 @@ class TrainingSettings:
     image_extractor: str = "embedded"
     point_checkpoint: str | None = None
     image_checkpoint: str | None = None
+    sensor: SensorIdentity = UNNAMED
     preprocessing: Preprocessing = STRUCTURED_LIGHT
     loss: Loss = "l2"
     epochs: int = 100
@@ -241,6 +245,7 @@ def _record(
         point_digest=material.point.digest,
         image_digest=material.image.digest,
         grouping=material.point.grouping,
+        sensor=settings.sensor,
         preprocessing=settings.preprocessing,
         data=str(material.data.resolve()),
         classes=[folder.resolve().name for folder in material.classes],

@@ -15,6 +15,7 @@ from scipy import ndimage
 RAW_SCALE = np.float32(2.5)
 
 Points = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 
 
 def real_or_rendered(n_scans: int, folder: Path | None) -> Iterator[Points]:
@@ -40,6 +41,15 @@ def turned(points: Points, angle: float) -> Points:
     degrees = float(np.degrees(angle))
     result: Points = ndimage.rotate(moved, degrees, axes=(1, 0), reshape=False, order=0)
     return result
+
+
+def raw_scan_and_part(part_class: str, seed: int, size: int, scale: float) -> tuple[Points, Mask]:
+    """A rendered raw scan, (size, size, 3) float32, metres, and which of its measured pixels see the part.
+
+    Its pixels are 0.1 m x scale / size apart, and its noise is scaled with it.
+    """
+    sample = render_sample(part_class, None, seed=seed, size=size)
+    return sample.points * np.float32(scale), sample.part & sample.points.any(axis=2)
 
 
 def raw_scan(part_class: str, seed: int, size: int = 800) -> Points:

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from cmdiad.benchmarks.shared.scans import Mask, Points
 from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT, Preprocessing
 from cmdiad.runtime.errors import ScanError
 from cmdiad.runtime.preparation.prepare import without_plane
@@ -45,7 +46,11 @@ def object_iou(scene: Path, preprocessing: Preprocessing) -> float:
     points = read_scan(scene / "xyz.tiff").points
     labels = np.asarray(Image.open(scene / "labels.png"))
     counted = (labels > 0) & valid_mask(points)
-    objects = (labels >= 2) & counted
+    return overlap(points, (labels >= 2) & counted, counted, preprocessing)
+
+
+def overlap(points: Points, objects: Mask, counted: Mask, preprocessing: Preprocessing) -> float:
+    """Intersection over union of what plane removal keeps with the objects, of the pixels that count."""
     try:
         beside = without_plane(points, preprocessing) & counted
     except ScanError:

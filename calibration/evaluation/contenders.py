@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...runtime.bundle.manifest import Manifest, Statistics
-from ...runtime.bundle.parameters import PartRange
+from ...runtime.bundle.parameters import PartRange, Preprocessing
 from ...runtime.bundle.reading import Bundle
 from ...runtime.errors import naming_scan
 from ...runtime.patches.features import FeatureExtractor, PartFeatures
@@ -46,11 +46,13 @@ class Candidate:
         name: what reports call it.
         bundle: exported; whether it is calibrated does not matter.
         settings: of the calibration.
+        preprocessing: of another sensor than the bundle's; None: the bundle's, but raw or preprocessed is decided anew.
     """
 
     name: str
     bundle: Bundle
     settings: CalibrationSettings
+    preprocessing: Preprocessing | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def settled_contenders(
     changed = []
     for contender in contenders:
         bundle = contender.candidate.bundle
-        asked = bundle.manifest.preprocessing.undecided()
+        asked = contender.candidate.preprocessing or bundle.manifest.preprocessing.undecided()
         key = msgspec.json.encode([sorted(modalities(bundle.manifest)), asked])
         if key not in settled:
             scans = [sample.scan for sample in samples]

@@ -153,7 +153,7 @@ def read_case(bundle: Bundle, case: GoldenCase) -> Part:
         BundleError: its files are not what they must be.
     """
     try:
-        points = None if case.scan is None else decode_scan(bundle.read(case.scan))
+        points = None if case.scan is None else decode_scan(bundle.read(case.scan)).numbers
         rgb = None if case.image is None else decode_rgb(bundle.read(case.image))
         # What lies far from the origin is recorded in float64, and read as a file of it would be.
         if points is not None and points.dtype == np.float64:

@@ -22,6 +22,8 @@ from .parameters import (
     RouteName,
     Threshold,
 )
+from .scan_geometry import ScanGeometry
+from .sensor_description import UNNAMED, SensorDescription, SensorIdentity
 
 FORMAT_VERSION = 2
 """Since 2 it is decided at calibration, from all scans, whether scans are raw, and recorded how large the part is."""
@@ -174,6 +176,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     route: RouteName
     main: Modality
     precision: str
+    sensor: SensorIdentity = UNNAMED
     preprocessing: Preprocessing
     grouping: Grouping
     networks: dict[str, Network]
@@ -187,6 +190,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
     provenance: dict[str, str] = {}
     files: dict[str, str] = {}
+
+    @property
+    def geometry(self) -> ScanGeometry:
+        """How the scan files' numbers become organized clouds: part of `preprocessing`, which is where it is set."""
+        return self.preprocessing.geometry
+
+    @property
+    def description(self) -> SensorDescription:
+        """The sensor: which one it is, how its files are read, and how its scans are prepared."""
+        return SensorDescription(identity=self.sensor, preprocessing=self.preprocessing)
 
     @property
     def part_range(self) -> PartRange | None:

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from .bounds import require_finite, require_positive, require_share
+from .scan_geometry import AS_STORED, ScanGeometry
 
 TrainedRouteName = Literal["f2f", "f2i", "i2f"]
 """The routes that a network is trained for."""
@@ -40,6 +41,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         metres_per_unit: the scan files' unit; None where the reader is to tell.
+        geometry: how the scan files' numbers become an organized cloud, before anything else is done.
         plane: "always": scans are raw, remove the supporting plane and clean up. "never": they were
             preprocessed before, remove nothing. "auto": nobody decided yet; `settle` decides from all scans, and
             `prepare` has to decide from the one it is given.
@@ -67,6 +69,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     metres_per_unit: float | None = None
+    geometry: ScanGeometry = AS_STORED
     plane: Plane = "auto"
     side: Literal["auto", "origin", "grid", "mirrored"] = "auto"
     border_pixels: int = 10
@@ -130,6 +133,10 @@ PRESETS: dict[Sensor, Preprocessing] = {
     "kinect": KINECT,
     "eyecandies": EYECANDIES,
 }
+
+
+PRESET_PITCH_M: dict[Sensor, float] = {"structured-light": 6e-4, "kinect": 2e-3, "eyecandies": 6e-4}
+"""The distance of neighboring pixels, metres, that every preset's lengths suit: ten of them bridge a gap in a part."""
 
 
 class Grouping(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,11 +15,12 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+import msgspec
 import numpy.typing as npt
 
 from ..errors import BundleError
@@ -27,6 +28,7 @@ from ..files.atomic_folder import interrupted_replacement
 from ..threads import usable_processors
 from . import manifest as manifest_format
 from .manifest import Calibration, Manifest
+from .sensor_description import SensorIdentity
 from .signature import NAME as SIGNATURE
 from .signature import BundleSignature, TrustedKeys, read_signatures, require_signature
 from .stores import FolderStore, Store, ZipStore
@@ -53,6 +55,10 @@ class Bundle:
     manifest: Manifest
     store: Store
     signature: BundleSignature | None = None
+
+    def of_sensor(self, sensor: SensorIdentity) -> Bundle:
+        """The same bundle for a sensor of another name; nothing is written."""
+        return replace(self, manifest=msgspec.structs.replace(self.manifest, sensor=sensor))
 
     def read(self, name: str) -> bytes:
         """The whole content of a file that the manifest names.

@@ -200,11 +200,13 @@ def _supporting_plane(
     if preprocessing.side == "origin" and evidence.origin_m == 0:
         raise ScanError(
             f"the origin of the coordinates is {math.hypot(*origin):.0f} m away beside the supporting plane, and that "
-            "of calibration's scans was before it: record scans in the same frame as those, or calibrate again"
+            "of calibration's scans was before it: record scans in the same frame as those, or calibrate again, with "
+            "--set preprocessing.side=grid (or mirrored) if scans come in any frame"
         )
     if verdict == "unclear":
         raise ScanError(
-            f"{evidence.doubt()}: calibrate with --plane always if scans are raw, --plane never if they are not"
+            f"{evidence.doubt()}: calibrate with --set preprocessing.plane=always if scans are raw, "
+            "--set preprocessing.plane=never if they are not"
         )
     return evidence
 
@@ -212,8 +214,9 @@ def _supporting_plane(
 def _no_plane(evidence: PlaneEvidence) -> str:
     return (
         f"no supporting plane: {evidence.border_points} points were measured along the scan's border, and "
-        f"{evidence.objection()}; calibrate with --plane never if scans were preprocessed before, with --sensor for "
-        "another kind of sensor, or with --metres-per-unit if they are not in metres"
+        f"{evidence.objection()}; calibrate with --set preprocessing.plane=never if scans were preprocessed before, "
+        "with --sensor for another kind of sensor (`cmdiad sensor fit` measures it; a noisy one needs a larger "
+        "preprocessing.ransac_threshold_m), or with --set sensor.metres_per_unit=UNIT if they are not in metres"
     )
 
 
@@ -227,9 +230,9 @@ def _before(
     if not standing.any():
         raise ScanError(
             f"no measured point is more than {preprocessing.plane_distance_m * 1e3:g} mm above the supporting plane: "
-            "no part is in view, or scans were preprocessed before (calibrate with --plane never), or the part is "
-            "flatter than this kind of sensor tells (see --sensor), or scans are in another frame than calibration's "
-            "were (calibrate again)"
+            "no part is in view, or scans were preprocessed before (calibrate with --set preprocessing.plane=never), "
+            "or the part is flatter (calibrate with a smaller --set preprocessing.plane_distance_m=METRES), or scans "
+            "are in another frame than calibration's were (calibrate again)"
         )
     return standing, heights
 
@@ -241,7 +244,9 @@ def _on(evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preproces
     if not len(clusters.sizes):
         raise ScanError(
             f"above the supporting plane no {preprocessing.cluster_min_points} points hang together: no part is in "
-            "view, or this is another kind of sensor (see --sensor)"
+            f"view, or pixels are farther apart than {preprocessing.cluster_distance_m * 1e3:g} mm, or parts smaller: "
+            "calibrate with a larger --set preprocessing.cluster_distance_m=METRES, with a smaller "
+            "--set preprocessing.cluster_min_points=PIXELS, or with --sensor for another kind of sensor"
         )
     within_m = preprocessing.plane_distance_m + preprocessing.cluster_distance_m
     return PiecesInView(planes_3hw, valid_hw, mask, clusters, heights, within_m)

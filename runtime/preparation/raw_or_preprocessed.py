@@ -101,14 +101,14 @@ def decide_plane(
         raw = sorted(raw + unclear)
     if raw and not any(evidence[number].carries for number in raw):
         flat = f"{_some(names, raw)} show a plane up to the image's border with nothing on it, and count as flat parts"
-        told = f"{flat}: if it is a table, calibrate with --plane always"
+        told = f"{flat}: if it is a table, calibrate with --set preprocessing.plane=always"
         return PlaneDecision("never", _reason(evidence, raw), (*warnings, told))
     if not raw:
         return PlaneDecision("never", _reason(evidence, raw), warnings)
     if min(len(raw), len(cleared)) > _MOST_EXCEPTIONS * (len(raw) + len(cleared)):
         raise UsageError(
             f"{_some(names, raw)} show the plane that parts stand on, {_some(names, cleared)} do not: give scans of "
-            "one kind, or calibrate with --plane always if all are raw, --plane never if all were preprocessed before"
+            "one kind, or add --set preprocessing.plane=always if all are raw, preprocessing.plane=never if none is"
         )
     plane: Literal["always", "never"] = "always" if len(raw) > len(cleared) else "never"
     exceptions = cleared if plane == "always" else raw
@@ -150,7 +150,7 @@ def _told(
 ) -> PlaneDecision:
     opposite = "preprocessed" if plane == "always" else "raw"
     against = [number for number, scan in enumerate(evidence) if scan.verdict(border_valid_share) == opposite]
-    reason = f"--plane {plane} was given"
+    reason = f"preprocessing.plane={plane} was given"
     if not against:
         return PlaneDecision(plane, reason)
     what = "show no plane that parts stand on" if plane == "always" else "show a plane that something stands on"
@@ -172,7 +172,7 @@ def _unclear(evidence: Sequence[PlaneEvidence], names: Sequence[str], unclear: S
         return ()
     first = evidence[unclear[0]].doubt()
     told = f"{_some(names, unclear)} cannot be told to be raw or preprocessed ({names[unclear[0]]}: {first})"
-    return (f"{told}: calibrate with --plane always or --plane never",)
+    return (f"{told}: say it with --set preprocessing.plane=always or never",)
 
 
 def _one_field(evidence: Sequence[PlaneEvidence], numbers: Sequence[int]) -> bool:

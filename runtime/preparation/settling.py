@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,13 @@ from ..progress import StepProgress
 from ..sensor.part import POINTS, read_part
 from .prepare import evidence_of
 from .raw_or_preprocessed import Settled, settle
+from .supporting import PlaneEvidence
 
 MOST_ASKED = 50
 """Scans that are read for the decision: it must not take as long again as preparing them all."""
+_MOST_NOTES = 3
+# The parts of a path that name a scan.
+_SHORT = 3
 
 
 def settle_scans(
@@ -33,19 +38,39 @@ def settle_scans(
         UsageError: scans are of both kinds; the message says what to do.
     """
     chosen = [scans[index] for index in _evenly(len(scans))]
-    evidence = []
+    evidence: list[PlaneEvidence] = []
+    notes: list[str] = []
     for number, scan in enumerate(chosen, 1):
         with naming_scan(scan):
             part = read_part(scan, POINTS, preprocessing)
             assert part.points is not None
             evidence.append(evidence_of(part.points, preprocessing, part.origin))
+            notes += [f"{short_name(scan)}: {note}" for note in part.notes]
         progress(number, len(chosen))
-    return settle(preprocessing, evidence, [short_name(scan) for scan in chosen])
+    settled = settle(preprocessing, evidence, [short_name(scan) for scan in chosen])
+    if len(notes) > _MOST_NOTES:
+        notes[_MOST_NOTES:] = [f"{len(notes) - _MOST_NOTES} more notes like these, of {len(chosen)} scans"]
+    return replace(settled, warnings=(*settled.warnings, *notes))
 
 
 def short_name(scan: Path) -> str:
     """A scan's name in a message: its file and the folders that tell it from others."""
-    return "/".join(scan.parts[-3:])
+    return "/".join(scan.parts[-_SHORT:])
+
+
+def names_apart(scans: Sequence[Path]) -> list[str]:
+    """Names of scans in messages that differ where the scans do: as short as `short_name`, or with more folders.
+
+    Example:
+        >>> names_apart([Path("a/xyz/000.tiff"), Path("b/xyz/000.tiff")])
+        ['a/xyz/000.tiff', 'b/xyz/000.tiff']
+    """
+    depth, deepest = _SHORT, max(len(scan.parts) for scan in scans)
+    while True:
+        names = ["/".join(scan.parts[-depth:]) for scan in scans]
+        if depth >= deepest or len(set(names)) == len(set(scans)):
+            return names
+        depth += 1
 
 
 def _evenly(count: int) -> list[int]:

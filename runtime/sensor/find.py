@@ -11,7 +11,17 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import ScanError
-from .listing import SCANS, Kind, cannot_be_searched, depth_maps_in, files_in, folders_below, is_folder, natural_order
+from .listing import (
+    SCANS,
+    Kind,
+    cannot_be_searched,
+    depth_maps_in,
+    doubtful_files_in,
+    files_in,
+    folders_below,
+    is_folder,
+    natural_order,
+)
 
 _GLOB_CHARACTERS = "*?["
 _ANY_DEPTH = re.compile(r"(?:^|(?<=[/\\]))\*\*(?:[/\\]|$)")
@@ -52,7 +62,8 @@ def find_files(paths: Sequence[str | Path], kind: Kind) -> Found:
     """The files of a kind that files, folders and patterns stand for.
 
     A folder stands for the files in it; where there are none, for those in its `xyz/` (or `rgb/`); where there is
-    none, for those in every such folder below, and in Eyecandies' folders. A named file counts whatever it is called,
+    none, for those in every such folder below, and in Eyecandies' folders; at last for the files in it that may be of
+    the kind and are often something else, such as PNG and TXT for scans. A named file counts whatever it is called,
     even if it is missing, and so does one that a pattern matches. A path that stands for nothing stops no other.
 
     Raises:
@@ -111,7 +122,12 @@ def _matches(pattern: str, problems: list[Problem]) -> Iterator[str]:
 
 
 def _files_of_folder(folder: Path, kind: Kind, problems: list[Problem]) -> list[Path]:
-    return files_in(folder, kind) or files_in(folder / kind.folder, kind) or _files_below(folder, kind, problems)
+    return (
+        files_in(folder, kind)
+        or files_in(folder / kind.folder, kind)
+        or _files_below(folder, kind, problems)
+        or doubtful_files_in(folder, kind)
+    )
 
 
 def _files_below(folder: Path, kind: Kind, problems: list[Problem]) -> list[Path]:
@@ -136,7 +152,7 @@ def _note(problems: list[Problem], path: Path, error: ScanError) -> None:
 
 def _nothing_found(path: Path, kind: Kind) -> str:
     if is_folder(path):
-        suffixes, folder = ", ".join(kind.suffixes), kind.folder
+        suffixes, folder = ", ".join((*kind.suffixes, *kind.doubtful)), kind.folder
         return f"there is no {kind.name} ({suffixes}) in this folder, in its {folder}/ or in any {folder}/ below it"
     return "no file matches this pattern"
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import ScanError, naming_scan
+from .readers.gray_png import DAMAGE
 from .readers.limits import MAX_PIXELS, MAX_UNPACKED_PIXELS, check_unpacked, read_bounded
 from .readers.tiff import is_tiff, read_tiff_image, read_tiff_mask
 
@@ -27,21 +26,6 @@ _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr")
 _GRAY_16_MODES = ("I;16", "I;16B", "I")
 _JPEG_SCAN, _MOST_JPEG_SCANS = b"\xff\xda", 64
 _PNG_MAGIC, _PNG_GRAY = b"\x89PNG", 0
-# What Pillow raises on damaged files (tests/runtime/sensor/test_image.py).
-DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
 
 
 def read_rgb(path: str | Path) -> npt.NDArray[np.uint8]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import ScanError
 from . import eyecandies
-from .readers import SUFFIXES
+from .readers import DOUBTFUL_SUFFIXES, SUFFIXES
 
 # TIFF images are read where they are named; in a folder such a file may as well be a scan.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
@@ -38,15 +38,17 @@ class Kind:
         folder: the folder it has in the MVTec 3D-AD layout.
         suffixes: which files are of this kind.
         suffixes_in_folder: the same in that folder, where a TIFF can be no scan.
+        doubtful: which files are of this kind if no others are, such as 16-bit PNG and points as TXT.
     """
 
     name: str
     folder: str
     suffixes: tuple[str, ...]
     suffixes_in_folder: tuple[str, ...]
+    doubtful: tuple[str, ...] = ()
 
 
-SCANS = Kind("scan", "xyz", SUFFIXES, SUFFIXES)
+SCANS = Kind("scan", "xyz", SUFFIXES, SUFFIXES, DOUBTFUL_SUFFIXES)
 IMAGES = Kind("image", "rgb", IMAGE_SUFFIXES, (*IMAGE_SUFFIXES, ".tif", ".tiff"))
 MASKS = Kind("mask", "gt", IMAGES.suffixes, IMAGES.suffixes_in_folder)
 
@@ -69,6 +71,19 @@ def files_in(folder: Path, kind: Kind) -> list[Path]:
         images = (eyecandies.companion(depth, eyecandies.IMAGE) for depth in depth_maps)
         return [image for image in images if image.is_file()]
     return [file for file in files if file.suffix.lower() in kind.suffixes or (kind is SCANS and file in depth_maps)]
+
+
+def doubtful_files_in(folder: Path, kind: Kind) -> list[Path]:
+    """The files of a folder that may be of a kind and are often something else, in natural order.
+
+    None in the folders that a dataset keeps another kind in.
+
+    Raises:
+        ScanError: the folder cannot be read.
+    """
+    if whole(folder).name in (SCANS.folder, IMAGES.folder, MASKS.folder):
+        return []
+    return [file for file in visible(folder)[1] if file.suffix.lower() in kind.doubtful]
 
 
 def depth_maps_in(folder: Path) -> list[Path]:
@@ -155,6 +170,8 @@ def cannot_be_searched(path: Path | str, error: Exception) -> ScanError:
 
 def _of_own_folder(folder: Path, files: Sequence[Path], kind: Kind) -> list[Path]:
     suffixes = kind.suffixes_in_folder
+    if not any(file.suffix.lower() in suffixes for file in files):
+        suffixes = (*suffixes, *kind.doubtful)
     wanted = [file for file in files if file.suffix.lower() in suffixes]
     _refuse_doubles(wanted, kind)
     others = [file for file in files if file.suffix.lower() not in suffixes and file.name.lower() not in _DEBRIS]

@@ -39,7 +39,7 @@ def refuse_marks(raw_hw3: npt.NDArray[Any], measured_hw: npt.NDArray[np.bool_], 
     it, and it lies apart from all other values of its axis by more than these reach.
 
     Args:
-        raw_hw3: (H, W, 3), in the file's own unit.
+        raw_hw3: (H, W, 3), in the file's own unit; or (H, W, 1), the numbers of a depth image or a height map.
         measured_hw: (H, W) bool, points that are neither zero nor NaN.
         largest: the largest magnitude of their coordinates, in the file's unit.
 
@@ -49,14 +49,15 @@ def refuse_marks(raw_hw3: npt.NDArray[Any], measured_hw: npt.NDArray[np.bool_], 
     if largest < _SMALLEST_MARK:
         return
     marks = _marks(raw_hw3.dtype)
-    for axis in range(3):
+    for axis in range(raw_hw3.shape[-1]):
         values = raw_hw3[..., axis][measured_hw]
         for extreme in (values.min(), values.max()):
             if extreme in marks and _is_apart(values, extreme):
                 carrying = int(np.count_nonzero(measured_hw & (raw_hw3 == extreme).any(axis=-1)))
                 raise ScanError(
                     f"has {extreme:g} as a coordinate of {carrying} of its {len(values)} points, far from all others: "
-                    "a mark of missing points? save these as NaN or as 0, 0, 0"
+                    f"a mark of missing points? say so with --set geometry.missing={extreme.item():.17g}, or save "
+                    "these as NaN"
                 )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle.parameters import Modality, Preprocessing
+from ..bundle.scan_geometry import AS_STORED, ScanGeometry
 from ..errors import ScanError, UsageError, naming_scan
 from . import eyecandies
 from .dataset import GOOD, Sample, find_samples, list_classes, normal_folder, place_of
@@ -21,6 +22,7 @@ from .image import decode_rgb, read_rgb
 from .listing import IMAGES, SCANS, Kind, files_in, is_folder, natural_order
 from .missing import valid_mask
 from .origin import NEAR, Vector
+from .readers import doubtful_suffixes
 from .scan import Scan, read_scan, scan_from_array, scan_from_bytes
 
 POINTS: frozenset[Modality] = frozenset({"pc"})
@@ -36,11 +38,13 @@ class Part:
         points: (H, W, 3) float32, metres, missing points zero; None without a 3D sensor.
         rgb: (H, W, 3) uint8, registered with the points; None without a camera.
         origin: what was subtracted from the file's coordinates, metres; see `Scan`.
+        notes: what of the file is not in the points; see `Scan`.
     """
 
     points: npt.NDArray[np.float32] | None
     rgb: npt.NDArray[np.uint8] | None
     origin: Vector = NEAR
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what is cheap to check.
@@ -70,7 +74,7 @@ class Part:
             ScanError: the image is of another type or size.
         """
         x, y, z = scan.origin.tolist()
-        return cls(scan.points, rgb, (x, y, z))
+        return cls(scan.points, rgb, (x, y, z), scan.notes)
 
     def coordinates(self) -> npt.NDArray[np.floating]:
         """The points in the file's coordinates: (H, W, 3), metres, missing points zero.
@@ -133,38 +137,35 @@ def registered_image(scan: Path) -> Path:
     Raises:
         ScanError: there is none, or there are several.
     """
-    if eyecandies.is_depth_map(scan):
-        images = [image for image in [eyecandies.companion(scan, eyecandies.IMAGE)] if image.is_file()]
-    else:
-        images = [image for image in files_in(_image_folder(scan), IMAGES) if image.stem == scan.stem]
-    if not images:
+    image = _find_image(scan)
+    if image is None:
         raise _no_image(scan)
-    if len(images) > 1:
-        raise ScanError(f"{scan}: {' and '.join(map(str, images))} may both be its registered image: remove one")
-    return images[0]
+    return image
 
 
 def read_part(path: Path, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> Part:
     """Read what a route measures: the scan, the image, or the scan and the image registered with it.
 
+    The registered image is the one that the scan's file holds, or a file of its own.
+
     Args:
         path: the image's file where an image is all that is measured, else the scan's.
         measured: what the route measures.
-        preprocessing: its unit is the scan file's.
+        preprocessing: its unit and geometry are the scan file's.
 
     Raises:
         ScanError: a file cannot be read, there is no registered image, or its size is not the scan's.
     """
     if measured == IMAGE:
         return Part(None, read_rgb(path))
-    return _read(path, registered_image(path) if "rgb" in measured else None, preprocessing)
+    return _read(path, _find_image(path) if "rgb" in measured else None, measured, preprocessing)
 
 
 def read_sample(sample: Sample, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> Part:
     """Read what a route measures of a dataset's part; arguments and errors as of `read_part`."""
     if measured == IMAGE:
         return Part(None, read_rgb(_image_of(sample)))
-    return _read(sample.scan, _image_of(sample) if "rgb" in measured else None, preprocessing)
+    return _read(sample.scan, sample.rgb if "rgb" in measured else None, measured, preprocessing)
 
 
 def part_from_bytes(
@@ -175,31 +176,38 @@ def part_from_bytes(
     Args:
         data: the image's file where an image is all that is measured, else the scan's.
         measured: what the route measures.
-        preprocessing: its unit is the scan file's.
-        image: the registered image's file, where a route measures both.
+        preprocessing: its unit and geometry are the scan file's.
+        image: the registered image's file, where a route measures both and the scan's file does not hold it.
 
     Raises:
         ScanError: about the content alone: a file cannot be read, or the image is missing or of another size.
     """
     if measured == IMAGE:
         return Part(None, decode_rgb(data))
-    if "rgb" in measured and image is None:
+    scan = scan_from_bytes(data, preprocessing.metres_per_unit, preprocessing.geometry)
+    if "rgb" not in measured:
+        return Part.of(scan, None)
+    if scan.rgb is not None and image is not None:
+        raise ScanError("there are two registered images, one in the scan's file and one beside it: give one of them")
+    if scan.rgb is None and image is None:
         raise ScanError("there is no registered image: this route measures points and image")
-    rgb = decode_rgb(image) if "rgb" in measured and image is not None else None
-    return Part.of(scan_from_bytes(data, preprocessing.metres_per_unit), rgb)
+    return Part.of(scan, scan.rgb if image is None else decode_rgb(image))
 
 
 def part_from_arrays(
     points: npt.NDArray[Any] | None = None,
     rgb: npt.NDArray[np.uint8] | None = None,
     metres_per_unit: float | None = None,
+    geometry: ScanGeometry = AS_STORED,
 ) -> Part:
     """A part of arrays, which are treated as the same numbers in a file would be.
 
     Args:
-        points: (H, W, 3) of any numeric type; (0, 0, 0) or not finite where nothing was measured.
+        points: (H, W, 3) of any numeric type; (0, 0, 0) or not finite where nothing was measured. By the geometry
+            also (N, 3), or (H, W) depths or heights.
         rgb: (H, W, 3) uint8, registered with the points.
         metres_per_unit: the points' unit; integers need it, floats without it are metres.
+        geometry: what the numbers leave unsaid; see `ScanGeometry`.
 
     Raises:
         ScanError: shapes or types are others, the sizes differ, no point was measured, or the unit is not known.
@@ -213,23 +221,51 @@ def part_from_arrays(
     image = None if rgb is None else np.ascontiguousarray(rgb)
     if points is None:
         return Part(None, image)
-    return Part.of(scan_from_array(np.asarray(points), metres_per_unit), image)
+    return Part.of(scan_from_array(np.asarray(points), metres_per_unit, geometry), image)
 
 
-def input_suffixes(measured: AbstractSet[Modality]) -> tuple[str, ...]:
-    """How the names of the files end that a route inspects, in lower case."""
-    return _kind(measured).suffixes
+def input_suffixes(measured: AbstractSet[Modality], geometry: ScanGeometry = AS_STORED) -> tuple[str, ...]:
+    """How the names of the files end that a route inspects, in lower case.
+
+    Suffixes that many other files have, such as .png and .txt, are among them where the geometry says that the
+    sensor's scans are such files.
+    """
+    if measured == IMAGE:
+        return IMAGES.suffixes
+    return (*SCANS.suffixes, *doubtful_suffixes(geometry))
 
 
 def _kind(measured: AbstractSet[Modality]) -> Kind:
     return IMAGES if measured == IMAGE else SCANS
 
 
-def _read(scan: Path, image: Path | None, preprocessing: Preprocessing) -> Part:
-    measured = read_scan(scan, preprocessing.metres_per_unit)
-    rgb = None if image is None else read_rgb(image)
+def _read(scan: Path, image: Path | None, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> Part:
+    read = read_scan(scan, preprocessing.metres_per_unit, preprocessing.geometry)
+    if "rgb" not in measured:
+        return Part.of(read, None)
+    if image is None and read.rgb is None:
+        raise _no_image(scan)
+    if image is not None and read.rgb is not None:
+        raise ScanError(f"{scan}: holds its registered image, and {image} may be that too: remove one")
+    rgb = read.rgb if image is None else read_rgb(image)
     with naming_scan(scan):
-        return Part.of(measured, rgb)
+        return Part.of(read, rgb)
+
+
+def _find_image(scan: Path) -> Path | None:
+    """The file of a scan's registered image; None where there is none."""
+    if eyecandies.is_depth_map(scan):
+        images = [image for image in [eyecandies.companion(scan, eyecandies.IMAGE)] if image.is_file()]
+    else:
+        candidates = files_in(_image_folder(scan), IMAGES)
+        images = [image for image in candidates if image.stem == scan.stem and not _is_same(image, scan)]
+    if len(images) > 1:
+        raise ScanError(f"{scan}: {' and '.join(map(str, images))} may both be its registered image: remove one")
+    return images[0] if images else None
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _normal_parts(path: Path, measured: AbstractSet[Modality]) -> list[Path]:

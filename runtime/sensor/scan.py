@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..bundle.scan_geometry import AS_STORED, ScanGeometry
 from ..errors import ScanError, naming_scan
 from . import eyecandies
+from .arranging import arranged
 from .missing import refuse_marking_point, refuse_marks, valid_mask
 from .origin import origin_of, refuse_lost_digits, relative_to
 from .readers import decode_scan
-from .readers.limits import check_shape, read_bounded
+from .readers.format import Stored
+from .readers.limits import check_shape, check_stored_shape, read_bounded
 from .units import check_extent, checked_unit
 
 __all__ = ["Scan", "read_scan", "scan_from_array", "scan_from_bytes", "valid_mask"]
@@ -33,11 +36,15 @@ class Scan:
         path: the file it was read from.
         origin: (3,) float64, metres: what was subtracted from the file's coordinates, zero unless they lie 16 m or
             more from their own origin, where float32 would lose their digits. `points + origin` are the file's.
+        rgb: (H, W, 3) uint8, the registered image, if the file holds it.
+        notes: what of the file is not in the points, where that is worth a word; a sentence each.
     """
 
     points: npt.NDArray[np.float32]
     path: Path | None = None
     origin: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    rgb: npt.NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_shape(self.points.shape)
@@ -45,22 +52,27 @@ class Scan:
             raise ScanError(f"holds {self.points.dtype} points: give float32 metres")
 
 
-def read_scan(path: str | Path, metres_per_unit: float | None = None) -> Scan:
+def read_scan(path: str | Path, metres_per_unit: float | None = None, geometry: ScanGeometry = AS_STORED) -> Scan:
     """Read a file of any format in `readers`, whose content decides which it is, or Eyecandies' depth map.
 
     Args:
         path: the file.
         metres_per_unit: what the file's numbers are multiplied with. Integers have no unit of their own and
             need it; floats without it are metres.
+        geometry: what the file leaves unsaid of how its numbers become x, y and z of every pixel.
 
     Raises:
         ScanError: the file is missing, damaged, of another shape, holds integers whose unit is not known, or
-            not one measured point; its numbers cannot be metres (or what the unit makes of them), hold a mark of
-            missing points such as -9999, repeat one point, or have lost their digits far from the origin.
+            not one measured point; the geometry does not fit it, or it needs one; its numbers cannot be metres (or
+            what the unit makes of them), hold a mark of missing points such as -9999, repeat one point, or have lost
+            their digits far from the origin.
         UsageError: metres_per_unit is not positive.
 
     Example:
         >>> read_scan("part.ply", metres_per_unit=0.001).points.shape  # doctest: +SKIP
+        (480, 640, 3)
+        >>> camera = ScanGeometry(intrinsics=Intrinsics(fx=615, fy=615, cx=320, cy=240))  # doctest: +SKIP
+        >>> read_scan("depth.png", 0.001, camera).points.shape  # doctest: +SKIP
         (480, 640, 3)
     """
     path = Path(path)
@@ -70,41 +82,56 @@ def read_scan(path: str | Path, metres_per_unit: float | None = None) -> Scan:
             return replace(scan_from_array(eyecandies.read_points(path), unit), path=path)
     data = read_bounded(path)
     with naming_scan(path):
-        return replace(scan_from_bytes(data, metres_per_unit), path=path)
+        return replace(scan_from_bytes(data, metres_per_unit, geometry), path=path)
 
 
-def scan_from_bytes(data: bytes, metres_per_unit: float | None = None) -> Scan:
+def scan_from_bytes(data: bytes, metres_per_unit: float | None = None, geometry: ScanGeometry = AS_STORED) -> Scan:
     """What `read_scan` makes of a file, of its content; errors are about the content alone."""
     try:
-        return scan_from_array(decode_scan(data), metres_per_unit)
+        return _scan_of(decode_scan(data, geometry), metres_per_unit, geometry)
     except MemoryError as error:
         raise ScanError("is too large for this machine's memory: close other programs or save fewer points") from error
 
 
-def scan_from_array(points_hw3: npt.NDArray[Any], metres_per_unit: float | None = None) -> Scan:
+def scan_from_array(
+    points: npt.NDArray[Any], metres_per_unit: float | None = None, geometry: ScanGeometry = AS_STORED
+) -> Scan:
     """A scan of an array of any numeric type, which is treated as the same numbers in a file.
+
+    Args:
+        points: (H, W, 3); by the geometry also (N, 3), or (H, W) depths or heights.
+        metres_per_unit: as of `read_scan`.
+        geometry: as of `read_scan`.
 
     Raises:
         ScanError: as `read_scan`, of the numbers; or the array has another shape or no numbers.
         UsageError: metres_per_unit is not positive.
     """
+    check_stored_shape(points.shape)
+    if points.dtype.kind not in "fiu":
+        raise ScanError(f"holds {points.dtype}, not numbers: give floats or integers")
+    return _scan_of(Stored(points), metres_per_unit, geometry)
+
+
+def _scan_of(stored: Stored, metres_per_unit: float | None, geometry: ScanGeometry) -> Scan:
     unit = checked_unit(metres_per_unit)
-    check_shape(points_hw3.shape)
-    if points_hw3.dtype.kind not in "fiu":
-        raise ScanError(f"holds {points_hw3.dtype}, not numbers: give floats or integers")
-    points, origin = _in_metres(points_hw3, unit)
-    return Scan(points, origin=origin)
+    raw = arranged(stored, geometry)
+    has_length = stored.is_pixels and geometry.scales_pixels
+    if stored.numbers.dtype.kind != "f" and unit is None and not has_length:
+        raise ScanError(
+            f"holds {stored.numbers.dtype} numbers without a unit: give it with --metres-per-unit when calibrating "
+            "(0.001 for millimetres); the bundle's manifest keeps it"
+        )
+    check_shape(raw.points.shape)
+    pixels = stored.numbers if stored.is_pixels else None
+    points, origin = _in_metres(raw.points, unit, geometry, pixels)
+    return Scan(points, origin=origin, rgb=raw.rgb, notes=raw.notes)
 
 
 def _in_metres(
-    raw: npt.NDArray[Any], metres_per_unit: float | None
+    raw: npt.NDArray[Any], metres_per_unit: float | None, geometry: ScanGeometry, pixels: npt.NDArray[Any] | None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """Points as `Scan` holds them, and their origin."""
-    if raw.dtype.kind != "f" and metres_per_unit is None:
-        raise ScanError(
-            f"holds {raw.dtype} numbers without a unit: give it with --metres-per-unit when calibrating "
-            "(0.001 for millimetres); the bundle's manifest keeps it"
-        )
+    """Points as `Scan` holds them, and their origin; `pixels` (H, W) are the numbers that they were computed from."""
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         # Scaled in float64, so that a value is rounded once.
         scaled = raw if metres_per_unit is None else np.multiply(raw, metres_per_unit, dtype=np.float64)
@@ -112,9 +139,13 @@ def _in_metres(
     measured = valid_mask(points)
     if not measured.any():
         raise ScanError("has no measured point: check the sensor's exposure and range")
+    measured = _in_range(points, measured, geometry)
     points[~measured] = 0
     unit = metres_per_unit or 1.0
-    refuse_marks(raw, measured, float(max(points.max(), -points.min())) / unit)
+    if pixels is None:
+        refuse_marks(raw, measured, float(max(points.max(), -points.min())) / unit)
+    else:
+        refuse_marks(pixels[..., None], measured, float(np.abs(pixels[measured].astype(np.float64)).max()))
     sample = _sample(scaled, measured)
     refuse_marking_point(sample)
     check_extent(sample, metres_per_unit)
@@ -123,6 +154,25 @@ def _in_metres(
         refuse_lost_digits(raw, measured, origin, unit)
         points = relative_to(scaled, measured, origin)
     return points, origin
+
+
+def _in_range(
+    points_hw3: npt.NDArray[np.float32], measured_hw: npt.NDArray[np.bool_], geometry: ScanGeometry
+) -> npt.NDArray[np.bool_]:
+    """Which measured points have a z from `near_m` to `far_m`."""
+    if geometry.near_m is None and geometry.far_m is None:
+        return measured_hw
+    near = -np.inf if geometry.near_m is None else geometry.near_m
+    far = np.inf if geometry.far_m is None else geometry.far_m
+    z = points_hw3[..., 2]
+    within: npt.NDArray[np.bool_] = measured_hw & (z >= near) & (z <= far)
+    if not within.any():
+        least, greatest = z[measured_hw].min(), z[measured_hw].max()
+        raise ScanError(
+            f"has no point with z from {near:g} to {far:g} m, only from {least:.3g} to {greatest:.3g} m: check "
+            "geometry.near_m and geometry.far_m, and the unit"
+        )
+    return within
 
 
 def _sample(points_hw3: npt.NDArray[Any], measured_hw: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:

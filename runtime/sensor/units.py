@@ -60,7 +60,10 @@ def _advice(extent: float, metres_per_unit: float | None) -> str:
     unit = _fitting_unit(extent / (metres_per_unit or 1.0))
     if unit is None:
         return "no usual unit fits; check the sensor, and how its scans are saved"
-    advice = f"they look like {_UNITS[unit]}; give --metres-per-unit {unit:g} when calibrating, the bundle keeps it"
+    advice = (
+        f"they look like {_UNITS[unit]}; give --metres-per-unit {unit:g} (--set sensor.metres_per_unit={unit:g}) when "
+        "calibrating, the bundle keeps it"
+    )
     may_be_metres = metres_per_unit is None and extent <= _LARGEST_GIVEN_M
     return f"{advice} (or 1 if they are metres)" if may_be_metres else advice
 

@@ -216,7 +216,8 @@ def _product(table: ProductTable, base: Path) -> Product:
 
 def _folder(table: FolderTable, base: Path, products: Products) -> FolderSettings:
     with products.used(table.product) as (_, loaded):
-        suffixes = input_suffixes(modalities(loaded.inspector.bundle.manifest))
+        manifest = loaded.inspector.bundle.manifest
+        suffixes = input_suffixes(modalities(manifest), manifest.geometry)
     with suppress(OSError):
         placed(base, table.path).mkdir(parents=True, exist_ok=True)
     return FolderSettings(

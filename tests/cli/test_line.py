@@ -22,6 +22,7 @@ KEYS = {
     "is_defect",
     "searched_again",
     "regions_found",
+    "notes",
     "regions",
     "part_pixels",
     "part_diameter_m",

@@ -59,7 +59,11 @@ def test_a_defect_says_in_a_second_line_where_it_is_and_how_large(capsys, boxes,
         map_hw[row : row + height, column : column + width] = 3 - number
     regions = find_regions(map_hw, np.ones((40, 60), bool), 1.0, points if with_points else None)
     numbers = {"score": 3.0, "threshold": 2.0, "pixel_threshold": 1.0, "seconds": {"read": 0.1}}
-    inspection = SimpleNamespace(is_defect=True, regions=regions, regions_found=len(regions), **numbers)
+    inspection = SimpleNamespace(
+        is_defect=True, regions=regions, regions_found=len(regions), notes=("lost",), **numbers
+    )
     VerdictTable([Path("a")], quiet=False).print_row(Outcome(Path("a"), inspection))
-    row, where = capsys.readouterr().out.splitlines()
+    printed = capsys.readouterr()
+    row, where = printed.out.splitlines()
+    assert printed.err == "warning: a: lost\n"
     assert "DEFECT" in row and words in where and len(where) < 100

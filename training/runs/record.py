@@ -9,6 +9,7 @@ import msgspec
 
 from ...runtime.bundle.manifest import Statistics
 from ...runtime.bundle.parameters import Grouping, Modality, Preprocessing, TrainedRouteName
+from ...runtime.bundle.sensor_description import UNNAMED, SensorIdentity
 from ...runtime.errors import UsageError
 from ...runtime.files.atomic import atomic_write_bytes
 from ...runtime.files.json_encoding import decode_own_json, encode_own_json
@@ -52,6 +53,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     point_digest: str
     image_digest: str
     grouping: Grouping
+    sensor: SensorIdentity = UNNAMED
     preprocessing: Preprocessing
     data: str = ""
     classes: list[str]

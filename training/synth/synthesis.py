@@ -38,11 +38,19 @@ MAX_DRAWS = 8
 
 @dataclass(frozen=True)
 class SynthSample:
-    """One scan: `points` (H, W, 3) float32 metres, (0,0,0) missing; `rgb` (H, W, 3) uint8; `mask` (H, W) bool."""
+    """One scan.
+
+    Attributes:
+        points: (H, W, 3) float32, metres, (0, 0, 0) missing.
+        rgb: (H, W, 3) uint8.
+        mask: (H, W) bool, where a defect is.
+        part: (H, W) bool, where the part is seen and not the plane, measured or not.
+    """
 
     points: Float32
     rgb: npt.NDArray[np.uint8]
     mask: Bool
+    part: Bool
 
 
 def render_sample(
@@ -77,12 +85,13 @@ def render_sample(
     mask = np.zeros((size, size), dtype=bool)
     if defect is None:
         render = _render(part, plane, camera, sensor_rng)
-        return SynthSample(render.points, render.rgb, mask)
+        return SynthSample(render.points, render.rgb, mask, render.hits.nearest(_among_plane(part.footprint)))
     damaged, cells, mask = _damaged(part, DEFECT_MAKERS[defect], defect_rng, camera)
     render = _render(damaged, plane, camera, sensor_rng)
     # Both the pixels that saw the place before and those that see it now.
     mask |= render.hits.nearest(_among_plane(cells))
-    return SynthSample(render.points, render.rgb, ndimage.binary_opening(mask, np.ones((2, 2))))
+    seen = render.hits.nearest(_among_plane(damaged.footprint))
+    return SynthSample(render.points, render.rgb, ndimage.binary_opening(mask, np.ones((2, 2))), seen)
 
 
 def _streams(seed: int | np.random.SeedSequence, count: int) -> list[np.random.Generator]:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from ...acceptance.golden import encode_points
 from ...bundle.reading import Bundle
+from ...bundle.scan_geometry import AS_STORED
 from ...errors import UsageError
 from ...patches.routes import modalities
 from ...sensor.part import find_inputs
@@ -49,9 +52,13 @@ def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
 
 
 def in_sensor_units(bundle: Bundle, file: str) -> bytes:
-    """A golden scan's TIFF as the sensor would have written it: recorded are metres, and files are in its unit."""
-    unit, content = bundle.manifest.preprocessing.metres_per_unit, bundle.read(file)
-    if unit is None or unit == 1:
+    """A golden scan, recorded in metres, as a TIFF that the sensor would have written: in its unit and axes."""
+    unit, geometry = bundle.manifest.preprocessing.metres_per_unit or 1.0, bundle.manifest.geometry
+    content = bundle.read(file)
+    if unit == 1 and geometry.axis_order() == AS_STORED.axis_order():
         return content
-    points = decode_scan(content)
-    return encode_points((points / unit).astype(points.dtype))
+    points = decode_scan(content).numbers
+    order, signs = geometry.axis_order()
+    turned = np.empty_like(points)
+    turned[..., list(order)] = points / unit * signs
+    return encode_points(turned)

@@ -1,4 +1,4 @@
-"""One module a file format: bytes in, the (H, W, 3) array as it was stored out.
+"""One module a file format: bytes in, the numbers as they were stored out.
 
 To add a format, add a module with `FORMATS`: nothing else names them. `scan.py` adds the file's name to its errors.
 """
@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from typing import Any
+from collections.abc import Iterable
 
-import numpy.typing as npt
-
+from ...bundle.scan_geometry import AS_STORED, ScanGeometry
 from ...errors import ScanError
-from .format import Format
+from .format import Format, Stored
 from .lines import BYTE_ORDER_MARK
 
 
@@ -24,29 +23,43 @@ def find_formats() -> tuple[Format, ...]:
 
 
 _FORMATS = find_formats()
-SUFFIXES = tuple(suffix for entry in _FORMATS for suffix in entry.suffixes)
+SUFFIXES = tuple(suffix for entry in _FORMATS for suffix in entry.suffixes if suffix not in entry.doubtful)
+"""Of files that are scans wherever they lie."""
+DOUBTFUL_SUFFIXES = tuple(suffix for entry in _FORMATS for suffix in entry.doubtful)
+"""Of files that may be scans, and are often something else."""
 SUPPORTED = " and ".join([", ".join(entry.name for entry in _FORMATS[:-1]), _FORMATS[-1].name])
-_NOT_SCANS = {b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"BM": "a BMP image"}
+_NOT_SCANS = {
+    b"\xff\xd8\xff": "a JPEG image",
+    b"BM": "a BMP image",
+    b"SQLite format 3\0": "a database (a ROS 2 recording? `ros2 bag convert` makes MCAP of it)",
+}
 
 
-def decode_scan(data: bytes) -> npt.NDArray[Any]:
+def decode_scan(data: bytes, geometry: ScanGeometry = AS_STORED) -> Stored:
     """Decode a file's bytes; the content decides the format, whatever the file is called.
 
-    Returns:
-        (H, W, 3) integers or floats, as stored: unit, byte order and marks of missing points untouched.
+    Args:
+        data: the whole file.
+        geometry: says which cloud is meant where there are several; what else it says is `arranging`'s to follow.
 
     Raises:
-        ScanError: no known format, damaged, or not an organized point cloud.
+        ScanError: no known format, or damaged.
 
     Example:
-        >>> decode_scan(Path("part.ply").read_bytes()).shape  # doctest: +SKIP
+        >>> decode_scan(Path("part.ply").read_bytes()).numbers.shape  # doctest: +SKIP
         (480, 640, 3)
     """
     data = data.removeprefix(BYTE_ORDER_MARK)
     for entry in _FORMATS:
         if entry.recognizes(data):
-            return entry.read(data)
+            return entry.read(data, geometry)
     for magic, what in _NOT_SCANS.items():
         if data.startswith(magic):
             raise ScanError(f"is {what}, not a scan: give the organized point cloud ({SUPPORTED} are read)")
     raise ScanError(f"is not a scan: its content is none of {SUPPORTED}; save organized points as one of these")
+
+
+def doubtful_suffixes(geometry: ScanGeometry) -> Iterable[str]:
+    """Of files that are often something else, those that are scans by what the geometry says of the sensor's."""
+    wanted = {"pixels": geometry.places_pixels, "points": geometry.places_points, "clouds": True}
+    return [suffix for entry in _FORMATS for suffix in entry.doubtful if wanted[entry.holds]]

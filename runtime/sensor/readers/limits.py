@@ -70,6 +70,30 @@ def check_shape(shape: tuple[int, ...]) -> None:
     check_grid(shape[0], shape[1])
 
 
+def check_stored_shape(shape: tuple[int, ...]) -> None:
+    """Refuse an array that is neither points, organized (H, W, 3) or not (N, 3), nor one number a pixel, (H, W).
+
+    Raises:
+        ScanError: says what it is instead, or that it is too large.
+    """
+    if len(shape) == 2 and shape[1] == 3:
+        check_count(shape[0])
+    elif len(shape) == 2:
+        check_grid(shape[0], shape[1])
+    else:
+        check_shape(shape)
+
+
+def check_count(points: int) -> None:
+    """Refuse more points than a scan has, or none.
+
+    Raises:
+        ScanError: says how many there are.
+    """
+    if not 0 < points <= MAX_PIXELS:
+        raise ScanError(f"declares {points} points, and 1 to {MAX_PIXELS} are read: record or copy it again")
+
+
 def read_bounded(path: Path) -> bytes:
     """Read a whole file.
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ScanError
-from .format import Format
-from .limits import MAX_FILE_BYTES, MAX_HEADER_BYTES, check_grid, check_unpacked
+from .format import Format, plain
+from .limits import MAX_FILE_BYTES, MAX_HEADER_BYTES, check_count, check_unpacked
 from .lines import TextLines, body_start, header_lines
 from .records import Record, binary_columns, damaged_header, text_columns, truncated, whole_number
 
@@ -44,10 +44,10 @@ def is_pcd(data: bytes) -> bool:
 
 
 def read_pcd(data: bytes) -> npt.NDArray[Any]:
-    """Read x, y and z of an organized cloud (HEIGHT above 1).
+    """Read x, y and z: (H, W, 3) of an organized cloud, HEIGHT above 1, else (N, 3).
 
     Raises:
-        ScanError: damaged, unorganized, or without x, y, z.
+        ScanError: damaged, or without x, y, z.
     """
     header = _read_header(data)
     axes = header.record.axes()
@@ -64,7 +64,7 @@ def read_pcd(data: bytes) -> npt.NDArray[Any]:
         raise ScanError(
             f"is a PCD with DATA {header.encoding[:20]}: save it as ascii, binary or binary_compressed, which are read"
         )
-    return points.reshape(header.height, header.width, 3)
+    return points.reshape(header.height, header.width, 3) if min(header.height, header.width) > 1 else points
 
 
 def _read_header(data: bytes) -> _PcdHeader:
@@ -75,10 +75,10 @@ def _read_header(data: bytes) -> _PcdHeader:
     for words in header_lines(data[: match.start()]):
         if words and not words[0].startswith("#"):
             entries[words[0].upper()] = words[1:]
-    height, width = _entry(entries, "HEIGHT"), _entry(entries, "WIDTH")
-    if height <= 1 and "POINTS" in entries:
-        check_grid(height, _entry(entries, "POINTS"))
-    check_grid(height, width)
+    # PCD 0.6 and what imitates it leave out what POINTS says.
+    height = _entry(entries, "HEIGHT") if "HEIGHT" in entries else 1
+    width = _entry(entries, "WIDTH" if "WIDTH" in entries or "POINTS" not in entries else "POINTS")
+    check_count(height * width)
     if "POINTS" in entries and _entry(entries, "POINTS") != height * width:
         raise damaged_header(f"POINTS is not WIDTH x HEIGHT ({width} x {height})")
     return _PcdHeader(_record(entries), height, width, match.group(1).decode(), body_start(data, match.end()))
@@ -146,4 +146,4 @@ def _unpacked(block: bytes, size: int) -> bytes:
     raise ScanError(f"has damaged compressed data: {len(body)} bytes in place of {size}: record or copy it again")
 
 
-FORMATS = (Format("PCD", (".pcd",), is_pcd, read_pcd),)
+FORMATS = (Format("PCD", (".pcd",), is_pcd, plain(read_pcd)),)

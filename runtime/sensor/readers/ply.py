@@ -1,8 +1,8 @@
-"""PLY, text and binary, where it says which point belongs to which pixel.
+"""PLY, text and binary.
 
-Three ways to say it are read: a range grid (Stanford's scans, PCL), rows and columns in a comment, and the
-viewport of the camera element that PCL writes. Points may have lists among their properties, and any elements may
-stand before them.
+Three ways to say which point belongs to which pixel are read: a range grid (Stanford's scans, PCL), rows and columns
+in a comment, and the viewport of the camera element that PCL writes. Points may have lists among their properties, and
+any elements may stand before them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import ScanError
-from .format import Format
+from .format import Format, plain
 from .limits import MAX_HEADER_BYTES, MAX_PIXELS, check_grid
 from .lines import TextLines, body_start, header_lines
 from .ply_elements import Element, Property, read_binary, read_text, scalar
@@ -60,44 +60,53 @@ def is_ply(data: bytes) -> bool:
 
 
 def read_ply(data: bytes) -> npt.NDArray[Any]:
-    """Read the vertices of an organized cloud; pixels that a range grid leaves empty are zero.
+    """Read the vertices: (H, W, 3) where the file says which pixel each belongs to, else (N, 3).
+
+    Pixels that a range grid leaves empty are zero.
 
     Raises:
-        ScanError: damaged, unorganized, or without x, y, z.
+        ScanError: damaged, or without x, y, z.
     """
     header = _read_header(data)
     elements = _read_elements(data, header)
     points = elements.get("vertex")
     if points is None:
         raise ScanError("is a PLY without points (element vertex): save x, y and z of every pixel")
-    height, width = _grid(header, elements, len(points))
-    check_grid(height, width)
     index = elements.get(_RANGE_GRID)
-    if index is None:
-        if len(points) != height * width:
-            raise ScanError(f"has {len(points)} points, but {height} rows of {width}: save every pixel's point")
-        return points.reshape(height, width, 3)
-    if len(index) != height * width:
-        raise _damaged(f"its range grid has {len(index)} pixels, but {height} rows of {width}")
+    if index is not None:
+        points = _spread(points, index)
+    grid = _grid(header, elements)
+    if grid is None:
+        return points
+    height, width = grid
+    check_grid(height, width)
+    if len(points) != height * width:
+        what = "points" if index is None else "pixels in its range grid"
+        raise ScanError(f"has {len(points)} {what}, but {height} rows of {width}: save every pixel's point")
+    return points.reshape(height, width, 3)
+
+
+def _spread(points: npt.NDArray[Any], index: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The point of every pixel: (pixels, 3)."""
     if index.min() < -1 or index.max() >= len(points):
         raise _damaged("its range grid names points that are not there")
     gridded = np.zeros((len(index), 3), points.dtype.newbyteorder("="))
     gridded[index >= 0] = points[index[index >= 0]]
-    return gridded.reshape(height, width, 3)
+    return gridded
 
 
-def _grid(header: _PlyHeader, elements: dict[str, npt.NDArray[Any]], points: int) -> tuple[int, int]:
+def _grid(header: _PlyHeader, elements: dict[str, npt.NDArray[Any]]) -> tuple[int, int] | None:
+    """Rows and columns; None where nothing tells them, or one row of all points, which tells none."""
     widths = [header.remarks[key] for key in _WIDTHS if key in header.remarks]
     heights = [header.remarks[key] for key in _HEIGHTS if key in header.remarks]
-    if widths and heights:
-        return heights[0], widths[0]
     camera = elements.get("camera")
-    if camera is not None:
-        return int(camera[0, 1]), int(camera[0, 0])
-    raise ScanError(
-        f"is an unorganized PLY: nothing says which pixel its {points} points belong to; save it with "
-        "obj_info num_cols and num_rows, or save the organized cloud as PCD or TIFF"
-    )
+    if widths and heights:
+        height, width = heights[0], widths[0]
+    elif camera is not None:
+        height, width = int(camera[0, 1]), int(camera[0, 0])
+    else:
+        return None
+    return (height, width) if min(height, width) > 1 else None
 
 
 def _read_header(data: bytes) -> _PlyHeader:
@@ -233,4 +242,4 @@ def _damaged(what: str) -> ScanError:
     return ScanError(f"is a damaged PLY: {what}: record or copy it again")
 
 
-FORMATS = (Format("PLY", (".ply",), is_ply, read_ply),)
+FORMATS = (Format("PLY", (".ply",), is_ply, plain(read_ply)),)

@@ -1,4 +1,4 @@
-"""What PLY and PCD share: points as records of named numbers, in text or in binary."""
+"""What formats of points share: points as records of named numbers, in text or in binary."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def text_columns(lines: TextLines, rows: int, wanted: Sequence[Field], pick: Pic
             if b"_" in line:  # Python reads 1_000, which no other program writes
                 raise ValueError(_NO_NUMBER)
     except ValueError as error:
-        raise _bad_line(lines.number, line, error) from error
+        raise bad_line(lines.number, line, error) from error
     if len(values) != rows * len(wanted):
         raise truncated(rows, len(values) // len(wanted))
     table = np.frombuffer(values, np.float64).reshape(rows, len(wanted))
@@ -163,10 +163,15 @@ def _numbers(words: Sequence[bytes]) -> list[float]:
     try:
         return [*map(float, words)]
     except ValueError:
-        return [*map(_number, words)]
+        return [*map(parsed_number, words)]
 
 
-def _number(word: bytes) -> float:
+def parsed_number(word: bytes) -> float:
+    """A number as Python, C libraries, MATLAB or Windows write it.
+
+    Raises:
+        ValueError: it is none.
+    """
     if _NOT_A_NUMBER.fullmatch(word):
         return math.nan
     if _INFINITE.fullmatch(word):
@@ -185,7 +190,8 @@ def _integers(words: Sequence[bytes]) -> list[float]:
     return numbers
 
 
-def _bad_line(number: int, line: bytes, reason: ValueError) -> ScanError:
+def bad_line(number: int, line: bytes, reason: ValueError) -> ScanError:
+    """The error of a line, whose number is counted from 1, that does not hold what it should."""
     shown = line.strip().decode("latin-1")
     return ScanError(f"line {number}, {shown[:_SHOWN]!r}{'...' * (len(shown) > _SHOWN)}, {reason}")
 

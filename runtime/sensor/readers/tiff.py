@@ -1,4 +1,4 @@
-"""TIFF: one image of three float or integer samples, plain, LZW or zlib, with or without a predictor."""
+"""TIFF: one image of three float or integer samples, or of one, plain, LZW or zlib, with or without a predictor."""
 
 from __future__ import annotations
 
@@ -15,8 +15,15 @@ import numpy.typing as npt
 import tifffile
 
 from ...errors import ScanError
-from .format import Format
-from .limits import MAX_PIXELS, MAX_UNPACKED_PIXELS, MAX_UNPACKED_POINTS, check_shape, check_unpacked
+from .format import Format, plain
+from .limits import (
+    MAX_PIXELS,
+    MAX_UNPACKED_PIXELS,
+    MAX_UNPACKED_POINTS,
+    check_shape,
+    check_stored_shape,
+    check_unpacked,
+)
 from .tiff_directories import check_directories
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -51,14 +58,14 @@ def is_tiff(data: bytes) -> bool:
 
 
 def read_tiff(data: bytes) -> npt.NDArray[Any]:
-    """Read the first image of a TIFF, (H, W, 3) interleaved or, by its planar configuration, (3, H, W).
+    """Read the first image of a TIFF: (H, W, 3) interleaved or, by its planar configuration, (3, H, W); or (H, W).
 
     The first image is the first page of full resolution. Pages that a file marks as reduced images of others
     (previews, pyramids) or as transparency masks are passed over, wherever they stand. A page's SubIFDs come next after
     it. Further pages of full resolution are not read.
 
     Returns:
-        (H, W, 3) floats or integers.
+        Floats or integers, as `Stored.numbers`.
 
     Raises:
         ScanError: damaged, of another shape, or stored in a way that is not read.
@@ -166,7 +173,10 @@ def _check_scan(page: tifffile.TiffPage) -> None:
     if page.axes not in ("YXS", "SYX") and len(shape) == 3:
         # Three gray images in one: that they are x, y and z would be a guess.
         raise ScanError(f"holds {' x '.join(map(str, shape))} gray pixels: save x, y and z as samples of a pixel")
-    check_shape(shape)
+    if page.axes == "YX":
+        check_stored_shape(shape)
+    else:
+        check_shape(shape)
     if page.dtype is None or page.dtype.kind not in "iuf":
         raise ScanError(f"holds TIFF samples of type {page.dtype}: save float32")
 
@@ -222,4 +232,4 @@ def _product(lengths: tuple[int, ...]) -> int:
     return math.prod(lengths)
 
 
-FORMATS = (Format("TIFF", (".tiff", ".tif"), is_tiff, read_tiff),)
+FORMATS = (Format("TIFF", (".tiff", ".tif"), is_tiff, plain(read_tiff)),)

@@ -11,17 +11,17 @@ import pytest
 import tifffile
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
-from cmdiad.calibration.evaluation.contenders import Candidate
+from cmdiad.calibration.evaluation.contenders import Candidate, Contender, settled_contenders
 from cmdiad.calibration.evaluation.evaluate import ScoredPart, Tally, evaluate_dataset, has_masks
 from cmdiad.calibration.evaluation.outcomes import Scored, choose_examples, measure, measure_defects
 from cmdiad.calibration.evaluation.report_tables import as_json, threshold_table
 from cmdiad.export.bundles import export_bundle
-from cmdiad.runtime.bundle.parameters import Threshold
+from cmdiad.runtime.bundle.parameters import Preprocessing, Threshold
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import ScanError, UsageError
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.preparation.frame import Frame
-from cmdiad.runtime.sensor.dataset import Sample, find_samples
+from cmdiad.runtime.sensor.dataset import GOOD, Sample, find_samples
 from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.timing import StageTimes
 from PIL import Image
@@ -70,6 +70,16 @@ def test_every_candidate_is_evaluated_on_the_same_parts(evaluation):
     assert all(0 <= row[name] <= 1 for row in rows for name in ("i_auroc", "p_auroc", "aupro", "aupro_001"))
     assert len({row["p_auroc"] for row in rows}) == 5
     assert [row["defect"] for row in content["defects"][:5]] == DEFECTS
+
+
+def test_another_sensors_preprocessing_holds_and_is_not_decided_anew(exported_bundle, synth_data):
+    told = Preprocessing(plane="never", pad_multiple=50)
+    candidate = Candidate("told", open_bundle(exported_bundle), SETTINGS, told)
+    with pytest.warns(UserWarning, match="preprocessing.plane=never was given"):
+        (settled,) = settled_contenders(
+            [Contender(candidate, None)], find_samples(synth_data / "gland", "train", GOOD), silent
+        )
+    assert settled.manifest.preprocessing == told
 
 
 def test_it_scores_a_part_as_the_calibrated_bundle_does(candidates, evaluation, synth_data, tmp_path):

@@ -164,7 +164,7 @@ def test_errors_say_what_is_wrong() -> None:
     table[100, 100] = points[100, 100]
     with pytest.raises(ScanError, match="hang together"):
         prepare(table, STRUCTURED_LIGHT)
-    with pytest.raises(ScanError, match="--plane never"):
+    with pytest.raises(ScanError, match=r"--set preprocessing\.plane=never"):
         prepare(points * part[..., None], changed(plane="always"))
     rough = points + np.random.default_rng(0).normal(0, 0.1, points.shape).astype(np.float32)
     with pytest.raises(ScanError, match="no supporting plane"):

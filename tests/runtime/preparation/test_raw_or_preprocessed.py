@@ -95,7 +95,7 @@ def test_plates_with_a_boss_that_lie_where_they_happen_to_are_parts() -> None:
 
 
 def test_one_framed_scan_alone_is_refused_not_guessed() -> None:
-    with pytest.raises(ScanError, match="--plane always if scans are raw, --plane never"):
+    with pytest.raises(ScanError, match=r"--set preprocessing\.plane=always if scans are raw, --set .*plane=never"):
         prepare(framed(raw()[0], 12), STRUCTURED_LIGHT)
 
 
@@ -113,14 +113,14 @@ def test_an_exception_is_warned_of_and_a_mixture_refused() -> None:
     found = settled([*raw(6), *preprocessed(1)])
     assert found.preprocessing.plane == "always"
     assert any("006.tiff" in warning for warning in found.warnings)
-    with pytest.raises(UsageError, match=r"4 of 8 scans \(000.tiff.*--plane never"):
+    with pytest.raises(UsageError, match=r"4 of 8 scans \(000.tiff.*--set .*plane=never"):
         settled([*raw(4), *preprocessed(4)])
 
 
 def test_what_was_told_stays_and_is_warned_of() -> None:
     told = settled(raw(), msgspec.structs.replace(STRUCTURED_LIGHT, plane="never"))
     assert told.preprocessing.plane == "never"
-    assert "4 of 4 scans" in told.warnings[0] and "--plane never" in told.warnings[0]
+    assert "4 of 4 scans" in told.warnings[0] and "preprocessing.plane=never" in told.warnings[0]
     told = settled(preprocessed(), msgspec.structs.replace(STRUCTURED_LIGHT, plane="always"))
     assert told.preprocessing.plane == "always" and told.warnings
 

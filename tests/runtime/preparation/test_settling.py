@@ -41,7 +41,7 @@ def test_raw_scans_are_always_and_preprocessed_ones_never(tmp_path):
 
 
 def test_a_mixture_is_refused_with_names(tmp_path):
-    with pytest.raises(UsageError, match=r"000\.tiff.*--plane"):
+    with pytest.raises(UsageError, match=r"000\.tiff.*--set preprocessing\.plane"):
         settle_scans(Preprocessing(), write(tmp_path / "mixed", 6, (0, 1, 2)))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from cmdiad.runtime.errors import ScanError
 from cmdiad.runtime.sensor.find import find_files, find_scans
 from cmdiad.runtime.sensor.listing import IMAGES, SCANS
-from cmdiad.runtime.sensor.readers import SUFFIXES
+from cmdiad.runtime.sensor.readers import DOUBTFUL_SUFFIXES, SUFFIXES
 
 POINTS = np.random.default_rng(0).normal(size=(5, 6, 3)).astype(np.float32)
 
@@ -98,7 +99,21 @@ def test_no_path_at_all_is_refused() -> None:
 
 
 def test_suffixes_are_lower_case_with_dots() -> None:
-    assert {".tiff", ".tif", ".ply", ".pcd", ".npy", ".npz"} == set(SUFFIXES)
+    assert all(re.fullmatch(r"\.[a-z0-9]+", suffix) for suffix in (*SUFFIXES, *DOUBTFUL_SUFFIXES))
+    assert not set(SUFFIXES) & set(DOUBTFUL_SUFFIXES)
+
+
+def test_depth_images_and_tables_are_scans_where_no_others_are(tmp_path: Path) -> None:
+    for name in ("depth/1.png", "depth/2.png", "table/1.csv", "mixed/1.png", "mixed/1.ply", "set/readme.txt"):
+        save(tmp_path / name)
+    save(tmp_path / "set" / "xyz" / "1.npy")
+    save(tmp_path / "set" / "rgb" / "1.png")
+    assert names(find_scans([tmp_path / "depth"]), tmp_path) == ["depth/1.png", "depth/2.png"]
+    assert names(find_scans([tmp_path / "table"]), tmp_path) == ["table/1.csv"]
+    assert names(find_scans([tmp_path / "mixed"]), tmp_path) == ["mixed/1.ply"]
+    assert names(find_scans([tmp_path / "set"]), tmp_path) == ["set/xyz/1.npy"]
+    with pytest.raises(ScanError, match="there is no scan"):
+        find_scans([tmp_path / "set" / "rgb"])
 
 
 def test_a_named_file_that_is_missing_stays_in_the_list(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 from cmdiad.runtime.bundle.parameters import Preprocessing
+from cmdiad.runtime.bundle.scan_geometry import Intrinsics, ScanGeometry
 from cmdiad.runtime.errors import ScanError, UsageError
 from cmdiad.runtime.patches.routes import measured_by
 from cmdiad.runtime.sensor.dataset import Sample, find_samples
@@ -225,6 +226,61 @@ def test_files_bytes_and_arrays_become_the_same_part(tmp_path: Path) -> None:
             assert (part.points is None, part.rgb is None) == ("pc" not in measured, "rgb" not in measured)
             assert part.points is None or np.array_equal(part.points, CLOUD)
             assert part.rgb is None or np.array_equal(part.rgb, PIXELS)
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    return encoded(lambda stream: np.savez(stream, **arrays))
+
+
+def test_the_image_in_a_scan_s_file_is_the_registered_one(tmp_path: Path) -> None:
+    scan = tmp_path / "000.npz"
+    scan.write_bytes(npz(points=CLOUD, rgb=PIXELS))
+    for part in (
+        read_part(scan, BOTH, Preprocessing()),
+        read_sample(Sample(scan, None, None, "good"), BOTH, Preprocessing()),
+        part_from_bytes(scan.read_bytes(), BOTH, Preprocessing()),
+    ):
+        assert part.rgb is not None and part.points is not None
+        np.testing.assert_array_equal(part.rgb, PIXELS)
+        np.testing.assert_array_equal(part.points, CLOUD)
+    assert read_part(scan, POINTS, Preprocessing()).rgb is None
+
+
+def test_an_image_in_the_scan_s_file_and_one_beside_it_are_refused(tmp_path: Path) -> None:
+    scan = tmp_path / "000.npz"
+    scan.write_bytes(npz(points=CLOUD, rgb=PIXELS))
+    Image.fromarray(PIXELS).save(tmp_path / "000.png")
+    with pytest.raises(ScanError, match=r"000.npz: holds its registered image, and .*000.png may be that too"):
+        read_part(scan, BOTH, Preprocessing())
+    with pytest.raises(ScanError, match="two registered images"):
+        part_from_bytes(scan.read_bytes(), BOTH, Preprocessing(), (tmp_path / "000.png").read_bytes())
+
+
+def test_a_depth_image_is_not_its_own_registered_image(tmp_path: Path) -> None:
+    depth = tmp_path / "000.png"
+    Image.fromarray(np.arange(500, 520, dtype=np.uint16).reshape(SHAPE[:2])).save(depth)
+    camera = ScanGeometry(intrinsics=Intrinsics(fx=5, fy=5, cx=2, cy=2))
+    sensor = Preprocessing(metres_per_unit=0.001, geometry=camera)
+    with pytest.raises(ScanError, match="there is no registered image"):
+        read_part(depth, BOTH, sensor)
+    Image.fromarray(PIXELS).save(tmp_path / "000.jpg")
+    part = read_part(depth, BOTH, sensor)
+    assert part.points is not None and part.rgb is not None
+    np.testing.assert_allclose(part.points[..., 2].reshape(-1), np.arange(0.5, 0.5195, 0.001), rtol=1e-6)
+
+
+def test_files_and_arrays_follow_the_same_geometry(tmp_path: Path) -> None:
+    geometry = ScanGeometry(grid=(SHAPE[1], SHAPE[0]), axes="x,-z,y", missing=(-9999.0,))
+    stored = np.where(np.arange(20)[:, None] == 7, -9999.0, CLOUD.reshape(-1, 3).astype(np.float64))
+    data = encoded(lambda stream: np.save(stream, stored))
+    parts = [
+        part_from_bytes(data, POINTS, Preprocessing(geometry=geometry)),
+        part_from_arrays(stored, geometry=geometry),
+    ]
+    for part in parts:
+        assert part.points is not None
+        assert not part.points[1, 2].any()
+        np.testing.assert_array_equal(part.points[3], CLOUD[3][:, [0, 2, 1]] * np.float32([1, -1, 1]))
 
 
 def test_bytes_without_the_image_a_route_needs_are_refused() -> None:

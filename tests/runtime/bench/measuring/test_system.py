@@ -18,6 +18,7 @@ from cmdiad.runtime.bench.measuring.reduced_banks import write_reduced
 from cmdiad.runtime.bench.measuring.scenarios import Plan, Scenario
 from cmdiad.runtime.bench.measuring.system import BundleUnderTest, open_inspector, timing_conditions
 from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.bundle.scan_geometry import ScanGeometry
 from cmdiad.runtime.bundle.writing import rewrite_bundle
 from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.runtime.inspector import Inspector
@@ -40,9 +41,10 @@ def test_golden_scans_are_the_input_unless_others_are_given(bundle, synth_data, 
     assert len(given_scans) == 7
 
 
-def test_golden_scans_are_measured_in_metres_whatever_the_sensor_s_unit(bundle, tmp_path):
+def test_golden_scans_are_measured_in_metres_whatever_the_sensor_s_unit_and_axes(bundle, tmp_path):
     """They are recorded in metres; read as millimetres, a part of 60 mm would be one of 60 micrometres."""
-    preprocessing = msgspec.structs.replace(bundle.manifest.preprocessing, metres_per_unit=0.001)
+    turned = ScanGeometry(axes="-z,x,y")
+    preprocessing = msgspec.structs.replace(bundle.manifest.preprocessing, metres_per_unit=0.001, geometry=turned)
     manifest = msgspec.structs.replace(bundle.manifest, preprocessing=preprocessing)
     rewrite_bundle(bundle, tmp_path / "b", manifest, {})
     in_millimetres = open_bundle(tmp_path / "b")

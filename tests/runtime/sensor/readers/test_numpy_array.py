@@ -11,10 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cmdiad.runtime.bundle.scan_geometry import Intrinsics
 from cmdiad.runtime.errors import ScanError
+from cmdiad.runtime.sensor.arranging import arranged
 from cmdiad.runtime.sensor.readers import decode_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+
+def decode_points(data: bytes) -> np.ndarray:
+    """What becomes of a file that says everything by itself."""
+    return arranged(decode_scan(data)).points
+
 
 ADVICE = re.compile(r"[:;,] (or )?(save|record|copy|give|check|write|use|name)\b")
 POINTS = np.random.default_rng(3).normal(size=(7, 11, 3)).astype(np.float32)
@@ -52,13 +60,13 @@ STORED = {
 
 @pytest.mark.parametrize("case", STORED)
 def test_values_are_kept_exactly(case: str) -> None:
-    np.testing.assert_array_equal(decode_scan(STORED[case]), POINTS)
+    np.testing.assert_array_equal(decode_points(STORED[case]), POINTS)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64", "int16", "uint8", "int64"])
 def test_other_numbers_keep_their_type(dtype: str) -> None:
     pixels = (100 * np.abs(POINTS)).astype(dtype)
-    read = decode_scan(npy(pixels))
+    read = decode_points(npy(pixels))
     assert read.dtype == dtype
     np.testing.assert_array_equal(read, pixels)
 
@@ -73,7 +81,7 @@ def test_other_numbers_keep_their_type(dtype: str) -> None:
     ids=["no blanks", "long integers of Python 2", "tabs and line ends"],
 )
 def test_a_header_that_other_libraries_write(header: str) -> None:
-    np.testing.assert_array_equal(decode_scan(by_hand(header, POINTS.tobytes())), POINTS)
+    np.testing.assert_array_equal(decode_points(by_hand(header, POINTS.tobytes())), POINTS)
 
 
 def _repacked(**changes: Any) -> bytes:
@@ -86,7 +94,11 @@ def _repacked(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("case", "data", "says"),
     [
-        ("depth image", npy(POINTS[..., 0]), "7 x 11 .*depth or gray.*not H x W x 3"),
+        (
+            "depth image",
+            npy(POINTS[..., 0]),
+            "7 x 11 .*depth or a height map.*geometry.height_grid",
+        ),
         ("list of points", npy(POINTS.reshape(-1, 3)), r"unorganized point cloud \(1 x 77\)"),
         ("four channels", npy(np.zeros((7, 11, 4))), "7 x 11 x 4"),
         ("planes first", npy(np.moveaxis(POINTS, -1, 0)), "3 x 7 x 11"),
@@ -120,14 +132,52 @@ def _repacked(**changes: Any) -> bytes:
 )
 def test_what_cannot_be_read_is_refused(case: str, data: bytes, says: str) -> None:
     with pytest.raises(ScanError, match=says):
-        decode_scan(data)
+        decode_points(data)
+
+
+CAMERA = np.array([[60.0, 0, 5], [0, 61, 3], [0, 0, 1]])
+
+
+@pytest.mark.parametrize("intrinsics", [CAMERA, np.array([60.0, 61, 5, 3])], ids=["matrix", "four numbers"])
+def test_depth_and_intrinsics_are_points_and_rgb_is_their_image(intrinsics: np.ndarray) -> None:
+    depth = POINTS[..., 2] ** 2 + 1
+    image = np.zeros((7, 11, 3), np.uint8)
+    stored = decode_scan(npz(depth=depth, intrinsics=intrinsics, rgb=image))
+    assert stored.intrinsics == Intrinsics(fx=60, fy=61, cx=5, cy=3)
+    np.testing.assert_array_equal(stored.rgb, image)
+    x = (np.arange(11) - 5) / 60 * depth
+    np.testing.assert_allclose(arranged(stored).points[..., 0], x, atol=1e-12)
+
+
+def test_points_come_before_depth_and_a_single_array_may_have_any_name() -> None:
+    depth = POINTS[..., 2]
+    np.testing.assert_array_equal(decode_scan(npz(depth=depth, points=POINTS)).numbers, POINTS)
+    image = np.zeros((7, 11, 3), np.uint8)
+    np.testing.assert_array_equal(decode_scan(npz(cloud=POINTS, rgb=image)).numbers, POINTS)
+
+
+@pytest.mark.parametrize(
+    ("case", "arrays", "says"),
+    [
+        ("gray", {"points": POINTS, "rgb": np.zeros((7, 11), np.uint8)}, "rgb as 7 x 11"),
+        ("floats", {"points": POINTS, "rgb": np.zeros((7, 11, 3))}, "rgb as float64"),
+        ("skewed", {"depth": POINTS[..., 0], "intrinsics": CAMERA + np.eye(3)[::-1]}, "no camera has"),
+        ("three", {"depth": POINTS[..., 0], "intrinsics": np.ones(3)}, "intrinsics as 3"),
+        ("huge", {"depth": POINTS[..., 0], "intrinsics": np.ones((900, 900))}, "intrinsics as 900 x 900"),
+        ("negative", {"depth": POINTS[..., 0], "intrinsics": -np.ones(4)}, "no camera has"),
+    ],
+    ids=["gray", "floats", "skewed", "three", "huge", "negative"],
+)
+def test_what_lies_beside_the_scan_is_checked(case: str, arrays: dict[str, np.ndarray], says: str) -> None:
+    with pytest.raises(ScanError, match=says):
+        decode_scan(npz(**arrays))
 
 
 def test_pickled_objects_are_never_loaded() -> None:
     stream = io.BytesIO()
     np.save(stream, np.full((2, 2, 3), None, object), allow_pickle=True)
     with pytest.raises(ScanError, match="not hold plain floats"):
-        decode_scan(stream.getvalue())
+        decode_points(stream.getvalue())
 
 
 @pytest.mark.parametrize("case", STORED)
@@ -135,7 +185,7 @@ def test_every_truncation_is_refused(case: str) -> None:
     data = STORED[case]
     for length in range(6, len(data), 13):
         with pytest.raises(ScanError):
-            decode_scan(data[:length])
+            decode_points(data[:length])
 
 
 @pytest.mark.parametrize("shape", ["(8192, 8192, 3)", "(9999999, 9999999, 3)", "(" + "9" * 180 + ", 2, 3)"])
@@ -150,7 +200,7 @@ def test_declared_sizes_are_checked_before_memory_is_taken(shape: str, packed: b
     tracemalloc.start()
     try:
         with pytest.raises(ScanError):
-            decode_scan(data)
+            decode_points(data)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -165,7 +215,7 @@ def test_changed_bytes_give_a_scan_or_one_plain_error(case: str, draw: st.DataOb
     for place, value in draw.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=6)):
         data[place] = value
     try:
-        read = decode_scan(bytes(data))
+        read = decode_points(bytes(data))
     except ScanError as error:
         assert str(error).isprintable()
         assert ADVICE.search(str(error)), str(error)

@@ -9,9 +9,16 @@ import tracemalloc
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import ScanError
+from cmdiad.runtime.sensor.arranging import arranged
 from cmdiad.runtime.sensor.readers import decode_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+
+def decode_points(data: bytes) -> np.ndarray:
+    """What becomes of a file that says everything by itself."""
+    return arranged(decode_scan(data)).points
+
 
 HEIGHT, WIDTH = 5, 8
 POINTS = np.random.default_rng(2).normal(size=(HEIGHT, WIDTH, 3)).astype(np.float32)
@@ -64,7 +71,7 @@ STORED = {encoding: pcd(encoding) for encoding in ENCODINGS}
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_values_are_kept_exactly(encoding: str) -> None:
-    np.testing.assert_array_equal(decode_scan(STORED[encoding]).astype(np.float32), POINTS)
+    np.testing.assert_array_equal(decode_points(STORED[encoding]).astype(np.float32), POINTS)
 
 
 def test_compressed_repetitions_are_read() -> None:
@@ -73,7 +80,7 @@ def test_compressed_repetitions_are_read() -> None:
     n_bytes = HEIGHT * WIDTH * layout.itemsize
     packed = bytes([0, 0, 7 << 5, 255, 0, 7 << 5, n_bytes - 1 - 264 - 9, 0])
     sizes = struct.pack("<II", len(packed), n_bytes)
-    assert not decode_scan(header(layout, "binary_compressed", WIDTH, HEIGHT) + sizes + packed).any()
+    assert not decode_points(header(layout, "binary_compressed", WIDTH, HEIGHT) + sizes + packed).any()
 
 
 def test_a_block_that_compression_did_not_shrink_is_stored_as_it_is() -> None:
@@ -81,7 +88,7 @@ def test_a_block_that_compression_did_not_shrink_is_stored_as_it_is() -> None:
     by_field = b"".join(np.ascontiguousarray(records()[name]).tobytes() for name in LAYOUT.names or ())
     sizes = struct.pack("<II", len(by_field), len(by_field))
     np.testing.assert_array_equal(
-        decode_scan(header(LAYOUT, "binary_compressed", WIDTH, HEIGHT) + sizes + by_field), POINTS
+        decode_points(header(LAYOUT, "binary_compressed", WIDTH, HEIGHT) + sizes + by_field), POINTS
     )
 
 
@@ -94,7 +101,7 @@ def test_a_compressed_block_that_happens_to_be_as_long_as_its_points_is_decompre
     packed = b"".join(stored_uncompressed_lzf(run) + bytes([1 << 5, 0]) for run in runs)
     assert len(packed) == len(expected) == HEIGHT * WIDTH * layout.itemsize
     sizes = struct.pack("<II", len(packed), len(packed))
-    read = decode_scan(header(layout, "binary_compressed", WIDTH, HEIGHT) + sizes + packed)
+    read = decode_points(header(layout, "binary_compressed", WIDTH, HEIGHT) + sizes + packed)
     assert read.transpose(2, 0, 1).tobytes() == expected
 
 
@@ -104,7 +111,7 @@ def test_sizes_that_lie_are_refused(packed: int, unpacked: int) -> None:
     assert len(by_field) == 40 * LAYOUT.itemsize == 800
     sizes = struct.pack("<II", packed, unpacked)
     with pytest.raises(ScanError, match=r"(damaged compressed data|truncated): .*record"):
-        decode_scan(header(LAYOUT, "binary_compressed", WIDTH, HEIGHT) + sizes + by_field + b" ")
+        decode_points(header(LAYOUT, "binary_compressed", WIDTH, HEIGHT) + sizes + by_field + b" ")
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -112,14 +119,14 @@ def test_sizes_that_lie_are_refused(packed: int, unpacked: int) -> None:
 def test_other_numbers_keep_their_kind(encoding: str, dtype: str) -> None:
     layout = np.dtype([("rgb", "<u2"), ("z", dtype), ("y", dtype), ("x", dtype)])
     points = (100 * np.abs(np.nan_to_num(POINTS))).astype(dtype)
-    read = decode_scan(pcd(encoding, points, layout))
+    read = decode_points(pcd(encoding, points, layout))
     assert (read.dtype.kind == "f") == (dtype == "<f8")
     np.testing.assert_array_equal(read, points)
 
 
 def test_windows_line_ends_and_further_comments() -> None:
     start = b"# a comment\r\n\r\n" + header(LAYOUT, "binary", WIDTH, HEIGHT).replace(b"\n", b"\r\n")
-    np.testing.assert_array_equal(decode_scan(start + records().tobytes()), POINTS)
+    np.testing.assert_array_equal(decode_points(start + records().tobytes()), POINTS)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +149,7 @@ def test_windows_line_ends_and_further_comments() -> None:
 )
 def test_what_cannot_be_read_is_refused(case: str, data: bytes, says: str) -> None:
     with pytest.raises(ScanError, match=says):
-        decode_scan(data)
+        decode_points(data)
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -152,7 +159,7 @@ def test_every_truncation_is_refused(encoding: str) -> None:
     end = data.rindex(b" ") if encoding == "ascii" else len(data)
     for length in range(50, end, 7):
         with pytest.raises(ScanError):
-            decode_scan(data[:length])
+            decode_points(data[:length])
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -163,7 +170,7 @@ def test_declared_sizes_are_checked_before_memory_is_taken(encoding: str, width:
     tracemalloc.start()
     try:
         with pytest.raises(ScanError):
-            decode_scan(start + size + b"1 2 3 0 0 0 0 0\n" * 10)
+            decode_points(start + size + b"1 2 3 0 0 0 0 0\n" * 10)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -178,7 +185,7 @@ def test_changed_bytes_give_a_scan_or_one_plain_error(encoding: str, draw: st.Da
     for place, value in draw.draw(st.lists(st.tuples(places, st.integers(0, 255)), min_size=1, max_size=6)):
         data[place] = value
     try:
-        read = decode_scan(bytes(data))
+        read = decode_points(bytes(data))
     except ScanError as error:
         assert str(error).isprintable()
         assert ADVICE.search(str(error)), str(error)

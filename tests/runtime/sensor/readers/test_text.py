@@ -7,9 +7,16 @@ import struct
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import ScanError
+from cmdiad.runtime.sensor.arranging import arranged
 from cmdiad.runtime.sensor.readers import decode_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+
+def decode_points(data: bytes) -> np.ndarray:
+    """What becomes of a file that says everything by itself."""
+    return arranged(decode_scan(data)).points
+
 
 HEIGHT, WIDTH = 3, 4
 POINTS = np.random.default_rng(4).normal(size=(HEIGHT, WIDTH, 3)).astype(np.float32)
@@ -54,7 +61,7 @@ TEXT_OR_BINARY = pytest.mark.parametrize("text", [True, False], ids=["text", "bi
     ids=plain,
 )
 def test_lines_may_end_as_on_any_machine(name: str, text: bool, ends: list[bytes]) -> None:
-    np.testing.assert_array_equal(decode_scan(scan(name, text, ends)).astype(np.float32), POINTS)
+    np.testing.assert_array_equal(decode_points(scan(name, text, ends)).astype(np.float32), POINTS)
 
 
 @NAMES
@@ -64,7 +71,7 @@ def test_a_body_may_begin_with_the_byte_of_a_line_end(name: str, end: bytes, fir
     data = scan(name, False, [end])[: -POINTS.nbytes] + first + POINTS.tobytes()[4:]
     expected = POINTS.copy()
     expected[0, 0, 0] = struct.unpack("<f", first)[0]
-    np.testing.assert_array_equal(decode_scan(data), expected)
+    np.testing.assert_array_equal(decode_points(data), expected)
 
 
 @NAMES
@@ -74,7 +81,7 @@ def test_a_byte_order_mark_and_tabs_are_stepped_over(name: str, text: bool, end:
     data = scan(name, text, [end])
     start = len(data) if text else len(data) - POINTS.nbytes
     data = b"\xef\xbb\xbf" + data[:start].replace(b" ", b"\t") + data[start:]
-    np.testing.assert_array_equal(decode_scan(data).astype(np.float32), POINTS)
+    np.testing.assert_array_equal(decode_points(data).astype(np.float32), POINTS)
 
 
 @NAMES
@@ -93,7 +100,7 @@ def test_a_byte_order_mark_and_tabs_are_stepped_over(name: str, text: bool, end:
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_no_byte_of_a_comment_breaks_its_line(name: str, text: bool, comment: str, encoding: str) -> None:
     data = scan(name, text, [b"\n"], comment.encode(encoding, "replace"))
-    np.testing.assert_array_equal(decode_scan(data).astype(np.float32), POINTS)
+    np.testing.assert_array_equal(decode_points(data).astype(np.float32), POINTS)
 
 
 @settings(max_examples=60, deadline=None)
@@ -108,7 +115,7 @@ def test_any_comment_and_any_line_ends_give_the_same_scan(
 ) -> None:
     # A comment of a word and a number would say the grid.
     data = scan(name, text, ends, b"some words: " + comment)
-    np.testing.assert_array_equal(decode_scan(data).astype(np.float32), POINTS)
+    np.testing.assert_array_equal(decode_points(data).astype(np.float32), POINTS)
 
 
 MISSING = [
@@ -143,7 +150,7 @@ MISSING += ["1.#INF", "-1.#INF00", "1.#INF00e+000", "1.#J", "inf", "-inf", "Inf"
 def test_what_c_libraries_write_for_no_number_is_not_finite(name: str, word: str, column: int) -> None:
     words = TEXT[5].split()
     words[column] = word
-    read = decode_scan(scan(name, True, [b"\n"], rows=[*TEXT[:5], " ".join(words), *TEXT[6:]])).reshape(-1, 3)
+    read = decode_points(scan(name, True, [b"\n"], rows=[*TEXT[:5], " ".join(words), *TEXT[6:]])).reshape(-1, 3)
     expected = POINTS.reshape(-1, 3).astype(np.float64)
     assert not np.isfinite(read[5, column])
     assert np.isnan(read[5, column]) == ("inf" not in word.lower() and "#j" not in word.lower())
@@ -163,7 +170,7 @@ def test_what_is_not_a_number_is_named_with_its_line(name: str, end: bytes, word
     data = data.replace(TEXT[2].encode(), end + TEXT[2].encode())
     number = len(HEADERS[name]) + 1 + 8
     with pytest.raises(ScanError) as caught:
-        decode_scan(data)
+        decode_points(data)
     assert str(caught.value).startswith(f"line {number}, '{TEXT[7].split()[0]} ")
     assert str(caught.value).endswith("holds no numbers; write a missing value as nan, or record the scan again")
     assert str(caught.value).isprintable()
@@ -172,7 +179,7 @@ def test_what_is_not_a_number_is_named_with_its_line(name: str, end: bytes, word
 @NAMES
 def test_a_long_bad_line_is_shortened(name: str) -> None:
     with pytest.raises(ScanError, match="has 4 numbers, its header says 3; record") as caught:
-        decode_scan(scan(name, True, [b"\n"], rows=[*TEXT[:3], "1.0 2.0 3.0 " + "x" * 5000, *TEXT[4:]]))
+        decode_points(scan(name, True, [b"\n"], rows=[*TEXT[:3], "1.0 2.0 3.0 " + "x" * 5000, *TEXT[4:]]))
     assert len(str(caught.value)) < 180
     assert "..." in str(caught.value)
 
@@ -180,5 +187,5 @@ def test_a_long_bad_line_is_shortened(name: str) -> None:
 @NAMES
 def test_numbers_in_text_keep_the_digits_of_a_double(name: str) -> None:
     values = np.random.default_rng(0).normal(1e5, 1, (12, 3))
-    read = decode_scan(scan(name, True, [b"\n"], rows=[" ".join(map(repr, row)) for row in values.tolist()]))
+    read = decode_points(scan(name, True, [b"\n"], rows=[" ".join(map(repr, row)) for row in values.tolist()]))
     np.testing.assert_array_equal(read.reshape(-1, 3), values)

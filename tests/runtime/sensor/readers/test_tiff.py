@@ -13,9 +13,16 @@ import numpy as np
 import pytest
 import tifffile
 from cmdiad.runtime.errors import ScanError
+from cmdiad.runtime.sensor.arranging import arranged
 from cmdiad.runtime.sensor.readers import decode_scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+
+def decode_points(data: bytes) -> np.ndarray:
+    """What becomes of a file that says everything by itself."""
+    return arranged(decode_scan(data)).points
+
 
 ADVICE = re.compile(r"[:;,] (or )?(save|record|copy|give|check|write|use|name)\b")
 POINTS = np.random.default_rng(0).normal(size=(13, 17, 3)).astype(np.float32)
@@ -51,7 +58,7 @@ STORED = {
 
 @pytest.mark.parametrize("case", STORED)
 def test_values_are_kept_exactly(case: str) -> None:
-    read = decode_scan(STORED[case])
+    read = decode_points(STORED[case])
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read, POINTS)
 
@@ -59,7 +66,7 @@ def test_values_are_kept_exactly(case: str) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "float64", "int16", "uint16", "int32", "uint8"])
 def test_other_numbers_keep_their_type(dtype: str) -> None:
     pixels = (100 * np.abs(POINTS)).astype(dtype)
-    read = decode_scan(tiff(pixels, compression="zlib"))
+    read = decode_points(tiff(pixels, compression="zlib"))
     assert read.dtype == dtype
     np.testing.assert_array_equal(read, pixels)
 
@@ -104,14 +111,14 @@ OLD_FULL = (POINTS, {"extratags": [(255, "H", 1, 1, True)]})
     ],
 )
 def test_the_first_page_of_full_resolution_is_read(case: str, data: bytes) -> None:
-    read = decode_scan(data)
+    read = decode_points(data)
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read, POINTS)
 
 
 def test_a_file_of_previews_alone_is_refused() -> None:
     with pytest.raises(ScanError, match="nothing but reduced images and masks: save"):
-        decode_scan(pages(REDUCED, SMALLER, MASK))
+        decode_points(pages(REDUCED, SMALLER, MASK))
 
 
 def test_a_chain_of_pages_that_leads_back_into_itself_ends() -> None:
@@ -122,7 +129,7 @@ def test_a_chain_of_pages_that_leads_back_into_itself_ends() -> None:
     last = struct.unpack_from("<H", data, starts[1])[0]
     struct.pack_into("<I", data, starts[1] + 2 + 12 * last, starts[0])
     with pytest.raises(ScanError):
-        decode_scan(bytes(data))
+        decode_points(bytes(data))
 
 
 def handmade(body: bytes, compression: int, predictor: int | None = None) -> bytes:
@@ -158,16 +165,16 @@ def _differences() -> bytes:
     ],
 )
 def test_tiff_written_by_others_is_read(case: str, data: bytes) -> None:
-    np.testing.assert_array_equal(decode_scan(data), POINTS)
+    np.testing.assert_array_equal(decode_points(data), POINTS)
 
 
 @pytest.mark.parametrize(
     ("case", "data", "says"),
     [
-        ("depth image", tiff(POINTS[..., 0], "minisblack"), "depth or gray"),
+        ("depth image", tiff(POINTS[..., 0], "minisblack"), "geometry.intrinsics"),
         ("four samples", tiff(np.repeat(POINTS, 2, axis=2)[..., :4]), "13 x 17 x 4, not H x W x 3"),
         ("two samples", tiff(POINTS[..., :2], "minisblack", planarconfig="contig"), "not H x W x 3"),
-        ("three pages", tiff(np.moveaxis(POINTS, -1, 0), "minisblack"), "not H x W x 3"),
+        ("three pages", tiff(np.moveaxis(POINTS, -1, 0), "minisblack"), "gray pixels|geometry.height_grid"),
         ("one row", tiff(POINTS[:1]), "unorganized"),
         ("one column", tiff(POINTS[:, :1]), "unorganized"),
         ("complex samples", tiff(POINTS.astype(np.complex64)), "complex64"),
@@ -180,7 +187,7 @@ def test_tiff_written_by_others_is_read(case: str, data: bytes) -> None:
 )
 def test_what_cannot_be_read_is_refused(case: str, data: bytes, says: str) -> None:
     with pytest.raises(ScanError, match=says):
-        decode_scan(data)
+        decode_points(data)
 
 
 @pytest.mark.parametrize("case", STORED)
@@ -189,7 +196,7 @@ def test_every_truncation_is_refused(case: str) -> None:
     pixels_end = len(data) - (16 if case == "tiles" else 0)
     for length in range(4, pixels_end, 41):
         with pytest.raises(ScanError):
-            decode_scan(data[:length])
+            decode_points(data[:length])
 
 
 def _with_tag(data: bytes, tag: int, value: int) -> bytes:
@@ -213,7 +220,7 @@ def test_declared_sizes_are_checked_before_memory_is_taken(case: str, height: in
     tracemalloc.start()
     try:
         with pytest.raises(ScanError):
-            decode_scan(data)
+            decode_points(data)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -222,7 +229,7 @@ def test_declared_sizes_are_checked_before_memory_is_taken(case: str, height: in
 
 def test_huge_tiles_are_refused_before_memory_is_taken() -> None:
     with pytest.raises(ScanError, match="damaged"):
-        decode_scan(_with_tag(_with_tag(STORED["tiles"], 322, 2**28), 323, 2**28))
+        decode_points(_with_tag(_with_tag(STORED["tiles"], 322, 2**28), 323, 2**28))
 
 
 @pytest.mark.parametrize("place", range(10, 200, 12))
@@ -234,7 +241,7 @@ def test_tags_of_a_wrong_type_are_refused_before_memory_is_taken(place: int, kin
     tracemalloc.start()
     try:
         with pytest.raises(ScanError):
-            decode_scan(bytes(data))
+            decode_points(bytes(data))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -250,7 +257,7 @@ def test_damage_prints_nothing(capfd: pytest.CaptureFixture[str]) -> None:
 
 def _accept_or_refuse(data: bytes) -> None:
     try:
-        read = decode_scan(data)
+        read = decode_points(data)
     except ScanError as error:
         assert str(error).isprintable()
         assert ADVICE.search(str(error)), str(error)

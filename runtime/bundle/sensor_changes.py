@@ -1,0 +1,89 @@
+"""What differs between two descriptions of a sensor, and what of a calibrated bundle that makes worthless."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from .sensor_description import UNIT, SensorDescription
+
+OPEN = "auto"
+"""What calibration decides from its scans contradicts no decision."""
+
+_DECIDED = ("preprocessing.plane", "preprocessing.side")
+MADE_AGAIN = "banks, fusion, thresholds, the line graph and the golden scans"
+
+
+@dataclass(frozen=True)
+class SensorChange:
+    """A key that differs.
+
+    Attributes:
+        key: with its table.
+        before, after: its values; None: not given.
+        changes_points: whether networks are given other points for the same file, so that banks are of others.
+    """
+
+    key: str
+    before: object
+    after: object
+    changes_points: bool
+
+    def __str__(self) -> str:
+        return f"{self.key} {_text(self.before)} -> {_text(self.after)}"
+
+
+def sensor_changes(before: SensorDescription, after: SensorDescription) -> list[SensorChange]:
+    """The keys in which two descriptions differ; what one of them leaves to the scans does not.
+
+    Example:
+        >>> kinect = SensorDescription(preprocessing=KINECT)  # doctest: +SKIP
+        >>> [str(change) for change in sensor_changes(SensorDescription(), kinect)][0]  # doctest: +SKIP
+        'preprocessing.ransac_threshold_m 0.004 -> 0.008'
+    """
+    old, new = flat_values(before), flat_values(after)
+    changes = []
+    for key in dict.fromkeys([*old, *new]):
+        one, other = old.get(key), new.get(key)
+        is_open = key in _DECIDED and OPEN in (one, other)
+        if one != other and not is_open and not _without_plane(key, old, new):
+            changes.append(SensorChange(key, one, other, _changes_points(key)))
+    return changes
+
+
+def flat_values(description: SensorDescription) -> dict[str, object]:
+    """Every key with its table, and its value as TOML has it."""
+    values = msgspec.to_builtins(description.preprocessing)
+    unit, geometry = values.pop(UNIT), values.pop("geometry", {})
+    identity = description.identity
+    sensor = {"name": identity.name, "preset": identity.preset, UNIT: unit, "pixel_pitch_m": identity.pixel_pitch_m}
+    flat: dict[str, object] = {f"sensor.{name}": value for name, value in sensor.items()}
+    flat |= {f"geometry.{name}": value for name, value in geometry.items() if value is not None}
+    return flat | {f"preprocessing.{name}": value for name, value in values.items()}
+
+
+def what_must_be_done(changes: Sequence[SensorChange]) -> str:
+    """What the changes mean for a calibrated bundle, as one sentence without a full stop."""
+    points = [change for change in changes if change.changes_points]
+    if points:
+        named = "; ".join(map(str, points))
+        return f"{named}: banks were made of other points, so that {MADE_AGAIN} must be made again (`cmdiad calibrate`)"
+    if changes:
+        return f"{'; '.join(map(str, changes))}: points stay the same, and the calibration holds"
+    return "nothing differs"
+
+
+def _changes_points(key: str) -> bool:
+    return not key.startswith("sensor.") or key == f"sensor.{UNIT}"
+
+
+def _without_plane(key: str, old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+    """Whether a key is of no matter: where no plane is removed, there is no side of it."""
+    return key == "preprocessing.side" and "never" in (old["preprocessing.plane"], new["preprocessing.plane"])
+
+
+def _text(value: Any) -> str:
+    return "not given" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
