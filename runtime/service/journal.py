@@ -76,7 +76,7 @@ class Journal:
         """
         self.path = folder / NAME
         self._lock = threading.RLock()
-        self._reading, self._connections = threading.local(), list[sqlite3.Connection]()
+        self._idle, self._connections = list[sqlite3.Connection](), list[sqlite3.Connection]()
         self._held = hold_alone(folder / "journal.lock")
         try:
             with self._naming():
@@ -254,12 +254,21 @@ class Journal:
 
     def _read(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         with self._naming():
-            connection = getattr(self._reading, "connection", None)
-            if connection is None:
-                connection = self._reading.connection = _connected(self.path)
-                with self._lock:
-                    self._connections.append(connection)
-            return connection.execute(query, values).fetchall()
+            connection = self._idle_connection()
+            try:
+                return connection.execute(query, values).fetchall()
+            finally:
+                self._idle.append(connection)
+
+    def _idle_connection(self) -> sqlite3.Connection:
+        """One that nobody reads by; not one a thread, for a server's threads come and go."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            connection = _connected(self.path)
+            with self._lock:
+                self._connections.append(connection)
+            return connection
 
     @contextmanager
     def _changing(self) -> Iterator[sqlite3.Connection]:

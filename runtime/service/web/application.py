@@ -167,7 +167,7 @@ def _add_one_result(app: FastAPI) -> None:
     def file(number: _Number, kind: Literal["heatmap", "map", "cloud"]) -> Response:
         record = part(line.journal, number)
         name = None if record is None else record.result.get("files", {}).get(kind)
-        content = None if name is None else _content(line.out / name)
+        content = None if name is None else _content(line.out, name)
         if content is None:
             raise HTTPException(404, f"there is no {kind} of result {number}")
         return Response(content, media_type=_KINDS[kind])
@@ -296,9 +296,10 @@ def _json(value: Any, status: int = 200) -> Response:
     return Response(encode_json(value), status, media_type=JSONResponse.media_type)
 
 
-def _content(path: Path) -> bytes | None:
-    """A file that the journal names; None where retention has removed it."""
+def _content(out: Path, name: str) -> bytes | None:
+    """A file that the journal names; None where retention has removed it, or where a changed journal leads outside."""
+    path = out / name
     try:
-        return path.read_bytes()
-    except OSError:
+        return path.read_bytes() if path.resolve().is_relative_to(out.resolve()) else None
+    except (OSError, ValueError):  # ValueError: a null byte
         return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,6 +74,18 @@ def test_values_of_another_kind_are_one_plain_error(filled: Path, statement: str
     change(filled, statement.replace("UPDATE", "UPDATE OR REPLACE"), value)
     with pytest.raises(OutputError, match=r"journal cannot be used|cannot be read"):
         ask_everything(filled)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it counts open files as Linux lists them")
+def test_threads_that_come_and_go_leave_no_connections(filled: Path) -> None:
+    """A server's threads read, end, and others take their place: for weeks."""
+    with closing(Journal(filled)) as journal:
+        for _ in range(50):
+            reader = threading.Thread(target=journal.count_unfinished)
+            reader.start()
+            reader.join()
+        held = [entry for entry in Path("/proc/self/fd").iterdir() if entry.is_file() and entry.samefile(filled / NAME)]
+        assert len(held) == 2  # to write by, and to read by
 
 
 def test_a_number_that_no_journal_holds_is_one_plain_error(filled: Path) -> None:

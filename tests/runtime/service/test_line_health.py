@@ -81,3 +81,11 @@ def test_a_part_that_was_not_inspected_is_no_evidence(journal: Journal, loaded: 
     record = PartRecord(number=1, **vars(result))
     assert health.judged(record, None, loaded) is record
     assert health.lamps() == []
+
+
+@pytest.mark.parametrize("note", ["many {}", "\u00b2 {}", "9" * 5000 + " {}", "", " "])
+def test_a_damaged_note_begins_a_new_monitor(journal: Journal, loaded: Any, note: str) -> None:
+    journal.keep_notes({"drift thing": note})
+    health = LineHealth(journal)
+    health.begin("thing", loaded.inspector.bundle.manifest)
+    assert health.problems() == []

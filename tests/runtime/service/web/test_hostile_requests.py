@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip("fastapi")
 
 from cmdiad.runtime.errors import BusyError, OutputError, UsageError
+from cmdiad.runtime.service.arrival import Accepted, Arrival, PartRecord
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.line_file import HttpTable
 from cmdiad.runtime.service.station import Station, StationSettings
@@ -137,6 +138,18 @@ def test_a_damaged_journal_is_the_machines_fault(line: Any, monkeypatch: pytest.
     monkeypatch.setattr(line.journal, "records", damaged)
     status, body = ask(line, "/v1/history")
     assert (status, json.loads(body)["error"]["kind"]) == (503, "output")
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a\0b", "."], ids=["up", "root", "null", "folder"])
+def test_a_changed_journal_leads_to_no_file_outside_the_results(
+    line: Any, name: str, tmp_path: Path, result: SimpleNamespace
+) -> None:
+    (line.out.parent / "secret").write_bytes(b"secret")
+    arrival = Arrival("folder", "a.tiff", line.out / "a.tiff")
+    (number,) = line.journal.accept([arrival], at=1.0)
+    result.result = {"files": {"heatmap": name}}
+    line.journal.finish(Accepted(number, arrival, 1.0), PartRecord(number=number, **vars(result)), [])
+    assert ask(line, f"/v1/parts/{number}/heatmap")[0] == 404
 
 
 def test_bodies_in_memory_are_bounded_together() -> None:
