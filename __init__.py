@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .runtime.bundle.signature import TrustedKeys
     from .runtime.errors import (
         BundleError,
+        BusyError,
         CmdiadError,
         EngineError,
         InternalError,
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
-    from .runtime.inspector import Inspection, Inspector
+    from .runtime.inspection import Inspection
+    from .runtime.inspector import Inspector
     from .runtime.sensor.part import Part, part_from_arrays
     from .runtime.verdict.cloud import write_cloud
     from .runtime.verdict.regions import DefectRegion
 
 __all__ = [
     "BundleError",
+    "BusyError",
     "CmdiadError",
     "DefectRegion",
     "EngineError",
@@ -52,7 +55,7 @@ __all__ = [
 # Where what is loaded on first use lives; the errors are in one place.
 _MODULES = {
     "Inspector": "inspector",
-    "Inspection": "inspector",
+    "Inspection": "inspection",
     "Part": "sensor.part",
     "part_from_arrays": "sensor.part",
     "DefectRegion": "verdict.regions",

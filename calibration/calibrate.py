@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -22,7 +21,7 @@ from ..runtime.preparation.part_range import outside
 from ..runtime.preparation.part_view import PartView
 from ..runtime.preparation.prepared_part import prepare_part
 from ..runtime.progress import Progress
-from ..runtime.sensor.part import read_part
+from ..runtime.sensor.in_memory import PartSource, read_source
 from ..runtime.timing import StageTimes
 from ..runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
 from .choices import BankPrecision
@@ -107,7 +106,7 @@ class Calibrated:
     scores: npt.NDArray[np.float64]
 
 
-def require_enough(scans: Sequence[Path]) -> None:
+def require_enough(scans: Sequence[PartSource]) -> None:
     """Stop before the work where there are too few scans to learn from.
 
     Raises:
@@ -120,7 +119,7 @@ def require_enough(scans: Sequence[Path]) -> None:
 def extract_features(
     manifest: Manifest,
     extractor: FeatureExtractor,
-    scans: Sequence[Path],
+    scans: Sequence[PartSource],
     survey: Survey,
     progress: Progress,
     expected: PartRange | None = None,
@@ -132,7 +131,7 @@ def extract_features(
     features = []
     for number, scan in enumerate(scans, 1):
         with naming_scan(scan):
-            part = read_part(scan, modalities(manifest), manifest.preprocessing)
+            part = read_source(scan, modalities(manifest), manifest.preprocessing)
             prepared = prepare_part(part, modalities(manifest), manifest.preprocessing, expected)
             if expected is not None:
                 _require_like(prepared.view, expected)
@@ -151,7 +150,7 @@ def _require_like(view: PartView, expected: PartRange) -> None:
         )
 
 
-def require_usable(scan: Path, features: PartFeatures) -> None:
+def require_usable(scan: PartSource, features: PartFeatures) -> None:
     """Stop at features that would make every distance, and so every verdict, of this bundle not a number.
 
     Raises:

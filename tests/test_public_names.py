@@ -10,7 +10,8 @@ from pathlib import Path
 import cmdiad
 import pytest
 from cmdiad.runtime import errors
-from cmdiad.runtime.inspector import Inspection, Inspector
+from cmdiad.runtime.inspection import Inspection
+from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.sensor.part import Part
 
 SNIPPET = """
@@ -72,7 +73,7 @@ def test_a_type_checker_sees_types(tmp_path: Path) -> None:
     for words in (
         'Revealed type is "cmdiad.runtime.errors.ScanError"',
         "cmdiad.runtime.inspector.Inspector",
-        'Revealed type is "cmdiad.runtime.inspector.Inspection"',
+        'Revealed type is "cmdiad.runtime.inspection.Inspection"',
         'Revealed type is "float"',
         "cmdiad.runtime.sensor.part.Part",
         'Revealed type is "int"',

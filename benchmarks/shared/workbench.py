@@ -36,7 +36,8 @@ from cmdiad.runtime.bundle.manifest import Manifest
 from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT, Preprocessing
 from cmdiad.runtime.bundle.reading import Bundle, open_bundle
 from cmdiad.runtime.bundle.writing import Content, rewrite_bundle, write_bundle
-from cmdiad.runtime.inspector import Inspection, Inspector
+from cmdiad.runtime.inspection import Inspection
+from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.patches.grouping import group_points
 from cmdiad.runtime.patches.pooling import foreground_patches
 from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR

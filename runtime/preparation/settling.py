@@ -10,7 +10,8 @@ import numpy as np
 from ..bundle.parameters import Preprocessing
 from ..errors import naming_scan
 from ..progress import StepProgress
-from ..sensor.part import POINTS, read_part
+from ..sensor.in_memory import PartSource, read_source
+from ..sensor.part import POINTS
 from .prepare import evidence_of
 from .raw_or_preprocessed import Settled, settle
 
@@ -19,7 +20,7 @@ MOST_ASKED = 50
 
 
 def settle_scans(
-    preprocessing: Preprocessing, scans: Sequence[Path], progress: StepProgress = lambda *_: None
+    preprocessing: Preprocessing, scans: Sequence[PartSource], progress: StepProgress = lambda *_: None
 ) -> Settled:
     """Decide what is "auto" from at most 50 scans, evenly chosen.
 
@@ -36,16 +37,16 @@ def settle_scans(
     evidence = []
     for number, scan in enumerate(chosen, 1):
         with naming_scan(scan):
-            part = read_part(scan, POINTS, preprocessing)
+            part = read_source(scan, POINTS, preprocessing)
             assert part.points is not None
             evidence.append(evidence_of(part.points, preprocessing, part.origin))
         progress(number, len(chosen))
     return settle(preprocessing, evidence, [short_name(scan) for scan in chosen])
 
 
-def short_name(scan: Path) -> str:
+def short_name(scan: PartSource) -> str:
     """A scan's name in a message: its file and the folders that tell it from others."""
-    return "/".join(scan.parts[-3:])
+    return "/".join(Path(str(scan)).parts[-3:])
 
 
 def _evenly(count: int) -> list[int]:
