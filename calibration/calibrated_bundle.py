@@ -32,7 +32,8 @@ from ..runtime.sensor.in_memory import PartSource, source_digests
 from ..runtime.sensor.part import Part
 from ..runtime.verdict.decision import FUSION, Decision
 from ..runtime.verdict.fusion import encode_fusion
-from .calibrate import Calibrated, CalibrationSettings, calibrate, extract_features, require_enough
+from .calibrate import Calibrated, calibrate, extract_features, require_enough
+from .calibration_settings import CalibrationSettings
 from .golden_rounding import golden_contents
 from .line_graph.building import add_line_graph
 from .line_graph.checking import COMPARED as LINE_CHECK

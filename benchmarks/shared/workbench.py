@@ -25,8 +25,8 @@ import tifffile
 import torch
 from cmdiad.benchmarks.shared.paper_pipeline import PaperBank, PaperPipeline
 from cmdiad.benchmarks.shared.scans import raw_scan, real_or_rendered
-from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
+from cmdiad.calibration.calibration_settings import CalibrationSettings
 from cmdiad.calibration.choices import BankPrecision
 from cmdiad.export.bundles import exported, extractor_spec, hallucinator_spec
 from cmdiad.export.graphs import describe_network

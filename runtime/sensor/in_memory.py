@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -35,8 +35,8 @@ class PartInMemory:
     """
 
     name: str
-    points: ArrayInput | Part | None
-    rgb: ArrayInput | None = None
+    points: ArrayInput | Part | None = field(repr=False)
+    rgb: ArrayInput | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse what says the same thing twice.

@@ -86,7 +86,7 @@ def test_points_come_in_the_files_coordinates_with_the_map(
     np.testing.assert_allclose(located, points[inspection.valid], atol=1e-6)
     assert np.array_equal(scores, inspection.map[inspection.valid])
     moved, _ = replace(inspection, origin=(120.0, -40.0, 0.0)).points3d()
-    np.testing.assert_allclose(moved, located + [120.0, -40.0, 0.0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(moved, located + np.array([120.0, -40.0, 0.0]), rtol=0, atol=1e-12)
     assert [len(array) for array in replace(inspection, points=None).points3d()] == [0, 0]
 
 
