@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..runtime.extras import CALIBRATE, EVALUATE, EXPORT, INSPECT, SERVE, SIGN, TRAIN, Modules, require_extras
+from ..runtime.extras import CALIBRATE, EVALUATE, EXPORT, INSPECT, SERVE, SIGN, TRAIN, VIZ, Modules, require_extras
 
 __all__ = [
     "CALIBRATE",
@@ -15,6 +15,7 @@ __all__ = [
     "SERVE",
     "SIGN",
     "TRAIN",
+    "VIZ",
     "Modules",
     "needs",
     "needs_of",

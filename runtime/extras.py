@@ -18,6 +18,7 @@ CALIBRATE: Modules = {**_RUN, "calibrate": ("sklearn", "onnx")}
 SERVE: Modules = {**_RUN, "serve": ("fastapi", "uvicorn", "prometheus_client", "multipart")}
 SIGN: Modules = {"sign": ("cryptography",)}
 INSPECT: Modules = {"calibrate": ("onnx",)}
+VIZ: Modules = {"viz": ("open3d",)}
 
 
 def require_extras(command: str, needed: Modules) -> None:
