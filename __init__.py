@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     )
     from .runtime.inspection import Inspection
     from .runtime.inspector import Inspector
+    from .runtime.sensor.find import find_scans
     from .runtime.sensor.in_memory import PartInMemory
     from .runtime.sensor.part import Part, part_from_arrays
     from .runtime.stream import Outcome, inspect_stream
@@ -65,6 +66,7 @@ __all__ = [
     "calibrate",
     "evaluate",
     "export",
+    "find_scans",
     "inspect_stream",
     "part_from_arrays",
     "write_cloud",
@@ -80,6 +82,7 @@ _MODULES = {
     "Inspection": "runtime.inspection",
     "Outcome": "runtime.stream",
     "inspect_stream": "runtime.stream",
+    "find_scans": "runtime.sensor.find",
     "Part": "runtime.sensor.part",
     "part_from_arrays": "runtime.sensor.part",
     "PartInMemory": "runtime.sensor.in_memory",
