@@ -1,4 +1,10 @@
-"""`cmdiad.calibrate`: what `cmdiad calibrate` does, for a program, from files and from arrays."""
+"""`cmdiad.calibrate`: what `cmdiad calibrate` does, for a program, from files and from arrays.
+
+Arrays are converted one after the other; nothing of them is written but the two golden scans that every bundle has.
+
+    done = cmdiad.calibrate(frames, "exported", "lid.cmdiad", product="lid")
+    print(done.manifest.calibration.threshold.value)
+"""
 
 from __future__ import annotations
 
@@ -18,6 +24,7 @@ from ..runtime.sensor.part import Part, find_normal_parts
 from .calibration_settings import CalibrationSettings
 
 if TYPE_CHECKING:
+    from ..runtime.bundle.reading import Bundle
     from .calibrated_bundle import Completed
 
 _DIMENSIONS = 3
@@ -40,17 +47,14 @@ def calibrate(
     force: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Completed:
-    """Make memory banks, fusion and thresholds from normal scans: `cmdiad calibrate`.
-
-    Arrays are referred to while it works, all at the same time, and converted one after the other; nothing of them is
-    written but the two golden scans that every bundle holds.
+    """Make memory banks, fusion and thresholds from normal scans: `cmdiad calibrate`. Arrays are referred to meanwhile.
 
     Args:
-        scans: normal parts: files, folders and globs as the command takes them; arrays as `Inspector.inspect` does
-            (images, where that is all the bundle measures); `PartInMemory` for both, or to give it a name; a mixture.
+        scans: normal parts: files, folders, globs, arrays (images, where that is all the bundle measures), `Part`, or
+            `PartInMemory`, which has a name and may hold points and image; a mixture of these.
         bundle: an exported bundle, calibrated before or not; None: $CMDIAD_BUNDLE, else ./bundle.
         out: where the calibrated bundle goes; None: in place.
-        settings: see `CalibrationSettings`; None: the paper's.
+        settings: None: the paper's.
         product: what the bundle inspects; None: the class whose normal parts the files are, else unchanged.
         preprocessing: the parameters of another sensor; None: unchanged, but raw or preprocessed is decided anew.
         defective: a part with a defect, for `cmdiad-rt selftest`; None: the normal one that scored highest.
@@ -59,26 +63,30 @@ def calibrate(
         force: replace a bundle that is calibrated.
         progress: called with (stage, done, all, remark).
 
-    Returns:
-        The manifest, the scores of the normal parts, what was decided and what is warned of.
-
     Raises:
-        UsageError: too few parts, copies among them, two of one name, a calibrated bundle lies at `out`, or the extra
-            `calibrate` is not installed.
+        UsageError: too few parts, copies, two of one name, a calibrated bundle at `out`, or a missing extra.
         ScanError: a part cannot be read or used.
         BundleError: there is no bundle, or it is changed or incomplete.
-
-    Example:
-        >>> import cmdiad
-        >>> done = cmdiad.calibrate(frames, "exported", "lid.cmdiad", product="lid")  # doctest: +SKIP
-        >>> done.manifest.calibration.threshold.value  # doctest: +SKIP
-        1.93
     """
     require_extras("calibrate", CALIBRATE)
+    from .calibrated_bundle import calibrate_bundle
+
+    source, target, parts, shown = _gathered(scans, bundle, out, defective, force)
+    how = product, preprocessing, progress, shown, line_graph
+    return calibrate_bundle(source, parts, settings or CalibrationSettings(), target, provider, *how)
+
+
+def _gathered(
+    scans: str | Path | Iterable[NormalPart],
+    bundle: str | Path | None,
+    out: str | Path | None,
+    defective: NormalPart | None,
+    force: bool,
+) -> tuple[Bundle, Path, list[PartSource], PartSource | None]:
+    """The bundle, where the calibrated one goes, the normal parts and the defective one; see `calibrate`."""
     from ..runtime.bundle.reading import find_bundle, open_bundle
     from ..runtime.bundle.writing import protect_calibration
     from ..runtime.patches.routes import modalities
-    from .calibrated_bundle import calibrate_bundle
 
     source = open_bundle(find_bundle(bundle))
     measured = modalities(source.manifest)
@@ -86,10 +94,7 @@ def calibrate(
     target = source.path if out is None else Path(out)
     if not force:
         protect_calibration(target, "give `out` another name to keep it, or `force=True` to replace it")
-    shown = None if defective is None else _one_part(defective, measured)
-    chosen = settings or CalibrationSettings()
-    how = product, preprocessing, progress, shown, line_graph
-    return calibrate_bundle(source, parts, chosen, target, provider, *how)
+    return source, target, parts, None if defective is None else _one_part(defective, measured)
 
 
 def normal_parts(scans: str | Path | Iterable[NormalPart], measured: AbstractSet[Modality]) -> list[PartSource]:

@@ -1,8 +1,15 @@
-"""`cmdiad.export` and `cmdiad.evaluate`: what the commands of these names do, for a program."""
+"""`cmdiad.export` and `cmdiad.evaluate`: what the commands of these names do, for a program.
+
+Engines for TensorRT are the command's alone: they are built by processes of their own.
+
+    manifest = cmdiad.export("runs/latest", out="exported")
+    for row in cmdiad.evaluate("data").rows:
+        print(row.class_name, row.i_auroc)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,48 +41,47 @@ def export(
 ) -> Manifest:
     """Export a trained route's networks, checked against torch, as a bundle to calibrate: `cmdiad export`.
 
-    Engines for TensorRT are the command's: they are built by processes of their own.
-
     Args:
         run: a run folder of `cmdiad train`.
         route: a distillation route, or a baseline: single, dual.
         main: the main modality, what the line measures.
-        out: the bundle's folder, or a file ending in .cmdiad; None: ./bundle, or `bundle` itself where that is given.
-        settings: precision, and the scans of the parity gate; see `ExportSettings`.
+        out: a folder, or a file ending in .cmdiad; None: ./bundle, or `bundle` itself where that is given.
+        settings: precision, and the scans of the parity gate.
         bundle: an exported bundle to bring to the precision of `settings`; None: a run is exported.
         product: what the bundle inspects; None: the run's class, if it has but one.
         force: replace a bundle that is calibrated.
         progress: called with (stage, done, all, remark).
 
-    Returns:
-        The manifest, as written.
-
     Raises:
-        UsageError: there is no such run, a calibrated bundle lies at `out`, there are no scans for the gate, or the
-            extra `train` is not installed.
+        UsageError: no such run, a calibrated bundle at `out`, no scans for the gate, or a missing extra.
         ParityError: a graph does not compute what its torch network does, or a precision costs too much.
-
-    Example:
-        >>> import cmdiad
-        >>> cmdiad.export("runs/latest", out="exported").route  # doctest: +SKIP
-        'f2f'
     """
     require_extras("export", EXPORT)
-    from ..runtime.bundle.writing import protect_calibration
+    target = Path(out or bundle or "bundle")
+    _protect(target, bundle, settings, force)
     from .bundles import export_bundle, reduce_bundle
+
+    if bundle is not None:
+        return reduce_bundle(Path(bundle), target, Path(run), settings, _by_stage(progress))
+    return export_bundle(Path(run), route, main, target, product, _by_stage(progress), settings)
+
+
+def _by_stage(progress: Progress) -> Callable[[str], None]:
+    return lambda stage: progress(stage, 0, 1, "")
+
+
+def _protect(target: Path, bundle: str | Path | None, settings: ExportSettings, force: bool) -> None:
+    """Refuse what makes no sense, and to replace a calibrated bundle that is not the one to be changed.
+
+    Raises:
+        UsageError: says what to do.
+    """
+    from ..runtime.bundle.writing import protect_calibration
 
     if bundle is not None and settings.precision == PRECISION:
         raise UsageError("a bundle is exported in float32 already: give settings with another precision, or no bundle")
-    target = Path(out or bundle or "bundle")
     if not force and (bundle is None or target.resolve() != Path(bundle).resolve()):
         protect_calibration(target, "give `out` another name to keep it, or `force=True` to replace it")
-
-    def report(stage: str) -> None:
-        progress(stage, 0, 1, "")
-
-    if bundle is not None:
-        return reduce_bundle(Path(bundle), target, Path(run), settings, report)
-    return export_bundle(Path(run), route, main, target, product, report, settings)
 
 
 def evaluate(
@@ -94,8 +100,7 @@ def evaluate(
 
     Args:
         data: a dataset root in the layout of MVTec 3D-AD or Eyecandies.
-        routes: which ones.
-        mains: with which main modalities.
+        routes, mains: which routes, with which main modalities.
         runs: run folders of `cmdiad train`; each route takes the first that was trained for it.
         settings: of the calibration; None: the paper's.
         class_names: which classes; none: all.
@@ -103,17 +108,9 @@ def evaluate(
         report: a folder for report.html, .md, .csv and .json; None: nothing is written.
         progress: called with (stage, done, all, remark).
 
-    Returns:
-        `rows`, a line of metrics for each class and route, and `outcomes`, all that was measured.
-
     Raises:
-        UsageError: there is no such run or dataset, or the extra `train` is not installed.
+        UsageError: no such run or dataset, or a missing extra.
         ScanError: a scan cannot be read or used.
-
-    Example:
-        >>> import cmdiad
-        >>> [(row.class_name, row.i_auroc) for row in cmdiad.evaluate("data").rows]  # doctest: +SKIP
-        [('lid', 0.98), ('mean', 0.98)]
     """
     require_extras("evaluate", EVALUATE)
     from ..calibration.evaluation.report_files import Destinations, write_reports
