@@ -65,8 +65,7 @@ def calibrate(
 
     Raises:
         UsageError: too few parts, copies, two of one name, a calibrated bundle at `out`, or a missing extra.
-        ScanError: a part cannot be read or used.
-        BundleError: there is no bundle, or it is changed or incomplete.
+        ScanError, BundleError: a part cannot be used, or the bundle cannot.
     """
     require_extras("calibrate", CALIBRATE)
     from .calibrated_bundle import calibrate_bundle

@@ -2,7 +2,7 @@
 
     python benchmarks/studies/array_memory.py BUNDLE SCAN [--parts 1000]
 
-It works in an empty folder that is also the temporary one. Prints one JSON line a measure; the bar is one part's memory.
+It works in an empty folder, the temporary one too. Prints one JSON line a measure; the bar is one part's memory.
 """
 
 from __future__ import annotations

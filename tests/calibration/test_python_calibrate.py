@@ -105,3 +105,11 @@ def test_without_the_extra_it_says_which(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name == "sklearn" else object())
     with pytest.raises(UsageError, match=r"cmdiad calibrate needs the extra `calibrate`: pip install"):
         cmdiad.calibrate([CLOUD])
+
+
+def test_the_examples_in_its_docstrings_are_right() -> None:
+    import doctest
+
+    from cmdiad.calibration import python_calibrate
+
+    assert doctest.testmod(python_calibrate).failed == 0
