@@ -54,11 +54,15 @@ class PartInMemory:
         """What `read_part` makes of files: arrays that the route does not measure are not looked at.
 
         Raises:
-            ScanError: about the arrays alone, see `part_from_arrays`.
+            ScanError: about the arrays alone: what the route measures is missing, or as `part_from_arrays` says.
             UsageError: one is no array, or lies on a GPU.
         """
         if isinstance(self.points, Part):
             return self.points
+        if "pc" in measured and self.points is None:
+            raise ScanError("this bundle inspects 3D scans: give points, (H, W, 3)")
+        if "rgb" in measured and self.rgb is None:
+            raise ScanError("this bundle inspects images: give rgb, (H, W, 3) uint8, registered with the points if any")
         points = self.points if "pc" in measured else None
         rgb = self.rgb if "rgb" in measured else None
         return part_from_arrays(points, rgb, preprocessing.metres_per_unit)

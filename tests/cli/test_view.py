@@ -23,12 +23,17 @@ def view(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 
+def size_of(path: Path) -> tuple[int, int]:
+    with Image.open(path) as picture:
+        return picture.size
+
+
 def test_a_picture_is_saved_without_a_window_and_the_verdict_said(
     scan: Path, calibrated_bundle: Path, tmp_path: Path
 ) -> None:
     answer = view(scan, "--bundle", calibrated_bundle, "--save", "view.png", folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
-    assert Image.open(tmp_path / "view.png").size == (3 * 480, 504)
+    assert size_of(tmp_path / "view.png") == (3 * 480, 504)
     scanned, part, verdict, written = answer.stdout.splitlines()
     assert scanned.startswith("scan: 200 x 200 pixels, ") and part.startswith("part: ")
     assert "score" in verdict and "regions above" in verdict and written == "written: view.png"
@@ -48,7 +53,7 @@ def test_a_scan_without_a_part_is_shown_and_ends_with_three(tmp_path: Path) -> N
     answer = view("table.npy", "--plane", "always", "--save", "view.png", "--json", folder=tmp_path)
     assert answer.returncode == 3 and len(answer.stderr.splitlines()) == 1
     assert json.loads(answer.stdout)["error"]["kind"] == "scan"
-    assert Image.open(tmp_path / "view.png").size == (480, 504)
+    assert size_of(tmp_path / "view.png") == (480, 504)
 
 
 @pytest.mark.parametrize(
@@ -65,3 +70,10 @@ def test_what_makes_no_sense_is_refused(
     answer = view(scan, *arguments, folder=tmp_path)
     assert answer.returncode == code and says in answer.stderr and len(answer.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_window_needs_its_extra_and_says_so_before_any_work(tmp_path: Path) -> None:
+    code = "import sys; sys.modules['open3d'] = None; from cmdiad.cli.workstation import main; main()"
+    command = [sys.executable, "-c", code, "view", "scan.tiff"]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert answer.returncode == 2 and "cmdiad view needs the extra `viz`: pip install 'cmdiad[viz]'" in answer.stderr

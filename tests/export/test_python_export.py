@@ -1,4 +1,4 @@
-"""`cmdiad.export` and `cmdiad.evaluate` are the commands of these names."""
+"""`cmdiad.export` and `cmdiad.evaluate` are the commands of these names; tests/examples evaluates with the latter."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cmdiad
 import pytest
-from cmdiad import CalibrationSettings, ExportSettings, UsageError
+from cmdiad import ExportSettings, UsageError
 from cmdiad.export import python_export
 from cmdiad.runtime.bundle.reading import open_bundle
 
@@ -31,15 +31,6 @@ def test_a_calibrated_bundle_is_replaced_only_by_force(trained_run: Path, calibr
 def test_a_bundle_needs_a_precision_to_be_brought_to(exported_bundle: Path) -> None:
     with pytest.raises(UsageError, match="settings with another precision"):
         cmdiad.export(bundle=exported_bundle, settings=ExportSettings("fp32"))
-
-
-@pytest.mark.slow
-def test_an_evaluation_has_a_row_a_class_and_its_report(trained_run: Path, synth_data: Path, tmp_path: Path) -> None:
-    evaluation = cmdiad.evaluate(
-        synth_data, runs=[trained_run], settings=CalibrationSettings(coreset_ratio=0.02), report=tmp_path / "report"
-    )
-    assert "gland" in {row.class_name for row in evaluation.rows}
-    assert {"report.html", "report.md", "report.csv"} <= {path.name for path in (tmp_path / "report").iterdir()}
 
 
 @pytest.mark.parametrize("name", ["export", "evaluate"])

@@ -59,7 +59,7 @@ def test_the_parts_id_is_carried_and_stands_before_errors(inspector: Inspector, 
         inspector.inspect(np.zeros((9, 9, 3)), part_id="A-18")
     with pytest.raises(UsageError, match=r"^A-19: points is a list, not an array"):
         inspector.inspect([[1.0]], part_id="A-19")  # type: ignore[arg-type]
-    with pytest.raises(ScanError, match="neither points nor an image"):
+    with pytest.raises(ScanError, match="this bundle inspects 3D scans: give points"):
         inspector.inspect()
 
 

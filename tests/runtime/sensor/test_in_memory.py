@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,19 @@ def test_only_what_the_route_measures_is_looked_at() -> None:
         assert (read.points is None, read.rgb is None) == ("pc" not in measured, "rgb" not in measured)
     unusable = PartInMemory("8", CLOUD, PIXELS[:2])
     assert read_source(unusable, POINTS, Preprocessing()).points is not None
+
+
+@pytest.mark.parametrize(
+    ("part", "measured", "says"),
+    [
+        (PartInMemory("7", CLOUD), IMAGE, "inspects images: give rgb"),
+        (PartInMemory("7", CLOUD), BOTH, "inspects images: give rgb"),
+        (PartInMemory("7", None, PIXELS), POINTS, "inspects 3D scans: give points"),
+    ],
+)
+def test_what_the_route_measures_and_nobody_gave_is_said(part: PartInMemory, measured: Any, says: str) -> None:
+    with pytest.raises(ScanError, match=says):
+        part.read(measured, Preprocessing())
 
 
 def test_both_arrays_are_copied_so_that_a_camera_may_write_over_them() -> None:
