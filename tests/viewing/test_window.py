@@ -47,7 +47,7 @@ class Window:
         return self.options
 
     def get_view_control(self) -> Any:
-        names = ("front", "up", "zoom")
+        names = ("front", "up", "lookat", "zoom")
         return SimpleNamespace(
             **{f"set_{name}": lambda value, name=name: self.camera.__setitem__(name, value) for name in names}
         )
@@ -83,6 +83,7 @@ def test_panels_stand_side_by_side_and_the_window_is_there_until_it_is_closed(sc
     assert len(first.points) == 60 * 80 - 1
     assert second.points[:, 0].min() > first.points[:, 0].max()
     np.testing.assert_allclose(first.colors[0], np.array([250, 0, 0]) / 255)
+    assert first.points[:, 0].max() < window.camera["lookat"][0] < second.points[:, 0].min()
     assert window.camera["front"][2] < 0 and window.camera["up"][1] < 0
 
 
