@@ -10,7 +10,8 @@ import numpy.typing as npt
 from ..runtime.banks.bank import build_bank
 from ..runtime.progress import Progress
 from ..runtime.verdict.decision import NormalizedBank, match_bank
-from .calibrate import PATCHLESS_GROUP, CalibrationSettings, Side
+from .calibrate import PATCHLESS_GROUP, Side
+from .calibration_settings import CalibrationSettings
 from .coreset import select_coreset
 
 Array = npt.NDArray[np.float32]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +11,7 @@ import numpy.typing as npt
 from ..runtime.banks.bank import build_bank
 from ..runtime.bundle import manifest as manifest_format
 from ..runtime.bundle.manifest import Manifest, Statistics
-from ..runtime.bundle.parameters import Metric, Normalization, PartRange
+from ..runtime.bundle.parameters import PartRange
 from ..runtime.errors import EngineError, ScanError, UsageError, naming_scan
 from ..runtime.patches.features import FeatureExtractor, FeaturePath, PartFeatures
 from ..runtime.patches.pooling import N_PATCHES
@@ -22,9 +20,10 @@ from ..runtime.preparation.part_range import outside
 from ..runtime.preparation.part_view import PartView
 from ..runtime.preparation.prepared_part import prepare_part
 from ..runtime.progress import Progress
-from ..runtime.sensor.part import read_part
+from ..runtime.sensor.in_memory import PartSource, read_source
 from ..runtime.timing import StageTimes
 from ..runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
+from .calibration_settings import CalibrationSettings
 from .choices import BankPrecision
 from .coreset import select_coreset
 from .fusion_fitting import fit_fusion
@@ -38,56 +37,6 @@ PATCHLESS_GROUP = -1
 
 Array = npt.NDArray[np.float32]
 _BANK_DTYPES: dict[BankPrecision, type[np.float32] | type[np.float16]] = {"fp32": np.float32, "fp16": np.float16}
-
-
-@dataclass(frozen=True)
-class CalibrationSettings:
-    """What a user chooses; defaults are the paper's (sections 3.4 and 4.2, Tables 5 and A4).
-
-    Attributes:
-        false_reject_rate: share of good parts that the thresholds may reject.
-        coreset_ratio: share of the patches that a bank keeps.
-        metric: the distance of bank, coreset and score alike.
-        bank_precision: how banks hold their rows; fp16 takes half the memory of the line, and changes distances by its
-            rounding (some 1e-4).
-        normalization: whose statistics normalize features, see `fixed_statistics`.
-        projection_eps: distortion of the sparse random projection the coreset is selected in, 0 to 1.
-        n_neighbors: bank rows next to the nearest one that re-weight the image score.
-        nu: of the fusion's one-class SVMs.
-        svm_iterations: passes of their descent over the data.
-        seed: of everything random.
-    """
-
-    false_reject_rate: float = 0.01
-    coreset_ratio: float = 0.1
-    metric: Metric = "l2"
-    bank_precision: BankPrecision = "fp32"
-    normalization: Normalization = "paper"
-    projection_eps: float = 0.9
-    n_neighbors: int = 2
-    nu: float = 0.5
-    svm_iterations: int = 1000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse values out of range.
-
-        Raises:
-            UsageError: names the setting and its range.
-        """
-        ranges = {"coreset_ratio": (0, 1), "nu": (0, 1), "n_neighbors": (0, 1 << 10), "svm_iterations": (0, 1 << 30)}
-        for name, (low, high) in ranges.items():
-            value = getattr(self, name)
-            if not low < value <= high:
-                raise UsageError(f"{name} is {value}: must be above {low} and at most {high}")
-        for name in ("projection_eps", "false_reject_rate"):
-            if not 0 < getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}: must lie between 0 and 1")
-        if not 0 <= self.seed < 1 << 32:
-            raise UsageError(f"seed is {self.seed}: must be 0 or a whole number below 2^32")
-        for name, known in (("metric", Metric), ("bank_precision", BankPrecision), ("normalization", Normalization)):
-            if getattr(self, name) not in get_args(known):
-                raise UsageError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(get_args(known))}")
 
 
 @dataclass(frozen=True)
@@ -107,7 +56,7 @@ class Calibrated:
     scores: npt.NDArray[np.float64]
 
 
-def require_enough(scans: Sequence[Path]) -> None:
+def require_enough(scans: Sequence[PartSource]) -> None:
     """Stop before the work where there are too few scans to learn from.
 
     Raises:
@@ -120,7 +69,7 @@ def require_enough(scans: Sequence[Path]) -> None:
 def extract_features(
     manifest: Manifest,
     extractor: FeatureExtractor,
-    scans: Sequence[Path],
+    scans: Sequence[PartSource],
     survey: Survey,
     progress: Progress,
     expected: PartRange | None = None,
@@ -132,7 +81,7 @@ def extract_features(
     features = []
     for number, scan in enumerate(scans, 1):
         with naming_scan(scan):
-            part = read_part(scan, modalities(manifest), manifest.preprocessing)
+            part = read_source(scan, modalities(manifest), manifest.preprocessing)
             prepared = prepare_part(part, modalities(manifest), manifest.preprocessing, expected)
             if expected is not None:
                 _require_like(prepared.view, expected)
@@ -151,7 +100,7 @@ def _require_like(view: PartView, expected: PartRange) -> None:
         )
 
 
-def require_usable(scan: Path, features: PartFeatures) -> None:
+def require_usable(scan: PartSource, features: PartFeatures) -> None:
     """Stop at features that would make every distance, and so every verdict, of this bundle not a number.
 
     Raises:

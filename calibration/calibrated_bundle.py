@@ -27,11 +27,13 @@ from ..runtime.patches.features import FeatureExtractor
 from ..runtime.patches.routes import route_of
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.progress import Progress
-from ..runtime.sensor.dataset import file_digests, joint_digest, place_of
+from ..runtime.sensor.dataset import joint_digest, place_of
+from ..runtime.sensor.in_memory import PartSource, source_digests
 from ..runtime.sensor.part import Part
 from ..runtime.verdict.decision import FUSION, Decision
 from ..runtime.verdict.fusion import encode_fusion
-from .calibrate import Calibrated, CalibrationSettings, calibrate, extract_features, require_enough
+from .calibrate import Calibrated, calibrate, extract_features, require_enough
+from .calibration_settings import CalibrationSettings
 from .golden_rounding import golden_contents
 from .line_graph.building import add_line_graph
 from .line_graph.checking import COMPARED as LINE_CHECK
@@ -54,7 +56,7 @@ class Completed:
     """
 
     manifest: Manifest
-    scans: tuple[Path, ...]
+    scans: tuple[PartSource, ...]
     scores: npt.NDArray[np.float64]
     decision: str
     warnings: tuple[str, ...]
@@ -71,7 +73,7 @@ class Completed:
             Image.fromarray(self.sheet).save(stream, "PNG")
         return path
 
-    def highest(self, count: int) -> list[tuple[Path, float]]:
+    def highest(self, count: int) -> list[tuple[PartSource, float]]:
         """The normal scans of the highest scores: a defective one that hides among them is here."""
         order = np.argsort(-self.scores, kind="stable")[:count]
         return [(self.scans[int(index)], float(self.scores[index])) for index in order]
@@ -91,7 +93,7 @@ class Learned:
         part: how large parts may be taken to be.
     """
 
-    scans: tuple[Path, ...]
+    scans: tuple[PartSource, ...]
     manifest: Manifest
     settled: Settled
     extractor: FeatureExtractor
@@ -102,21 +104,21 @@ class Learned:
 
 def calibrate_bundle(
     bundle: Bundle,
-    scans: Sequence[Path],
+    scans: Sequence[PartSource],
     settings: CalibrationSettings,
     out: Path,
     provider: str = "cpu",
     product: str | None = None,
     preprocessing: Preprocessing | None = None,
     progress: Progress = lambda *_: None,
-    defective: Path | None = None,
+    defective: PartSource | None = None,
     with_line_graph: bool | None = None,
 ) -> Completed:
     """Calibrate a bundle on normal scans and write it, with golden scans that `cmdiad-rt selftest` repeats.
 
     Args:
         bundle: an exported bundle, calibrated before or not.
-        scans: normal scans of the product (images where the main modality is RGB).
+        scans: normal scans of the product (images where the main modality is RGB), as files or in memory.
         settings: see `CalibrationSettings`.
         out: where the calibrated bundle goes; may be where it came from.
         provider: the execution provider the line will use.
@@ -144,7 +146,7 @@ def calibrate_bundle(
 
 def _learn(
     bundle: Bundle,
-    scans: Sequence[Path],
+    scans: Sequence[PartSource],
     settings: CalibrationSettings,
     provider: str,
     product: str | None,
@@ -152,7 +154,7 @@ def _learn(
     progress: Progress,
 ) -> Learned:
     """Settle how the scans are prepared, and learn from them; see `calibrate_bundle`."""
-    digests = file_digests(scans)
+    digests = source_digests(scans)
     refuse_copies(scans, digests)
     asked = preprocessing or bundle.manifest.preprocessing.undecided()
     settled = settled_preprocessing(bundle.manifest, asked, scans, progress)
@@ -172,7 +174,7 @@ def completed_contents(
     bundle: Bundle,
     learned: Learned,
     provider: str,
-    defective: Path | Part | None,
+    defective: PartSource | Part | None,
     with_line_graph: bool | None,
     progress: Progress,
 ) -> tuple[Manifest, dict[str, Content]]:
@@ -189,13 +191,13 @@ def completed_contents(
     return manifest, contents
 
 
-def product_of(scans: Sequence[Path]) -> str | None:
-    """The class of a dataset whose parts these are, if all are of one; None elsewhere.
+def product_of(scans: Sequence[PartSource]) -> str | None:
+    """The class of a dataset whose parts these are, if all are files of one; None elsewhere.
 
     Raises:
         ScanError: a mask of Eyecandies, which tell its defects, cannot be read.
     """
-    places = [place_of(scan) for scan in scans]
+    places = [place_of(scan) if isinstance(scan, Path) else None for scan in scans]
     classes = {None if place is None else place.class_folder.resolve().name for place in places}
     return classes.pop() if len(classes) == 1 else None
 
@@ -258,8 +260,8 @@ def _line_graph_wanted(manifest: Manifest, provider: str, wanted: bool | None) -
 
 
 def golden_scans(
-    scans: Sequence[Path], scores: npt.NDArray[np.float64], defective: Path | Part | None
-) -> dict[str, Path | Part]:
+    scans: Sequence[PartSource], scores: npt.NDArray[np.float64], defective: PartSource | Part | None
+) -> dict[str, PartSource | Part]:
     """The scans to record in the bundle: the normal one of median score, and the defective or highest-scoring one."""
     order = np.argsort(scores, kind="stable")
     normal, highest = scans[int(order[len(order) // 2])], scans[int(order[-1])]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import get_args
 
 import msgspec
@@ -22,6 +21,7 @@ from ..runtime.bundle.writing import Content, changed_contents, draft_bundle
 from ..runtime.errors import EngineError
 from ..runtime.files.json_encoding import encode_json_file
 from ..runtime.inspector import Inspector
+from ..runtime.sensor.in_memory import PartSource
 from ..runtime.sensor.part import Part
 from .half_arithmetic import exact_graph, rounding_graph
 from .parity import TOLERANCES
@@ -31,7 +31,7 @@ from .parity import TOLERANCES
 TENSOR_ROOM, MAP_ROOM = 3.0, 4.0
 
 
-def golden_contents(bundle: Bundle, scans: Mapping[str, Path | Part]) -> dict[str, Content]:
+def golden_contents(bundle: Bundle, scans: Mapping[str, PartSource | Part]) -> dict[str, Content]:
     """The record of golden scans of a bundle that may not be written yet, with what its precision changes of them.
 
     Recorded are the answers of `networks` in float32 arithmetic, on the CPU provider, whatever the line will use.

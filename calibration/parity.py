@@ -19,6 +19,7 @@ from scipy.stats import spearmanr
 from ..runtime.bundle.reading import Bundle
 from ..runtime.errors import BundleError, ParityError
 from ..runtime.files.json_encoding import decode_json, encode_json_file, encode_text
+from ..runtime.sensor.in_memory import PartSource
 from ..runtime.verdict.auroc import auroc
 from .detection_scores import aupro
 
@@ -231,14 +232,14 @@ def read_report(bundle: Bundle) -> ParityReport:
         raise BundleError(f"{bundle.path}: {REPORT} is no parity report ({cause}): export the bundle again") from cause
 
 
-def scan_name(scan: Path) -> str:
+def scan_name(scan: PartSource) -> str:
     """A scan's name in a report: its file and the folders that tell it from others, nothing of this machine.
 
     Example:
         >>> scan_name(Path("/data/bagel/test/crack/xyz/000.tiff"))
         'crack/xyz/000.tiff'
     """
-    return "/".join(scan.parts[-3:])
+    return "/".join(Path(str(scan)).parts[-3:])
 
 
 def excess(actual: Array, expected: Array, tolerance: Tolerance, scale: float | None = None) -> tuple[float, float]:

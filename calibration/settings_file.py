@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from ..runtime.bundle.parameters import Normalization
 from ..runtime.errors import UsageError
 from ..runtime.files.toml_file import read_toml
-from .calibrate import CalibrationSettings
+from .calibration_settings import CalibrationSettings
 
 
 class MethodSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

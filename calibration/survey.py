@@ -22,6 +22,7 @@ from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preparation.settling import settle_scans, short_name
 from ..runtime.preparation.window_size import decide_window
 from ..runtime.progress import Progress
+from ..runtime.sensor.in_memory import PartSource
 from ..runtime.sensor.origin import Vector
 from ..runtime.sensor.part import Part
 from .contact_sheet import TILE, Tile, contact_sheet, evenly_chosen
@@ -29,7 +30,7 @@ from .disagreements import disagreements
 
 
 def settled_preprocessing(
-    manifest: Manifest, asked: Preprocessing, scans: Sequence[Path], progress: Progress
+    manifest: Manifest, asked: Preprocessing, scans: Sequence[PartSource], progress: Progress
 ) -> Settled:
     """Whether these scans are raw, and how large the part's window is, decided once from them.
 
@@ -68,7 +69,7 @@ def decided_preprocessing(manifest: Manifest, scans: Sequence[Path]) -> Preproce
 class Survey:
     """Fed with every scan in order."""
 
-    def __init__(self, scans: Sequence[Path]) -> None:
+    def __init__(self, scans: Sequence[PartSource]) -> None:
         self._names = [short_name(scan) for scan in scans]
         self._drawn = set(evenly_chosen(len(scans)))
         self._views: list[PartView] = []
@@ -112,14 +113,14 @@ def _small_tile(name: str, part: Part, prepared: PreparedPart) -> Tile:
     return Tile(name, picture[::step, ::step].copy(), prepared.kept[::step, ::step].copy(), others)
 
 
-def copies_among(scans: Sequence[Path], digests: Sequence[bytes]) -> list[str]:
+def copies_among(scans: Sequence[PartSource], digests: Sequence[bytes]) -> list[str]:
     """Which scans are the same file again, by their digests: a sentence each.
 
     Example:
         >>> copies_among([Path("a.tiff"), Path("b.tiff")], [b"1", b"1"])
         ['b.tiff is the same scan as a.tiff']
     """
-    first: dict[bytes, Path] = {}
+    first: dict[bytes, PartSource] = {}
     sentences = []
     for scan, digest in zip(scans, digests, strict=True):
         known = first.setdefault(digest, scan)
@@ -128,7 +129,7 @@ def copies_among(scans: Sequence[Path], digests: Sequence[bytes]) -> list[str]:
     return sentences
 
 
-def refuse_copies(scans: Sequence[Path], digests: Sequence[bytes]) -> None:
+def refuse_copies(scans: Sequence[PartSource], digests: Sequence[bytes]) -> None:
     """Refuse copies: a scan is scored without its own patches in the banks, but its copy's would be in them.
 
     The threshold would be made from scores of almost nothing.

@@ -31,7 +31,6 @@ from ..runtime.verdict.decision import Decision
 from .bank_merging import merged_side
 from .calibrate import (
     Calibrated,
-    CalibrationSettings,
     calibrate,
     combine,
     extract_features,
@@ -39,6 +38,7 @@ from .calibrate import (
     require_enough,
 )
 from .calibrated_bundle import Completed, Learned, completed_contents
+from .calibration_settings import CalibrationSettings
 from .survey import Survey, refuse_copies
 from .update_comparison import ScanUnderBoth, UpdateComparison, compared, defective_case
 

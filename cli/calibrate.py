@@ -121,8 +121,8 @@ def calibrate(
         updated = run_update(scans, bundle, out, replace, accepted, asked, defective, line_graph, quiet, json)
         signing.finish_signing(updated, keys, signed_before, aloud=not json)
         return
-    from ..calibration.calibrate import CalibrationSettings
     from ..calibration.calibrated_bundle import calibrate_bundle, product_of
+    from ..calibration.calibration_settings import CalibrationSettings
     from ..calibration.settings_file import apply_settings_file
     from ..runtime.bundle.writing import protect_calibration
     from ..runtime.errors import UsageError

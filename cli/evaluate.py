@@ -48,7 +48,7 @@ def evaluate(
     quiet: options.Quiet = False,
 ) -> None:
     """Calibrate every class on its train/good and score its test, with the exported networks."""
-    from ..calibration.calibrate import CalibrationSettings
+    from ..calibration.calibration_settings import CalibrationSettings
     from ..calibration.evaluation.report_files import Destinations, write_reports
     from ..calibration.evaluation.report_tables import as_json, tables
     from ..calibration.settings_file import apply_settings_file

@@ -81,7 +81,7 @@ def export(
         source = bundle
         if bundle is None or precision != "fp32":
             from ..export.bundles import export_bundle, reduce_bundle
-            from ..export.precision.reduced import ExportSettings
+            from ..export.export_settings import ExportSettings
 
             given = _gate_scans(scans, route, main, bundle)
             settings = ExportSettings(precision, given, calibrator=calibrator, accept=accept)

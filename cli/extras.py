@@ -1,25 +1,28 @@
-"""What each command needs beyond the line's packages, looked for before any work."""
+"""Commands are marked with what they need beyond the line's packages; see `runtime/extras.py`."""
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..runtime.errors import UsageError
+from ..runtime.extras import CALIBRATE, EVALUATE, EXPORT, INSPECT, SERVE, SIGN, TRAIN, VIZ, Modules, require_extras
 
-# Extras of pyproject.toml, with the modules of each that a command imports.
-Modules = Mapping[str, Sequence[str]]
+__all__ = [
+    "CALIBRATE",
+    "EVALUATE",
+    "EXPORT",
+    "INSPECT",
+    "SERVE",
+    "SIGN",
+    "TRAIN",
+    "VIZ",
+    "Modules",
+    "needs",
+    "needs_of",
+    "require_extras",
+]
+
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_RUN: Modules = {"cpu": ("onnxruntime",)}
-TRAIN: Modules = {"train": ("torch", "torchvision", "timm", "safetensors")}
-EXPORT: Modules = {**_RUN, "train": (*TRAIN["train"], "onnx", "onnxscript")}
-EVALUATE: Modules = {**_RUN, "train": (*EXPORT["train"], "sklearn")}
-CALIBRATE: Modules = {**_RUN, "calibrate": ("sklearn", "onnx")}
-SERVE: Modules = {**_RUN, "serve": ("fastapi", "uvicorn", "prometheus_client", "multipart")}
-SIGN: Modules = {"sign": ("cryptography",)}
-INSPECT: Modules = {"calibrate": ("onnx",)}
 
 
 def needs(modules: Modules) -> Callable[[Command], Command]:
@@ -36,30 +39,3 @@ def needs_of(command: Callable[..., Any]) -> Modules:
     """What a command was marked with."""
     modules: Modules = getattr(command, "needs", {})
     return modules
-
-
-def require_extras(command: str, needed: Modules) -> None:
-    """Look for the modules that a command of `cmdiad` needs, without importing them.
-
-    Args:
-        command: its name, groups included.
-        needed: extras and their modules.
-
-    Raises:
-        UsageError: one is not installed; the message has the line that installs what is missing.
-    """
-    absent = [extra for extra, modules in needed.items() if not all(map(_is_installed, modules))]
-    if absent:
-        names = " and ".join(f"`{extra}`" for extra in absent)
-        gpu = "; on a GPU `gpu` in place of `cpu`" if "cpu" in absent else ""
-        raise UsageError(
-            f"cmdiad {command} needs the extra{'s' * (len(absent) > 1)} {names}: "
-            f"pip install 'cmdiad[{','.join(absent)}]'{gpu}"
-        )
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ValueError:  # the module was put into sys.modules by hand, as a test does
-        return False

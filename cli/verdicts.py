@@ -13,7 +13,8 @@ import typer
 from . import console
 
 if TYPE_CHECKING:
-    from ..runtime.inspector import Inspection, Inspector
+    from ..runtime.inspection import Inspection
+    from ..runtime.inspector import Inspector
     from ..runtime.stream import Outcome
     from ..runtime.verdict.regions import DefectRegion
 

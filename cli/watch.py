@@ -12,7 +12,7 @@ from ..runtime.choices import Graph, Written
 from . import console, line_options
 
 if TYPE_CHECKING:
-    from ..runtime.inspector import Inspection
+    from ..runtime.inspection import Inspection
     from ..runtime.service.arrival import PartRecord
     from ..runtime.service.production_line import ProductionLine
 

@@ -16,6 +16,7 @@ from .reproduce import reproduce
 from .sign import sign
 from .synth import synth
 from .train import train
+from .view import view
 
 app = new_app("Train cross-modal-distillation anomaly detection with RGB and 3D, and make bundles for the line.")
 app.command(short_help="The whole loop on synthetic parts, ending with inspections.")(demo)
@@ -26,6 +27,7 @@ app.command(short_help="Export a trained route to ONNX as a bundle; build engine
 app.command(short_help="Make banks, fusion and thresholds from normal scans.")(calibrate)
 app.command(short_help="Calibrate and score every class of a labeled dataset.")(evaluate)
 app.command(short_help="Run a table of the paper on a dataset.")(reproduce)
+app.command(short_help="Look at a scan, its part and its anomalies, in 3D.")(view)
 app.command(short_help="Say what a bundle, an ONNX file or an engine is.")(inspect)
 app.command("doctor", short_help="Say what this machine can run, and what to install.")(workstation_doctor)
 app.command(short_help="Write what lies between a scan and its score to a file.")(features)

@@ -25,10 +25,11 @@ from ..runtime.verdict.decision import Decision
 from ..training.extractors.by_name import RANDOM, Extractor, reopen_extractor, weights_digest
 from ..training.routes.distillation import DistilledRoute, distillation, load_network, serves
 from ..training.runs.record import Run, read_run, weights_file
+from .export_settings import DEFAULTS, PRECISION, ExportSettings
 from .gate.against_torch import Dataset, check_against_torch, gate_scans, read_parts
 from .gate.decisions import Judged, judged_of_data
 from .graphs import GraphSpec, describe_network, onnx_from_module
-from .precision.reduced import DEFAULTS, PRECISION, ExportSettings, add_precision, reduce_networks
+from .precision.reduced import add_precision, reduce_networks
 
 # A network, its inputs and output, and its architecture.
 Module = tuple[nn.Module, GraphSpec, str]

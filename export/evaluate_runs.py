@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..calibration.calibrate import CalibrationSettings
+from ..calibration.calibration_settings import CalibrationSettings
 from ..calibration.evaluation.contenders import Candidate
 from ..calibration.evaluation.evaluate import evaluate_dataset
 from ..calibration.evaluation.outcomes import Evaluation
@@ -18,7 +18,7 @@ from ..runtime.sensor.sensor_file import adapted
 from ..training.routes.distillation import serves
 from ..training.runs.record import read_run
 from .bundles import export_bundle
-from .precision.reduced import ExportSettings
+from .export_settings import ExportSettings
 
 
 def evaluate_runs(

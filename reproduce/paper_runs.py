@@ -13,12 +13,12 @@ import msgspec
 import torch
 from safetensors.torch import save as encode_safetensors
 
-from ..calibration.calibrate import CalibrationSettings
+from ..calibration.calibration_settings import CalibrationSettings
 from ..calibration.evaluation.contenders import Candidate
 from ..calibration.evaluation.evaluate import evaluate_dataset
 from ..calibration.evaluation.outcomes import ClassOutcome
 from ..export.bundles import export_bundle
-from ..export.precision.reduced import ExportSettings
+from ..export.export_settings import ExportSettings
 from ..runtime.bundle.parameters import Modality
 from ..runtime.bundle.reading import Bundle, open_bundle
 from ..runtime.errors import EngineError, ParityError, ScanError, UsageError, WeightsError

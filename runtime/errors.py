@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import ClassVar
 
 # What moves a terminal's cursor or turns its text around; breaks and tabs become spaces.
@@ -124,8 +123,10 @@ class OutputError(CmdiadError):
 
 
 @contextmanager
-def naming_scan(path: Path) -> Iterator[None]:
-    """Put the part's file in front of an error that does not name it yet; its kind stays.
+def naming_scan(path: object) -> Iterator[None]:
+    """Put the part's file, or what else is printed as its name, in front of an error that does not name it yet.
+
+    The error's kind stays.
 
     Raises:
         CmdiadError: the block's own.

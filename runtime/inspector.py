@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from functools import cached_property
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from .bundle.parameters import PartRange
 from .bundle.reading import Bundle, find_bundle, open_bundle, require_calibration
@@ -19,92 +17,18 @@ from .bundle.signature import TrustedKeys, find_trusted
 from .choices import Graph
 from .engines.opening import Observer
 from .errors import NotFiniteError, ScanError, UsageError, naming_scan
+from .inspection import Inspection
 from .patches.routes import modalities
 from .preparation.frame import map_to_input
 from .preparation.part_range import outside
 from .preparation.part_view import PartView
 from .preparation.prepared_part import PreparedPart, prepare_part
-from .sensor.origin import NEAR, Vector
-from .sensor.part import Part, part_from_arrays, part_from_bytes, read_part
+from .sensor.host_arrays import ArrayInput
+from .sensor.in_memory import PartInMemory, read_source
+from .sensor.part import Part, part_from_bytes
 from .strategies import Answer, choose_strategy
 from .threads import thread_count
-from .timing import Span, StageTimes
-from .verdict.heatmap import draw_heatmap
-from .verdict.regions import DefectRegion, find_regions
-
-
-@dataclass(frozen=True, eq=False)
-class Inspection:
-    """The verdict on one part.
-
-    Attributes:
-        product: what the bundle inspects.
-        score: the raw anomaly score; larger is more anomalous.
-        threshold: the score above which a part is called defective.
-        is_defect: score > threshold.
-        map: (H, W) float32, the anomaly map in the input scan's own pixels.
-        pixel_threshold: the map value above which a pixel is marked.
-        points: (H, W, 3) float32, metres, the scan as read, relative to `origin`; None for an image alone.
-        rgb: (H, W, 3) uint8, the image as read; None without a camera.
-        valid: (H, W) bool, the pixels that were inspected as part.
-        view: how large the part is, where it lies (relative to `origin`), and how much of it was seen.
-        origin: what was subtracted from the file's coordinates, metres: zero for scans within 16 m of their origin.
-        seconds: time by stage.
-        spans: each run of a stage, for a profile.
-        searched_again: searches of a patch in a bank that the line graph could not prove, and that were repeated.
-        notes: what of the scan's file was not inspected because no pixel of `points` holds it; a sentence each.
-    """
-
-    product: str
-    score: float
-    threshold: float
-    is_defect: bool
-    map: npt.NDArray[np.float32]
-    pixel_threshold: float
-    points: npt.NDArray[np.float32] | None
-    rgb: npt.NDArray[np.uint8] | None
-    valid: npt.NDArray[np.bool_]
-    view: PartView
-    seconds: dict[str, float]
-    origin: Vector = NEAR
-    spans: tuple[Span, ...] = ()
-    searched_again: int = 0
-    notes: tuple[str, ...] = ()
-
-    @cached_property
-    def regions(self) -> tuple[DefectRegion, ...]:
-        """Where the map is above the pixel threshold, the highest peak first: `find_regions`, at the first use.
-
-        A part may be defective by its score and have none, and good and have some: the two thresholds are two.
-        """
-        return find_regions(self.map, self.valid, self.pixel_threshold, self.points, self.origin)
-
-    @property
-    def regions_found(self) -> int:
-        """How many regions the map has; `regions` describes at most 32 of them."""
-        return self.regions[0].of if self.regions else 0
-
-    def heatmap(self) -> npt.NDArray[np.uint8]:
-        """The picture that `infer` writes: (H, W, 3) uint8, the anomalies over the scan, defects outlined."""
-        return draw_heatmap(self.map, self.valid, self.pixel_threshold, self.points, self.rgb)
-
-    def as_json(self) -> dict[str, Any]:
-        """The verdict and what it is about, as `infer --json` has it."""
-        return {
-            "product": self.product,
-            "score": self.score,
-            "threshold": self.threshold,
-            "is_defect": self.is_defect,
-            "searched_again": self.searched_again,
-            "regions_found": self.regions_found,
-            "regions": [region.as_json() for region in self.regions],
-            "notes": list(self.notes),
-            **view_as_json(self.view, self.origin),
-        }
-
-    def with_times(self, times: StageTimes) -> Inspection:
-        """The same, with further stages' time."""
-        return replace(self, seconds={**self.seconds, **times.seconds}, spans=(*self.spans, *times.spans))
+from .timing import StageTimes
 
 
 @dataclass(frozen=True)
@@ -116,12 +40,14 @@ class ReadyPart:
         prepared: at the networks' resolution.
         times: of the stages so far.
         work: what the inspector's strategy takes.
+        part_id: what the caller calls the part; None: nobody said.
     """
 
     part: Part
     prepared: PreparedPart
     times: StageTimes
     work: Any
+    part_id: str | None = None
 
 
 class Inspector:
@@ -225,17 +151,19 @@ class Inspector:
         with naming_scan(Path(path)):
             return self.finish(ready)
 
-    def read(self, path: str | Path) -> ReadyPart:
-        """Everything before the networks, for one file.
+    def read(self, source: str | Path | PartInMemory) -> ReadyPart:
+        """Everything before the networks, for one file, or one part in memory, whose name is its ID.
 
         Raises:
-            ScanError: the file cannot be read or holds nothing to inspect.
+            ScanError: the file cannot be read, or there is nothing to inspect.
+            UsageError: what should be an array is none, or lies on a GPU.
         """
         times = StageTimes()
-        with naming_scan(Path(path)):
+        held = source if isinstance(source, PartInMemory) else Path(source)
+        with naming_scan(held):
             with times.stage("read"):
-                part = read_part(Path(path), self._measured, self.bundle.manifest.preprocessing)
-            return self._ready(part, times)
+                part = read_source(held, self._measured, self.bundle.manifest.preprocessing)
+            return self._ready(part, times, held.name if isinstance(held, PartInMemory) else None)
 
     def read_bytes(self, data: bytes, image: bytes | None = None) -> ReadyPart:
         """The same for what files hold; see `part_from_bytes`.
@@ -248,36 +176,53 @@ class Inspector:
             part = part_from_bytes(data, self._measured, self.bundle.manifest.preprocessing, image)
         return self._ready(part, times)
 
-    def read_arrays(self, points: npt.NDArray[Any], rgb: npt.NDArray[np.uint8] | None = None) -> ReadyPart:
-        """The same for arrays, whose numbers are treated as those of the product's scan files.
-
-        Raises:
-            ScanError: they hold nothing to inspect.
-        """
+    def read_arrays(
+        self, points: ArrayInput | Part | None, rgb: ArrayInput | None = None, part_id: str | None = None
+    ) -> ReadyPart:
+        """The same for arrays; arguments and errors as of `inspect`."""
+        if part_id is not None:
+            return self.read(PartInMemory(part_id, points, rgb))
         times = StageTimes()
         with times.stage("read"):
-            sensor = self.bundle.manifest.preprocessing
-            part = part_from_arrays(points, rgb, sensor.metres_per_unit, sensor.geometry)
+            part = PartInMemory("the part", points, rgb).read(self._measured, self.bundle.manifest.preprocessing)
         return self._ready(part, times)
 
-    def inspect(self, part: Part) -> Inspection:
-        """Inspect a part that is already in memory; see `part_from_arrays`.
+    def inspect(
+        self, points: ArrayInput | Part | None = None, rgb: ArrayInput | None = None, part_id: str | None = None
+    ) -> Inspection:
+        """Inspect a part that is in memory. Nothing is written to disk.
+
+        What the bundle measures is copied once, the points as float32 metres (12 bytes a pixel) and the image (3), so
+        that a camera may write its next frame into the same memory as soon as this returns or `read_arrays` has; the
+        inspection keeps these copies. What it does not measure is not looked at.
+
+        Args:
+            points: (H, W, 3) of any numeric type, in the unit of the product's scans (the manifest's
+                `metres_per_unit`, metres where it has none); (0, 0, 0), masked or not finite where nothing was
+                measured. An array of NumPy, or what has `__array__` or DLPack, in the host's memory. Or a `Part`, which
+                is in metres, has its own image, and is not copied. None for an image alone.
+            rgb: (H, W, 3) uint8, registered with the points.
+            part_id: what the part is called: in errors, in the inspection, and in what it saves.
 
         Raises:
-            ScanError: nothing of the part is left after preprocessing, or too few points.
+            ScanError: shapes, types or the unit are none of a scan, or nothing of the part is left.
             NotFiniteError: the networks answer with what is not a number.
-            UsageError: it is not a `Part`.
-        """
-        if not isinstance(part, Part):
-            raise UsageError(f"inspect takes a Part, not {type(part).__name__}: give part_from_arrays(points)")
-        return self.finish(self._ready(part, StageTimes()))
+            UsageError: what should be an array is none, or lies on a GPU.
 
-    def _ready(self, part: Part, times: StageTimes) -> ReadyPart:
+        Example:
+            >>> inspector.inspect(camera.points(), part_id="A-17").is_defect  # doctest: +SKIP
+            False
+        """
+        ready = self.read_arrays(points, rgb, part_id)
+        with nullcontext() if part_id is None else naming_scan(part_id):
+            return self.finish(ready)
+
+    def _ready(self, part: Part, times: StageTimes, part_id: str | None = None) -> ReadyPart:
         with times.stage("preprocess"):
             prepared = prepare_part(part, self._measured, self.bundle.manifest.preprocessing, self._expected)
             if self._expected is not None and not self._allow_any_size:
                 check_likeness(prepared.view, self._expected)
-        return ReadyPart(part, prepared, times, self._strategy.ready(prepared, times))
+        return ReadyPart(part, prepared, times, self._strategy.ready(prepared, times), part_id)
 
     def finish(self, ready: ReadyPart) -> Inspection:
         """The networks, the search and the decision for a part that is ready for them."""
@@ -315,6 +260,7 @@ class Inspector:
             spans=tuple(times.spans),
             searched_again=answer.searched_again,
             notes=part.notes,
+            part_id=ready.part_id,
         )
 
     def close(self) -> None:
@@ -367,20 +313,3 @@ def check_likeness(view: PartView, expected: PartRange) -> None:
             f"is not such a part as the bundle was calibrated for: {'; '.join(reasons)}: check the view and the "
             "product, or inspect it all the same with `cmdiad-rt infer --allow-any-size`"
         )
-
-
-def view_as_json(view: PartView, origin: Vector = NEAR) -> dict[str, Any]:
-    """What was inspected, as `infer --json` has it, in the file's coordinates; lengths are null for an image alone."""
-    center = None if view.center_m is None else tuple(map(sum, zip(view.center_m, origin, strict=True)))
-    return {
-        "part_pixels": view.part_pixels,
-        "part_diameter_m": view.diameter_m,
-        "part_center_m": center,
-        "on_plane": view.on_plane,
-        "inspected_share": view.inspected_share,
-        "measured_share": view.measured_share,
-        "other_objects": [
-            {"pixels": other.pixels, "diameter_m": other.diameter_m, "row": other.row, "column": other.column}
-            for other in view.other_objects
-        ],
-    }

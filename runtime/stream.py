@@ -13,8 +13,10 @@ from typing import Any
 from .choices import Written
 from .errors import CmdiadError, OutputError, as_cmdiad_error, naming_scan
 from .files.outputs import OutputPaths, output_paths
-from .inspector import Inspection, Inspector, ReadyPart
+from .inspection import Inspection
+from .inspector import Inspector, ReadyPart
 from .pipeline import pipelined
+from .sensor.in_memory import PartInMemory, PartSource
 from .timing import StageTimes
 from .verdict.cloud import write_cloud
 from .verdict.heatmap import write_heatmap, write_map
@@ -25,7 +27,7 @@ class Outcome:
     """What became of one part: an inspection with its files, an error, or both where the files cannot be written.
 
     Attributes:
-        scan: the scan's file.
+        scan: the scan's file, or the name of a part in memory.
         inspection: None where the part could not be inspected.
         heatmap: the heat map's file; None where none was written.
         map: the raw map's file, float32 TIFF; None where none was written.
@@ -58,7 +60,7 @@ class Outcome:
 
 def inspect_stream(
     inspector: Inspector,
-    scans: Iterable[Path],
+    scans: Iterable[PartSource],
     out: Path | None = None,
     written: Written = "all",
     clouds: Written = "none",
@@ -71,8 +73,8 @@ def inspect_stream(
 
     Args:
         inspector: a loaded bundle.
-        scans: files, taken up to `most_under_way` ahead of their outcomes. Parts that come one by one, and whose
-            outcome must not wait for the next, are for the inspector itself.
+        scans: files, or parts in memory, taken up to `most_under_way` ahead of their outcomes. Parts that come one by
+            one, and whose outcome must not wait for the next, are for the inspector itself.
         out: the folder of the files, see `output_paths`; None: nothing is written.
         written: whose heat maps and raw maps are written.
         clouds: whose points are written in the heat map's colors, see `write_cloud`; a part has none without a scan.
@@ -82,7 +84,7 @@ def inspect_stream(
         ...     print(outcome.as_json())
     """
     steps = _Steps(inspector, out, written, clouds)
-    jobs = (_Job(scan) for scan in scans)
+    jobs = (_Job(Path(scan.name), scan) if isinstance(scan, PartInMemory) else _Job(scan) for scan in scans)
     if inspector.side_by_side:
         stages = pipelined(jobs, steps.read_and_inspect, list, steps.write, inspector.threads)
     else:
@@ -92,9 +94,10 @@ def inspect_stream(
 
 @dataclass(frozen=True)
 class _Job:
-    """One scan on its way: read, then inspected, or failed."""
+    """One scan on its way: read, then inspected, or failed; `held` is in memory, and let go once it is read."""
 
     scan: Path
+    held: PartInMemory | None = None
     ready: ReadyPart | None = None
     inspection: Inspection | None = None
     error: CmdiadError | None = None
@@ -104,7 +107,7 @@ class _Job:
         try:
             return step()
         except Exception as error:
-            return replace(self, ready=None, error=_named(self.scan, error))
+            return replace(self, held=None, ready=None, error=_named(self.scan, error))
 
 
 class _Steps:
@@ -115,7 +118,7 @@ class _Steps:
         self._alone = False  # whether it was said that batches fail
 
     def read(self, job: _Job) -> _Job:
-        return job.then(lambda: replace(job, ready=self._inspector.read(job.scan)))
+        return job.then(lambda: replace(job, held=None, ready=self._inspector.read(job.held or job.scan)))
 
     def read_and_inspect(self, job: _Job) -> _Job:
         return self._inspect_one(self.read(job))

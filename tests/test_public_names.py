@@ -10,12 +10,15 @@ from pathlib import Path
 import cmdiad
 import pytest
 from cmdiad.runtime import errors
-from cmdiad.runtime.inspector import Inspection, Inspector
+from cmdiad.runtime.inspection import Inspection
+from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.sensor.part import Part
 
 SNIPPET = """
 from pathlib import Path
-from cmdiad import Inspector, ScanError, OutputError, Part
+import cmdiad
+import numpy as np
+from cmdiad import CalibrationSettings, ExportSettings, Inspector, ScanError, OutputError, Part
 
 inspector = Inspector.load("bundle")
 try:
@@ -27,6 +30,12 @@ reveal_type(inspection)
 reveal_type(inspection.score)
 reveal_type(Part)
 reveal_type(OutputError.exit_code)
+reveal_type(inspector.inspect(np.zeros((4, 5, 3)), part_id="7").part_id)
+reveal_type(inspection.points3d()[0])
+reveal_type(inspection.save("out").cloud)
+reveal_type(cmdiad.calibrate([np.zeros((4, 5, 3)), "scans", Path("a.tiff")], settings=CalibrationSettings(seed=1)))
+reveal_type(cmdiad.export("run", settings=ExportSettings("fp16")))
+reveal_type(cmdiad.evaluate("data", routes=["f2f"]))
 {line}
 """
 
@@ -52,6 +61,19 @@ def test_importing_loads_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
 
 
+def test_a_name_that_is_not_called_loads_no_extra() -> None:
+    """What a line's machine has is enough to look at every name."""
+    hidden = ("torch", "sklearn", "onnx", "onnxruntime", "open3d")
+    code = f"""
+import sys
+for name in {hidden!r}:
+    sys.modules[name] = None
+import cmdiad
+print([name for name in cmdiad.__all__ if getattr(cmdiad, name) is None])
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
 def checked(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """What mypy says of a user's program."""
     (folder / "program.py").write_text(SNIPPET.format(line=line))
@@ -72,10 +94,14 @@ def test_a_type_checker_sees_types(tmp_path: Path) -> None:
     for words in (
         'Revealed type is "cmdiad.runtime.errors.ScanError"',
         "cmdiad.runtime.inspector.Inspector",
-        'Revealed type is "cmdiad.runtime.inspector.Inspection"',
+        'Revealed type is "cmdiad.runtime.inspection.Inspection"',
         'Revealed type is "float"',
         "cmdiad.runtime.sensor.part.Part",
         'Revealed type is "int"',
+        'Revealed type is "str | None"',
+        "cmdiad.runtime.bundle.manifest.Manifest",
+        "cmdiad.calibration.calibrated_bundle.Completed",
+        "cmdiad.calibration.evaluation.outcomes.Evaluation",
     ):
         assert words in answer.stdout.replace("builtins.", ""), answer.stdout
     assert '"Any"' not in answer.stdout

@@ -129,7 +129,7 @@ def _read_line_file(path: Path) -> None:
 
 
 def _read_settings(path: Path) -> None:
-    from cmdiad.calibration.calibrate import CalibrationSettings
+    from cmdiad.calibration.calibration_settings import CalibrationSettings
     from cmdiad.calibration.settings_file import apply_settings_file
 
     apply_settings_file(CalibrationSettings(), path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from cmdiad.runtime.inspector import Inspection
+from cmdiad.runtime.inspection import Inspection
 from cmdiad.runtime.preparation.part_view import PartView
 
 _VIEW = PartView(

@@ -44,7 +44,8 @@ from cmdiad.benchmarks.shared.workbench import (
 )
 from cmdiad.runtime.bundle.parameters import Grouping
 from cmdiad.runtime.bundle.reading import open_bundle
-from cmdiad.runtime.inspector import Inspection, Inspector
+from cmdiad.runtime.inspection import Inspection
+from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.patches.grouping import farthest_points, group_points
 from cmdiad.runtime.patches.pooling import pooling_matrix
 from cmdiad.runtime.preparation.prepare import PreparedScan, prepare

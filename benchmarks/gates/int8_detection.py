@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cmdiad.benchmarks.shared.measuring import machine
 from cmdiad.benchmarks.shared.workbench import write_int8
-from cmdiad.calibration.calibrate import CalibrationSettings
+from cmdiad.calibration.calibration_settings import CalibrationSettings
 from cmdiad.calibration.evaluation.contenders import Candidate
 from cmdiad.calibration.evaluation.evaluate import evaluate_dataset
 from cmdiad.export.bundles import export_bundle

@@ -23,7 +23,8 @@ from cmdiad.benchmarks.shared.measuring import machine
 from cmdiad.benchmarks.shared.workbench import PRECISIONS, for_prepared, inspect_prepared, typical_scan
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.onnxruntime_import import import_onnxruntime
-from cmdiad.runtime.inspector import Inspection, Inspector
+from cmdiad.runtime.inspection import Inspection
+from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.patches.pooling import foreground_patches
 from cmdiad.training.extractors.point_transformer import MLP_RATIO, POINT_MAE_FULL
 from onnx import TensorProto, helper

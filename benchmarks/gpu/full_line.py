@@ -33,8 +33,8 @@ from cmdiad.benchmarks.shared.workbench import (
     seeded_networks,
     write_networks,
 )
-from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
+from cmdiad.calibration.calibration_settings import CalibrationSettings
 from cmdiad.calibration.golden_rounding import golden_contents
 from cmdiad.calibration.line_graph.building import add_line_graph
 from cmdiad.export.precision.casting import convert, kept_by_type

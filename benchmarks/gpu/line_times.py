@@ -23,7 +23,8 @@ from cmdiad.runtime.engines.device import Device
 from cmdiad.runtime.engines.opening import open_device_session
 from cmdiad.runtime.engines.plan_check import LINE_ROLE
 from cmdiad.runtime.engines.providers import PROVIDERS
-from cmdiad.runtime.inspector import Inspection, Inspector
+from cmdiad.runtime.inspection import Inspection
+from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.line.device_feed import DeviceFeed
 from cmdiad.runtime.line_graph import LineGraph
 from cmdiad.runtime.patches.routes import route_of

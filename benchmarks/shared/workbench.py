@@ -25,8 +25,8 @@ import tifffile
 import torch
 from cmdiad.benchmarks.shared.paper_pipeline import PaperBank, PaperPipeline
 from cmdiad.benchmarks.shared.scans import raw_scan, real_or_rendered
-from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
+from cmdiad.calibration.calibration_settings import CalibrationSettings
 from cmdiad.calibration.choices import BankPrecision
 from cmdiad.export.bundles import exported, extractor_spec, hallucinator_spec
 from cmdiad.export.graphs import describe_network
@@ -36,7 +36,8 @@ from cmdiad.runtime.bundle.manifest import Manifest
 from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT, Preprocessing
 from cmdiad.runtime.bundle.reading import Bundle, open_bundle
 from cmdiad.runtime.bundle.writing import Content, rewrite_bundle, write_bundle
-from cmdiad.runtime.inspector import Inspection, Inspector
+from cmdiad.runtime.inspection import Inspection
+from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.patches.grouping import group_points
 from cmdiad.runtime.patches.pooling import foreground_patches
 from cmdiad.runtime.patches.routes import EXTRACTOR, HALLUCINATOR

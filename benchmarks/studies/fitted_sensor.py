@@ -64,7 +64,7 @@ def judge_rendered(size: int, scale: float) -> None:
     judged = [raw_scan_and_part(part_class, seed, size, scale) for part_class in PART_CLASSES for seed in JUDGED_SEEDS]
 
     def overlaps(preprocessing: Preprocessing) -> list[float]:
-        return [overlap(points, part, points.any(axis=2), preprocessing) for points, part in judged]
+        return [overlap(points, part, np.asarray(points.any(axis=2)), preprocessing) for points, part in judged]
 
     def part_overlaps(preprocessing: Preprocessing) -> list[float]:
         return [part_overlap(points, part, preprocessing) for points, part in judged]

@@ -20,7 +20,8 @@ from cmdiad.benchmarks.shared.measuring import machine
 from cmdiad.benchmarks.shared.simulated_devices import DEVICES, WRONG_IN_FP32
 from cmdiad.calibration.golden_rounding import rounding_contents, with_networks
 from cmdiad.calibration.half_arithmetic import rounding_graph
-from cmdiad.export.precision.reduced import ExportSettings, reduce_graph
+from cmdiad.export.export_settings import ExportSettings
+from cmdiad.export.precision.reduced import reduce_graph
 from cmdiad.runtime.acceptance.golden import read_case, read_golden, replay
 from cmdiad.runtime.acceptance.selftest import SelftestReport, run_selftest
 from cmdiad.runtime.bundle.reading import Bundle, open_bundle

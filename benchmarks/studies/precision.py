@@ -24,9 +24,10 @@ from cmdiad.benchmarks.studies.line_graph import full_size_bundle
 from cmdiad.calibration.parity import TOLERANCES, DecisionCheck
 from cmdiad.export.bundles import export_bundle
 from cmdiad.export.choices import Precision
+from cmdiad.export.export_settings import ExportSettings
 from cmdiad.export.gate.against_torch import check_reduced, observe, read_parts
 from cmdiad.export.gate.decisions import Judged, check_verdicts
-from cmdiad.export.precision.reduced import ExportSettings, reduce_graph
+from cmdiad.export.precision.reduced import reduce_graph
 from cmdiad.runtime.bundle.manifest import Manifest
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.session import OnnxSession

@@ -25,7 +25,6 @@ from ...runtime.sensor.part import read_sample
 from ...runtime.timing import StageTimes
 from ..calibrate import (
     Calibrated,
-    CalibrationSettings,
     Side,
     calibrate_side,
     combine,
@@ -33,6 +32,7 @@ from ..calibrate import (
     naming_bank,
     require_usable,
 )
+from ..calibration_settings import CalibrationSettings
 from ..survey import settled_preprocessing
 
 Array = npt.NDArray[np.float32]

@@ -13,7 +13,7 @@ from ...runtime.proc import cpu_name
 from ...runtime.reports.table import Table, tables_as_csv, tables_as_markdown
 from ...runtime.threads import usable_processors
 from ...version import __version__
-from ..calibrate import CalibrationSettings
+from ..calibration_settings import CalibrationSettings
 from .outcomes import ClassOutcome, Evaluation, Example
 from .report_page import Facts, html_report
 from .report_pictures import example_picture

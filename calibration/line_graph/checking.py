@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,6 +15,7 @@ from ...runtime.line_graph import LineGraph
 from ...runtime.patches.features import FeaturePath
 from ...runtime.patches.routes import modalities, route_of
 from ...runtime.preparation.prepared_part import PreparedPart, prepare_file
+from ...runtime.sensor.in_memory import PartSource
 from ...runtime.timing import StageTimes
 from ...runtime.verdict.decision import Decision, NormalizedBank
 from ..parity import DecisionCheck, ParityReport, TensorCheck, Tolerance, check_decisions, check_tensor, scan_name
@@ -57,7 +57,7 @@ def check_line_graph(
     path: FeaturePath,
     decision: Decision,
     threshold: float,
-    scans: Sequence[Path],
+    scans: Sequence[PartSource],
 ) -> ParityReport:
     """Compare distances, maps, scores and verdicts of a line graph with those of the NumPy runtime.
 

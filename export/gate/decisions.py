@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ...calibration.calibrate import MIN_SCANS, CalibrationSettings, calibrate
+from ...calibration.calibrate import MIN_SCANS, calibrate
+from ...calibration.calibration_settings import CalibrationSettings
 from ...calibration.parity import DecisionCheck, ParityReport, Tolerance, check_decisions, scan_name
 from ...calibration.survey import decided_preprocessing
 from ...runtime.bundle.manifest import Manifest

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 
-from ...calibration.choices import Calibrator
 from ...calibration.golden_rounding import rounding_contents
 from ...calibration.parity import TOLERANCES, ParityReport, read_report
 from ...calibration.ranges import activation_ranges, channel_limits
@@ -20,6 +19,7 @@ from ...runtime.engines.session import OnnxSession
 from ...runtime.errors import UsageError
 from ...runtime.preparation.prepared_part import PreparedPart
 from ..choices import Precision
+from ..export_settings import PRECISION, ExportSettings
 from ..gate.against_torch import check_reduced, observe
 from ..gate.decisions import Judged, check_verdicts
 from ..graphs import describe_network
@@ -29,30 +29,7 @@ from .equalization import equalized
 from .int8 import choose_layers, int8_from_onnx, quantizable
 from .kept_operators import Inputs, measure_kept
 
-PRECISION: Precision = "fp32"
 CPU_INT8 = "int8 on the CPU"
-
-
-@dataclass(frozen=True)
-class ExportSettings:
-    """What a user chooses.
-
-    Attributes:
-        precision: of the networks.
-        scans: of the parity gate; none: some of a dataset.
-        data: that dataset's root; None: the run's own.
-        calibrator: how int8 ranges are chosen.
-        accept: the reason why differences over tolerance are accepted; empty: they are not.
-    """
-
-    precision: Precision = PRECISION
-    scans: Sequence[Path] = ()
-    data: Path | None = None
-    calibrator: Calibrator = "minmax"
-    accept: str = ""
-
-
-DEFAULTS = ExportSettings()
 
 
 @dataclass(frozen=True)

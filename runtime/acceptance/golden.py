@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -25,10 +24,12 @@ from ..bundle.writing import Content
 from ..engines.opening import Recorder
 from ..errors import BundleError, EngineError, ScanError, naming_scan
 from ..files.json_encoding import decode_json
-from ..inspector import Inspection, Inspector
+from ..inspection import Inspection
+from ..inspector import Inspector
 from ..patches.routes import modalities
 from ..sensor.image import decode_rgb
-from ..sensor.part import Part, part_from_arrays, read_part
+from ..sensor.in_memory import PartSource, read_source
+from ..sensor.part import Part, part_from_arrays
 from ..sensor.readers import decode_scan
 
 FOLDER = "golden"
@@ -90,12 +91,12 @@ class Golden(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("cases: there is none")
 
 
-def record_golden(bundle: Bundle, scans: Mapping[str, Path | Part]) -> dict[str, Content]:
+def record_golden(bundle: Bundle, scans: Mapping[str, PartSource | Part]) -> dict[str, Content]:
     """Inspect scans on the CPU with a calibrated bundle, which may not be written yet.
 
     Args:
         bundle: calibrated.
-        scans: scan files, or parts such as those of another bundle's record, by the name of the case.
+        scans: scan files, parts in memory, or parts such as those of another bundle's record, by the name of the case.
 
     Returns:
         The files of the record.
@@ -108,7 +109,7 @@ def record_golden(bundle: Bundle, scans: Mapping[str, Path | Part]) -> dict[str,
     files: dict[str, Content] = {}
     cases = []
     for name, scan in scans.items():
-        where = scan if isinstance(scan, Path) else Path(f"golden scan {name}")
+        where = f"golden scan {name}" if isinstance(scan, Part) else str(scan)
         with naming_scan(where):
             part = bounded(scan if isinstance(scan, Part) else _read(scan, bundle.manifest))
             inspection, tensors = replay(inspector, part)
@@ -196,11 +197,11 @@ def bounded(part: Part) -> Part:
     )
 
 
-def _read(scan: Path, manifest: Manifest) -> Part:
-    return read_part(scan, modalities(manifest), manifest.preprocessing)
+def _read(scan: PartSource, manifest: Manifest) -> Part:
+    return read_source(scan, modalities(manifest), manifest.preprocessing)
 
 
-def _require_finite(scan: Path, tensors: Mapping[str, npt.NDArray[np.float32] | np.float32]) -> None:
+def _require_finite(scan: str, tensors: Mapping[str, npt.NDArray[np.float32] | np.float32]) -> None:
     for name, tensor in tensors.items():
         wrong = int(np.sum(~np.isfinite(tensor)))
         if wrong:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from ..bundle.parameters import Modality, PartRange, Preprocessing
 from ..errors import ScanError, naming_scan
-from ..sensor.part import Part, read_part
+from ..sensor.in_memory import PartSource, read_source
+from ..sensor.part import Part
 from .frame import Frame, prepare_rgb
 from .image_view import view_image
 from .part_view import PartView
@@ -74,12 +74,12 @@ def prepare_part(
 
 
 def prepare_file(
-    path: Path, measured: AbstractSet[Modality], preprocessing: Preprocessing, expected: PartRange | None = None
+    source: PartSource, measured: AbstractSet[Modality], preprocessing: Preprocessing, expected: PartRange | None = None
 ) -> PreparedPart:
-    """Read and preprocess a part; arguments as of `read_part` and `prepare_part`.
+    """Read and preprocess a part; arguments as of `read_source` and `prepare_part`.
 
     Raises:
         ScanError: a file cannot be read, or nothing of the part is left. The message names the file.
     """
-    with naming_scan(path):
-        return prepare_part(read_part(path, measured, preprocessing), measured, preprocessing, expected)
+    with naming_scan(source):
+        return prepare_part(read_source(source, measured, preprocessing), measured, preprocessing, expected)

@@ -11,7 +11,8 @@ import numpy as np
 from ..bundle.parameters import Preprocessing
 from ..errors import naming_scan
 from ..progress import StepProgress
-from ..sensor.part import POINTS, read_part
+from ..sensor.in_memory import PartSource, read_source
+from ..sensor.part import POINTS
 from .prepare import evidence_of
 from .raw_or_preprocessed import Settled, settle
 from .supporting import PlaneEvidence
@@ -24,7 +25,7 @@ _SHORT = 3
 
 
 def settle_scans(
-    preprocessing: Preprocessing, scans: Sequence[Path], progress: StepProgress = lambda *_: None
+    preprocessing: Preprocessing, scans: Sequence[PartSource], progress: StepProgress = lambda *_: None
 ) -> Settled:
     """Decide what is "auto" from at most 50 scans, evenly chosen.
 
@@ -42,7 +43,7 @@ def settle_scans(
     notes: list[str] = []
     for number, scan in enumerate(chosen, 1):
         with naming_scan(scan):
-            part = read_part(scan, POINTS, preprocessing)
+            part = read_source(scan, POINTS, preprocessing)
             assert part.points is not None
             evidence.append(evidence_of(part.points, preprocessing, part.origin))
             notes += [f"{short_name(scan)}: {note}" for note in part.notes]
@@ -53,21 +54,21 @@ def settle_scans(
     return replace(settled, warnings=(*settled.warnings, *notes))
 
 
-def short_name(scan: Path) -> str:
+def short_name(scan: PartSource) -> str:
     """A scan's name in a message: its file and the folders that tell it from others."""
-    return "/".join(scan.parts[-_SHORT:])
+    return "/".join(Path(str(scan)).parts[-_SHORT:])
 
 
-def names_apart(scans: Sequence[Path]) -> list[str]:
+def names_apart(scans: Sequence[PartSource]) -> list[str]:
     """Names of scans in messages that differ where the scans do: as short as `short_name`, or with more folders.
 
     Example:
         >>> names_apart([Path("a/xyz/000.tiff"), Path("b/xyz/000.tiff")])
         ['a/xyz/000.tiff', 'b/xyz/000.tiff']
     """
-    depth, deepest = _SHORT, max(len(scan.parts) for scan in scans)
+    depth, deepest = _SHORT, max(len(Path(str(scan)).parts) for scan in scans)
     while True:
-        names = ["/".join(scan.parts[-depth:]) for scan in scans]
+        names = ["/".join(Path(str(scan)).parts[-depth:]) for scan in scans]
         if depth >= deepest or len(set(names)) == len(set(scans)):
             return names
         depth += 1

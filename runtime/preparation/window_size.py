@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 
 import msgspec
 
 from ..bundle.parameters import GREATEST_WINDOW, LEAST_WINDOW, Modality, PartRange, Preprocessing
-from ..errors import UsageError
+from ..errors import UsageError, naming_scan
 from ..progress import StepProgress
+from ..sensor.in_memory import PartSource, read_source
 from .close_up import extent_of
 from .part_choice import bounds
-from .prepared_part import prepare_file
+from .prepared_part import prepare_part
 
 # Of the largest extent that calibration saw: parts differ, and are not always seen from the same place.
 _ROOM = 1.1
@@ -22,7 +22,7 @@ _ROOM = 1.1
 
 def decide_window(
     preprocessing: Preprocessing,
-    scans: Sequence[Path],
+    scans: Sequence[PartSource],
     measured: AbstractSet[Modality],
     expected: PartRange | None = None,
     progress: StepProgress = lambda *_: None,
@@ -45,7 +45,8 @@ def decide_window(
     whole = msgspec.structs.replace(preprocessing, window="scan")
     largest = 0
     for number, scan in enumerate(scans, 1):
-        prepared = prepare_file(scan, measured, whole, expected)
+        with naming_scan(scan):
+            prepared = prepare_part(read_source(scan, measured, whole), measured, whole, expected)
         largest = max(largest, extent_of(bounds(prepared.kept)))
         progress(number, len(scans))
     side = max(LEAST_WINDOW, math.ceil(_ROOM * largest))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +17,7 @@ from ..errors import ScanError, UsageError, naming_scan
 from . import eyecandies
 from .dataset import GOOD, Sample, find_samples, list_classes, normal_folder, place_of
 from .find import Found, find_files
+from .host_arrays import ArrayInput, host_array
 from .image import decode_rgb, read_rgb
 from .listing import IMAGES, SCANS, Kind, files_in, is_folder, natural_order
 from .missing import valid_mask
@@ -195,33 +195,36 @@ def part_from_bytes(
 
 
 def part_from_arrays(
-    points: npt.NDArray[Any] | None = None,
-    rgb: npt.NDArray[np.uint8] | None = None,
+    points: ArrayInput | None = None,
+    rgb: ArrayInput | None = None,
     metres_per_unit: float | None = None,
     geometry: ScanGeometry = AS_STORED,
 ) -> Part:
     """A part of arrays, which are treated as the same numbers in a file would be.
 
+    Both are copied once (points as float32 metres), so that a camera may write its next frame into the same memory.
+
     Args:
-        points: (H, W, 3) of any numeric type; (0, 0, 0) or not finite where nothing was measured. By the geometry
-            also (N, 3), or (H, W) depths or heights.
+        points: (H, W, 3) of any numeric type; (0, 0, 0), masked or not finite where nothing was measured. Of NumPy,
+            or with `__array__` or DLPack, in the host's memory. By the geometry also (N, 3), or (H, W) depths or
+            heights.
         rgb: (H, W, 3) uint8, registered with the points.
         metres_per_unit: the points' unit; integers need it, floats without it are metres.
         geometry: what the numbers leave unsaid; see `ScanGeometry`.
 
     Raises:
         ScanError: shapes or types are others, the sizes differ, no point was measured, or the unit is not known.
-        UsageError: metres_per_unit is not positive.
+        UsageError: metres_per_unit is not positive, or one is no array or lies on a GPU.
 
     Example:
         >>> millimetres = np.arange(500, 1076, dtype=np.uint16).reshape(12, 16, 3)
         >>> part_from_arrays(millimetres, metres_per_unit=0.001).points[0, 0]
         array([0.5  , 0.501, 0.502], dtype=float32)
     """
-    image = None if rgb is None else np.ascontiguousarray(rgb)
+    image = None if rgb is None else np.array(host_array(rgb, "rgb"), order="C")
     if points is None:
         return Part(None, image)
-    return Part.of(scan_from_array(np.asarray(points), metres_per_unit, geometry), image)
+    return Part.of(scan_from_array(host_array(points, "points"), metres_per_unit, geometry), image)
 
 
 def input_suffixes(measured: AbstractSet[Modality], geometry: ScanGeometry = AS_STORED) -> tuple[str, ...]:

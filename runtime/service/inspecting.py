@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import CmdiadError, as_cmdiad_error, naming_scan
-from ..inspector import Inspection, ReadyPart
+from ..inspection import Inspection
+from ..inspector import ReadyPart
 from .arrival import Accepted, PartRecord, RawPoints
 from .products import Loaded, Product, Products
 from .result_files import WantedFiles, WrittenFiles, file_stem, write_inspection

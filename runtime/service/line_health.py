@@ -17,7 +17,7 @@ from ..bundle.manifest import Manifest
 from ..errors import UsageError
 from ..health.drift_monitor import DriftMonitor, worst
 from ..health.measures import SENSOR_MEASURES, measures_of
-from ..inspector import Inspection
+from ..inspection import Inspection
 from .arrival import PartRecord
 from .journal import RECORD_COLUMNS, Journal
 from .products import Loaded

@@ -14,7 +14,7 @@ from ..errors import CmdiadError, OutputError, as_cmdiad_error
 from ..files.atomic import atomic_write_bytes
 from ..files.json_encoding import encode_json_file, escape_name
 from ..files.moving import copy_file
-from ..inspector import Inspection
+from ..inspection import Inspection
 from ..timing import StageTimes
 from ..verdict.cloud import write_cloud
 from ..verdict.heatmap import write_heatmap, write_map

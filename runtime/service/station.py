@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import BusyError, EngineError, MachineError, PoisonError
-from ..inspector import Inspection
+from ..inspection import Inspection
 from ..pipeline import pipelined_as_taken
 from ..threads import thread_count
 from .arrival import Accepted, Arrival, FileVersion, PartRecord

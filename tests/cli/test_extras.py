@@ -48,6 +48,7 @@ ARGUMENTS = {
     "calibrate": "scans",
     "evaluate": "data",
     "reproduce": "2 data",
+    "view": "scan.tiff --save view.png",
     "inspect": "bundle",
     "doctor": "",
     "sign": "bundle --key plant.key",

@@ -6,7 +6,7 @@ import shutil
 import msgspec
 import pytest
 from cmdiad.export.bundles import product_data, reduce_bundle
-from cmdiad.export.precision.reduced import ExportSettings
+from cmdiad.export.export_settings import ExportSettings
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.bundle.writing import rewrite_bundle
 from cmdiad.runtime.errors import UsageError

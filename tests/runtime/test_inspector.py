@@ -102,11 +102,6 @@ def test_a_closed_inspector_has_ended_its_search_threads(calibrated_bundle: Path
     inspector.close()
 
 
-def test_an_array_in_place_of_a_part_is_refused_with_what_makes_one(calibrated_bundle: Path) -> None:
-    with pytest.raises(UsageError, match=r"part_from_arrays\(points\)"):
-        Inspector.load(calibrated_bundle).inspect(np.zeros((9, 9, 3)))  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(("graph", "threads"), [("networks", 1), ("networks", 3), ("line", 3)])
 def test_a_stream_says_of_each_part_what_the_part_alone_gets(
     calibrated_bundle: Path, synth_data: Path, graph: Any, threads: int

@@ -20,7 +20,7 @@ from cmdiad.runtime.errors import (
     OutputError,
     ScanError,
 )
-from cmdiad.runtime.inspector import Inspection
+from cmdiad.runtime.inspection import Inspection
 from cmdiad.runtime.preparation.image_view import view_image
 from cmdiad.runtime.stream import inspect_stream
 

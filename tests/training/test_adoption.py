@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cmdiad.export.bundles import export_bundle
-from cmdiad.export.precision.reduced import ExportSettings
+from cmdiad.export.export_settings import ExportSettings
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.session import OnnxSession
 from cmdiad.runtime.errors import UsageError, WeightsError

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ...inspector import Inspection
+from ...inspection import Inspection
 from ..arrival import PartRecord
 
 MOST_POINTS = 40_000

@@ -171,7 +171,7 @@ def test_every_route_has_one(trained_run, synth_data, tmp_path, route, main):
 @pytest.mark.slow
 def test_a_half_precision_bundle_has_one_too(exported_bundle, trained_run, synth_data, tmp_path):
     from cmdiad.export.bundles import reduce_bundle
-    from cmdiad.export.precision.reduced import ExportSettings
+    from cmdiad.export.export_settings import ExportSettings
 
     reduce_bundle(exported_bundle, tmp_path / "b", trained_run, ExportSettings(precision="fp16"))
     scans = find_scans([synth_data / "gland" / "train" / "good"])

@@ -23,7 +23,7 @@ from cmdiad.calibration.parity import (
 )
 from cmdiad.export import bundles
 from cmdiad.export.bundles import export_bundle, reduce_bundle
-from cmdiad.export.precision.reduced import ExportSettings
+from cmdiad.export.export_settings import ExportSettings
 from cmdiad.runtime.acceptance.allowances import FP32 as STRICT
 from cmdiad.runtime.acceptance.allowances import limits
 from cmdiad.runtime.acceptance.selftest import run_selftest

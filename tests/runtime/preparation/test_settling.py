@@ -47,8 +47,8 @@ def test_a_mixture_is_refused_with_names(tmp_path):
 
 def test_at_most_fifty_scans_are_read_the_first_and_the_last_among_them(tmp_path, monkeypatch):
     scans = write(tmp_path / "many", 130)
-    original, read = settling.read_part, []
-    monkeypatch.setattr(settling, "read_part", lambda scan, *rest: read.append(scan) or original(scan, *rest))
+    original, read = settling.read_source, []
+    monkeypatch.setattr(settling, "read_source", lambda scan, *rest: read.append(scan) or original(scan, *rest))
     steps = []
     settle_scans(Preprocessing(), scans, lambda done, total: steps.append((done, total)))
     assert len(read) == len(set(read)) == MOST_ASKED and read[0] == scans[0] and read[-1] == scans[-1]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import EngineError, ScanError
-from cmdiad.runtime.inspector import Inspection
+from cmdiad.runtime.inspection import Inspection
 from cmdiad.runtime.preparation.part_view import PartView
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.products import InspectorSettings, Loaded, Product

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import OutputError, UsageError
-from cmdiad.runtime.inspector import Inspection
+from cmdiad.runtime.inspection import Inspection
 from cmdiad.runtime.preparation.image_view import view_image
 from cmdiad.runtime.sensor.readers.ply import read_ply
 from cmdiad.runtime.verdict.cloud import write_cloud

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cmdiad.runtime.files.json_encoding import encode_json
-from cmdiad.runtime.inspector import Inspection
+from cmdiad.runtime.inspection import Inspection
 from cmdiad.runtime.preparation.image_view import view_image
 from cmdiad.runtime.verdict.regions import MOST_REGIONS, DefectRegion, PixelBox, find_regions
 
