@@ -113,10 +113,7 @@ def fit_sensor(
     if proposed.preprocessing.plane == "always" and not _is_told("preprocessing.cluster_distance_m", assignments):
         proposed, joined = _joined(proposed, chosen)
         notes |= joined
-    outcomes = []
-    for number, (scan, name) in enumerate(zip(chosen, names, strict=True), 1):
-        outcomes.append(_outcome(scan, name, proposed, look))
-        progress("prepare", number, len(chosen), "")
+    outcomes = _outcomes(chosen, names, proposed, progress, look)
     return SensorFit(
         description=proposed,
         notes=_of_what_holds({**notes, "preprocessing.plane": told}, assignments),
@@ -211,6 +208,16 @@ def _joined(proposed: SensorDescription, scans: Sequence[Path]) -> tuple[SensorD
     changed = msgspec.structs.replace(proposed.preprocessing, cluster_distance_m=distance)
     told = f"measured: {_mm(distance)} join the pieces of a part across its shadows, where pixels alone would part them"
     return msgspec.structs.replace(proposed, preprocessing=changed), {"preprocessing.cluster_distance_m": told}
+
+
+def _outcomes(
+    scans: Sequence[Path], names: Sequence[str], proposed: SensorDescription, progress: Progress, look: Look
+) -> list[ScanOutcome]:
+    outcomes = []
+    for number, (scan, name) in enumerate(zip(scans, names, strict=True), 1):
+        outcomes.append(_outcome(scan, name, proposed, look))
+        progress("prepare", number, len(scans), "")
+    return outcomes
 
 
 def _outcome(scan: Path, name: str, proposed: SensorDescription, look: Look) -> ScanOutcome:

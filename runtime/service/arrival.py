@@ -46,10 +46,10 @@ class RawPoints:
     """A scan as bare numbers: what a file of them would hold.
 
     Attributes:
-        points: (H, W, 3) float32, in the unit of the product's scan files.
+        points: (H, W, 3), in the unit of the product's scan files; by their geometry also (H, W) depths or heights.
     """
 
-    points: npt.NDArray[np.float32]
+    points: npt.NDArray[np.floating | np.integer]
 
 
 @dataclass(frozen=True)

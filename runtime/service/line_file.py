@@ -58,6 +58,16 @@ class FolderTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     existing: Literal["inspect", "skip"] = "inspect"
 
 
+class CameraTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[[camera]]: a GenICam 3D camera."""
+
+    producer: str
+    name: Name = "camera"
+    serial: str | None = None
+    product: Name | None = None
+    wait_seconds: Positive = 1.0
+
+
 class HttpTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[http]: requests, the live page and the metrics."""
 
@@ -135,6 +145,7 @@ class LineFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     line: LineTable = LineTable()
     product: list[ProductTable]
     folder: list[FolderTable] = []
+    camera: list[CameraTable] = []
     http: HttpTable = HttpTable()
     mqtt: list[MqttTable] = []
     opcua: list[OpcuaTable] = []
@@ -186,14 +197,16 @@ def _check(file: LineFile, path: Path) -> None:
         raise UsageError(f"{path}: there is no [[product]]: name at least one bundle")
     products = [product.name for product in file.product]
     _refuse_twins(path, "product", products)
-    _refuse_twins(path, "folder", [folder.name for folder in file.folder])
+    sources: list[FolderTable | CameraTable] = [*file.folder, *file.camera]
+    _refuse_twins(path, "source (folder, camera)", [source.name for source in sources])
     sinks = [table.name for tables in (file.mqtt, file.opcua, file.webhook) for table in tables]
     _refuse_twins(path, "sink (mqtt, opcua, webhook)", sinks)
-    for folder in file.folder:
-        if folder.product is not None and folder.product not in products:
+    for source in sources:
+        if source.product is not None and source.product not in products:
             raise UsageError(
-                f"{path}: folder {folder.name!r} names product {folder.product!r}: there are {', '.join(products)}"
+                f"{path}: source {source.name!r} names product {source.product!r}: there are {', '.join(products)}"
             )
+    for folder in file.folder:
         if folder.done is not None and folder.after != "move":
             raise UsageError(f'{path}: folder {folder.name!r} has a `done` folder: say after = "move" too')
     if (file.http.tls_cert is None) != (file.http.tls_key is None):

@@ -19,12 +19,13 @@ from ..patches.routes import modalities
 from ..sensor.part import input_suffixes
 from .delivery import Delivery
 from .journal import Journal
-from .line_file import FolderTable, LineFile, ProductTable, placed
+from .line_file import CameraTable, FolderTable, LineFile, ProductTable, placed
 from .line_health import LineHealth
 from .products import LOOK_SECONDS, InspectorSettings, Product, Products
 from .result_files import WantedFiles
 from .retention import Retention
 from .sinks.named_sinks import open_sinks
+from .sources.genicam import CameraSettings, GenicamCamera, require_harvesters
 from .sources.hot_folder import FolderSettings, HotFolder
 from .station import Source, Station, StationSettings
 from .tally import LineTally
@@ -82,6 +83,7 @@ class ProductionLine:
             HotFolder(_folder(table, base, self.products), self.journal, self.station.wake, self.station.stop)
             for table in file.folder
         ]
+        self.sources += [GenicamCamera(_camera(table, base), self.station.submit) for table in file.camera]
         self.station.listen(lambda record, inspection: self._heard(record))
         self._resting = threading.Event()
 
@@ -212,6 +214,11 @@ def _opener(file: LineFile, base: Path) -> Callable[[Path], Bundle]:
 
 def _product(table: ProductTable, base: Path) -> Product:
     return Product(table.name, placed(base, table.bundle), table.threshold, table.follow)
+
+
+def _camera(table: CameraTable, base: Path) -> CameraSettings:
+    require_harvesters()
+    return CameraSettings(table.name, placed(base, table.producer), table.serial, table.product, table.wait_seconds)
 
 
 def _folder(table: FolderTable, base: Path, products: Products) -> FolderSettings:

@@ -136,5 +136,5 @@ def test_several_extras_are_one_line_to_install(monkeypatch: pytest.MonkeyPatch)
         require_extras("calibrate", CALIBRATE)
 
 
-def test_the_line_app_needs_no_extra() -> None:
-    assert not any(needs_of(command.callback) for command in commands(line.app).values())
+def test_of_the_line_only_the_service_needs_an_extra() -> None:
+    assert {name for name, command in commands(line.app).items() if needs_of(command.callback)} == {"serve"}

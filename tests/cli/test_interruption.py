@@ -164,5 +164,6 @@ def test_every_command_that_writes_has_a_hint() -> None:
         "reproduce",
         "features",
         "infer",
+        "sign",
     )
     assert hinted == set(writing)

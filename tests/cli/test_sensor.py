@@ -81,6 +81,8 @@ def test_a_calibrated_bundle_says_what_another_sensor_changes_and_carries_it(tmp
     scan = good / "xyz" / "000.tiff"
     answer = run("infer", scan, "--sensor", "cell.toml", cwd=tmp_path, app="line")
     assert answer.returncode == 2 and words in answer.stderr and "leave --sensor out" in answer.stderr
+    answer = run("watch", good, "--sensor", "cell.toml", cwd=tmp_path, app="line")
+    assert answer.returncode == 2 and words in answer.stderr and not (tmp_path / "inspections").exists()
     options = ("--sensor", "cell.toml", "--set", "preprocessing.cluster_min_points=40", "--out", "new")
     answer = run("calibrate", good, *options, "--coreset-ratio", "0.01", "-q", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
