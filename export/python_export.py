@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..calibration.calibration_settings import CalibrationSettings
-from ..runtime.bundle.parameters import Modality, RouteName
+from ..runtime.bundle.parameters import DEFAULT_ROUTE, Modality, RouteName
 from ..runtime.errors import UsageError
 from ..runtime.extras import EVALUATE, EXPORT, require_extras
 from ..runtime.progress import Progress
@@ -29,7 +29,7 @@ LATEST_RUN = "runs/latest"
 
 def export(
     run: str | Path = LATEST_RUN,
-    route: RouteName = "f2f",
+    route: RouteName = DEFAULT_ROUTE,
     main: Modality = "pc",
     out: str | Path | None = None,
     settings: ExportSettings = DEFAULTS,
@@ -86,7 +86,7 @@ def _protect(target: Path, bundle: str | Path | None, settings: ExportSettings, 
 
 def evaluate(
     data: str | Path,
-    routes: Sequence[RouteName] = ("f2f",),
+    routes: Sequence[RouteName] = (DEFAULT_ROUTE,),
     mains: Sequence[Modality] = ("pc",),
     runs: Sequence[str | Path] = (LATEST_RUN,),
     settings: CalibrationSettings | None = None,

@@ -14,6 +14,8 @@ TrainedRouteName = Literal["f2f", "f2i", "i2f"]
 """The routes that a network is trained for."""
 
 RouteName = Literal[TrainedRouteName, "single", "dual"]
+DEFAULT_ROUTE: RouteName = "f2f"
+"""Of whoever names none."""
 Modality = Literal["pc", "rgb"]
 Metric = Literal["l2", "l1", "cosine"]
 Normalization = Literal["paper", "reference"]

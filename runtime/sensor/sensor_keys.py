@@ -102,7 +102,9 @@ KEY_TEXTS: dict[str, KeyText] = {
     "preprocessing.cluster_min_points": KeyText("px", "The smallest piece that is more than noise."),
     "preprocessing.pad_multiple": KeyText("px", "Side of the padded square is a multiple of this."),
     "preprocessing.window": KeyText("", "What of a scan the networks see: all of it, or a square around the part."),
-    "preprocessing.window_pixels": KeyText("px", "Side of that square; calibration fixes it where it is left out."),
+    "preprocessing.window_pixels": KeyText(
+        "px", "Side of that square; calibration fixes it where it is left out.", "400"
+    ),
     "preprocessing.seed": KeyText("", "Seed of the search for the plane."),
 }  # fmt: skip
 

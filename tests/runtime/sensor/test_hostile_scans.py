@@ -108,7 +108,7 @@ def test_a_compressed_scan_of_which_one_percent_was_measured_is_read() -> None:
     points[500:570, 600:920] = np.random.default_rng(0).normal(size=(70, 320, 3)) + 1
     stream = io.BytesIO()
     np.savez_compressed(stream, points=points)
-    np.testing.assert_array_equal(decode_scan(stream.getvalue()), points)
+    np.testing.assert_array_equal(decode_scan(stream.getvalue()).numbers, points)
 
 
 def test_two_arrays_of_one_name_are_refused() -> None:
