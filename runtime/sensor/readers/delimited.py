@@ -78,13 +78,13 @@ def read_delimited(data: bytes) -> npt.NDArray[Any]:
         if _is_comment(line):
             remarked = remarked or _names(line)
         elif layout is not None:
-            _append(values, line, lines.number, layout)
+            _append(values, line, lines, layout)
         elif declared is None and _COUNT.fullmatch(line.strip()):
             declared = whole_number(line.strip().decode(), "the number of points")
             check_count(declared)
         elif (layout := _names(line)) is None:
             layout = _layout_of_row(line, lines.number, remarked)
-            _append(values, line, lines.number, layout)
+            _append(values, line, lines, layout)
     return _table(values, declared)
 
 
@@ -97,7 +97,8 @@ def _table(values: array[float], declared: int | None) -> npt.NDArray[np.float64
     return np.frombuffer(values, np.float64).reshape(count, 3)
 
 
-def _append(values: array[float], line: bytes, number: int, layout: _Columns) -> None:
+def _append(values: array[float], line: bytes, lines: TextLines, layout: _Columns) -> None:
+    """The numbers of a row; `lines` knows which one it is, and counting is slow."""
     cells = line.split(layout.separator)
     try:
         if len(cells) != layout.columns and not (len(cells) == layout.columns + 1 and not cells[-1].strip()):
@@ -111,7 +112,7 @@ def _append(values: array[float], line: bytes, number: int, layout: _Columns) ->
         except ValueError:
             values.extend([_cell(cells[column]) for column in layout.xyz])
     except ValueError as error:
-        raise bad_line(number, line, error) from error
+        raise bad_line(lines.number, line, error) from error
     if len(values) > 3 * MAX_PIXELS:
         check_count(len(values) // 3)
 
