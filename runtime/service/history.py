@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -19,6 +20,7 @@ from .journal import NAME, RECORD_COLUMNS, Journal, read_record
 
 MOST_AT_ONCE = 1000
 _NEWEST = 5000
+_NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?")
 CSV_COLUMNS = (*RECORD_COLUMNS.split(", "), "error", "heatmap", "map")
 
 
@@ -133,7 +135,8 @@ def csv_line(cells: Sequence[str]) -> str:
 
 def _harmless(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula: names come from outside."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "@", "\t", "\r") else cell
+    is_formula = cell[:1] in ("=", "+", "-", "@", "\t", "\r") and not _NUMBER.fullmatch(cell)
+    return f"'{cell}" if is_formula else cell
 
 
 def _literal(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from cmdiad.runtime.errors import OutputError, UsageError
 from cmdiad.runtime.service.arrival import Accepted, Arrival, PartRecord
@@ -78,6 +79,9 @@ def test_a_spreadsheet_takes_no_name_for_a_formula(filled: Journal) -> None:
     assert record is not None
     cells = dict(zip(CSV_COLUMNS, as_row(record), strict=True))
     assert (cells["scan"], cells["part_id"]) == ("'=cmd()", "")
+    formula = msgspec.structs.replace(record, part_id="-1+1", score=-0.25)
+    cells = dict(zip(CSV_COLUMNS, as_row(formula), strict=True))
+    assert (cells["part_id"], cells["score"]) == ("'-1+1", "-0.25")
     assert csv_line(['a"b', "c,d"]) == '"a""b","c,d"'
 
 
