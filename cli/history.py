@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..runtime.choices import Verdict
 from . import console
+from .verdicts import WORDS
 
-Verdict = Literal["good", "defect", "error"]
 Form = Literal["table", "csv", "json"]
 _FORMS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 
@@ -51,7 +52,7 @@ def history(
             record.product or "-",
             "-" if record.score is None else f"{record.score:.4f}",
             "-" if record.threshold is None else f"{record.threshold:.4f}",
-            {"good": "good", "defect": "DEFECT", "error": "NOT INSPECTED"}[record.verdict],
+            WORDS[record.verdict],
             record.scan,
         ]
         for record in records

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..runtime.choices import Graph, Written
 from . import console, line_options
 from .interruption import when_interrupted
 from .verdicts import VerdictTable
@@ -31,24 +30,15 @@ def infer(
     require_signature: line_options.RequireSignature = None,
     sensor: line_options.Sensor = None,
     out: Annotated[Path, typer.Option(help="Folder for heat maps, raw maps and clouds.")] = Path("inspections"),
-    heatmaps: Annotated[Written, typer.Option(help="Of which parts heat maps and raw maps are written.")] = "all",
-    cloud: Annotated[
-        Written, typer.Option(help="Of which parts a PLY cloud in the heat map's colors is written.")
-    ] = "none",
-    threshold: Annotated[
-        float | None, typer.Option(help="Score above which a part is defective.  [default: the bundle's]")
-    ] = None,
-    allow_any_size: Annotated[
-        bool,
-        typer.Option("--allow-any-size", help="Inspect what is not like the parts that calibration saw, too."),
-    ] = False,
+    heatmaps: line_options.Heatmaps = "all",
+    cloud: line_options.Cloud = "none",
+    threshold: line_options.Threshold = None,
+    allow_any_size: line_options.AllowAnySize = False,
     provider: line_options.Provider = "cpu",
     threads: line_options.Threads = None,
     cuda_graph: line_options.CudaGraph = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scan on stdout, nothing else.")] = False,
-    graph: Annotated[
-        Graph, typer.Option(help="networks, the fused line graph, or auto: line except on the CPU.")
-    ] = "auto",
+    graph: line_options.GraphOption = "auto",
     batch: Annotated[int, typer.Option(min=1, help="Scans that go through the line graph together: for GPUs.")] = 1,
     fail_on_defect: Annotated[
         bool, typer.Option("--fail-on-defect", help="Exit with 1 if a defect was found.")

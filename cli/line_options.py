@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from ..runtime.choices import Graph, Written
+
 Bundle = Annotated[
     Path | None,
     typer.Option("--bundle", help="Bundle folder or .cmdiad file.  [default: $CMDIAD_BUNDLE, else ./bundle]"),
@@ -29,6 +31,15 @@ CudaGraph = Annotated[
         show_default=False,
     ),
 ]
+Heatmaps = Annotated[Written, typer.Option(help="Of which parts heat maps and raw maps are written.")]
+Cloud = Annotated[Written, typer.Option(help="Of which parts a PLY cloud in the heat map's colors is written.")]
+Threshold = Annotated[
+    float | None, typer.Option(help="Score above which a part is defective.  [default: the bundle's]")
+]
+AllowAnySize = Annotated[
+    bool, typer.Option("--allow-any-size", help="Inspect what is not like the parts that calibration saw, too.")
+]
+GraphOption = Annotated[Graph, typer.Option(help="networks, the fused line graph, or auto: line except on the CPU.")]
 Sensor = Annotated[
     str | None,
     typer.Option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from ..runtime.choices import Verdict
 from . import console
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _WIDEST_SCAN = 60
 _NUMBER_WIDTH = 9
 GOOD, DEFECT, NOT_INSPECTED = "good", "DEFECT", "NOT INSPECTED"
+WORDS: dict[Verdict, str] = {"good": GOOD, "defect": DEFECT, "error": NOT_INSPECTED}
 
 
 class VerdictTable:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..runtime.choices import Graph, Written
+from ..runtime.choices import After, Existing
 from . import console, line_options
+from .verdicts import WORDS
 
 if TYPE_CHECKING:
     from ..runtime.inspection import Inspection
     from ..runtime.service.arrival import PartRecord
     from ..runtime.service.production_line import ProductionLine
-
-After = Literal["leave", "move", "delete"]
-Existing = Literal["inspect", "skip"]
 
 
 def watch(
@@ -37,21 +35,13 @@ def watch(
     ] = 0.5,
     poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks into the folder.")] = 1.0,
     tries: Annotated[int, typer.Option(min=1, help="How often a scan is tried before it is rejected.")] = 3,
-    heatmaps: Annotated[Written, typer.Option(help="Of which parts heat maps and raw maps are written.")] = "all",
-    cloud: Annotated[
-        Written, typer.Option(help="Of which parts a PLY cloud in the heat map's colors is written.")
-    ] = "none",
-    threshold: Annotated[
-        float | None, typer.Option(help="Score above which a part is defective.  [default: the bundle's]")
-    ] = None,
-    allow_any_size: Annotated[
-        bool, typer.Option("--allow-any-size", help="Inspect what is not like the parts that calibration saw, too.")
-    ] = False,
+    heatmaps: line_options.Heatmaps = "all",
+    cloud: line_options.Cloud = "none",
+    threshold: line_options.Threshold = None,
+    allow_any_size: line_options.AllowAnySize = False,
     provider: line_options.Provider = "cpu",
     threads: line_options.Threads = None,
-    graph: Annotated[
-        Graph, typer.Option(help="networks, the fused line graph, or auto: line except on the CPU.")
-    ] = "auto",
+    graph: line_options.GraphOption = "auto",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a part on stdout, nothing else.")] = False,
 ) -> None:
     """Inspect every scan that is written to a folder, once, whatever is killed when; Ctrl-C or SIGTERM ends it.
@@ -125,7 +115,7 @@ def stop_on_signals(line: ProductionLine) -> None:
 
 
 def _row(record: PartRecord) -> str:
-    verdict = {"good": "good", "defect": "DEFECT", "error": "NOT INSPECTED"}[record.verdict]
+    verdict = WORDS[record.verdict]
     score = "-" if record.score is None else f"{record.score:.4f}"
     why = f"  {record.result['error']['message']}" if record.verdict == "error" else ""
     return f"{record.number:>7}  {score:>9}  {verdict:<13}  {record.scan}{why}"

@@ -9,3 +9,12 @@ Graph = Literal["auto", "networks", "line"]
 
 Written = Literal["all", "defects", "none"]
 """Of which parts heat maps and raw maps, or colored clouds, are written; see `inspect_stream`."""
+
+Verdict = Literal["good", "defect", "error"]
+"""What becomes of a part on a line; error: it was not inspected."""
+
+After = Literal["leave", "move", "delete"]
+"""What happens to a scan of a hot folder that has its result."""
+
+Existing = Literal["inspect", "skip"]
+"""Whether scans are inspected that are in a hot folder at its very first start."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,8 @@ from .verdict.heatmap import draw_heatmap, write_heatmap, write_map
 from .verdict.notebook import verdict_html
 from .verdict.regions import DefectRegion, find_regions
 from .verdict.saved_files import SavedFiles, saved_files
+
+FileKind = Literal["heatmap", "map", "cloud"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,12 +118,30 @@ class Inspection:
         """
         files = saved_files(Path(folder), self.part_id if name is None else name, cloud)
         if files.cloud is not None:
-            write_cloud(files.cloud, self)
-        write_heatmap(files.heatmap, self.map, self.valid, self.pixel_threshold, self.points, self.rgb)
-        write_map(files.map, self.map)
-        milliseconds = {stage: 1e3 * seconds for stage, seconds in self.seconds.items()}
-        atomic_write_bytes(files.result, encode_json_file({**self.as_json(), "ms": milliseconds}))
+            self.write("cloud", files.cloud)
+        self.write("heatmap", files.heatmap)
+        self.write("map", files.map)
+        atomic_write_bytes(files.result, encode_json_file({**self.as_json(), "ms": self.milliseconds}))
         return files
+
+    def write(self, kind: FileKind, path: Path) -> None:
+        """Write one file: the heat map (PNG), the raw map (float32 TIFF), or the colored points (PLY).
+
+        Raises:
+            UsageError: a cloud is asked for of an image alone.
+            OutputError: the file cannot be written.
+        """
+        if kind == "heatmap":
+            write_heatmap(path, self.map, self.valid, self.pixel_threshold, self.points, self.rgb)
+        elif kind == "map":
+            write_map(path, self.map)
+        else:
+            write_cloud(path, self)
+
+    @property
+    def milliseconds(self) -> dict[str, float]:
+        """Time by stage, as JSON has it."""
+        return {stage: 1e3 * seconds for stage, seconds in self.seconds.items()}
 
     def _repr_html_(self) -> str:
         """The verdict, the picture and the regions, as a notebook shows them: one piece that refers to nothing."""

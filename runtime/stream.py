@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .choices import Written
 from .errors import CmdiadError, OutputError, as_cmdiad_error, naming_scan
-from .files.outputs import OutputPaths, output_paths
-from .inspection import Inspection
+from .files.outputs import output_paths
+from .inspection import FileKind, Inspection
+from .inspection_files import wanted_kinds, write_files
 from .inspector import Inspector, ReadyPart
 from .pipeline import pipelined
 from .sensor.in_memory import PartInMemory, PartSource
-from .timing import StageTimes
-from .verdict.cloud import write_cloud
-from .verdict.heatmap import write_heatmap, write_map
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,7 @@ class Outcome:
                 "heatmap": None if self.heatmap is None else str(self.heatmap),
                 "map": None if self.map is None else str(self.map),
                 "cloud": None if self.cloud is None else str(self.cloud),
-                "ms": {stage: 1e3 * seconds for stage, seconds in self.inspection.seconds.items()},
+                "ms": self.inspection.milliseconds,
             }
         if self.error is not None:
             answer["error"] = {"kind": self.error.kind, "message": str(self.error)}
@@ -153,55 +149,12 @@ class _Steps:
         if inspection is None or self._out is None:
             return Outcome(job.scan, inspection, error=job.error)
         paths = output_paths(self._out, job.scan)
-        writers = self._writers(inspection, paths)
-        return _written(job.scan, inspection, paths, writers) if writers else Outcome(job.scan, inspection)
-
-    def _writers(self, inspection: Inspection, paths: OutputPaths) -> dict[Path, Callable[[], None]]:
-        """The files that were asked for of a part, and what writes each."""
-        writers: dict[Path, Callable[[], None]] = {}
-        if _is_asked(self._written, inspection):
-            writers[paths.heatmap] = partial(_write_heatmap, paths.heatmap, inspection)
-            writers[paths.map] = partial(write_map, paths.map, inspection.map)
-        if _is_asked(self._clouds, inspection):
-            writers[paths.cloud] = partial(write_cloud, paths.cloud, inspection)
-        return writers
-
-
-def _is_asked(which: Written, inspection: Inspection) -> bool:
-    return which == "all" or (which == "defects" and inspection.is_defect)
-
-
-def _written(
-    scan: Path, inspection: Inspection, paths: OutputPaths, writers: Mapping[Path, Callable[[], None]]
-) -> Outcome:
-    """Write all files; a verdict whose files cannot be written stands all the same."""
-    times = StageTimes()
-    # Most of the time they wait for the disk, so they wait together.
-    with times.stage("write"), ThreadPoolExecutor(len(writers), "write") as beside:
-        failures = dict(zip(writers, beside.map(partial(_failure, scan), writers.values()), strict=True))
-    there = {path: path for path, failure in failures.items() if failure is None}
-    return Outcome(
-        scan,
-        inspection.with_times(times),
-        heatmap=there.get(paths.heatmap),
-        map=there.get(paths.map),
-        cloud=there.get(paths.cloud),
-        error=next((failure for failure in failures.values() if failure is not None), None),
-    )
-
-
-def _write_heatmap(path: Path, inspection: Inspection) -> None:
-    threshold = inspection.pixel_threshold
-    write_heatmap(path, inspection.map, inspection.valid, threshold, inspection.points, inspection.rgb)
-
-
-def _failure(scan: Path, write: Callable[[], None]) -> CmdiadError | None:
-    """Why a file could not be written; None where it was."""
-    try:
-        write()
-    except Exception as cause:
-        return _named(scan, cause, OutputError)
-    return None
+        wanted: dict[FileKind, Path] = {
+            kind: getattr(paths, kind) for kind in wanted_kinds(inspection, self._written, self._clouds)
+        }
+        files = write_files(inspection, wanted, lambda cause: _named(job.scan, cause, OutputError))
+        there = {str(kind): wanted[kind] for kind in files.written}
+        return Outcome(job.scan, inspection.with_times(files.times), error=files.error, **there)
 
 
 def _named(scan: Path, error: Exception, refusal: type[CmdiadError] | None = None) -> CmdiadError:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-Verdict = Literal["good", "defect", "error"]
+from ..choices import Verdict
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ..choices import Verdict
 from ..errors import OutputError, UsageError
-from .arrival import PartRecord, Verdict
+from .arrival import PartRecord
 from .journal import NAME, RECORD_COLUMNS, Journal, read_record
 
 MOST_AT_ONCE = 1000

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from ..errors import CmdiadError, as_cmdiad_error, naming_scan
 from ..inspection import Inspection
+from ..inspection_files import FilesOfPart
 from ..inspector import ReadyPart
 from .arrival import Accepted, PartRecord, RawPoints
 from .products import Loaded, Product, Products
-from .result_files import WantedFiles, WrittenFiles, file_stem, write_inspection
+from .result_files import WantedFiles, file_stem, write_inspection
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,13 @@ class PartJob:
     loaded: Loaded | None = None
     ready: ReadyPart | None = None
     inspection: Inspection | None = None
-    files: WrittenFiles = field(default_factory=WrittenFiles)
+    files: FilesOfPart = field(default_factory=FilesOfPart)
     error: CmdiadError | None = None
+
+    @property
+    def stem(self) -> str:
+        """How the paths of its files begin, see `file_stem`."""
+        return file_stem(self.accepted.number, self.accepted.arrival.scan, self.accepted.accepted_at)
 
     def then(self, step: Callable[[PartJob], PartJob]) -> PartJob:
         """The next step's outcome, where nothing failed before."""
@@ -91,10 +97,9 @@ class InspectingSteps:
         return replace(job, ready=inspector.read_bytes(arrival.content.data, arrival.content.image))
 
     def _with_files(self, job: PartJob) -> PartJob:
-        accepted, inspection = job.accepted, job.inspection
+        inspection = job.inspection
         assert inspection is not None
-        stem = file_stem(accepted.number, accepted.arrival.scan, accepted.accepted_at)
-        files = write_inspection(self._out, stem, inspection, self._wanted())
+        files = write_inspection(self._out, job.stem, inspection, self._wanted())
         return replace(job, inspection=inspection.with_times(files.times), files=files)
 
 

@@ -7,12 +7,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ..choices import Graph, Written
+from ..choices import After, Existing, Graph, Verdict, Written
 from ..errors import UsageError
 from ..files.toml_file import read_toml
-from .arrival import Verdict
 
-After = Literal["leave", "move", "delete"]
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
@@ -55,7 +53,7 @@ class FolderTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     done: str | None = None
     settle_seconds: Annotated[float, msgspec.Meta(ge=0, le=3600)] = 0.5
     poll_seconds: Positive = 1.0
-    existing: Literal["inspect", "skip"] = "inspect"
+    existing: Existing = "inspect"
 
 
 class CameraTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import CmdiadError
 from .arrival import PartRecord
 from .inspecting import PartJob
+from .result_files import file_name
 
 
 def record_of(job: PartJob) -> PartRecord:
@@ -34,8 +35,8 @@ def _result(job: PartJob) -> dict[str, Any]:
     if job.inspection is not None:
         result |= {
             **job.inspection.as_json(),
-            "files": job.files.paths,
-            "ms": {stage: 1e3 * seconds for stage, seconds in job.inspection.seconds.items()},
+            "files": {kind: file_name(job.stem, kind) for kind in job.files.written},
+            "ms": job.inspection.milliseconds,
         }
     error: CmdiadError | None = job.error or job.files.error
     if error is not None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,15 +13,14 @@ from ..errors import CmdiadError, OutputError, as_cmdiad_error
 from ..files.atomic import atomic_write_bytes
 from ..files.json_encoding import encode_json_file, escape_name
 from ..files.moving import copy_file
-from ..inspection import Inspection
-from ..timing import StageTimes
-from ..verdict.cloud import write_cloud
-from ..verdict.heatmap import write_heatmap, write_map
+from ..inspection import FileKind, Inspection
+from ..inspection_files import FilesOfPart, wanted_kinds, write_files
 from .arrival import PartRecord
 
 REJECTED = "rejected"
 _UNSPEAKABLE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_NAME = 80
+_ENDINGS: dict[FileKind, str] = {"heatmap": "_heatmap.png", "map": "_map.tiff", "cloud": "_cloud.ply"}
 # A rejected scan that is larger than any that is read stays where it is.
 MAX_KEPT_BYTES = 1 << 30
 
@@ -43,21 +41,6 @@ class WantedFiles:
 NOTHING_WANTED = WantedFiles("none", "none")
 
 
-@dataclass(frozen=True)
-class WrittenFiles:
-    """What was written of an inspection.
-
-    Attributes:
-        paths: by kind, relative to the folder of results.
-        error: why a file could not be written; the verdict stands all the same.
-        times: how long it took.
-    """
-
-    paths: dict[str, str] = field(default_factory=dict)
-    error: CmdiadError | None = None
-    times: StageTimes = field(default_factory=StageTimes)
-
-
 def file_stem(number: int, scan: str, accepted_at: float) -> str:
     """The path of a part's files below the folder of results, without suffix: by the day of acceptance, UTC.
 
@@ -70,32 +53,17 @@ def file_stem(number: int, scan: str, accepted_at: float) -> str:
     return f"{day}/{number:06d}_{name[-_LONGEST_NAME:] or 'scan'}"
 
 
-def write_inspection(out: Path, stem: str, inspection: Inspection, wanted: WantedFiles) -> WrittenFiles:
-    """Write the files of an inspection that are wanted, at the same time: most of it is waiting for the disk."""
-    names = _names(stem, inspection, wanted)
-    if not names:
-        return WrittenFiles()
-    times = StageTimes()
-    with times.stage("write"), ThreadPoolExecutor(len(names), "write") as pool:
-        writing = {kind: pool.submit(_failure, kind, out / name, inspection) for kind, name in names.items()}
-        failures = {kind: failure.result() for kind, failure in writing.items()}
-    paths = {kind: name for kind, name in names.items() if failures[kind] is None}
-    return WrittenFiles(paths, next(filter(None, failures.values()), None), times)
+def write_inspection(out: Path, stem: str, inspection: Inspection, wanted: WantedFiles) -> FilesOfPart:
+    """Write the files of an inspection that are wanted; an image alone has no cloud."""
+    kinds = wanted_kinds(inspection, wanted.heatmaps, wanted.clouds)
+    has_points = inspection.points is not None
+    paths = {kind: out / file_name(stem, kind) for kind in kinds if has_points or kind != "cloud"}
+    return write_files(inspection, paths, _refused)
 
 
-def _names(stem: str, inspection: Inspection, wanted: WantedFiles) -> dict[str, str]:
-    """The files that are wanted of an inspection, by kind."""
-    names: dict[str, str] = {}
-    if is_wanted(wanted.heatmaps, inspection):
-        names |= {"heatmap": f"{stem}_heatmap.png", "map": f"{stem}_map.tiff"}
-    if is_wanted(wanted.clouds, inspection) and inspection.points is not None:
-        names["cloud"] = f"{stem}_cloud.ply"
-    return names
-
-
-def is_wanted(which: Written, inspection: Inspection) -> bool:
-    """Whether a kind of file is wanted of a part."""
-    return which == "all" or (which == "defects" and inspection.is_defect)
+def file_name(stem: str, kind: FileKind) -> str:
+    """The path of a part's file of a kind, relative to the folder of results."""
+    return f"{stem}{_ENDINGS[kind]}"
 
 
 def write_record(out: Path, stem: str, record: PartRecord) -> None:
@@ -122,17 +90,6 @@ def keep_rejected(out: Path, stem: str, record: PartRecord, scan: Path | None) -
             copy_file(scan, place)
 
 
-def _failure(kind: str, path: Path, inspection: Inspection) -> CmdiadError | None:
-    """Why a file could not be written; None where it was."""
-    try:
-        if kind == "heatmap":
-            threshold = inspection.pixel_threshold
-            write_heatmap(path, inspection.map, inspection.valid, threshold, inspection.points, inspection.rgb)
-        elif kind == "map":
-            write_map(path, inspection.map)
-        else:
-            write_cloud(path, inspection)
-    except Exception as cause:
-        known = as_cmdiad_error(cause)
-        return OutputError(str(known)) if isinstance(cause, OSError) else known
-    return None
+def _refused(cause: Exception) -> CmdiadError:
+    known = as_cmdiad_error(cause)
+    return OutputError(str(known)) if isinstance(cause, OSError) else known

@@ -25,7 +25,7 @@ from .inspecting import Answered, InspectingSteps, PartJob
 from .journal import Journal
 from .products import Loaded, Products
 from .recording import record_of
-from .result_files import WantedFiles, file_stem, keep_rejected, write_record
+from .result_files import WantedFiles, keep_rejected, write_record
 from .suspect import survives
 
 # A part that waits for its next try is looked for this often.
@@ -243,11 +243,10 @@ class Station:
             _log.info("part %d is tried again: %s", accepted.number, error)
             return
         record = self._judged(record_of(job), job.inspection, job.loaded)
-        stem = file_stem(accepted.number, accepted.arrival.scan, accepted.accepted_at)
         if accepted.is_kept:
-            write_record(self.settings.out, stem, record)
+            write_record(self.settings.out, job.stem, record)
             if error is not None:
-                keep_rejected(self.settings.out, stem, record, accepted.arrival.path)
+                keep_rejected(self.settings.out, job.stem, record, accepted.arrival.path)
         self._journal.finish(accepted, record, self._sinks)
         self._tell(job, record)
 

@@ -159,7 +159,7 @@ def test_a_full_disk_does_not_take_the_verdict_away(tmp_path: Path, monkeypatch:
     def full(path: Path, map_hw: Any) -> None:
         raise OutputError(f"{path}: cannot be written: No space left on device")
 
-    monkeypatch.setattr(stream, "write_map", full)
+    monkeypatch.setattr("cmdiad.runtime.inspection.write_map", full)
     for outcome in run(Scripted(scores={"1": 3.0}), 3, tmp_path):
         assert isinstance(outcome.error, OutputError) and outcome.error.exit_code == 74
         answer = outcome.as_json()

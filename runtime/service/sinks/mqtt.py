@@ -17,8 +17,8 @@ from typing import Any, Literal
 from ...errors import OutputError, UsageError
 from ...files.json_encoding import encode_json
 from ..arrival import PartRecord
+from ..loopback import is_loopback
 from ..secret_file import read_secret
-from .loopback import is_loopback
 
 MqttVersion = Literal["5", "3.1.1"]
 

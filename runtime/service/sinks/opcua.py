@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import CmdiadError, OutputError, UsageError
 from ..arrival import PartRecord
+from ..loopback import is_loopback
 from ..settled_results import SettledResults
 from ..users import read_users
-from .loopback import is_loopback
 from .opcua_log import tame_log
 from .opcua_login import Login, new_server
 from .opcua_methods import Answers, Trigger

@@ -12,11 +12,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ....version import __version__
+from ...choices import Verdict
 from ...errors import OutputError, UsageError
 from ...files.json_encoding import encode_json
-from ..arrival import PartRecord, Verdict
+from ..arrival import PartRecord
+from ..loopback import is_loopback
 from ..secret_file import read_secret
-from .loopback import is_loopback
 
 # Refusals that concern the address, our token or the hour, and would meet every other result as well.
 _NOT_THE_RESULTS_FAULT = frozenset({401, 403, 404, 405, 407, 408, 410, 421, 423, 425, 426, 429})

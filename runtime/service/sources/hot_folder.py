@@ -14,12 +14,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...choices import After
 from ...files.atomic import naming_place
 from ...files.moving import move_file
 from ...sensor.listing import natural_order
 from ..arrival import Arrival, FileVersion
 from ..journal import Journal
-from ..line_file import After
 
 # A folder that takes long to list is listed the less often.
 _MOST_SHARE_OF_TIME = 0.2

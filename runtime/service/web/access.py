@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from ...errors import UsageError
 from ..line_file import HttpTable, placed
+from ..loopback import is_loopback
 
 COOKIE = "cmdiad_token"
 _SHORTEST_TOKEN = 16
@@ -36,7 +36,8 @@ class Access:
         Raises:
             UsageError: the server would be open to the network without a token, or the token cannot be read.
         """
-        is_local = is_loopback(table.host)
+        # In brackets it is an address's part of a URL, and nothing that a server can be bound to.
+        is_local = is_loopback(table.host) and not table.host.startswith("[")
         if table.token_file is None:
             if not is_local:
                 raise UsageError(
@@ -71,14 +72,6 @@ class Access:
     def serves_origin(self, origin: str | None) -> bool:
         """Whether a request comes from a page of this machine, or from no page: without a token no other may write."""
         return origin is None or self.serves_host(urlsplit(origin).netloc)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a server bound to a host is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def read_token(path: Path) -> str:

@@ -17,10 +17,10 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from ....version import __version__
+from ...choices import Verdict
 from ...errors import BusyError, CmdiadError, EngineError, MachineError, OutputError, ScanError, UsageError
 from ...files.json_encoding import encode_json
 from ...files.png import encode_png
-from ..arrival import Verdict
 from ..history import MOST_AT_ONCE, HistoryQuery, bundle_figures, part
 from ..inspecting import Answered
 from ..production_line import ProductionLine

@@ -10,29 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cmdiad.benchmarks.fuzz.word_inspection import inspection_of
 from cmdiad.runtime.errors import EngineError, ScanError
 from cmdiad.runtime.inspection import Inspection
-from cmdiad.runtime.preparation.part_view import PartView
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.products import InspectorSettings, Loaded, Product
-
-VIEW = PartView(
-    part_pixels=4,
-    diameter_px=2.0,
-    diameter_m=0.01,
-    area_m2=1e-4,
-    center_m=(0.0, 0.0, 0.4),
-    row=1,
-    column=1,
-    on_plane=True,
-    clearance_m=0.0,
-    inspected_share=1.0,
-    measured_share=1.0,
-    touches_border=0.0,
-    other_objects=(),
-    plane_rms_m=1e-5,
-    empty_margin=0,
-)
 
 
 class WordInspector:
@@ -67,21 +49,7 @@ class WordInspector:
             raise EngineError("the device is gone")
         if word == "deadly":
             os._exit(9)
-        is_defect = word == "defect"
-        map_hw = np.full((4, 4), 2.0 if is_defect else 0.5, np.float32)
-        return Inspection(
-            product="thing",
-            score=2.0 if is_defect else 0.5,
-            threshold=1.0,
-            is_defect=is_defect,
-            map=map_hw,
-            pixel_threshold=1.0,
-            points=np.ones((4, 4, 3), np.float32),
-            rgb=None,
-            valid=np.ones((4, 4), bool),
-            view=VIEW,
-            seconds={"extract": 0.01},
-        )
+        return inspection_of(word)
 
     def close(self) -> None:
         """Note it."""

@@ -185,7 +185,7 @@ def test_a_verdict_whose_heat_map_cannot_be_written_stands(
     def full(*_: Any, **__: Any) -> None:
         raise OutputError("no space left")
 
-    monkeypatch.setattr("cmdiad.runtime.service.result_files.write_heatmap", full)
+    monkeypatch.setattr("cmdiad.runtime.inspection.write_heatmap", full)
     put(journal, tmp_path / "in", ["defect"])
     (record,) = run_until(new_station(), 1)
     assert record.verdict == "defect"

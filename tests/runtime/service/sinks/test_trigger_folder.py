@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cmdiad.runtime.errors import ScanError, UsageError
-from cmdiad.runtime.service.sinks.loopback import is_loopback
+from cmdiad.runtime.service.loopback import is_loopback
 from cmdiad.runtime.service.sinks.trigger_folder import file_in
 
 
