@@ -101,7 +101,7 @@ def configured_line(folder: Path, bundles: dict[str, Path], token: str | None = 
     return ServedLine(folder, port, token)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     """The machine's own Chromium; tests skip where there is none, or no Playwright to steer it."""
     playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
