@@ -22,7 +22,8 @@ from .journal import NAME, RECORD_COLUMNS, Journal, read_record
 MOST_AT_ONCE = 1000
 _NEWEST = 5000
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[-+]?\d+)?")
-CSV_COLUMNS = (*RECORD_COLUMNS.split(", "), "error", "heatmap", "map")
+_FACTS = PartRecord.__struct_fields__[:-1]  # all but `result`, of which a row has a few
+CSV_COLUMNS = (*_FACTS, "error", "heatmap", "map")
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,13 @@ class HistoryQuery:
         bounds = (("finished_at >= ?", self.since), ("finished_at < ?", self.until), ("number < ?", self.before))
         conditions += [(condition, value) for condition, value in bounds if value is not None]
         where = " AND ".join(condition for condition, _ in conditions)
-        query = f"SELECT {RECORD_COLUMNS}, result FROM parts WHERE {where} ORDER BY number DESC LIMIT ?"
+        query = f"SELECT {RECORD_COLUMNS} FROM parts WHERE {where} ORDER BY number DESC LIMIT ?"
         return query, [*(value for _, value in conditions), self.limit]
 
 
 def part(journal: Journal, number: int) -> PartRecord | None:
     """One result; None: there is none of that number."""
-    query = f"SELECT {RECORD_COLUMNS}, result FROM parts WHERE number = ? AND state = 'done'"
+    query = f"SELECT {RECORD_COLUMNS} FROM parts WHERE number = ? AND state = 'done'"
     return next(iter(journal.records(query, [number])), None)
 
 
@@ -120,7 +121,7 @@ def read_history(out: Path, query: HistoryQuery) -> Iterator[PartRecord]:
 
 def as_row(record: PartRecord) -> list[str]:
     """A result as the cells of `CSV_COLUMNS`."""
-    values: dict[str, Any] = {name: getattr(record, name) for name in RECORD_COLUMNS.split(", ")}
+    values: dict[str, Any] = {name: getattr(record, name) for name in _FACTS}
     files = record.result.get("files", {})
     values |= {"error": record.result.get("error", {}).get("message")}
     values |= {"heatmap": files.get("heatmap"), "map": files.get("map")}

@@ -49,7 +49,8 @@ CREATE TABLE deliveries (
 ) WITHOUT ROWID;
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-RECORD_COLUMNS = "number, source, scan, part_id, product, bundle, accepted_at, finished_at, verdict, score, threshold"
+# A record's own fields, `result` as the last.
+RECORD_COLUMNS = ", ".join(PartRecord.__struct_fields__)
 
 
 class _KnownResult(msgspec.Struct):
@@ -177,8 +178,7 @@ class Journal:
     def undelivered(self, sink: str, limit: int) -> list[PartRecord]:
         """The oldest results that a sink has not taken yet."""
         return self.records(
-            f"SELECT {RECORD_COLUMNS}, result FROM parts JOIN deliveries USING (number) "
-            "WHERE sink = ? ORDER BY number LIMIT ?",
+            f"SELECT {RECORD_COLUMNS} FROM parts JOIN deliveries USING (number) WHERE sink = ? ORDER BY number LIMIT ?",
             (sink, limit),
         )
 
@@ -366,7 +366,7 @@ def _accepted(
 
 
 def read_record(*columns: Any) -> PartRecord:
-    """A result of its columns, in the order of `RECORD_COLUMNS`, and its JSON.
+    """A result of its columns, in the order of `RECORD_COLUMNS`.
 
     Raises:
         ValueError: they are no result's.
@@ -374,10 +374,10 @@ def read_record(*columns: Any) -> PartRecord:
     *values, result = columns
     if not isinstance(result, str):
         raise ValueError("a part that is done has no result")
-    names = RECORD_COLUMNS.split(", ")
     try:
         msgspec.json.decode(result, type=_KnownResult)
-        said = {**dict(zip(names, values, strict=True)), "result": msgspec.json.decode(result)}
+        columns = (*values, msgspec.json.decode(result))
+        said = dict(zip(PartRecord.__struct_fields__, columns, strict=True))
         return msgspec.convert(said, PartRecord)
     except (msgspec.MsgspecError, RecursionError) as cause:
         raise ValueError(f"a damaged result: {cause}") from cause

@@ -136,7 +136,7 @@ class LineHealth:
     def _tell_again(self, product: str, watched: _Watched) -> None:
         """The results that the state kept last has not heard of."""
         query = (
-            f"SELECT {RECORD_COLUMNS}, result FROM parts WHERE number > ? AND product = ? AND bundle = ? "
+            f"SELECT {RECORD_COLUMNS} FROM parts WHERE number > ? AND product = ? AND bundle = ? "
             "AND state = 'done' AND score IS NOT NULL ORDER BY number LIMIT ?"
         )
         while records := self._journal.records(query, (watched.last, product, watched.digest, _AT_ONCE)):

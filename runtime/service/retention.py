@@ -63,7 +63,7 @@ class Retention:
     def _oldest(self, limit: int, before: float = float("inf")) -> list[PartRecord]:
         """Finished parts, the oldest first, that every sink has taken."""
         return self.journal.records(
-            f"SELECT {RECORD_COLUMNS}, result FROM parts WHERE state = 'done' AND finished_at < ? "
+            f"SELECT {RECORD_COLUMNS} FROM parts WHERE state = 'done' AND finished_at < ? "
             "AND number NOT IN (SELECT number FROM deliveries) ORDER BY number LIMIT ?",
             (min(before, 1e18), limit),
         )

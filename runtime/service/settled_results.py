@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from .arrival import PartRecord
-from .journal import Journal
+from .journal import RECORD_COLUMNS, Journal
 
 MOST_AT_ONCE = 1000
-_COLUMNS = ", ".join(PartRecord.__struct_fields__)
 
 
 class SettledResults:
@@ -47,7 +46,7 @@ class SettledResults:
         # In this order: whatever has a number up to that of `newest` is in flight, or in the journal, by now.
         last = min((newest.number, *(number - 1 for number in self._in_flight())))
         return self._journal.records(
-            f"SELECT {_COLUMNS} FROM parts WHERE number > ? AND number <= ? AND number < "
+            f"SELECT {RECORD_COLUMNS} FROM parts WHERE number > ? AND number <= ? AND number < "
             "coalesce((SELECT min(number) FROM parts WHERE state != 'done'), ? + 1) ORDER BY number LIMIT ?",
             (after, last, last, max(1, min(limit, MOST_AT_ONCE))),
         )
@@ -55,6 +54,6 @@ class SettledResults:
     def newest(self) -> PartRecord | None:
         """The result with the highest number; None: there is none yet."""
         records = self._journal.records(
-            f"SELECT {_COLUMNS} FROM parts WHERE state = 'done' ORDER BY number DESC LIMIT 1", ()
+            f"SELECT {RECORD_COLUMNS} FROM parts WHERE state = 'done' ORDER BY number DESC LIMIT 1", ()
         )
         return records[0] if records else None
