@@ -140,7 +140,7 @@ def _in_metres(
     if not measured.any():
         raise ScanError("has no measured point: check the sensor's exposure and range")
     measured = _in_range(points, measured, geometry)
-    points[~measured] = 0
+    points.reshape(-1, 3)[np.flatnonzero(~measured)] = 0
     unit = metres_per_unit or 1.0
     if pixels is None:
         refuse_marks(raw, measured, float(max(points.max(), -points.min())) / unit)
