@@ -92,7 +92,7 @@ def diameter(points_dn: npt.NDArray[np.floating]) -> float:
         return 0.0
     chosen = points_dn[:, :: -(-n_points // _EXTREME_POINTS)].astype(np.float64)
     # Not a matrix product: BLAS would split this thin one over threads, which costs more than it saves.
-    reached = sum(axis[:, None] * along for axis, along in zip(_directions(dimension).T, chosen, strict=True))
+    reached = np.einsum("da,dn->an", _directions(dimension).T, chosen)
     extreme = chosen[:, np.unique(np.concatenate([reached.argmin(axis=1), reached.argmax(axis=1)]))]
     between = extreme[:, :, None] - extreme[:, None, :]
     return float(np.sqrt(np.sum(np.square(between), axis=0).max()))
@@ -119,9 +119,11 @@ def surface_area(planes_3hw: _Planes, part_hw: _Mask) -> float:
         whole = part_hw[::stride, ::stride]
         whole = whole[:-1, :-1] & whole[1:, 1:] & whole[:-1, 1:] & whole[1:, :-1]
         if whole.any():
-            falling = (corners[:, 1:, 1:] - corners[:, :-1, :-1])[:, whole]
-            rising = (corners[:, 1:, :-1] - corners[:, :-1, 1:])[:, whole]
-            areas = 0.5 * np.linalg.norm(np.cross(falling, rising, axis=0), axis=0)
+            falling = (corners[:, 1:, 1:] - corners[:, :-1, :-1]).reshape(3, -1).compress(whole.ravel(), axis=1)
+            rising = (corners[:, 1:, :-1] - corners[:, :-1, 1:]).reshape(3, -1).compress(whole.ravel(), axis=1)
+            # `np.cross` takes four times as long.
+            crossed = [falling[i - 2] * rising[i - 1] - falling[i - 1] * rising[i - 2] for i in range(3)]
+            areas = 0.5 * np.sqrt(sum(np.square(along) for along in crossed))
             return float(count * areas.mean() / stride**2)
     return 0.0
 
