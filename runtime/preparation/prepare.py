@@ -18,7 +18,7 @@ from ..sensor.missing import MAX_COORDINATE_M
 from ..sensor.origin import NEAR, Vector
 from .close_up import frame_of, view_within, within_frame
 from .clusters import Clusters, find_clusters
-from .frame import Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
+from .frame import Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest, sample_part
 from .part_choice import PiecesInView, bounds, choose_part, objects_among, view_of
 from .part_view import PartView
 from .repeated import refuse_repeated
@@ -95,8 +95,7 @@ def prepare(
     frame = frame_of(body, preprocessing)
     shown = within_frame(kept, frame)
     sampled = sample_nearest(shown, frame)
-    points = sample_nearest(points_hw3, frame).astype(np.float32, copy=False)
-    points[~sampled] = 0
+    points = sample_part(points_hw3, sampled, frame).astype(np.float32, copy=False)
     view = view_within(_view(pieces, part, evidence, origin), kept, shown)
     return PreparedScan(points, sampled, shown, frame, view)
 
