@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from .region_of_interest import RegionOfInterest
 from .sensor_description import UNIT, SensorDescription
 
 OPEN = "auto"
@@ -86,4 +87,6 @@ def _without_plane(key: str, old: Mapping[str, object], new: Mapping[str, object
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Mapping) and "row" in value:
+        return str(msgspec.convert(value, RegionOfInterest))
     return "not given" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -187,7 +187,8 @@ def test_an_image_alone_keeps_black_inside_the_part_but_not_around_it() -> None:
     rgb = np.zeros((90, 130, 3), np.uint8)
     rgb[20:70, 30:100] = 90
     rgb[40:50, 50:60] = 0
-    image, valid, kept, frame = prepare_image(rgb, STRUCTURED_LIGHT)
+    prepared = prepare_image(rgb, STRUCTURED_LIGHT)
+    image, valid, kept, frame = prepared.image, prepared.valid, prepared.kept, prepared.frame
     assert kept[20:70, 30:100].all()
     assert kept.sum() == 50 * 70
     np.testing.assert_array_equal(valid, sample_nearest(kept, frame))
