@@ -17,7 +17,7 @@ from ..runtime.health.measures import baseline_of
 from ..runtime.patches.routes import modalities
 from ..runtime.preparation.part_range import range_of
 from ..runtime.preparation.part_view import OtherObject, PartView
-from ..runtime.preparation.prepared_part import PreparedPart
+from ..runtime.preparation.prepared_part import PreparedPart, kept_in_all
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preparation.settling import settle_scans, short_name
 from ..runtime.preparation.window_size import decide_window
@@ -98,8 +98,7 @@ class Survey:
             self._views.append(one.view)
             self._origins.append(part.origin)
         if number in self._drawn:
-            kept = np.logical_or.reduce([one.kept for one in prepared])
-            self._tiles.append(_small_tile(name, part, kept, prepared[0].view.other_objects))
+            self._tiles.append(_small_tile(name, part, kept_in_all(prepared), prepared[0].view.other_objects))
 
     def part_range(self) -> PartRange:
         """What was seen; at least one scan."""

@@ -112,6 +112,12 @@ def require_parts(prepared: Sequence[PreparedPart | ScanError]) -> list[Prepared
     return parts
 
 
+def kept_in_all(parts: Sequence[PreparedPart]) -> npt.NDArray[np.bool_]:
+    """The pixels that belong to any of a scan's parts, (H, W) bool."""
+    kept: npt.NDArray[np.bool_] = np.logical_or.reduce([part.kept for part in parts])
+    return kept
+
+
 def _require_measured(part: Part, measured: AbstractSet[Modality]) -> None:
     if "pc" in measured and part.points is None:
         raise ScanError("this bundle inspects 3D scans: give a scan, not an image")
