@@ -46,5 +46,7 @@ def refused_parts(parts: Sequence[PreparedPart | ScanError], expected: PartRange
         if expected is not None and (reasons := part_outside(one.view, expected)):
             refused.append(RefusedPart(number, _unlike(reasons, f"part {number} of {len(parts)}")))
     if expected is not None and views and (reasons := scan_outside(views[0], expected)):
-        refused.append(RefusedPart(None, _unlike(reasons, "what stands beside the parts")))
+        said = f"not everything in view is judged: {'; '.join(reasons)}"
+        advice = "take it away, move parts apart that touch, or let it stand with `cmdiad-rt infer --allow-any-size`"
+        refused.append(RefusedPart(None, ScanError(f"{said}: {advice}")))
     return refused
