@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     _Mask: TypeAlias = npt.NDArray[np.bool_]
 
 LARGEST_SIDE = 65_536
-MOST_RUNS = 200_000
+MOST_RUNS = 100_000
 """Of a mask: a drawing has a few in every row; a mask of noise is none."""
 
 

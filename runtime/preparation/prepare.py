@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_propagation
 
 from ..bundle.parameters import EYECANDIES, KINECT, STRUCTURED_LIGHT, PartRange, Preprocessing
 from ..errors import ScanError
@@ -19,7 +18,6 @@ from ..sensor.origin import NEAR, Vector
 from .close_up import frame_of, view_within, within_frame
 from .clusters import Clusters, find_clusters
 from .frame import Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
-from .image_view import image_parts
 from .part_choice import Beside, PiecesInView, bounds, choose_part, objects_among, things_in, view_of
 from .part_view import PartView
 from .repeated import refuse_repeated
@@ -32,15 +30,12 @@ __all__ = [
     "STRUCTURED_LIGHT",
     "Frame",
     "PartView",
-    "PreparedImage",
     "PreparedScan",
     "Preprocessing",
     "evidence_of",
     "map_to_input",
     "prepare",
     "prepare_all",
-    "prepare_image",
-    "prepare_images",
     "prepare_mask",
     "prepare_rgb",
     "without_plane",
@@ -117,6 +112,8 @@ def prepare_all(
         UsageError: nobody has decided how large the window is.
     """
     pieces, evidence = _pieces(points_hw3, preprocessing, origin)
+    if not len(pieces.clusters.sizes):
+        raise ScanError(_no_cluster(preprocessing))
     numbers = [thing.number for thing in choose_parts(things_in(pieces, MOST_PARTS + 1), expected)]
     prepared: list[PreparedScan | ScanError] = []
     beside = Beside.of(pieces, numbers)
@@ -218,80 +215,6 @@ def evidence_of(
     return plane_evidence(planes, valid, preprocessing, origin)
 
 
-@dataclass(frozen=True)
-class PreparedImage:
-    """An image that no scan came with.
-
-    Attributes:
-        image: (side, side, 3) uint8, padded, black where there is no part.
-        valid: (224, 224) bool, where there is part.
-        kept: (H, W) bool, the same in the input's own pixels; what is seen of the part is `view_image(kept)`.
-        frame: how the two are related.
-    """
-
-    image: npt.NDArray[np.uint8]
-    valid: _Mask
-    kept: _Mask
-    frame: Frame
-
-
-def prepare_image(rgb_hw3: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> PreparedImage:
-    """Prepare an image that no scan came with.
-
-    Without points the part is everything but the black that reaches the image's edge, which is what
-    preprocessing leaves of the background; a camera's image without such black is all part.
-
-    Raises:
-        ScanError: the image is black, or the part does not fit into its window.
-        UsageError: nobody has decided how large the window is.
-    """
-    return _framed_image(rgb_hw3, _not_black(rgb_hw3, preprocessing), preprocessing)
-
-
-def prepare_images(
-    rgb_hw3: npt.NDArray[np.uint8], preprocessing: Preprocessing, expected: PartRange | None = None
-) -> list[tuple[PreparedImage | ScanError, PartView]]:
-    """The same for every thing apart from the others by black that resembles the product, in reading order.
-
-    Returns:
-        One a part, with what is seen of it; an error where it does not fit into its window.
-
-    Raises:
-        ScanError: as of `prepare_image`; or there are more things than are inspected, or none of the product's size.
-        UsageError: nobody has decided how large the window is.
-    """
-    kept = _not_black(rgb_hw3, preprocessing)
-    prepared: list[tuple[PreparedImage | ScanError, PartView]] = []
-    for part_hw, view in image_parts(kept, expected):
-        try:
-            prepared.append((_framed_image(rgb_hw3, part_hw, preprocessing), view))
-        except ScanError as error:
-            prepared.append((error, view))
-    return prepared
-
-
-def _not_black(rgb_hw3: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> _Mask:
-    black = ~rgb_hw3.any(axis=2)
-    if black.all():
-        raise ScanError("the image is black: check the camera's exposure")
-    edge = np.ones_like(black)
-    edge[1:-1, 1:-1] = False
-    kept = ~binary_propagation(black & edge, mask=black)
-    if preprocessing.roi is not None:
-        kept &= preprocessing.roi.mask(kept.shape)
-        if not kept.any():
-            raise ScanError(
-                f"the image is black in the region of interest {preprocessing.roi}: check the view, or calibrate with "
-                "another"
-            )
-    return kept
-
-
-def _framed_image(rgb_hw3: npt.NDArray[np.uint8], kept: _Mask, preprocessing: Preprocessing) -> PreparedImage:
-    frame = frame_of(kept, preprocessing)
-    return PreparedImage(prepare_rgb(rgb_hw3, kept, frame), sample_nearest(kept, frame), kept, frame)
-
-
 def _planar(points_hw3: npt.NDArray[np.float32]) -> tuple[_Planes, _Mask]:
     """The points as x, y and z planes (3, H, W), missing ones zero, and where they are not missing (H, W)."""
     if points_hw3.ndim != 3 or points_hw3.shape[2] != 3:
@@ -368,14 +291,18 @@ def _on(evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preproces
     mask, heights = _before(evidence, planes_3hw, valid_hw, preprocessing)
     clusters = _clusters(planes_3hw, mask, preprocessing)
     if not len(clusters.sizes):
-        raise ScanError(
-            f"above the supporting plane no {preprocessing.cluster_min_points} points hang together: no part is in "
-            f"view, or pixels are farther apart than {preprocessing.cluster_distance_m * 1e3:g} mm, or parts smaller: "
-            "calibrate with a larger --set preprocessing.cluster_distance_m=METRES, with a smaller "
-            "--set preprocessing.cluster_min_points=PIXELS, or with --sensor for another kind of sensor"
-        )
+        raise ScanError(f"above the supporting plane {_no_cluster(preprocessing)}")
     within_m = preprocessing.plane_distance_m + preprocessing.cluster_distance_m
     return PiecesInView(planes_3hw, valid_hw, mask, clusters, heights, within_m, bounds(valid_hw))
+
+
+def _no_cluster(preprocessing: Preprocessing) -> str:
+    return (
+        f"no {preprocessing.cluster_min_points} points hang together: no part is in "
+        f"view, or pixels are farther apart than {preprocessing.cluster_distance_m * 1e3:g} mm, or parts smaller: "
+        "calibrate with a larger --set preprocessing.cluster_distance_m=METRES, with a smaller "
+        "--set preprocessing.cluster_min_points=PIXELS, or with --sensor for another kind of sensor"
+    )
 
 
 def _whole(pieces: PiecesInView) -> PiecesInView:

@@ -16,7 +16,8 @@ from ..sensor.part import Part
 from .frame import Frame, prepare_rgb
 from .image_view import view_image
 from .part_view import PartView
-from .prepare import PreparedImage, PreparedScan, prepare, prepare_all, prepare_image, prepare_images
+from .prepare import PreparedScan, prepare, prepare_all
+from .prepare_images import PreparedImage, prepare_image, prepare_images
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import tifffile
 from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT, Preprocessing
 from cmdiad.runtime.errors import ScanError
 from cmdiad.runtime.preparation.frame import sample_nearest
-from cmdiad.runtime.preparation.prepare import PreparedScan, prepare, prepare_image, without_plane
+from cmdiad.runtime.preparation.prepare import PreparedScan, prepare, without_plane
+from cmdiad.runtime.preparation.prepare_images import prepare_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image

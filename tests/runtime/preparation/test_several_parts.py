@@ -141,6 +141,14 @@ def test_a_preprocessed_scan_has_its_parts_too() -> None:
     assert len(prepared_parts(points, preprocessed)) == 6
 
 
+def test_a_preprocessed_scan_of_strays_alone_has_no_part() -> None:
+    points = tray(6).points()
+    strays = np.zeros_like(points)
+    strays[::20, ::20] = points[::20, ::20]
+    with pytest.raises(ScanError, match="no 30 points hang together"):
+        prepare_all(strays, msgspec.structs.replace(ALL, plane="never", side="auto"))
+
+
 # The region of interest.
 
 
