@@ -63,6 +63,7 @@ class PartView:
         plane_normal: of the supporting plane, towards where parts stand, of length 1; None without one.
         plane_origin_m: how far before the plane the origin of the file's coordinates is, metres; None without one.
         depth_m: the first and the 99th percentile of the z of its points, metres; None for an image.
+        box: its bounding box: first row, first column, height and width, pixels.
     """
 
     part_pixels: int
@@ -83,6 +84,13 @@ class PartView:
     plane_normal: tuple[float, float, float] | None = None
     plane_origin_m: float | None = None
     depth_m: tuple[float, float] | None = None
+    box: tuple[int, int, int, int] | None = None
+
+
+def box_of(window: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    """First row, first column, height and width of a window of rows and columns."""
+    rows, columns = window
+    return rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start
 
 
 def diameter(points_dn: npt.NDArray[np.floating]) -> float:
