@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-import tempfile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -35,17 +34,16 @@ _FENCE = re.compile(r"^(```.*?^```|    .*?)$", re.MULTILINE | re.DOTALL)
 
 # What the page of Python names needs; the rest of the checkout, such as .venv, would be searched for minutes.
 _DOCUMENTED = ("__init__.py", "version.py", "runtime", "calibration", "export")
+_PACKAGE = ROOT / "build" / "documented" / "cmdiad"
 
 
-def on_config(config: MkDocsConfig) -> MkDocsConfig:
+def on_startup(**_: object) -> None:
     """Show mkdocstrings the package under its own name, whatever the checkout's folder is called."""
-    folder = Path(tempfile.mkdtemp(prefix="cmdiad-docs-"))
-    (folder / "cmdiad").mkdir()
+    _PACKAGE.mkdir(parents=True, exist_ok=True)
     for name in _DOCUMENTED:
-        (folder / "cmdiad" / name).symlink_to(ROOT / name)
-    python = config.plugins["mkdocstrings"].config["handlers"]["python"]
-    python["paths"] = [str(folder)]
-    return config
+        link = _PACKAGE / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(ROOT / name)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
