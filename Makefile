@@ -1,4 +1,4 @@
-# Two commands on a fresh machine: `make demo` and `make test`. Both build the environment in .venv first.
+# Two commands on a fresh machine: `make demo` and `make test`. All targets build the environment in .venv first.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PACKAGES := $(addprefix -p cmdiad.,runtime calibration training export reproduce viewing cli pretraining benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench docs release clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,9 +40,18 @@ bench: $(READY)  ## All benchmarks; writes docs/benchmarks.md and .json
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[baselines]'
 	@$(BIN)/python benchmarks/run_all.py
 
+docs: $(READY)  ## The site, into site/, without a warning and without the internet
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	@echo "site: site/index.html"
+
+release: $(READY)  ## Wheel, source, bill of materials and digests, into dist/; docs/release.md
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[release]'
+	@$(BIN)/python scripts/release.py
+
 format: $(READY)  ## Format the code
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
 clean:  ## Remove the environment and everything generated
-	rm -rf $(VENV) build dist *.egg-info demo runs bundle inspections bench .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info demo runs bundle inspections bench .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -100,7 +100,8 @@ def evaluate(
 
     Args:
         data: a dataset root in the layout of MVTec 3D-AD or Eyecandies.
-        routes, mains: which routes, with which main modalities.
+        routes: which routes.
+        mains: with which main modalities.
         runs: run folders of `cmdiad train`; each route takes the first that was trained for it.
         settings: of the calibration; None: the paper's.
         class_names: which classes; none: all.
