@@ -188,6 +188,7 @@ class Station:
             for job in pipelined_as_taken(self._take, self._probed_and_read, steps.inspect, steps.write, workers):
                 self._under_way -= 1
                 self._conclude(job)
+                del job  # else a line that waits holds its last part, and with it a bundle that was replaced
         except BaseException:
             self._give_up()
             raise
