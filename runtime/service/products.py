@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +18,6 @@ from ..acceptance.selftest import run_selftest
 from ..bundle.reading import Bundle, open_bundle
 from ..choices import Graph
 from ..errors import CmdiadError, ParityError, UsageError, as_cmdiad_error
-from ..freed_memory import return_freed_memory
 from ..inspector import Inspector
 
 LOOK_SECONDS = 2.0
@@ -133,8 +131,6 @@ class Products:
         self._products = {product.name: product for product in products}
         self._first = products[0].name
         self.settings, self._swapped, self._opened = settings, swapped, opened
-        self._leaving: list[weakref.ref[Loaded]] = []
-        self._has_freed = False
         for product in products:
             product.seen = _state_of(product.path)
             product.loaded = self._load(product)
@@ -184,17 +180,10 @@ class Products:
             loaded.inspector.close()
 
     def look(self) -> None:
-        """Take over every new bundle that lies at its place, is whole, and passes its self-test.
-
-        Once nobody holds the one before any more, its memory goes back to the system.
-        """
+        """Take over every new bundle that lies at its place, is whole, and passes its self-test."""
         for product in self._products.values():
             if product.follow:
                 self._look_at(product)
-        if self._has_freed and not any(leaving() for leaving in self._leaving):
-            self._has_freed = False
-            self._leaving.clear()
-            return_freed_memory()
 
     def close(self) -> None:
         """Close all bundles."""
@@ -226,17 +215,13 @@ class Products:
             if before is not None:
                 before.replaced = True
             is_idle = before is not None and not before.users
-        if before is not None:
-            self._leaving.append(weakref.ref(before))
-            if is_idle:
-                before.inspector.close()
+        if before is not None and is_idle:
+            before.inspector.close()
         self._swapped(product, None if before is None else before.digest)
 
     def _load(self, product: Product) -> Loaded:
         bundle = self._opened(product.path)
         inspector = self.settings.open(bundle, product.threshold)
-        # What the self-test took is free when it ends, whatever it says.
-        self._has_freed = True
         try:
             require_selftest(bundle, self.settings)
         except CmdiadError:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from cmdiad.runtime.errors import BundleError
 from cmdiad.runtime.files.audit import AUDIT_FILE, verify_audit
+from cmdiad.runtime.service import production_line
 from cmdiad.runtime.service.arrival import Arrival, FileContent
 from cmdiad.runtime.service.line_file import FolderTable, LineFile, LineTable, ProductTable
 from cmdiad.runtime.service.production_line import ProductionLine
@@ -106,6 +107,20 @@ def test_a_line_that_waits_for_parts_lets_a_replaced_bundle_go(
     running.join(WAIT_SECONDS)
     assert answered.record.verdict in ("good", "defect")
     assert product.swaps == 1 and is_gone
+
+
+def test_a_line_at_work_gives_freed_memory_back_to_the_system(
+    calibrated_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back = threading.Event()
+    monkeypatch.setattr(production_line, "return_freed_memory", given_back.set)
+    line = ProductionLine(file_of(calibrated_bundle), tmp_path)
+    running = threading.Thread(target=line.run)
+    running.start()
+    is_given_back = given_back.wait(WAIT_SECONDS)
+    line.end()
+    running.join(WAIT_SECONDS)
+    assert is_given_back
 
 
 def test_a_line_that_cannot_open_a_bundle_lets_the_journal_go(calibrated_bundle: Path, tmp_path: Path) -> None:

@@ -106,38 +106,6 @@ def test_a_bundle_that_fails_changes_nothing_and_says_so(shelf: Shelf, tmp_path:
     assert "first" in shelf.closed
 
 
-def test_memory_goes_back_to_the_system_once_nobody_holds_the_old_bundle(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given_back: list[int] = []
-    monkeypatch.setattr(products_module, "return_freed_memory", lambda: given_back.append(1))
-    lay(tmp_path / "b", "first")
-    products = opened(shelf, tmp_path / "b")
-    products.look()
-    assert given_back == [1]  # of the self-test
-    with products.used("thing") as (_, loaded):
-        lay(tmp_path / "b", "second")
-        products.look()
-        assert given_back == [1]
-    del loaded
-    products.look()
-    products.look()
-    assert given_back == [1, 1]
-
-
-def test_a_bundle_that_fails_leaves_no_memory_behind(
-    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given_back: list[int] = []
-    monkeypatch.setattr(products_module, "return_freed_memory", lambda: given_back.append(1))
-    lay(tmp_path / "b", "first")
-    products = opened(shelf, tmp_path / "b")
-    products.look()
-    lay(tmp_path / "b", "wrong")
-    products.look()
-    assert given_back == [1, 1]
-
-
 def test_a_bundle_that_goes_away_keeps_inspecting(shelf: Shelf, tmp_path: Path) -> None:
     lay(tmp_path / "b", "first")
     products = opened(shelf, tmp_path / "b")
