@@ -208,7 +208,7 @@ class Station:
     def _next(self, room: int, is_idle: bool) -> list[PartJob]:
         if self._suspect_goes and not is_idle:
             return []
-        kept = [] if self._stopping else self._journal.waiting(0, room)
+        kept = [] if self._stopping else self._journal.waiting(room)
         suspects = [accepted for accepted in kept if accepted.deaths]
         self._suspect_goes = bool(suspects)
         if suspects:
