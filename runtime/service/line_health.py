@@ -16,7 +16,7 @@ import msgspec
 
 from ..bundle.manifest import Manifest
 from ..errors import UsageError
-from ..health.drift_monitor import DriftMonitor, worst
+from ..health.drift_monitor import DriftMonitor
 from ..health.measures import SENSOR_MEASURES, measures_of
 from ..inspection import Inspection
 from .arrival import PartRecord
@@ -90,11 +90,6 @@ class LineHealth:
                 for lamp in watched.monitor.lamps()
                 if lamp.lamp == "alarm"
             ]
-
-    def worst(self) -> str:
-        """The lamp of the whole line."""
-        with self._lock:
-            return worst([lamp for watched in self._watched.values() for lamp in watched.monitor.lamps()])
 
     def begin(self, product: str, manifest: Manifest) -> None:
         """Take up a product's monitor before its first part, so that its lamps are there."""

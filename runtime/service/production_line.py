@@ -15,6 +15,7 @@ from ..bundle.signature import find_trusted
 from ..errors import CmdiadError
 from ..files.atomic import remove_abandoned_parts
 from ..files.audit import AUDIT_FILE, AuditEntry, append_audit
+from ..freed_memory import return_freed_memory
 from ..patches.routes import modalities
 from ..sensor.part import input_suffixes
 from .delivery import Delivery
@@ -198,6 +199,7 @@ class ProductionLine:
                 self.products.look()
                 if time.monotonic() - enforced >= _RETENTION_SECONDS or not enforced:
                     self.retention.enforce()
+                    return_freed_memory()
                     enforced = time.monotonic()
             except CmdiadError as error:
                 self.station.stop(error)
