@@ -101,7 +101,7 @@ KEY_TEXTS: dict[str, KeyText] = {
     "preprocessing.cluster_distance_m": KeyText("m", "Neighbors this near belong to one thing: ten pixels or more."),
     "preprocessing.cluster_min_points": KeyText("px", "The smallest piece that is more than noise."),
     "preprocessing.pad_multiple": KeyText("px", "Side of the padded square is a multiple of this."),
-    "preprocessing.window": KeyText("", "What of a scan the networks see: all of it, or a square around the part."),
+    "preprocessing.window": KeyText("", "What the networks see: scan, part (a square around it), or auto: as trained."),
     "preprocessing.window_pixels": KeyText(
         "px", "Side of that square; calibration fixes it where it is left out.", "400"
     ),
