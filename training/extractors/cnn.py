@@ -21,7 +21,7 @@ from ...runtime.sensor.image import IMAGENET_MEAN, IMAGENET_STD
 from .vit import IMAGE_SIZE
 
 # The embedded extractor: EfficientNet-Lite0 (Tan and Le, ICML 2019; Apache-2.0), cut after its 14 x 14 stage.
-CNN_EMBEDDED, STRIDES_EMBEDDED, GAINS_EMBEDDED = "tf_efficientnet_lite0", (8, 16), (0.25, 0.125)
+CNN_EMBEDDED, STRIDES_EMBEDDED, GAINS_EMBEDDED = "tf_efficientnet_lite0", (8, 16), (0.125, 0.125)
 DEFAULT_STRIDES = (8, 16)
 # How far around a place features are averaged.
 NEIGHBORHOOD = 3

@@ -37,7 +37,7 @@ MIN_MASK_SHARE = 1.5e-4
 MAX_DRAWS = 8
 # "field": FPFH in plain banks finds about as much as is published for MVTec 3D-AD (0.78, CMDIAD table 2), see
 # benchmarks/studies/handmade.py.
-SEVERITIES: dict[Difficulty, Severity] = {"field": Severity(1.5, 3.0), "hard": HARD}
+SEVERITIES: dict[Difficulty, Severity] = {"field": Severity(size=1.2, depth=1.5), "hard": HARD}
 
 
 @dataclass(frozen=True)
