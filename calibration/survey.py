@@ -60,7 +60,7 @@ def decided_preprocessing(manifest: Manifest, scans: Sequence[Path]) -> Preproce
         UsageError: scans are of both kinds.
     """
     known = manifest.preprocessing
-    has_window = known.window == "scan" or known.window_pixels is not None
+    has_window = known.window != "part" or known.window_pixels is not None
     if not scans or (has_window and not known.is_undecided):
         return known
     return settled_preprocessing(manifest, known, scans, lambda *_: None).preprocessing

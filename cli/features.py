@@ -44,7 +44,7 @@ def features(
         str | None, typer.Option(help=f"embedded, point-mae or point-bert.  [default: {POINT_EXTRACTOR}]")
     ] = None,
     image_extractor: Annotated[
-        str | None, typer.Option(help=f"embedded, or a ViT of timm.  [default: {IMAGE_EXTRACTOR}]")
+        str | None, typer.Option(help=f"embedded, or a ViT or CNN of timm.  [default: {IMAGE_EXTRACTOR}]")
     ] = None,
     main: Annotated[Modality | None, typer.Option(help="Main modality: what the line measures.  [default: pc]")] = None,
     sensor: Annotated[

@@ -21,8 +21,8 @@ Main = Annotated[parameters.Modality, typer.Option(help="Main modality: what the
 Window = Annotated[
     parameters.Window | None,
     typer.Option(
-        help="What of a scan the networks see: all of it, or a square around the part.  [default: scan; calibrate: "
-        "as trained]"
+        help="What of a scan the networks see: all of it, or a square around the part.  [default: train: part with "
+        "the embedded pair, else scan; calibrate: as trained]"
     ),
 ]
 Roi = Annotated[
@@ -83,7 +83,12 @@ Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Class = Annotated[list[str] | None, typer.Option("--class", help="Class of the dataset; repeatable.  [default: all]")]
 PointExtractor = Annotated[str, typer.Option(help="embedded, point-mae or point-bert.")]
-ImageExtractor = Annotated[str, typer.Option(help="embedded, or a ViT of timm: vit_base_patch8_224.dino.")]
+ImageExtractor = Annotated[
+    str,
+    typer.Option(
+        help="embedded, a ViT of timm (vit_base_patch8_224.dino), or a CNN and its stages' strides (resnet50@8,16)."
+    ),
+]
 Checkpoint = Annotated[
     str | None, typer.Option(help="Weights file, or random:SEED.  [default: found by `cmdiad weights path`]")
 ]

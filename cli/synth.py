@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..training.choices import Difficulty
 from . import console, options
 from .interruption import when_interrupted
 
@@ -19,6 +20,9 @@ def synth(
     test_good: Annotated[int, typer.Option(min=1, help="Normal test parts of a class.")] = 20,
     per_defect: Annotated[int, typer.Option(min=1, help="Test parts of a class and defect type.")] = 8,
     size: Annotated[int, typer.Option(min=64, max=4000, help="Pixels on a side of a scan.")] = 400,
+    difficulty: Annotated[
+        Difficulty, typer.Option(help="field: defects as hard to find as MVTec 3D-AD's; hard: slighter ones.")
+    ] = "field",
     class_names: options.Class = None,
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
@@ -36,6 +40,7 @@ def synth(
             per_defect=per_defect,
             size=size,
             seed=seed,
+            difficulty=difficulty,
             progress=lambda done, total: progress("synth", done, total, ""),
         )
     console.emit(f"dataset: {folder}")

@@ -1,6 +1,6 @@
-"""How the embedded extractors were trained: `python -m cmdiad.pretraining` (training/embedded/PROVENANCE.md).
+"""How the embedded point extractor was trained: `python -m cmdiad.pretraining` (training/embedded/PROVENANCE.md).
 
-`shapes` draws random parts, `scans` shows them to random cameras, `surface_targets` and `image_targets` say what a
-token should know, `points` and `images` train on it. `damage` damages parts, `episodes` shows families of them,
-`contrast` and `image_contrast` train on what stands out there.
+`shapes` draws random parts, `scans` shows them to random cameras, `surface_targets` says what a token should know,
+`points` trains on it. `damage` damages parts, `episodes` shows families of them, `contrast` trains on what stands out
+there.
 """

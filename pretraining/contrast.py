@@ -52,15 +52,11 @@ class Lesson:
         states: (P, G, dim) float16, what the first blocks give.
         centers: (P, G, 3) float32, without unit, as the position embedding takes them.
         labels: (P, G) uint8.
-        images: (P, 224, 224, 3) uint8, of the same parts.
-        patch_labels: (P, 784) uint8.
     """
 
     states: npt.NDArray[np.float16]
     centers: Float32
     labels: npt.NDArray[np.uint8]
-    images: npt.NDArray[np.uint8]
-    patch_labels: npt.NDArray[np.uint8]
 
 
 def lessons(model: PointTransformer, seed: int, workers: int) -> Iterator[Lesson]:
@@ -149,7 +145,7 @@ def lesson(model: PointTransformer, drawn: Episode) -> Lesson:
         shape, place = turn_invariant_coordinates(kept, torch.from_numpy(centers)[None])
         states.append(model.blocks(model.encoder(shape), model.pos_embed(place))[-1][0].half().numpy())
         places.append(place[0].numpy())
-    return Lesson(np.stack(states), np.stack(places), drawn.group_labels, drawn.images, drawn.patch_labels)
+    return Lesson(np.stack(states), np.stack(places), drawn.group_labels)
 
 
 def _sample(drawn: Lesson, rng: np.random.Generator) -> tuple[Float32, Float32, npt.NDArray[np.uint8]]:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from ..runtime.bundle.parameters import Grouping
 from ..runtime.patches.grouping import group_points
 from .damage import damaged
-from .scans import View, posed, random_camera, seen
+from .scans import DepthNoise, posed, random_camera, seen
 from .shapes import RandomPart, Surface
 
 Float32 = npt.NDArray[np.float32]
@@ -19,13 +19,12 @@ Labels = npt.NDArray[np.uint8]
 
 NORMAL_PARTS, DAMAGED_PARTS = 5, 2
 TILT_JITTER_RAD, BRIGHTNESS_STD = 0.006, 0.05
-# Sensor noise of an episode, in pixel pitches.
-WHITE_NOISE, MAX_SMOOTH_NOISE = (0.03, 0.5), 0.2
+# Shares of episodes that a depth camera sees, and that show the part's own window.
+DEPTH_CAMERA_SHARE, WINDOW_SHARE = 0.35, 0.6
 # Labels: untouched, damaged, and so near the damage (or off the part) that neither can be asked for.
 NORMAL, DAMAGED, EITHER = 0, 1, 2
 # A damage of fewer pixels is not seen; a token is damaged within the first reach, untouched beyond the second.
 LEAST_PIXELS, DAMAGED_REACH, EITHER_REACH = 8, 2, 9
-PATCH, LEAST_PIXELS_OF_PATCH, EITHER_REACH_OF_PATCH = 8, 6, 6
 
 
 @dataclass(frozen=True)
@@ -36,23 +35,20 @@ class Episode:
         groups: (P, G, M, 3) float32, metres, relative to their center.
         centers: (P, G, 3) float32, metres.
         group_labels: (P, G) uint8, `NORMAL`, `DAMAGED` or `EITHER`.
-        images: (P, 224, 224, 3) uint8, background zeroed.
-        patch_labels: (P, 784) uint8, of the images' patches.
     """
 
     groups: Float32
     centers: Float32
     group_labels: Labels
-    images: npt.NDArray[np.uint8]
-    patch_labels: Labels
 
 
 def episode(seed: int, number: int, grouping: Grouping) -> Episode | None:
     """The episode of a number, or None where a part or its damage is hardly seen."""
     rng = np.random.default_rng([seed, number, 1])
-    camera, family = random_camera(rng), RandomPart.of_family(rng)
-    white = float(np.exp(rng.uniform(*np.log(WHITE_NOISE))))
-    smooth = rng.uniform(0, MAX_SMOOTH_NOISE)
+    family = RandomPart.of_family(rng)
+    camera = random_camera(rng, family.reach_m if rng.random() < WINDOW_SHARE else None)
+    sensor = DepthNoise.of_depth_camera if rng.random() < DEPTH_CAMERA_SHARE else DepthNoise.of_structured_light
+    noise = sensor(rng)
     parts = []
     for number in range(NORMAL_PARTS + DAMAGED_PARTS):
         tilt_x, tilt_y = np.add(camera.tilt_rad, rng.normal(0, TILT_JITTER_RAD, 2))
@@ -68,17 +64,15 @@ def episode(seed: int, number: int, grouping: Grouping) -> Episode | None:
         shape_pixels, image_pixels = view.hits.nearest(in_shape), view.hits.nearest(in_image)
         if number >= NORMAL_PARTS and max(shape_pixels.sum(), image_pixels.sum()) < LEAST_PIXELS:
             return None
-        noise = white * rng.standard_normal(len(view.points)) + smooth * view.smooth_noise
-        points = view.points.copy()
-        points[:, 2] += (tilted.pitch_m * noise).astype(np.float32)
+        points = noise.measured(view, tilted.pitch_m, rng)
         groups = group_points(points, grouping)
         labels = _group_labels(shape_pixels).ravel()[view.pixels][groups.center_idx]
-        parts.append((groups.groups, groups.centers, labels, view.image, _patch_labels(view, image_pixels)))
+        parts.append((groups.groups, groups.centers, labels))
     return Episode(*map(np.stack, zip(*parts, strict=True)))
 
 
 def _brightened(surface: Surface, rng: np.random.Generator) -> Surface:
-    """Every image has its own exposure."""
+    """Every scan has its own exposure; what is too dark is not measured."""
     albedo = np.clip(surface.albedo * rng.normal(1, BRIGHTNESS_STD), 0.02, 0.95)
     return replace(surface, albedo=albedo.astype(np.float32))
 
@@ -95,18 +89,3 @@ def _group_labels(damage_hw: npt.NDArray[np.bool_]) -> Labels:
         labels[ndimage.binary_dilation(damage_hw, iterations=EITHER_REACH)] = EITHER
         labels[ndimage.binary_dilation(damage_hw, iterations=DAMAGED_REACH)] = DAMAGED
     return labels
-
-
-def _patch_labels(view: View, damage_hw: npt.NDArray[np.bool_]) -> Labels:
-    """(784,) uint8, of the image's patches."""
-    labels = np.full(_pixels_of_patches(damage_hw).shape, NORMAL, np.uint8)
-    near = ndimage.binary_dilation(damage_hw, iterations=EITHER_REACH_OF_PATCH) if damage_hw.any() else damage_hw
-    labels[(_pixels_of_patches(near) > 0) | (_pixels_of_patches(view.on_part) == 0)] = EITHER
-    labels[_pixels_of_patches(damage_hw) >= LEAST_PIXELS_OF_PATCH] = DAMAGED
-    return labels.ravel()
-
-
-def _pixels_of_patches(mask_hw: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
-    """How many pixels of every patch are set: (28, 28)."""
-    side = len(mask_hw) // PATCH
-    return np.asarray(mask_hw.reshape(side, PATCH, side, PATCH).sum(axis=(1, 3)), dtype=np.int64)

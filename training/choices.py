@@ -9,3 +9,6 @@ Loss = Literal["l2", "l1", "cosine"]
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 """Where training computes; see `device.open_device`."""
+
+Difficulty = Literal["field", "hard"]
+"""How large and deep the defects of synthetic parts are; see `synth.synthesis.SEVERITIES`."""

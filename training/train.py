@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from warnings import warn
 
+import msgspec
 import torch
 
 from ..runtime.bundle.manifest import Statistics
-from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Modality, Preprocessing, TrainedRouteName
+from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Modality, Preprocessing, TrainedRouteName, Window
 from ..runtime.bundle.sensor_description import UNNAMED, SensorIdentity
 from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
@@ -24,7 +25,7 @@ from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import GOOD, Sample, data_digest, find_classes, find_samples
 from ..runtime.sensor.part import BOTH
 from .choices import DeviceName, Loss
-from .extractors.by_name import Extractor, open_extractor
+from .extractors.by_name import EMBEDDED, Extractor, open_extractor
 from .features.paired_features import PairedFeatures, Wanted, cache_paired_features
 from .fitting import FitSettings, fit, select_epochs, selected_weights
 from .routes.distillation import DEFAULT, distillation
@@ -143,12 +144,21 @@ def train_route(
         require_tensorboard()
     device = open_device(settings.device, settings.threads)
     folder = out or RUNS / time.strftime(f"%Y%m%d-%H%M%S-{settings.route}")
+    settings = with_window(settings)
     material = _open_material(data, class_names, settings)
     _claim(folder, settings, [material.data_digest, material.point.digest, material.image.digest])
     progress("run", 1, 1, str(folder))
     cache = cache or (folder.parent if lies_in_runs(folder) else folder) / CACHE
     _train(folder, settings, material, cache, device, progress)
     return folder
+
+
+def with_window(settings: TrainingSettings) -> TrainingSettings:
+    """The settings with the window decided, as the point extractor was trained, where nobody has asked for one."""
+    if settings.preprocessing.window != "auto":
+        return settings
+    window: Window = "part" if settings.point_extractor == EMBEDDED else "scan"
+    return replace(settings, preprocessing=msgspec.structs.replace(settings.preprocessing, window=window))
 
 
 def _open_material(data: Path, class_names: list[str], settings: TrainingSettings) -> _Material:

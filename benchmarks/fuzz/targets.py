@@ -153,11 +153,11 @@ def _read_audit(path: Path) -> None:
 
 
 def _restore_drift(data: bytes) -> None:
-    from cmdiad.runtime.health.drift_monitor import DriftMonitor, worst
+    from cmdiad.runtime.health.drift_monitor import DriftMonitor
     from cmdiad.runtime.health.measures import SENSOR_MEASURES
 
     monitor = DriftMonitor.restored(data, "0" * 64, None)
-    worst(monitor.lamps())
+    monitor.lamps()
     for score in (0.5, 1e300, -1e300, 0.0):
         for alarm in monitor.update(dict.fromkeys(SENSOR_MEASURES, score), score, score > 1):
             alarm.message  # noqa: B018

@@ -22,6 +22,7 @@ from ...runtime.preparation.prepared_part import PreparedPart
 from ...runtime.preparation.raw_or_preprocessed import Settled
 from ...runtime.progress import Progress
 from ...runtime.sensor.dataset import Sample
+from ...runtime.sensor.part import input_file
 from ...runtime.timing import StageTimes
 from ..calibrate import (
     Calibrated,
@@ -125,9 +126,10 @@ def settled_contenders(
     for contender in contenders:
         bundle = contender.candidate.bundle
         asked = contender.candidate.preprocessing or bundle.manifest.preprocessing.undecided()
-        key = msgspec.json.encode([sorted(modalities(bundle.manifest)), asked])
+        measured = modalities(bundle.manifest)
+        key = msgspec.json.encode([sorted(measured), asked])
         if key not in settled:
-            scans = [sample.scan for sample in samples]
+            scans = [input_file(sample, measured) for sample in samples]
             settled[key] = settled_preprocessing(bundle.manifest, asked, scans, progress)
             for warning in settled[key].warnings:
                 warn(warning, stacklevel=2)

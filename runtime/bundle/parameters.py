@@ -22,8 +22,8 @@ Modality = Literal["pc", "rgb"]
 Metric = Literal["l2", "l1", "cosine"]
 Normalization = Literal["paper", "reference"]
 Plane = Literal["auto", "always", "never"]
-Window = Literal["scan", "part"]
-LEAST_WINDOW, GREATEST_WINDOW = 224, 16_384
+Window = Literal["auto", "scan", "part"]
+LEAST_WINDOW, GREATEST_WINDOW = 16, 16_384
 Sensor = Literal["structured-light", "kinect", "eyecandies"]
 FlavorName = Literal["tensorrt", "tensorrt-rtx"]
 
@@ -69,7 +69,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
         parts: "largest": one thing in view is the part, see `part_choice.choose_part`. "all": every thing that
             resembles the product is a part of its own, see `part_choice.choose_parts`.
         window: what of a scan the networks see. "scan": all of it. "part": a square around the part, so that one that
-            fills a tenth of the field of view has more than a tenth of the networks' pixels.
+            fills a tenth of the field of view has more than a tenth of the networks' pixels. "auto": nobody decided
+            yet; `cmdiad train` takes what its point extractor was trained for, and otherwise it is the whole scan.
         window_pixels: the side of that square, the same for every scan of a product, so that a length is the same
             number of pixels in all of them; None: nobody decided yet, or the whole scan is seen.
         seed: of RANSAC.
@@ -91,7 +92,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
     pad_multiple: int = 100
     roi: RegionOfInterest | None = None
     parts: Parts = "largest"
-    window: Window = "scan"
+    window: Window = "auto"
     window_pixels: int | None = None
     seed: int = 0
 
@@ -108,8 +109,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
         for name in _LENGTHS:
             if not 0 < getattr(self, name) <= _LONGEST_M:
                 raise ValueError(f"{name} is {getattr(self, name)}, must be positive and at most {_LONGEST_M:g}")
-        if self.window_pixels is not None and self.window == "scan":
-            raise ValueError(f"window_pixels is {self.window_pixels}, must be left out where window is scan")
+        if self.window_pixels is not None and self.window != "part":
+            raise ValueError(f"window_pixels is {self.window_pixels}, must be left out where window is {self.window}")
         if self.window_pixels is not None and not LEAST_WINDOW <= self.window_pixels <= GREATEST_WINDOW:
             raise ValueError(f"window_pixels is {self.window_pixels}, must be from {LEAST_WINDOW} to {GREATEST_WINDOW}")
         if not 0 <= self.border_valid_share <= 1:

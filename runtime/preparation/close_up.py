@@ -27,7 +27,7 @@ def frame_of(body_hw: _Mask, preprocessing: Preprocessing) -> Frame:
         UsageError: nobody has decided how large the window is.
     """
     height, width = body_hw.shape
-    if preprocessing.window == "scan":
+    if preprocessing.window != "part":
         return Frame.of(height, width, preprocessing.pad_multiple, SIZE)
     side = preprocessing.window_pixels
     if side is None:

@@ -24,8 +24,7 @@ def one_lesson(seed):
     labels[5:, :6] = DAMAGED
     states[labels == DAMAGED, 0] += 3
     centers = rng.normal(size=(PARTS, GROUPS, 3)).astype(np.float32)
-    images, patch_labels = np.zeros((PARTS, 224, 224, 3), np.uint8), np.zeros((PARTS, 784), np.uint8)
-    return Lesson(states.astype(np.float16), centers, labels, images, patch_labels)
+    return Lesson(states.astype(np.float16), centers, labels)
 
 
 def test_the_loss_falls_as_damage_moves_away():

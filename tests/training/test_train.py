@@ -7,10 +7,11 @@ import os
 import msgspec
 import numpy as np
 import pytest
+from cmdiad.runtime.bundle.parameters import Preprocessing
 from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.training.runs.curves import LOG
 from cmdiad.training.runs.record import mark_latest, read_run, write_run
-from cmdiad.training.train import TrainingSettings, train_route
+from cmdiad.training.train import TrainingSettings, train_route, with_window
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, seed=1, threads=1)
 
@@ -139,6 +140,20 @@ def test_a_run_that_was_killed_goes_on(trained_run, synth_data, monkeypatch):
     assert not half.exists()
     assert (folder / "f2f.safetensors").read_bytes() == (trained_run / "f2f.safetensors").read_bytes()
     assert not (folder / "state.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("extractor", "asked", "taken"),
+    [
+        ("embedded", "auto", "part"),
+        ("embedded", "scan", "scan"),
+        ("point-mae", "auto", "scan"),
+        ("point-mae", "part", "part"),
+    ],
+)
+def test_the_window_is_what_the_point_extractor_was_trained_for_unless_one_is_asked_for(extractor, asked, taken):
+    settings = TrainingSettings(point_extractor=extractor, preprocessing=Preprocessing(window=asked))
+    assert with_window(settings).preprocessing.window == taken
 
 
 def test_an_impossible_loss_is_refused(synth_data, tmp_path):

@@ -1,4 +1,4 @@
-"""Extractors by name, ready to run: the embedded pair, Point-MAE, Point-BERT, and ViTs of timm."""
+"""Extractors by name, ready to run: the embedded pair, Point-MAE, Point-BERT, and ViTs and CNNs of timm."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import timm
 import torch
 from torch import nn
 
 from ...runtime.bundle.parameters import Grouping, Modality
 from ...runtime.errors import UsageError, WeightsError
-from ..weights.checkpoints import POINT_BERT, POINT_MAE, VIT, CheckpointFormat, load_checkpoint
+from ..weights.checkpoints import (
+    CNN,
+    POINT_BERT,
+    POINT_MAE,
+    VIT,
+    CheckpointFormat,
+    load_checkpoint,
+)
 from ..weights.published import find_weights
+from .cnn import ImageCnn, timm_image_cnn
 from .loading import load_embedded_image_extractor, load_embedded_point_extractor
 from .point_transformer import POINT_BERT_FULL, POINT_EMBEDDED, POINT_MAE_FULL, PointTransformer, PointTransformerConfig
 from .vit import PUBLISHED_VITS, ImageTransformer, timm_image_transformer
 
 EMBEDDED = "embedded"
 RANDOM = "random:"
+_VIT_MODULES = ["vision_transformer", "deit"]
 POINT_NETWORKS: dict[str, tuple[PointTransformerConfig, CheckpointFormat]] = {
     "point-mae": (POINT_MAE_FULL, POINT_MAE),
     "point-bert": (POINT_BERT_FULL, POINT_BERT),
@@ -52,7 +62,7 @@ class Extractor:
         network = self.network
         if isinstance(network, PointTransformer):
             return network.config.token_dim
-        assert isinstance(network, ImageTransformer)
+        assert isinstance(network, ImageTransformer | ImageCnn)
         return network.token_dim
 
 
@@ -60,7 +70,8 @@ def open_extractor(name: str, modality: Modality, checkpoint: str | None = None)
     """An extractor by name.
 
     Args:
-        name: `embedded`; for points `point-mae` or `point-bert`; for images a ViT of timm.
+        name: `embedded`; for points `point-mae` or `point-bert`; for images a ViT of timm, or a CNN of timm with the
+            strides of the stages that it shall take: `resnet50@8,16`.
         modality: pc or rgb.
         checkpoint: a weights file, or `random:SEED` for seeded random weights; None: the published file in the
             weights folder (`cmdiad weights path`).
@@ -75,18 +86,22 @@ def open_extractor(name: str, modality: Modality, checkpoint: str | None = None)
     """
     if name == EMBEDDED:
         return _open_embedded(modality, checkpoint)
-    if modality == "rgb" and checkpoint is None and not name.startswith("vit_"):
+    if modality == "rgb" and not timm.is_model(_model_of(name)):
         raise UsageError(
-            f"there is no image extractor {name!r}: choose one of {', '.join([EMBEDDED, *PUBLISHED_VITS])}"
+            f"there is no image extractor {name!r}: choose one of {', '.join([EMBEDDED, *PUBLISHED_VITS])}, or a CNN "
+            "of timm such as resnet50@8,16"
         )
     build, grouping, layout = _architecture(name, modality)
     if checkpoint is not None and checkpoint.startswith(RANDOM):
         network = _seeded(build, checkpoint)
     else:
-        file = find_weights(name, checkpoint, "--point-checkpoint" if modality == "pc" else "--image-checkpoint")
+        option = "--point-checkpoint" if modality == "pc" else "--image-checkpoint"
+        file = find_weights(_model_of(name), checkpoint, option)
         checkpoint = str(file)
         network = build(False)
-        load_checkpoint(network.vit if isinstance(network, ImageTransformer) else network, file, layout)
+        load_checkpoint(_weighted(network), file, layout)
+    if isinstance(network, ImageCnn):
+        network.cut()
     return Extractor(name, modality, network.eval(), grouping, weights_digest(network), checkpoint)
 
 
@@ -117,12 +132,26 @@ def _open_embedded(modality: Modality, checkpoint: str | None) -> Extractor:
     return Extractor(EMBEDDED, modality, network, None, weights_digest(network))
 
 
+def _model_of(name: str) -> str:
+    """A CNN's name without the stages that are chosen of it."""
+    return name.partition("@")[0]
+
+
+def _weighted(network: nn.Module) -> nn.Module:
+    """What a published file holds the weights of."""
+    if isinstance(network, ImageTransformer):
+        return network.vit
+    return network.backbone if isinstance(network, ImageCnn) else network
+
+
 def _architecture(
     name: str, modality: Modality
 ) -> tuple[Callable[[bool], nn.Module], Grouping | None, CheckpointFormat]:
     """How to build a network (initialized or not), its grouping, and how its published file holds it."""
-    if modality == "rgb":
+    if modality == "rgb" and timm.models.is_model_in_modules(_model_of(name), _VIT_MODULES):
         return lambda initialized: timm_image_transformer(name, initialized), None, VIT
+    if modality == "rgb":
+        return lambda _: timm_image_cnn(name), None, CNN
     if name not in POINT_NETWORKS:
         choices = ", ".join([EMBEDDED, *POINT_NETWORKS])
         raise UsageError(f"there is no point extractor {name!r}: choose one of {choices}")

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from .cnn import ImageCnn, embedded_image_cnn
 from .point_transformer import POINT_EMBEDDED, PointTransformer
-from .vit import IMAGE_EMBEDDED, ImageTransformer, image_transformer
 
 EMBEDDED_DIR: Final = Path(__file__).resolve().parent.parent / "embedded"
 POINT_WEIGHTS: Final = EMBEDDED_DIR / "point_extractor.safetensors"
@@ -45,8 +45,8 @@ def load_embedded_point_extractor() -> PointTransformer:
     return model.eval()
 
 
-def load_embedded_image_extractor() -> ImageTransformer:
-    """The embedded image extractor (`IMAGE_EMBEDDED`), float32, in eval mode."""
-    model = image_transformer(IMAGE_EMBEDDED)
+def load_embedded_image_extractor() -> ImageCnn:
+    """The embedded image extractor (`cnn.embedded_image_cnn`), float32, in eval mode."""
+    model = embedded_image_cnn()
     load_half(model, IMAGE_WEIGHTS)
     return model.eval()

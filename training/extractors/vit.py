@@ -6,7 +6,6 @@ CMDIAD section 3: DINO ViT-B/8 (Caron et al., ICCV 2021), the class token droppe
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import timm
@@ -24,18 +23,6 @@ VIT_SMALL = "vit_small_patch8_224.dino"
 VIT_BASE_AUGREG = "vit_base_patch8_224.augreg_in21k"
 PUBLISHED_VITS = (VIT_BASE, VIT_SMALL, VIT_BASE_AUGREG)
 UNINITIALIZED: dict[str, Any] = {"weight_init": "skip"}
-
-
-@dataclass(frozen=True)
-class ImageTransformerConfig:
-    """A ViT of our own size: patch 8, 224x224, a class token, MLP ratio 4, biases everywhere."""
-
-    dim: int
-    depth: int
-    heads: int
-
-
-IMAGE_EMBEDDED = ImageTransformerConfig(dim=96, depth=4, heads=3)
 
 
 class ImageTransformer(nn.Module):
@@ -74,8 +61,6 @@ def timm_image_transformer(name: str = VIT_BASE, initialized: bool = True) -> Im
         UsageError: timm has none of this name, or its tokens do not lie on the 56x56 patches.
     """
     choices = ", ".join(PUBLISHED_VITS)
-    if not timm.is_model(name):
-        raise UsageError(f"there is no image extractor {name!r}: choose embedded, {choices}")
     try:
         vit: Any = timm.create_model(name, pretrained=False, num_classes=0, **({} if initialized else UNINITIALIZED))
     except (RuntimeError, TypeError) as cause:
@@ -91,17 +76,4 @@ def timm_image_transformer(name: str = VIT_BASE, initialized: bool = True) -> Im
         )
     if name not in PUBLISHED_VITS:
         warnings.warn(f"{name} is untried as an extractor: the paper has {choices}", stacklevel=2)
-    return ImageTransformer(vit)
-
-
-def image_transformer(config: ImageTransformerConfig) -> ImageTransformer:
-    """A ViT of the given size, with random weights."""
-    vit = VisionTransformer(
-        img_size=IMAGE_SIZE,
-        patch_size=PATCH_SIZE,
-        num_classes=0,
-        embed_dim=config.dim,
-        depth=config.depth,
-        num_heads=config.heads,
-    )
     return ImageTransformer(vit)

@@ -7,7 +7,7 @@ All lengths are millimetres; sizes and depths are drawn evenly on a logarithmic 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -45,9 +45,21 @@ STAINS = (
 )
 
 
-def dent(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
+@dataclass(frozen=True)
+class Severity:
+    """How much larger, and how much deeper or higher, defects are than the slightest that are made."""
+
+    size: float
+    depth: float
+
+
+HARD = Severity(1, 1)
+
+
+def dent(part: SynthPart, rng: np.random.Generator, severity: Severity = HARD) -> tuple[SynthPart, Bool]:
     """A blow: an oval hollow with a slight rim; the color hardly changes."""
-    length, width, depth = _log_uniform(rng, 2.6, 6.5), _log_uniform(rng, 2.0, 4.5), _log_uniform(rng, 0.4, 2.2)
+    length, width = severity.size * _log_uniform(rng, 2.6, 6.5), severity.size * _log_uniform(rng, 2.0, 4.5)
+    depth = severity.depth * _log_uniform(rng, 0.4, 2.2)
     q = _oval(part, rng, pick_site(part, rng, 0.6 * width), length, width, roughness=0.12)
     hollow = depth * np.maximum(1 - q**2, 0) ** 1.5
     rim = 0.12 * depth * np.exp(-(((q - 1.15) / 0.18) ** 2))
@@ -55,11 +67,11 @@ def dent(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
     return replace(part, height=height), (q < 0.95) & part.footprint
 
 
-def crack(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
+def crack(part: SynthPart, rng: np.random.Generator, severity: Severity = HARD) -> tuple[SynthPart, Bool]:
     """A wandering crack that tapers to its ends; dark inside."""
-    half_width, depth = _log_uniform(rng, 0.28, 0.75), _log_uniform(rng, 0.5, 2.5)
-    path = _wander(rng, pick_site(part, rng, 2.0), _log_uniform(rng, 10, 26))
-    distance, progress = _to_path(part.height.shape[0], path, reach=3.0)
+    half_width, depth = severity.size * _log_uniform(rng, 0.28, 0.75), severity.depth * _log_uniform(rng, 0.5, 2.5)
+    path = _wander(rng, pick_site(part, rng, 2.0), severity.size * _log_uniform(rng, 10, 26))
+    distance, progress = _to_path(part.height.shape[0], path, reach=3.0 * severity.size)
     width = half_width * np.sqrt(np.clip(np.minimum(progress, 1 - progress) * 6, 0.04, 1))
     width *= np.clip(1 + 0.25 * smooth_noise(rng, len(width), 1.2), 0.5, 1.6)
     opening = np.clip(1.3 * (1 - distance / width), 0, 1) * part.footprint
@@ -69,9 +81,9 @@ def crack(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
     return replace(part, height=height, albedo=albedo), concerned
 
 
-def missing_piece(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
+def missing_piece(part: SynthPart, rng: np.random.Generator, severity: Severity = HARD) -> tuple[SynthPart, Bool]:
     """A piece broken off the rim, down to a ledge or altogether; the fracture is rough and of the inner color."""
-    radius, slope = _log_uniform(rng, 3.5, 8.0), rng.uniform(1.2, 4.0)
+    radius, slope = severity.size * _log_uniform(rng, 3.5, 8.0), severity.depth * rng.uniform(1.2, 4.0)
     center_x, center_y = pick_edge(part, rng)
     x, y = grid_mm(part.height.shape[0])
     noise = 0.35 * smooth_noise(rng, len(x), 1.5) + 0.12 * smooth_noise(rng, len(x), 0.5)
@@ -89,9 +101,9 @@ def missing_piece(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart,
     return left, broken | (part.footprint & ~footprint)
 
 
-def contamination(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
+def contamination(part: SynthPart, rng: np.random.Generator, severity: Severity = HARD) -> tuple[SynthPart, Bool]:
     """A foreign drop or shred that sticks to the part: raised, of another color and gloss."""
-    length, rise = _log_uniform(rng, 2.2, 6.0), _log_uniform(rng, 0.25, 2.2)
+    length, rise = severity.size * _log_uniform(rng, 2.2, 6.0), severity.depth * _log_uniform(rng, 0.25, 2.2)
     q = _oval(part, rng, pick_site(part, rng, 1.0), length, length * rng.uniform(0.35, 1.0), roughness=0.22)
     cover = smooth_step(1.0, 0.88, q) * part.footprint
     opacity = rng.uniform(0.55, 1.0) * cover
@@ -103,14 +115,16 @@ def contamination(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart,
     return replace(part, height=height, albedo=albedo, gloss=gloss), (q < 0.97) & part.footprint
 
 
-def worn_texture(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, Bool]:
+def worn_texture(part: SynthPart, rng: np.random.Generator, severity: Severity = HARD) -> tuple[SynthPart, Bool]:
     """A scuffed patch: relief worn down by about the sensor's noise, but bleached and scratched in the image."""
     site = _roughest(part, [pick_site(part, rng, 1.5) for _ in range(3)])
-    q = _oval(part, rng, site, _log_uniform(rng, 3.5, 8.0), _log_uniform(rng, 2.2, 5.0), roughness=0.2)
+    length, width = severity.size * _log_uniform(rng, 3.5, 8.0), severity.size * _log_uniform(rng, 2.2, 5.0)
+    q = _oval(part, rng, site, length, width, roughness=0.2)
     patch = smooth_step(1.08, 0.85, q) * part.footprint
     scratches = _scratches(rng, len(q)) * patch
-    wear = patch * (rng.uniform(0.5, 1.0) * part.relief + rng.uniform(0.03, 0.08)) + 0.05 * scratches
-    relief = part.relief - np.clip(wear, -TEXTURE_LIMIT_MM, TEXTURE_LIMIT_MM)
+    limit = severity.depth * TEXTURE_LIMIT_MM
+    wear = severity.depth * (patch * (rng.uniform(0.5, 1.0) * part.relief + rng.uniform(0.03, 0.08)) + 0.05 * scratches)
+    relief = part.relief - np.clip(wear, -limit, limit)
     tint = part.relief_color(relief) / part.relief_color(part.relief)
     # Crests lose their skin first; grooves keep some of it.
     bare = patch * (0.55 + 0.45 * smooth_step(-0.15, 0.15, part.relief)) * rng.uniform(0.55, 1.0)
@@ -122,7 +136,7 @@ def worn_texture(part: SynthPart, rng: np.random.Generator) -> tuple[SynthPart, 
     return worn, (q < 0.97) & part.footprint
 
 
-DefectMaker = Callable[[SynthPart, np.random.Generator], tuple[SynthPart, Bool]]
+DefectMaker = Callable[[SynthPart, np.random.Generator, Severity], tuple[SynthPart, Bool]]
 DEFECT_MAKERS: dict[str, DefectMaker] = {
     "dent": dent,
     "crack": crack,

@@ -49,11 +49,13 @@ class CheckpointFormat:
         containers: entries that may hold the tensors; without any of them, the file itself does.
         prefix: what the network's names begin with where the file holds more than the network.
         left_alone: beginnings of names that belong to something else, expected and not read.
+        left_alone_if_other: the same, of names that the network may have as well.
     """
 
     containers: tuple[str, ...] = ()
     prefix: str = ""
     left_alone: tuple[str, ...] = ()
+    left_alone_if_other: tuple[str, ...] = ()
 
 
 POINT_MAE = CheckpointFormat(
@@ -74,6 +76,8 @@ POINT_BERT = CheckpointFormat(
     ),
 )
 VIT = CheckpointFormat(("teacher", "state_dict", "model"), "backbone.", ("head.", "pre_logits."))
+# A classifier goes by one of these names, and may hold layers that features need (ConvNeXt's head.norm).
+CNN = CheckpointFormat(("state_dict", "model"), left_alone_if_other=("classifier.", "fc.", "head."))
 # F2I's file holds a LayerNorm that its network never uses.
 CMDIAD = CheckpointFormat(("model",), left_alone=("norm.",))
 
@@ -84,7 +88,11 @@ def load_checkpoint(network: nn.Module, path: Path, layout: CheckpointFormat) ->
     Raises:
         WeightsError: the file is not readable or too large, or a name is missing, unexpected or of another shape.
     """
-    fill_network(network, read_checkpoint(path, layout), str(path))
+    own = network.state_dict()
+    tensors = read_checkpoint(path, layout)
+    other = layout.left_alone_if_other or ("\0",)
+    needed = {name: value for name, value in tensors.items() if name in own or not name.startswith(other)}
+    fill_network(network, needed, str(path))
 
 
 def read_checkpoint(path: Path, layout: CheckpointFormat) -> dict[str, Tensor]:

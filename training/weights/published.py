@@ -81,6 +81,13 @@ PUBLISHED = (
 )
 
 
+def is_timm_model(name: str) -> bool:
+    """Whether timm makes a model of this name."""
+    import timm
+
+    return bool(timm.is_model(name))
+
+
 def weights_folder() -> Path:
     """Where weights are looked for: $CMDIAD_WEIGHTS, else `cmdiad/weights` in the user's cache folder."""
     if given := os.environ.get(WEIGHTS_VARIABLE):
@@ -102,7 +109,7 @@ def published_weights(name: str) -> PublishedWeights:
     for entry in PUBLISHED:
         if entry.name == name:
             return entry
-    if name.startswith("vit_"):
+    if is_timm_model(name):
         source = f"https://huggingface.co/timm/{name} (model.safetensors, renamed)"
         return PublishedWeights(
             name, (f"{name}.safetensors", f"{name}.pth"), source, "see the source", "see the source"

@@ -88,6 +88,12 @@ def test_a_window_is_never_smaller_than_what_the_networks_see(tmp_path: Path) ->
     assert decide_window(asked(), files(tmp_path, [50]), POINTS).window_pixels == 224
 
 
+def test_a_window_never_shows_a_part_smaller_than_the_whole_scan_does(tmp_path: Path) -> None:
+    """With its room this part would span 517 pixels of a scan of 500."""
+    np.save(tmp_path / "large.npy", scan(15, 15, 470))
+    assert decide_window(asked(), [tmp_path / "large.npy"], POINTS).window_pixels == SIDE
+
+
 def test_without_a_wish_for_a_window_nothing_is_read(tmp_path: Path) -> None:
     whole = asked(window="scan")
     assert decide_window(whole, [tmp_path / "none.npy"], POINTS) is whole
@@ -102,7 +108,7 @@ def test_an_image_has_a_window_too(tmp_path: Path) -> None:
     assert decide_window(asked(), [tmp_path / "a.png"], IMAGE).window_pixels == 286
 
 
-@pytest.mark.parametrize("values", [{"window": "scan", "window_pixels": 300}, {"window_pixels": 100}])
+@pytest.mark.parametrize("values", [{"window": "scan", "window_pixels": 300}, {"window_pixels": 10}])
 def test_windows_that_make_no_sense_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(msgspec.ValidationError, match="window_pixels"):
         msgspec.convert({"window": "part", **values}, Preprocessing)

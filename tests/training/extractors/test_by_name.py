@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from cmdiad.runtime.errors import UsageError, WeightsError
 from cmdiad.training.extractors import by_name
@@ -112,10 +113,10 @@ def test_the_embedded_pair_of_another_version_is_noticed():
         ("point-mae", "pc", "random:x", "random:0"),
         ("vit_nonsense", "rgb", "random:0", "vit_base_patch8_224.dino"),
         ("vit_base_patch8_224.nonsense", "rgb", "random:0", "timm does not make"),
-        ("resnet50", "rgb", None, "choose one of embedded, vit_base_patch8_224.dino"),
         ("point-mae", "rgb", None, "choose one of embedded, vit_base_patch8_224.dino"),
-        ("resnet18", "rgb", "random:0", "not a plain ViT"),
-        ("resnet18", "rgb", __file__, "timm does not make"),
+        ("resnet18@7", "rgb", "random:0", "no stage of stride 7: choose of 2, 4, 8, 16, 32, as in resnet18@8,16"),
+        ("resnet18@2,8", "rgb", "random:0", "begin at 4 or 8"),
+        ("resnet18@eight", "rgb", "random:0", "stages are chosen by their strides, as in resnet18@8,16"),
         ("vit_base_patch16_384.augreg_in21k_ft_in1k", "rgb", "random:0", "24x24 tokens of 384x384"),
     ],
 )
@@ -137,3 +138,21 @@ def test_the_augreg_vit_has_a_classifier_that_is_left_alone(folder, monkeypatch)
     monkeypatch.setattr(by_name, "timm_image_transformer", lambda *_: timm_image_transformer(VIT_SMALL, False))
     torch.save(small.vit.state_dict() | {"head.weight": torch.zeros(5, 384)}, folder / f"{VIT_BASE_AUGREG}.pth")
     assert open_extractor(VIT_BASE_AUGREG, "rgb").digest == weights_digest(small)
+
+
+def test_a_published_cnn_file_loads_without_its_classifier(folder):
+    network = timm.create_model("convnext_atto", pretrained=False)
+    torch.save(network.state_dict(), folder / "convnext_atto.pth")
+    extractor = open_extractor("convnext_atto@8,16", "rgb")
+    assert extractor.checkpoint == str((folder / "convnext_atto.pth").resolve())
+    assert extractor.dim == 80 + 160 and extractor.grouping is None
+    first = network.stages[0].blocks[0].conv_dw.weight
+    assert torch.equal(extractor.network.backbone.stages[0].blocks[0].conv_dw.weight, first)
+    torch.save({"state_dict": {"stem.0.weight": torch.zeros(3)}}, folder / "convnext_atto.pth")
+    with pytest.raises(WeightsError, match=r"missing .*stem\.0\.bias"):
+        open_extractor("convnext_atto", "rgb")
+
+
+def test_the_weights_of_a_cnn_are_asked_for_by_its_name(folder):
+    with pytest.raises(WeightsError, match=r"resnet18\.safetensors: the weights of resnet18 are not here"):
+        open_extractor("resnet18@8,16", "rgb")

@@ -6,12 +6,16 @@ from cmdiad.training.extractors.vit import (
     N_TOKENS,
     PUBLISHED_VITS,
     VIT_BASE,
-    ImageTransformerConfig,
-    image_transformer,
+    ImageTransformer,
     timm_image_transformer,
 )
+from timm.models.vision_transformer import VisionTransformer
 
-TINY = ImageTransformerConfig(dim=32, depth=2, heads=2)
+
+def tiny() -> ImageTransformer:
+    torch.manual_seed(0)
+    vit = VisionTransformer(img_size=224, patch_size=8, num_classes=0, embed_dim=32, depth=2, num_heads=2)
+    return ImageTransformer(vit).eval()
 
 
 def images(batch: int) -> torch.Tensor:
@@ -34,8 +38,7 @@ def test_published_vits_give_28_by_28_tokens(name: str) -> None:
 
 
 def test_tokens_are_the_normalized_patch_tokens_without_the_class_token() -> None:
-    torch.manual_seed(0)
-    model = image_transformer(TINY).eval()
+    model = tiny()
     vit, image = model.vit, images(2)
     with torch.no_grad():
         x = vit.patch_embed.proj(image).flatten(2).transpose(1, 2)
@@ -46,8 +49,7 @@ def test_tokens_are_the_normalized_patch_tokens_without_the_class_token() -> Non
 
 
 def test_tokens_do_not_depend_on_the_rest_of_the_batch_and_repeat_exactly() -> None:
-    torch.manual_seed(0)
-    model, image = image_transformer(TINY).eval(), images(3)
+    model, image = tiny(), images(3)
     with torch.no_grad():
         tokens = model(image)
         alone = torch.cat([model(image[k : k + 1]) for k in range(3)])

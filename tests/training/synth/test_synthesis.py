@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pytest
 import tifffile
 from cmdiad.runtime.errors import UsageError
+from cmdiad.training.choices import Difficulty
 from cmdiad.training.synth.camera import Camera
 from cmdiad.training.synth.synthesis import DEFECTS, PART_CLASSES, SynthSample, render_sample, write_dataset
 from PIL import Image
@@ -32,9 +33,12 @@ def border(points: Float32) -> Float32:
     return points[edge & (points[..., 2] > 0)].astype(np.float64)
 
 
-def changes(part_class: str, defect: str, seed: int, size: int = 160) -> tuple[SynthSample, Float32, Float32]:
+def changes(
+    part_class: str, defect: str, seed: int, size: int = 160, difficulty: Difficulty = "hard"
+) -> tuple[SynthSample, Float32, Float32]:
     """The damaged sample, and by how much depth (metres, NaN where unmeasured) and color (0..255) changed."""
-    clean, damaged = render_sample(part_class, None, seed, size), render_sample(part_class, defect, seed, size)
+    clean = render_sample(part_class, None, seed, size)
+    damaged = render_sample(part_class, defect, seed, size, difficulty)
     depth = np.abs(clean.points[..., 2] - damaged.points[..., 2])
     depth[(clean.points[..., 2] == 0) | (damaged.points[..., 2] == 0)] = np.nan
     color = np.abs(clean.rgb.astype(np.float32) - damaged.rgb).max(axis=-1)
@@ -181,6 +185,20 @@ def test_wrong_options_are_refused_before_anything_is_written(
     with pytest.raises(UsageError, match=message):
         write_dataset(tmp_path / "d", **options)  # type: ignore[arg-type]
     assert not (tmp_path / "d").exists()
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_defects_as_hard_as_the_fields_are_larger_than_hard_ones(defect: str) -> None:
+    hard, field = (
+        [changes("flange", defect, seed, difficulty=difficulty)[0].mask.sum() for seed in range(4)]
+        for difficulty in ("hard", "field")
+    )
+    assert np.sum(field) > 1.3 * np.sum(hard)
+
+
+def test_normal_parts_are_the_same_in_either_difficulty() -> None:
+    hard, field = (render_sample("gland", None, 5, SMALL, difficulty) for difficulty in ("hard", "field"))
+    assert np.array_equal(hard.points, field.points) and np.array_equal(hard.rgb, field.rgb)
 
 
 def test_an_unknown_defect_is_refused() -> None:

@@ -42,7 +42,11 @@ def test_a_given_file_is_taken_and_no_other(folder):
         find_weights("point-mae", str(folder / "theirs.pth"))
 
 
-def test_another_vit_of_timm_is_called_by_its_name():
-    assert published_weights("vit_tiny_patch16_224").files[0] == "vit_tiny_patch16_224.safetensors"
+@pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "resnet50"])
+def test_another_model_of_timm_is_called_by_its_name(name):
+    assert published_weights(name).files[0] == f"{name}.safetensors"
+
+
+def test_what_nobody_published_is_refused():
     with pytest.raises(WeightsError, match="choose one of point-mae"):
-        published_weights("resnet50")
+        published_weights("pointnet")
