@@ -22,7 +22,7 @@ Window = Annotated[
     parameters.Window | None,
     typer.Option(
         help="What of a scan the networks see: all of it, or a square around the part.  [default: train: part with "
-        "the embedded pair, else scan; calibrate: as trained]"
+        "the embedded pair where parts are small in view, else scan; calibrate: as trained]"
     ),
 ]
 Roi = Annotated[

@@ -70,7 +70,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
             resembles the product is a part of its own, see `part_choice.choose_parts`.
         window: what of a scan the networks see. "scan": all of it. "part": a square around the part, so that one that
             fills a tenth of the field of view has more than a tenth of the networks' pixels. "auto": nobody decided
-            yet; `cmdiad train` takes what its point extractor was trained for, and otherwise it is the whole scan.
+            yet; `cmdiad train` does, and otherwise it is the whole scan.
         window_pixels: the side of that square, the same for every scan of a product, so that a length is the same
             number of pixels in all of them; None: nobody decided yet, or the whole scan is seen.
         seed: of RANSAC.

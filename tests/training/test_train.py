@@ -145,13 +145,13 @@ def test_a_run_that_was_killed_goes_on(trained_run, synth_data, monkeypatch):
 @pytest.mark.parametrize(
     ("extractor", "asked", "taken"),
     [
-        ("embedded", "auto", "part"),
+        ("embedded", "auto", "auto"),
         ("embedded", "scan", "scan"),
         ("point-mae", "auto", "scan"),
         ("point-mae", "part", "part"),
     ],
 )
-def test_the_window_is_what_the_point_extractor_was_trained_for_unless_one_is_asked_for(extractor, asked, taken):
+def test_extractors_that_know_whole_scans_see_them_unless_a_window_is_asked_for(extractor, asked, taken):
     settings = TrainingSettings(point_extractor=extractor, preprocessing=Preprocessing(window=asked))
     assert with_window(settings).preprocessing.window == taken
 

@@ -95,10 +95,13 @@ def render_sample(
     if defect is None:
         render = _render(part, plane, camera, sensor_rng)
         return SynthSample(render.points, render.rgb, mask, render.hits.nearest(_among_plane(part.footprint)))
-    damaged, cells, mask = _damaged(part, DEFECT_MAKERS[defect], defect_rng, camera, SEVERITIES[difficulty])
-    render = _render(damaged, plane, camera, sensor_rng)
-    # Both the pixels that saw the place before and those that see it now.
-    mask |= render.hits.nearest(_among_plane(cells))
+    damaged, cells, before = _damaged(part, DEFECT_MAKERS[defect], defect_rng, camera, SEVERITIES[difficulty])
+    return _seen_damaged(damaged, cells, before, _render(damaged, plane, camera, sensor_rng))
+
+
+def _seen_damaged(damaged: SynthPart, cells: Bool, before: Bool, render: Render) -> SynthSample:
+    """The scan of a damaged part; marked is what saw the place before, or sees it now."""
+    mask = before | render.hits.nearest(_among_plane(cells))
     seen = render.hits.nearest(_among_plane(damaged.footprint))
     return SynthSample(render.points, render.rgb, ndimage.binary_opening(mask, np.ones((2, 2))), seen)
 
@@ -132,10 +135,8 @@ def write_dataset(
     Args:
         root: a new or empty folder.
         classes: some of `PART_CLASSES`.
-        train, validation, test_good: normal parts of a class, by split.
-        per_defect: defective test parts of a class, of every kind.
-        size: width and height of a scan, pixels.
-        seed: of everything random.
+        train, validation, test_good: normal parts of a class, by split; per_defect: defective ones of every kind.
+        size, seed: width and height of a scan, pixels; of everything random.
         difficulty: how large and deep defects are, see `SEVERITIES`.
         workers: threads.
         progress: called with (done, all) after every sample.
