@@ -20,7 +20,7 @@ import numpy.typing as npt
 from ...runtime.errors import UsageError, naming_scan
 from ...runtime.patches.features import FeatureExtractor
 from ...runtime.patches.pooling import SIZE
-from ...runtime.preparation.frame import prepare_mask
+from ...runtime.preparation.frame import Frame, map_to_input, prepare_mask, sample_nearest
 from ...runtime.preparation.part_range import outside
 from ...runtime.preparation.part_samples import labeled_parts, own_pixels
 from ...runtime.preparation.prepared_part import PreparedPart
@@ -155,9 +155,9 @@ class ScoredPart:
     Attributes:
         sample: the part's own, with its label.
         prepared: as the networks saw it.
-        mask: (224, 224) bool, what of it is defective.
+        mask: (224, 224) bool, what of it is defective, of the whole scan whatever the window.
         score: its image score.
-        map_224: (224, 224) float32, its anomaly map.
+        map_224: (224, 224) float32, its anomaly map, of the whole scan too.
         times: what the line would need.
     """
 
@@ -210,16 +210,24 @@ def score_parts(sample: Sample, contender: Contender, decision: Decision, shared
     several = contender.manifest.preprocessing.parts == "all"
     samples = labeled_parts(sample, prepared) if several else [sample]
     scored = []
-    for part_sample, part, mask in zip(samples, prepared, defect_masks(sample, prepared), strict=True):
+    whole = prepared[0].frame.whole(contender.manifest.preprocessing.pad_multiple)
+    for part_sample, part, mask in zip(samples, prepared, defect_masks(sample, prepared, whole), strict=True):
         times = StageTimes()
         times.add_share(together, len(prepared))
         score, map_224 = _score_part(part_sample, part, contender, decision, shared, times)
-        scored.append(ScoredPart(part_sample, part, mask, score, map_224, times))
+        scored.append(ScoredPart(part_sample, part, mask, score, in_whole_scan(map_224, part, whole), times))
     return scored
 
 
-def defect_masks(sample: Sample, prepared: Sequence[PreparedPart]) -> list[npt.NDArray[np.bool_]]:
-    """What of each of a scan's parts is defective, at the networks' resolution: (224, 224) bool.
+def in_whole_scan(map_224: Array, part: PreparedPart, whole: Frame) -> Array:
+    """A part's map (224, 224) in the frame of its whole scan: pixel metrics depend on how much is no part."""
+    if part.frame == whole:
+        return map_224
+    return sample_nearest(map_to_input(map_224, part.frame, of_image=part.scan is None), whole)
+
+
+def defect_masks(sample: Sample, prepared: Sequence[PreparedPart], whole: Frame) -> list[npt.NDArray[np.bool_]]:
+    """What of each of a scan's parts is defective, in the frame of the whole scan: (224, 224) bool.
 
     Raises:
         ScanError: the mask cannot be read, marks nothing, or is of another size than the scan.
@@ -227,7 +235,7 @@ def defect_masks(sample: Sample, prepared: Sequence[PreparedPart]) -> list[npt.N
     if sample.mask is None:
         return [np.zeros((SIZE, SIZE), np.bool_) for _ in prepared]
     own = own_pixels(read_defect_mask(sample.mask), prepared)
-    return [prepare_mask(mask, part.frame) for mask, part in zip(own, prepared, strict=True)]
+    return [prepare_mask(mask, whole) for mask in own]
 
 
 def _score_part(

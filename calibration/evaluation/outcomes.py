@@ -88,7 +88,7 @@ class Example:
         verdict: hit: a defect above the threshold; miss: one below; false alarm: a good part above.
         sample: the part.
         score: its image score.
-        map_224: (224, 224) float32, its anomaly map.
+        map_224: (224, 224) float32, its anomaly map, of the whole scan.
     """
 
     verdict: ExampleKind

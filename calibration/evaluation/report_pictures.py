@@ -46,7 +46,8 @@ def example_picture(example: Example, manifest: Manifest, part_range: PartRange,
     sample = example.sample
     (prepared,) = prepare(sample, manifest, StageTimes(), part_range)
     part = read_sample(sample, POINTS if sample.rgb is None else BOTH, manifest.preprocessing)
-    map_hw = map_to_input(example.map_224, prepared.frame, of_image=prepared.scan is None)
+    whole = prepared.frame.whole(manifest.preprocessing.pad_multiple)
+    map_hw = map_to_input(example.map_224, whole, of_image=prepared.scan is None)
     heat = draw_heatmap(map_hw, prepared.kept, pixel_threshold, part.points)
     surface = draw_heatmap(np.zeros_like(map_hw), prepared.kept, pixel_threshold, part.points)
     camera = _with_truth(surface if part.rgb is None else part.rgb, sample)

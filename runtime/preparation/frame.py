@@ -57,6 +57,10 @@ class Frame:
         top, left = (side // 2 - (extent.start + extent.stop) // 2 for extent in (rows, columns))
         return cls(height, width, side, size, top, left)
 
+    def whole(self, pad_multiple: int) -> Frame:
+        """The frame of the whole input, for the same networks, in place of a window into it."""
+        return Frame.of(self.height, self.width, pad_multiple, self.size)
+
     @property
     def inside(self) -> tuple[slice, slice]:
         """The rows and columns of the input that lie in the square."""

@@ -12,7 +12,7 @@ import tifffile
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.calibration.evaluation.contenders import Candidate, Contender, settled_contenders
-from cmdiad.calibration.evaluation.evaluate import defect_masks, evaluate_dataset, has_masks
+from cmdiad.calibration.evaluation.evaluate import defect_masks, evaluate_dataset, has_masks, in_whole_scan
 from cmdiad.calibration.evaluation.outcomes import Scored, choose_examples, measure, measure_defects
 from cmdiad.calibration.evaluation.report_tables import as_json, threshold_table
 from cmdiad.export.bundles import export_bundle
@@ -240,7 +240,20 @@ def seen_mask(folder, mask):
     Image.fromarray(mask).save(folder / "mask.png")
     sample = Sample(folder / "000.tiff", None, folder / "mask.png", "dent")
     prepared = SimpleNamespace(frame=Frame.of(*mask.shape, pad_multiple=100, size=224))
-    return defect_masks(sample, [prepared])[0]
+    return defect_masks(sample, [prepared], prepared.frame)[0]
+
+
+def test_a_map_of_a_window_lies_where_the_window_does_in_the_whole_scan():
+    window = Frame.around(448, 448, (slice(100, 200), slice(200, 300)), side=224, size=224)
+    whole = window.whole(pad_multiple=448)
+    part = SimpleNamespace(frame=window, scan=object())
+    rows = np.repeat(np.arange(224, dtype=np.float32)[:, None], 224, axis=1)
+    seen = in_whole_scan(rows, part, whole)
+    top, left = (150 - 112) // 2, (250 - 112) // 2
+    # Of the window's rows every second is a row of the whole scan, which is sampled down by two.
+    assert np.array_equal(seen[top : top + 112, left : left + 112], rows[::2, ::2])
+    assert seen.sum() == rows[::2, ::2].sum()
+    assert in_whole_scan(rows, SimpleNamespace(frame=whole, scan=None), whole) is rows
 
 
 def test_a_defective_part_whose_mask_is_empty_is_named(tmp_path):
