@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m cmdiad.pretraining", description=__doc__)
     parser.add_argument("--scans", type=int, default=500, help="random parts for the first objective")
     parser.add_argument("--steps", type=int, default=1000, help="of the first blocks; 0: those shipped")
-    parser.add_argument("--episodes", type=int, default=900, help="for the second objective")
+    parser.add_argument("--episodes", type=int, default=800, help="for the second objective")
     parser.add_argument("--contrast-steps", type=int, default=2000, help="of the last blocks")
     parser.add_argument("--weights", type=Path, default=POINT_WEIGHTS, help="where they go")
     parser.add_argument("--workers", type=int, default=2, help="processes that make episodes")

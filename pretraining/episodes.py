@@ -11,7 +11,7 @@ from scipy import ndimage
 from ..runtime.bundle.parameters import Grouping
 from ..runtime.patches.grouping import group_points
 from .damage import damaged
-from .scans import DepthNoise, posed, random_camera, seen
+from .scans import posed, random_camera, seen
 from .shapes import RandomPart, Surface
 
 Float32 = npt.NDArray[np.float32]
@@ -19,8 +19,8 @@ Labels = npt.NDArray[np.uint8]
 
 NORMAL_PARTS, DAMAGED_PARTS = 5, 2
 TILT_JITTER_RAD, BRIGHTNESS_STD = 0.006, 0.05
-# Shares of episodes that a depth camera sees, and that show the part's own window.
-DEPTH_CAMERA_SHARE, WINDOW_SHARE = 0.35, 0.6
+# Sensor noise of an episode, in pixel pitches.
+WHITE_NOISE, MAX_SMOOTH_NOISE = (0.03, 0.5), 0.2
 # Labels: untouched, damaged, and so near the damage (or off the part) that neither can be asked for.
 NORMAL, DAMAGED, EITHER = 0, 1, 2
 # A damage of fewer pixels is not seen; a token is damaged within the first reach, untouched beyond the second.
@@ -45,10 +45,9 @@ class Episode:
 def episode(seed: int, number: int, grouping: Grouping) -> Episode | None:
     """The episode of a number, or None where a part or its damage is hardly seen."""
     rng = np.random.default_rng([seed, number, 1])
-    family = RandomPart.of_family(rng)
-    camera = random_camera(rng, family.reach_m if rng.random() < WINDOW_SHARE else None)
-    sensor = DepthNoise.of_depth_camera if rng.random() < DEPTH_CAMERA_SHARE else DepthNoise.of_structured_light
-    noise = sensor(rng)
+    camera, family = random_camera(rng), RandomPart.of_family(rng)
+    white = float(np.exp(rng.uniform(*np.log(WHITE_NOISE))))
+    smooth = rng.uniform(0, MAX_SMOOTH_NOISE)
     parts = []
     for number in range(NORMAL_PARTS + DAMAGED_PARTS):
         tilt_x, tilt_y = np.add(camera.tilt_rad, rng.normal(0, TILT_JITTER_RAD, 2))
@@ -64,7 +63,9 @@ def episode(seed: int, number: int, grouping: Grouping) -> Episode | None:
         shape_pixels, image_pixels = view.hits.nearest(in_shape), view.hits.nearest(in_image)
         if number >= NORMAL_PARTS and max(shape_pixels.sum(), image_pixels.sum()) < LEAST_PIXELS:
             return None
-        points = noise.measured(view, tilted.pitch_m, rng)
+        noise = white * rng.standard_normal(len(view.points)) + smooth * view.smooth_noise
+        points = view.points.copy()
+        points[:, 2] += (tilted.pitch_m * noise).astype(np.float32)
         groups = group_points(points, grouping)
         labels = _group_labels(shape_pixels).ravel()[view.pixels][groups.center_idx]
         parts.append((groups.groups, groups.centers, labels))

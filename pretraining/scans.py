@@ -12,7 +12,7 @@ from scipy import ndimage
 from ..runtime.bundle.parameters import Grouping
 from ..runtime.patches.grouping import farthest_points, nearest_points
 from ..runtime.patches.pooling import SIZE
-from ..training.synth.camera import GRID_EXTENT_M, Camera, grid_axes, render_surface
+from ..training.synth.camera import Camera, grid_axes, render_surface
 from ..training.synth.raycast import Lookup
 from .shapes import LOWEST_M, RandomPart, Surface
 from .surface_targets import surface_targets
@@ -20,8 +20,6 @@ from .surface_targets import surface_targets
 Float32 = npt.NDArray[np.float32]
 
 MIN_POINTS = 1500
-# How far parts lie from the middle of the view either way, and how much finer than pixels surfaces are.
-SHIFT_M, GRID_PER_PITCH = 0.004, 1.1
 # Sensor noise in pixel pitches, as grouping sees it; training draws its own levels.
 WHITE_NOISE, SMOOTH_NOISE, SMOOTH_NOISE_PIXELS = 0.14, 0.07, 1.1
 
@@ -83,44 +81,6 @@ def _scan(rng: np.random.Generator, grouping: Grouping) -> TrainingScan | None:
 
 
 @dataclass(frozen=True)
-class DepthNoise:
-    """What a sensor does to the depth of what it sees, in pixel pitches.
-
-    Attributes:
-        white: standard deviation from pixel to pixel.
-        smooth: of what neighbors share.
-        step: what depths are multiples of; 0: of nothing.
-    """
-
-    white: float
-    smooth: float
-    step: float = 0.0
-
-    @classmethod
-    def of_structured_light(cls, rng: np.random.Generator) -> DepthNoise:
-        """Mostly small, and without steps."""
-        return cls(float(np.exp(rng.uniform(*np.log([0.03, 0.5])))), rng.uniform(0, 0.2))
-
-    @classmethod
-    def of_depth_camera(cls, rng: np.random.Generator) -> DepthNoise:
-        """As of a Kinect: a good part of a pixel's pitch, shared by neighbors, in steps.
-
-        On boxes at 0.6 to 0.7 m it leaves 0.5 to 0.7 pitches around a plane, in steps of 0.8.
-        """
-        return cls(*rng.uniform([0.05, 0.2, 0.3], [0.4, 0.7, 1.3]).tolist())
-
-    def measured(self, view: View, pitch_m: float, rng: np.random.Generator) -> Float32:
-        """The view's points with noise along the camera's axis: (N, 3) float32, metres."""
-        noise = self.white * rng.standard_normal(len(view.points)) + self.smooth * view.smooth_noise
-        points = view.points.copy()
-        points[:, 2] += (pitch_m * noise).astype(np.float32)
-        if self.step:
-            step_m = np.float32(self.step * pitch_m)
-            points[:, 2] = np.round(points[:, 2] / step_m) * step_m
-        return points
-
-
-@dataclass(frozen=True)
 class View:
     """What a camera without noise sees of a part.
 
@@ -156,18 +116,12 @@ def seen(surface: Surface, camera: Camera, gloss: float, rng: np.random.Generato
     )
 
 
-def random_camera(rng: np.random.Generator, reach_m: float | None = None) -> Camera:
-    """A camera without depth noise: pitch, tilt and the projector's side vary.
-
-    Args:
-        rng: what all is drawn from.
-        reach_m: how far a part reaches from its middle, to see it as in its own window; None: a scan's field of view.
-    """
+def random_camera(rng: np.random.Generator) -> Camera:
+    """A camera without depth noise: pitch, tilt and the projector's side vary."""
     projector_angle, projector_distance = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.16)
-    view_m = rng.uniform(0.06, 0.13) if reach_m is None else 2 * (reach_m * rng.uniform(0.95, 1.3) + SHIFT_M)
     return Camera(
         size=SIZE,
-        field_of_view_m=view_m,
+        field_of_view_m=rng.uniform(0.06, 0.13),
         tilt_rad=(rng.uniform(-0.12, 0.12), rng.uniform(-0.12, 0.12)),
         projector_m=(
             projector_distance * np.cos(projector_angle),
@@ -182,8 +136,8 @@ def random_camera(rng: np.random.Generator, reach_m: float | None = None) -> Cam
 
 def posed(part: RandomPart, camera: Camera, rng: np.random.Generator) -> Surface:
     """The part turned and moved anywhere near the middle of the camera's view."""
-    x, y = grid_axes(max(camera.grid_size, 6 * round(GRID_PER_PITCH * GRID_EXTENT_M / camera.pitch_m / 6)))
-    angle, shift_x, shift_y = rng.uniform([0, -SHIFT_M, -SHIFT_M], [2 * np.pi, SHIFT_M, SHIFT_M])
+    x, y = grid_axes(camera.grid_size)
+    angle, shift_x, shift_y = rng.uniform([0, -0.004, -0.004], [2 * np.pi, 0.004, 0.004])
     x, y = x - np.float32(shift_x), y - np.float32(shift_y)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     return part.surface(x * cos + y * sin, y * cos - x * sin)

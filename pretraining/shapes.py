@@ -131,12 +131,6 @@ class RandomPart:
         self._scatter: Scatter | None = None
         self.gloss = float(rng.uniform(0, 0.35) * (rng.random() < 0.4))
 
-    @property
-    def reach_m(self) -> float:
-        """How far the part's rim may lie from its middle."""
-        corner = 2 ** (0.5 - 1 / self._power) if not self._waves else 1 + sum(share for _, share, _ in self._waves)
-        return self._radius * max(1.0, corner)
-
     @classmethod
     def of_family(cls, rng: np.random.Generator) -> RandomPart:
         """A part whose siblings differ: more often textured, and in two of five with scattered features."""
