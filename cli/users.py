@@ -21,7 +21,7 @@ def add(
 ) -> None:
     """Add a user to a file of users, or give one a new password.
 
-    The password is asked for; where standard input is no terminal, it is its first line.
+    The password is asked for; where standard input is not a terminal, it is the first line of it.
     """
     from ..runtime.service.users import add_user
 
