@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from ..runtime.banks.bank import build_bank
 from ..runtime.progress import Progress
-from ..runtime.verdict.decision import NormalizedBank, match_bank
-from .calibrate import PATCHLESS_GROUP, Side
+from ..runtime.verdict.decision import NormalizedBank
+from .calibrate import PATCHLESS_GROUP, Side, left_out_matches, scan_numbers
 from .calibration_settings import CalibrationSettings
 from .coreset import select_coreset
 
@@ -18,7 +18,11 @@ Array = npt.NDArray[np.float32]
 
 
 def merged_side(
-    old: NormalizedBank, features: Sequence[Array], settings: CalibrationSettings, progress: Progress
+    old: NormalizedBank,
+    features: Sequence[Array],
+    settings: CalibrationSettings,
+    progress: Progress,
+    scan_of: Sequence[int] | None = None,
 ) -> Side:
     """One modality's bank with recent parts, and each of these against it without its own rows.
 
@@ -31,10 +35,11 @@ def merged_side(
         features: (n, d) float32 of every recent part, as the networks give them.
         settings: seed, projection, neighbors and how rows are held.
         progress: called with (stage, done, all, remark).
+        scan_of: the number of every part's scan; None: each has a scan of its own.
     """
+    scans = scan_numbers(features, scan_of)
     held, first_group = _rows(old), _next_group(old)
-    sizes = [len(rows) for rows in features]
-    recent = np.repeat(np.arange(first_group, first_group + len(features), dtype=np.int32), sizes)
+    recent = np.repeat(first_group + scans, [len(rows) for rows in features])
     pool = np.concatenate([held, *(old.normalize(rows) for rows in features)])
     groups = np.concatenate([_groups(old), recent])
     chosen = select_coreset(
@@ -48,11 +53,7 @@ def merged_side(
     dtype = np.float16 if settings.bank_precision == "fp16" else np.float32
     bank = build_bank(pool[chosen], settings.metric, settings.n_neighbors, groups[chosen], dtype)
     merged = NormalizedBank(bank, old.feature_mean, old.feature_std)
-    matches = []
-    for number, rows in enumerate(features):
-        matches.append(match_bank(merged, rows, without_group=first_group + number))
-        progress("scores", number + 1, len(features), "")
-    return Side(merged, matches)
+    return Side(merged, left_out_matches(merged, features, first_group + scans, progress))
 
 
 def _rows(old: NormalizedBank) -> Array:

@@ -18,7 +18,7 @@ from ..runtime.patches.pooling import N_PATCHES
 from ..runtime.patches.routes import MAIN, modalities, route_of
 from ..runtime.preparation.part_range import outside
 from ..runtime.preparation.part_view import PartView
-from ..runtime.preparation.prepared_part import prepare_part
+from ..runtime.preparation.prepared_part import prepare_parts, require_parts
 from ..runtime.progress import Progress
 from ..runtime.sensor.in_memory import PartSource, read_source
 from ..runtime.timing import StageTimes
@@ -74,7 +74,9 @@ def extract_features(
     progress: Progress,
     expected: PartRange | None = None,
 ) -> list[PartFeatures]:
-    """Features of every scan, shown to the survey too; one that cannot be used stops the calibration with its name.
+    """Features of every part of every scan, shown to the survey too, which then knows which scan each part is of.
+
+    One that cannot be used stops the calibration with its name.
 
     Where a range of parts is expected, what lies outside of it cannot be used.
     """
@@ -82,12 +84,15 @@ def extract_features(
     for number, scan in enumerate(scans, 1):
         with naming_scan(scan):
             part = read_source(scan, modalities(manifest), manifest.preprocessing)
-            prepared = prepare_part(part, modalities(manifest), manifest.preprocessing, expected)
+            parts = require_parts(prepare_parts(part, modalities(manifest), manifest.preprocessing, expected))
             if expected is not None:
-                _require_like(prepared.view, expected)
-            survey.add(part, prepared)
-            features.append(extractor.extract(prepared, StageTimes()))
-        require_usable(scan, features[-1])
+                for prepared in parts:
+                    _require_like(prepared.view, expected)
+            survey.add(part, parts)
+            own = [extractor.extract(prepared, StageTimes()) for prepared in parts]
+        for of_part in own:
+            require_usable(scan, of_part)
+        features += own
         progress("features", number, len(scans), "")
     return features
 
@@ -124,18 +129,19 @@ def calibrate(
     digest: str,
     settings: CalibrationSettings,
     progress: Progress = lambda *_: None,
+    scan_of: Sequence[int] | None = None,
 ) -> Calibrated:
-    """Banks, fusion and thresholds from the features of normal scans."""
+    """Banks, fusion and thresholds from the features of normal parts; `scan_of` as `calibrate_side` takes it."""
     patchless_main, patchless_second = extractor.without_points(features[0].main.shape[1])
     fixed = fixed_statistics(manifest, settings)
     main_progress = naming_bank(progress, MAIN)
-    main = calibrate_side([part.main for part in features], patchless_main, settings, main_progress, fixed)
+    main = calibrate_side([part.main for part in features], patchless_main, settings, main_progress, fixed, scan_of)
     second = None
     second_bank = route_of(manifest.route, manifest.main).second_bank
     if second_bank is not None:
         rows = [part.second for part in features if part.second is not None]
         second_progress = naming_bank(progress, second_bank)
-        second = calibrate_side(rows, patchless_second, settings, second_progress, fixed)
+        second = calibrate_side(rows, patchless_second, settings, second_progress, fixed, scan_of)
     return combine([part.foreground for part in features], main, second, digest, settings)
 
 
@@ -171,17 +177,39 @@ def calibrate_side(
     settings: CalibrationSettings,
     progress: Progress,
     statistics: Statistics | None = None,
+    scan_of: Sequence[int] | None = None,
 ) -> Side:
-    """One modality's bank, and every normal scan against it without the scan's own rows.
+    """One modality's bank, and every normal part against it without the rows of its scan.
 
-    Scores, fusion and thresholds that are learned from these matches are those of parts that were never seen.
+    Scores, fusion and thresholds that are learned from these matches are those of parts that were never seen; nor were
+    their neighbors in the scan, which share its light, its sensor's state and often their mold.
+
+    Args:
+        features: (n, d) float32 of every part.
+        patchless: of a patch without points; None where such patches are measured.
+        settings: see `CalibrationSettings`.
+        progress: called with (stage, done, all, remark).
+        statistics: what the bank is normalized with; None: its own.
+        scan_of: the number of every part's scan; None: each has a scan of its own.
     """
-    bank = build_normalized_bank(features, patchless, settings, progress, statistics)
+    bank = build_normalized_bank(features, patchless, settings, progress, statistics, scan_of)
+    return Side(bank, left_out_matches(bank, features, scan_numbers(features, scan_of), progress))
+
+
+def left_out_matches(
+    bank: NormalizedBank, features: Sequence[Array], groups: npt.NDArray[np.int32], progress: Progress
+) -> list[BankMatch]:
+    """Every part against a bank without the rows of its group, the part's scan: groups (n,) int32."""
     matches = []
-    for group, rows in enumerate(features):
+    for number, (rows, group) in enumerate(zip(features, groups.tolist(), strict=True), 1):
         matches.append(match_bank(bank, rows, without_group=group))
-        progress("scores", group + 1, len(features), "")
-    return Side(bank, matches)
+        progress("scores", number, len(features), "")
+    return matches
+
+
+def scan_numbers(features: Sequence[Array], scan_of: Sequence[int] | None) -> npt.NDArray[np.int32]:
+    """The number of every part's scan, (n,) int32; where nobody said, each part has a scan of its own."""
+    return np.asarray(range(len(features)) if scan_of is None else scan_of, np.int32)
 
 
 def combine(
@@ -254,6 +282,7 @@ def build_normalized_bank(
     settings: CalibrationSettings,
     progress: Progress,
     statistics: Statistics | None = None,
+    scan_of: Sequence[int] | None = None,
 ) -> NormalizedBank:
     """Normalize, select the coreset, and tabulate the bank.
 
@@ -263,7 +292,7 @@ def build_normalized_bank(
     points are all the same, one of them stands for all and the selection is unchanged.
     """
     pool = np.concatenate(features)
-    groups = np.repeat(np.arange(len(features), dtype=np.int32), [len(rows) for rows in features])
+    groups = np.repeat(scan_numbers(features, scan_of), [len(rows) for rows in features])
     if statistics is None:
         statistics = statistics_of(pool)
     mean, std = statistics.mean, statistics.std

@@ -49,7 +49,8 @@ class Completed:
     Attributes:
         manifest: as written.
         scans: the normal scans.
-        scores: (n,) float64, theirs, each without its own patches in the banks.
+        parts: (n) of every part its scan, or `SCAN#NUMBER` where scans show several.
+        scores: (n,) float64, theirs, each without its own scan's patches in the banks.
         decision: why they count as raw or as preprocessed, one sentence; empty for images.
         warnings: what should be looked at before these scans are called normal, a sentence each.
         sheet: (H, W, 3) uint8, up to 64 of them, with what was taken as the part in each.
@@ -57,6 +58,7 @@ class Completed:
 
     manifest: Manifest
     scans: tuple[PartSource, ...]
+    parts: tuple[PartSource | str, ...]
     scores: npt.NDArray[np.float64]
     decision: str
     warnings: tuple[str, ...]
@@ -73,10 +75,10 @@ class Completed:
             Image.fromarray(self.sheet).save(stream, "PNG")
         return path
 
-    def highest(self, count: int) -> list[tuple[PartSource, float]]:
-        """The normal scans of the highest scores: a defective one that hides among them is here."""
+    def highest(self, count: int) -> list[tuple[PartSource | str, float]]:
+        """The normal parts of the highest scores: a defective one that hides among them is here."""
         order = np.argsort(-self.scores, kind="stable")[:count]
-        return [(self.scans[int(index)], float(self.scores[index])) for index in order]
+        return [(self.parts[int(index)], float(self.scores[index])) for index in order]
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,13 @@ class Learned:
     survey: Survey
     calibrated: Calibrated
     part: PartRange
+
+    def completed(self, manifest: Manifest) -> Completed:
+        """The outcome, once the bundle is written with this manifest."""
+        settled, survey = self.settled, self.survey
+        warnings = (*settled.warnings, *survey.warnings())
+        parts, scores = tuple(survey.parts), self.calibrated.scores
+        return Completed(manifest, self.scans, parts, scores, settled.reason, warnings, survey.sheet())
 
 
 def calibrate_bundle(
@@ -139,9 +148,7 @@ def calibrate_bundle(
     learned = _learn(bundle, scans, settings, provider, product, preprocessing, progress)
     manifest, contents = completed_contents(bundle, learned, provider, defective, with_line_graph, progress)
     written = write_bundle(out, manifest, contents)
-    settled, survey = learned.settled, learned.survey
-    warnings = (*settled.warnings, *survey.warnings())
-    return Completed(written, learned.scans, learned.calibrated.scores, settled.reason, warnings, survey.sheet())
+    return learned.completed(written)
 
 
 def _learn(
@@ -166,7 +173,8 @@ def _learn(
     )
     extractor, survey = FeatureExtractor(bundle, provider), Survey(scans)
     features = extract_features(manifest, extractor, scans, survey, progress)
-    calibrated = calibrate(manifest, extractor, features, joint_digest(digests), settings, progress)
+    digest = joint_digest(digests)
+    calibrated = calibrate(manifest, extractor, features, digest, settings, progress, survey.scan_of)
     return Learned(tuple(scans), manifest, settled, extractor, survey, calibrated, survey.part_range())
 
 
@@ -186,7 +194,8 @@ def completed_contents(
     contents = changed_contents(bundle, {**banks, **line}, dropped=old)
     progress("golden scans", 0, 1, "")
     draft = draft_bundle(bundle.path, manifest, contents)
-    contents |= golden_contents(draft, golden_scans(learned.scans, learned.calibrated.scores, defective))
+    scans = [learned.scans[scan] for scan in learned.survey.scan_of]
+    contents |= golden_contents(draft, golden_scans(scans, learned.calibrated.scores, defective))
     progress("golden scans", 1, 1, "")
     return manifest, contents
 
@@ -262,7 +271,13 @@ def _line_graph_wanted(manifest: Manifest, provider: str, wanted: bool | None) -
 def golden_scans(
     scans: Sequence[PartSource], scores: npt.NDArray[np.float64], defective: PartSource | Part | None
 ) -> dict[str, PartSource | Part]:
-    """The scans to record in the bundle: the normal one of median score, and the defective or highest-scoring one."""
+    """The scans to record in the bundle: the normal one of median score, and the defective or highest-scoring one.
+
+    Args:
+        scans: of every part.
+        scores: (n,) float64, the parts'.
+        defective: None: the highest-scoring one.
+    """
     order = np.argsort(scores, kind="stable")
     normal, highest = scans[int(order[len(order) // 2])], scans[int(order[-1])]
     return {"normal": normal, **({"highest": highest} if defective is None else {"defective": defective})}

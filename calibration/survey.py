@@ -16,8 +16,8 @@ from ..runtime.errors import UsageError
 from ..runtime.health.measures import baseline_of
 from ..runtime.patches.routes import modalities
 from ..runtime.preparation.part_range import range_of
-from ..runtime.preparation.part_view import PartView
-from ..runtime.preparation.prepared_part import PreparedPart
+from ..runtime.preparation.part_view import OtherObject, PartView
+from ..runtime.preparation.prepared_part import PreparedPart, kept_in_all
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preparation.settling import settle_scans, short_name
 from ..runtime.preparation.window_size import decide_window
@@ -67,22 +67,38 @@ def decided_preprocessing(manifest: Manifest, scans: Sequence[Path]) -> Preproce
 
 
 class Survey:
-    """Fed with every scan in order."""
+    """Fed with every scan in order.
+
+    Attributes:
+        scan_of: the number of every part's scan, from 0.
+        parts: every part: its scan or, where scans show several, `SCAN#NUMBER`.
+    """
 
     def __init__(self, scans: Sequence[PartSource]) -> None:
+        self.scan_of: list[int] = []
+        self.parts: list[PartSource | str] = []
+        self._scans = scans
         self._names = [short_name(scan) for scan in scans]
+        self._added: list[int] = []
+        self._part_names: list[str] = []
         self._drawn = set(evenly_chosen(len(scans)))
         self._views: list[PartView] = []
         self._origins: list[Vector] = []
         self._tiles: list[Tile] = []
 
-    def add(self, part: Part, prepared: PreparedPart) -> None:
-        """The next scan."""
-        number = len(self._views)
-        self._views.append(prepared.view)
-        self._origins.append(part.origin)
+    def add(self, part: Part, prepared: Sequence[PreparedPart]) -> None:
+        """The next scan, with its parts."""
+        number = len(self._added)
+        self._added.append(len(prepared))
+        scan, name = self._scans[number], self._names[number]
+        for index, one in enumerate(prepared, 1):
+            self.scan_of.append(number)
+            self.parts.append(scan if len(prepared) == 1 else f"{scan}#{index}")
+            self._part_names.append(name if len(prepared) == 1 else f"{name}#{index}")
+            self._views.append(one.view)
+            self._origins.append(part.origin)
         if number in self._drawn:
-            self._tiles.append(_small_tile(self._names[number], part, prepared))
+            self._tiles.append(_small_tile(name, part, kept_in_all(prepared), prepared[0].view.other_objects))
 
     def part_range(self) -> PartRange:
         """What was seen; at least one scan."""
@@ -94,23 +110,23 @@ class Survey:
 
     def warnings(self) -> list[str]:
         """What should be looked at before these scans are called normal, a sentence each."""
-        return disagreements(self._views, self._names)
+        return disagreements(self._views, self._part_names)
 
     def sheet(self) -> npt.NDArray[np.uint8]:
         """(H, W, 3), up to 64 of the scans, with what was taken as the part in each."""
         return contact_sheet(self._tiles)
 
 
-def _small_tile(name: str, part: Part, prepared: PreparedPart) -> Tile:
+def _small_tile(name: str, part: Part, kept: npt.NDArray[np.bool_], beside: Sequence[OtherObject]) -> Tile:
     """Thinned to twice a tile's pixels: sixty scans of a few million points each do not fit into memory."""
     picture = part.rgb if part.points is None else part.points
     assert picture is not None
     step = -(-max(picture.shape[:2]) // (2 * TILE))
     others = tuple(
         replace(other, pixels=other.pixels // step**2, row=other.row // step, column=other.column // step)
-        for other in prepared.view.other_objects
+        for other in beside
     )
-    return Tile(name, picture[::step, ::step].copy(), prepared.kept[::step, ::step].copy(), others)
+    return Tile(name, picture[::step, ::step].copy(), kept[::step, ::step].copy(), others)
 
 
 def copies_among(scans: Sequence[PartSource], digests: Sequence[bytes]) -> list[str]:

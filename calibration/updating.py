@@ -118,13 +118,9 @@ def update_bundle(bundle: Bundle, request: UpdateRequest, progress: Progress = l
     write_bundle(request.out, manifest, contents)
     after = open_bundle(request.out)
     new = require_calibration(after)
-    comparison = compared(bundle, after, old, new, _under_both(request, before, learned.calibrated))
+    comparison = compared(bundle, after, old, new, _under_both(learned.survey, before, learned.calibrated))
     append_audit(audit, _entry(request, digests, comparison))
-    survey = learned.survey
-    completed = Completed(
-        after.manifest, request.scans, learned.calibrated.scores, "", tuple(survey.warnings()), survey.sheet()
-    )
-    return Updated(completed, comparison, audit)
+    return Updated(learned.completed(after.manifest), comparison, audit)
 
 
 def dated_name(bundle: Path, day: date) -> Path:
@@ -187,13 +183,13 @@ def _learn(
     finally:
         decision.close()
     before = [(score, score > old.threshold.value) for score in scores]
-    _refuse_rejected(request, before, old.threshold.value)
+    _refuse_rejected(request, survey, before, old.threshold.value)
     settings = settings_of(bundle, old)
     if request.replace:
-        calibrated = calibrate(bundle.manifest, extractor, features, digest, settings, progress)
+        calibrated = calibrate(bundle.manifest, extractor, features, digest, settings, progress, survey.scan_of)
     else:
         both = hashlib.sha256(f"{old.data_digest} {digest}".encode()).hexdigest()
-        calibrated = _merged(bundle, decision, features, both, settings, progress)
+        calibrated = _merged(bundle, decision, features, both, settings, progress, survey.scan_of)
     manifest = msgspec.structs.replace(
         bundle.manifest,
         format_version=manifest_format.FORMAT_VERSION,
@@ -216,24 +212,28 @@ def _merged(
     digest: str,
     settings: CalibrationSettings,
     progress: Progress,
+    scan_of: Sequence[int],
 ) -> Calibrated:
     """Banks with the old rows and the recent ones; fusion and thresholds from the recent parts."""
-    main = merged_side(decision.main, [part.main for part in features], settings, naming_bank(progress, MAIN))
+    own = [part.main for part in features]
+    main = merged_side(decision.main, own, settings, naming_bank(progress, MAIN), scan_of)
     second = None
     role = route_of(bundle.manifest.route, bundle.manifest.main).second_bank
     if role is not None and decision.second is not None:
         rows = [part.second for part in features if part.second is not None]
-        second = merged_side(decision.second, rows, settings, naming_bank(progress, role))
+        second = merged_side(decision.second, rows, settings, naming_bank(progress, role), scan_of)
     return combine([part.foreground for part in features], main, second, digest, settings)
 
 
-def _refuse_rejected(request: UpdateRequest, before: Sequence[tuple[float, bool]], threshold: float) -> None:
-    """A part that the old bundle rejects is learned from only where somebody vouches for it by name."""
+def _refuse_rejected(
+    request: UpdateRequest, survey: Survey, before: Sequence[tuple[float, bool]], threshold: float
+) -> None:
+    """A part that the old bundle rejects is learned from only where somebody vouches for its scan by name."""
     accepted = {scan_named(name, request.scans) for name in request.accepted}
     refused = [
-        f"{scan} ({score:.4g})"
-        for scan, (score, is_defect) in zip(request.scans, before, strict=True)
-        if is_defect and scan not in accepted
+        f"{part} ({score:.4g})"
+        for part, scan, (score, is_defect) in zip(survey.parts, survey.scan_of, before, strict=True)
+        if is_defect and request.scans[scan] not in accepted
     ]
     if refused:
         raise UsageError(
@@ -256,13 +256,11 @@ def scan_named(name: str, scans: Sequence[Path]) -> Path:
     return named[0]
 
 
-def _under_both(
-    request: UpdateRequest, before: Sequence[tuple[float, bool]], calibrated: Calibrated
-) -> list[ScanUnderBoth]:
+def _under_both(survey: Survey, before: Sequence[tuple[float, bool]], calibrated: Calibrated) -> list[ScanUnderBoth]:
     threshold = calibrated.calibration.threshold.value
     return [
-        ScanUnderBoth(str(scan), score, is_defect, float(after), bool(after > threshold))
-        for scan, (score, is_defect), after in zip(request.scans, before, calibrated.scores, strict=True)
+        ScanUnderBoth(str(part), score, is_defect, float(after), bool(after > threshold))
+        for part, (score, is_defect), after in zip(survey.parts, before, calibrated.scores, strict=True)
     ]
 
 

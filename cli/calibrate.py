@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..calibration.choices import BankPrecision
-from ..runtime.bundle.parameters import Plane, Window
+from ..runtime.bundle.parameters import Plane
 from . import console, options, signing
 from .bundle_updating import refuse_foreign_options, run_update, was_given
 from .extras import CALIBRATE, needs
 from .interruption import when_interrupted
+from .line_options import as_assignments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +98,8 @@ def calibrate(
     ] = None,
     plane: _PlaneOption = None,
     window: options.Window = None,
+    roi: options.Roi = None,
+    parts: options.Parts = None,
     assignments: options.Assignments = None,
     defective: _DefectiveOption = None,
     line_graph: _LineGraphOption = None,
@@ -140,20 +143,18 @@ def calibrate(
     settings = apply_settings_file(given, settings_file)
     if product is not None and not product.strip():
         raise UsageError("--product: give a name, or leave it out")
-    keys = signing.signing_keys(sign, "calibrate")
-    source = open_bundle(find_bundle(bundle))
-    signed_before = is_signed(source.path)
+    keys, source = signing.signing_keys(sign, "calibrate"), open_bundle(find_bundle(bundle))
     inputs = find_normal_parts(scans, modalities(source.manifest))
-    product = product or product_of(inputs) or source.manifest.product
-    target = out or source.path
+    product, target = product or product_of(inputs) or source.manifest.product, out or source.path
     if not force:
         protect_calibration(target, _advice(product))
-    told = [*_as_assignments(plane, window), *(assignments or ())]
+    told = [*as_assignments(plane=plane, window=window, roi=roi, parts=parts), *(assignments or ())]
     described = _adapted(source.manifest, sensor, metres_per_unit, told)
-    source, preprocessing = source.of_sensor(described.identity), described.preprocessing
+    source, signed_before = source.of_sensor(described.identity), is_signed(source.path)
+    made = described.preprocessing
     with console.progress_display(quiet) as progress:
         completed = calibrate_bundle(
-            source, inputs, settings, target, provider, product, preprocessing, progress, defective, line_graph
+            source, inputs, settings, target, provider, product, made, progress, defective, line_graph
         )
     _print(completed, target)
     signing.finish_signing(target, keys, signed_before)
@@ -168,6 +169,11 @@ def _print(completed: Completed, target: Path) -> None:
         console.emit(f"plane: {manifest.preprocessing.plane} ({completed.decision})")
     if manifest.preprocessing.window_pixels is not None:
         console.emit(f"window: {manifest.preprocessing.window_pixels} pixels around the part")
+    preprocessing, n_parts = manifest.preprocessing, manifest.calibration.n_scans
+    if preprocessing.roi is not None:
+        console.emit(f"region of interest: {preprocessing.roi} (row, column, height, width)")
+    if preprocessing.parts == "all":
+        console.emit(f"parts: {n_parts} in {len(completed.scans)} scans, each left out with its whole scan")
     for role, bank in manifest.banks.items():
         console.emit(f"bank {role}: {bank.n_rows} x {bank.dim}")
     console.emit("highest scores of the normal scans, each without its own patches in the banks; look at them:")
@@ -185,12 +191,6 @@ def _advice(product: str) -> str:
     """How to keep a calibration that is there, and how to replace it."""
     name = Path(re.sub(r"[^\w.-]+", "_", product) + ".cmdiad")
     return f"--out {'NAME.cmdiad' if name.exists() else name} keeps it, --force replaces it"
-
-
-def _as_assignments(plane: Plane | None, window: Window | None) -> list[str]:
-    """Options that are one value of the sensor's description, as `--set` would give it."""
-    options_given = {"plane": plane, "window": window}
-    return [f"preprocessing.{name}={value}" for name, value in options_given.items() if value is not None]
 
 
 def _adapted(

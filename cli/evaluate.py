@@ -12,6 +12,7 @@ from ..runtime.bundle.parameters import Modality, RouteName
 from . import console, options
 from .extras import EVALUATE, needs
 from .interruption import when_interrupted
+from .line_options import as_assignments
 
 if TYPE_CHECKING:
     from ..runtime.reports.table import Table
@@ -37,6 +38,8 @@ def evaluate(
     n_neighbors: options.Neighbors = 2,
     settings_file: options.Settings = None,
     sensor: options.OtherSensor = None,
+    roi: options.Roi = None,
+    parts: options.Parts = None,
     assignments: options.Assignments = None,
     provider: options.Provider = "cpu",
     seed: options.Seed = 0,
@@ -55,7 +58,8 @@ def evaluate(
     from ..runtime.sensor.sensor_file import open_sensor
 
     # What makes no sense is refused here, and not when the first run was exported.
-    open_sensor(sensor or "structured-light", assignments or ())
+    told = [*as_assignments(roi=roi, parts=parts), *(assignments or ())]
+    open_sensor(sensor or "structured-light", told)
     from ..export.evaluate_runs import evaluate_runs, routes_of
 
     given = CalibrationSettings(
@@ -78,7 +82,7 @@ def evaluate(
             settings,
             provider,
             progress,
-            (sensor, assignments or ()),
+            (sensor, told),
         )
     written = write_reports(evaluation, data, settings, provider, wanted)
     if json:

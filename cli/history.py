@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..runtime.choices import Verdict
+from ..runtime.errors import UsageError
 from . import console
 from .verdicts import WORDS
 
@@ -26,11 +27,19 @@ def history(
     until: Annotated[datetime | None, typer.Option(formats=list(_FORMS), help="Before this moment, UTC.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
     form: Annotated[Form, typer.Option("--format", help="A table, CSV, or one JSON object a line.")] = "table",
+    audit: Annotated[
+        bool, typer.Option("--audit", help="In place of results OUT/audit.jsonl, verified: who changed which bundle.")
+    ] = False,
 ) -> None:
     """Query the results of a line, the newest first; it may work meanwhile.
 
-    Exit codes: 0 done, 2 there is no journal, 74 it is damaged.
+    Exit codes: 0 done, 2 there is no journal or audit trail, 4 the audit trail was changed, 74 the journal is damaged.
     """
+    if audit:
+        if form == "csv" or any(value is not None for value in (part_id, product, verdict, bundle, since, until)):
+            raise UsageError("--audit goes with --out, --limit and --format table or json alone: leave out the rest")
+        _print_audit(out, limit, form)
+        return
     from ..runtime.service.history import CSV_COLUMNS, HistoryQuery, as_row, csv_line, read_history
 
     query = HistoryQuery(part_id, product, verdict, bundle, _seconds(since), _seconds(until), None, limit)
@@ -61,6 +70,33 @@ def history(
     console.print_table(titles, rows, numeric=(0, 4, 5))
     if len(rows) == limit:
         console.emit(f"\nthe newest {limit}: there may be more (--limit)")
+
+
+def _print_audit(folder: Path, limit: int, form: Form) -> None:
+    """The newest entries of an audit trail, all of whose lines follow each other."""
+    from ..runtime.files.audit import AUDIT_FILE, verify_audit
+
+    path = folder / AUDIT_FILE
+    entries = verify_audit(path)
+    if not entries:
+        raise UsageError(f"{path}: there is no audit trail: give the folder of a line, or that of an updated bundle")
+    newest = entries[: -limit - 1 : -1]
+    if form == "json":
+        for entry in newest:
+            console.emit_json(entry)
+        return
+    rows = [
+        [
+            *(str(entry.number), entry.when_utc, f"{entry.user}@{entry.host}", entry.action),
+            *((digest or "-")[:12] for digest in (entry.bundle_before, entry.bundle_after)),
+            str(len(entry.scans)),
+            ", ".join(f"{name} {value}" for name, value in entry.details.items()),
+        ]
+        for entry in newest
+    ]
+    titles = ["number", "when, UTC", "who", "action", "bundle before", "after", "scans", "details"]
+    console.print_table(titles, rows, numeric=(0, 6))
+    console.emit(f"\n{path}: {len(entries)} entries, each follows the one before")
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -29,6 +29,8 @@ def infer(
     bundle: line_options.Bundle = None,
     require_signature: line_options.RequireSignature = None,
     sensor: line_options.Sensor = None,
+    roi: line_options.Roi = None,
+    parts: line_options.Parts = None,
     out: Annotated[Path, typer.Option(help="Folder for heat maps, raw maps and clouds.")] = Path("inspections"),
     heatmaps: line_options.Heatmaps = "all",
     cloud: line_options.Cloud = "none",
@@ -66,8 +68,7 @@ def infer(
     from ..runtime.threads import thread_count
 
     opened = open_bundle(find_bundle(bundle), find_trusted(require_signature))
-    if sensor is not None:
-        require_same_sensor(opened.manifest.description, sensor)
+    require_same_sensor(opened.manifest.description, sensor, line_options.as_assignments(roi=roi, parts=parts))
     if cloud != "none" and "pc" not in modalities(opened.manifest):
         raise UsageError("--cloud: this bundle inspects images, which have no points: leave it out")
     inputs = find_inputs(scans, modalities(opened.manifest))
@@ -75,7 +76,7 @@ def infer(
     side_by_side = len(inputs.files) >= thread_count(threads)
     inspector = Inspector(opened, provider, threads, threshold, cuda_graph, graph, batch, allow_any_size, side_by_side)
     missed = [Outcome(problem.path, error=problem.error) for problem in inputs.problems]
-    table = VerdictTable(inputs.files, quiet)
+    table = VerdictTable(inputs.files, quiet, opened.manifest.preprocessing.parts == "all")
     profiler = Profiler() if profile else None
     if not json:
         table.print_header(inspector)
@@ -96,21 +97,21 @@ def _report(
     outcomes: Iterable[Outcome], n_parts: int, table: VerdictTable, profiler: Profiler | None, json: bool
 ) -> None:
     """Say each outcome as it comes."""
-    done = 0
+    done: set[Path] = set()
     try:
         for outcome in outcomes:
+            done.add(outcome.scan)
             table.count(outcome)
             if profiler is not None and outcome.inspection is not None:
-                profiler.add(str(outcome.scan), outcome.inspection.spans)
+                profiler.add(outcome.name, outcome.inspection.spans)
             if json:
                 console.emit_json(outcome.as_json())
             else:
                 table.print_row(outcome)
             _show_bug(outcome)
-            done += 1
     except BaseException:
         # Whatever ends the run, what was said and written before it stands.
-        console.complain(f"ended at part {done + 1} of {n_parts}; the results before it stand")
+        console.complain(f"ended at part {len(done) + 1} of {n_parts}; the results before it stand")
         raise
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..runtime.choices import Graph, Written
+from ..runtime.choices import Parts as PartsOfScan
 
 Bundle = Annotated[
     Path | None,
@@ -48,9 +49,33 @@ Sensor = Annotated[
         help="Refuse to inspect if this is not the sensor that the bundle was calibrated for.  [default: no check]",
     ),
 ]
+Roi = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROW,COLUMN,HEIGHT,WIDTH|MASK",
+        help="Refuse to inspect if this is not the region of interest that the bundle was calibrated with.  "
+        "[default: no check]",
+    ),
+]
+Parts = Annotated[
+    PartsOfScan | None,
+    typer.Option(
+        help="Refuse to inspect if these are not the parts of a scan that the bundle takes.  [default: no check]"
+    ),
+]
 Scans = Annotated[
     list[str] | None,
     typer.Option("--scans", help="Scan files, folders or globs; repeatable.  [default: the bundle's golden scans]"),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]
+
+
+def as_assignments(**values: object) -> list[str]:
+    """Options that are one value of the preprocessing each, as `--set` would give it; None is not given.
+
+    Example:
+        >>> as_assignments(plane=None, window="part")
+        ['preprocessing.window=part']
+    """
+    return [f"preprocessing.{name}={value}" for name, value in values.items() if value is not None]

@@ -10,6 +10,7 @@ from typer.models import OptionInfo
 
 from ..runtime.bundle import parameters
 from ..runtime.bundle.parameters import PRESETS
+from ..runtime.choices import Parts as PartsOfScan
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="Dataset root: MVTec 3D-AD's layout, or Eyecandies'.")]
 Run = Annotated[Path, typer.Option("--run", help="Run folder of `cmdiad train`.")]
@@ -22,6 +23,20 @@ Window = Annotated[
     typer.Option(
         help="What of a scan the networks see: all of it, or a square around the part.  [default: scan; calibrate: "
         "as trained]"
+    ),
+]
+Roi = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ROW,COLUMN,HEIGHT,WIDTH|MASK",
+        help="Region of interest: a rectangle in pixels, or a mask image of the scans' size.  "
+        "[default: all; calibrate: as before]",
+    ),
+]
+Parts = Annotated[
+    PartsOfScan | None,
+    typer.Option(
+        help="One part in a scan, or every thing that resembles the product.  [default: largest; calibrate: as before]"
     ),
 ]
 Sensor = Annotated[

@@ -11,6 +11,7 @@ from ..runtime.bundle.parameters import Sensor
 from . import console, options
 from .entry import new_app
 from .interruption import when_interrupted
+from .line_options import as_assignments
 
 if TYPE_CHECKING:
     from ..calibration.sensor_fit.proposed_sensor import SensorFit
@@ -89,6 +90,8 @@ def check(
 @app.command(short_help="Print a sensor's description, nothing left open.")
 def show(
     what: Annotated[str, typer.Argument(metavar="SENSOR", help="Sensor file, preset or bundle.")],
+    roi: options.Roi = None,
+    parts: options.Parts = None,
     assignments: options.Assignments = None,
     json: options.Json = False,
 ) -> None:
@@ -96,7 +99,7 @@ def show(
     from ..runtime.bundle.sensor_changes import flat_values
     from ..runtime.sensor.sensor_writing import resolved_lines
 
-    description = _opened(what, assignments or [])
+    description = _opened(what, [*as_assignments(roi=roi, parts=parts), *(assignments or [])])
     if json:
         console.emit_json({**flat_values(description), "derived": description.identity.derived})
         return

@@ -12,6 +12,7 @@ from ..training.choices import DeviceName, Loss
 from . import console, options
 from .extras import TRAIN, needs
 from .interruption import when_interrupted
+from .line_options import as_assignments
 
 
 @needs(TRAIN)
@@ -51,6 +52,8 @@ def train(
     sensor: options.Sensor = "structured-light",
     metres_per_unit: options.Scale = None,
     window: options.Window = None,
+    roi: options.Roi = None,
+    parts: options.Parts = None,
     assignments: options.Assignments = None,
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
@@ -62,7 +65,7 @@ def train(
     """
     from ..runtime.sensor.sensor_file import open_sensor
 
-    told = [*([] if window is None else [f"preprocessing.window={window}"]), *(assignments or ())]
+    told = [*as_assignments(window=window, roi=roi, parts=parts), *(assignments or ())]
     description = open_sensor(sensor, told, metres_per_unit)
     # After the check of what was asked for: it imports torch, which takes seconds.
     from ..training.train import TrainingSettings, train_route

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _WIDEST_SCAN = 60
 _NUMBER_WIDTH = 9
+_NUMBER_OF_PART = len("#64")
 GOOD, DEFECT, NOT_INSPECTED = "good", "DEFECT", "NOT INSPECTED"
 WORDS: dict[Verdict, str] = {"good": GOOD, "defect": DEFECT, "error": NOT_INSPECTED}
 
@@ -33,16 +34,18 @@ class VerdictTable:
         exit_code: of the first error that is not the scan's own, else of the scans'; 0 without errors.
     """
 
-    def __init__(self, scans: Sequence[Path], quiet: bool) -> None:
+    def __init__(self, scans: Sequence[Path], quiet: bool, several_parts: bool = False) -> None:
         """Prepare an empty table.
 
         Args:
             scans: all of them, for the width of the first column.
             quiet: whether rows of good parts are left out.
+            several_parts: whether a row's name has the part's number behind the scan's.
         """
         self.good = self.defective = self.failed = self.exit_code = 0
         self._quiet = quiet
-        self._width = min(_WIDEST_SCAN, max((len(str(scan)) for scan in scans), default=4))
+        longest = max((len(str(scan)) for scan in scans), default=4)
+        self._width = min(_WIDEST_SCAN, longest + (_NUMBER_OF_PART if several_parts else 0))
         self._ms: dict[str, list[float]] = defaultdict(list)
         self._files: dict[str, Path] = {}
 
@@ -70,16 +73,16 @@ class VerdictTable:
         """One outcome; what went wrong is said on standard error."""
         inspection, error = outcome.inspection, outcome.error
         if inspection is None:
-            console.emit(self._row(str(outcome.scan), "-", "-", NOT_INSPECTED, "-"))
+            console.emit(self._row(outcome.name, "-", "-", NOT_INSPECTED, "-"))
         elif inspection.is_defect or not self._quiet:
             total = f"{1e3 * sum(inspection.seconds.values()):.0f}"
             verdict = _defect() if inspection.is_defect else GOOD
             score, threshold = f"{inspection.score:.4f}", f"{inspection.threshold:.4f}"
-            console.emit(self._row(str(outcome.scan), score, threshold, verdict, total))
+            console.emit(self._row(outcome.name, score, threshold, verdict, total))
             if inspection.is_defect:
                 console.emit(f"  {_where(inspection)}")
         for note in inspection.notes if inspection is not None else ():
-            console.warn(f"{outcome.scan}: {note}")
+            console.warn(f"{outcome.name}: {note}")
         if error is not None:
             console.complain(str(error))
 

@@ -11,6 +11,7 @@ import typer
 from ..runtime.bundle.parameters import Plane
 from . import console, options
 from .extras import VIZ, require_extras
+from .line_options import as_assignments
 
 if TYPE_CHECKING:
     from ..runtime.bundle.parameters import Preprocessing
@@ -40,6 +41,8 @@ def view(
     sensor: _SensorOption = None,
     metres_per_unit: options.Scale = None,
     plane: _PlaneOption = "auto",
+    roi: options.Roi = None,
+    parts: options.Parts = None,
     save: _SaveOption = None,
     json: options.Json = False,
 ) -> None:
@@ -57,11 +60,14 @@ def view(
         raise UsageError(f"--save {save}: give a name that ends in .png for a picture, or .ply for a cloud")
     if save is None:
         require_extras("view", VIZ)
+    told = as_assignments(plane=None if plane == "auto" else plane, roi=roi, parts=parts)
     if bundle is None:
-        scene = look_at_scan(scan, _parameters(sensor or "structured-light", metres_per_unit, plane))
+        scene = look_at_scan(scan, _parameters(sensor, metres_per_unit, told))
     else:
-        if sensor is not None or metres_per_unit is not None or plane != "auto":
-            raise UsageError("--sensor, --metres-per-unit and --plane are the bundle's: leave them or --bundle out")
+        if sensor is not None or metres_per_unit is not None or told:
+            raise UsageError(
+                "--sensor, --metres-per-unit, --plane, --roi and --parts are the bundle's: leave them or --bundle out"
+            )
         from ..runtime.bundle.reading import find_bundle, open_bundle
 
         scene = look_with_bundle(scan, open_bundle(find_bundle(bundle)))
@@ -75,10 +81,10 @@ def view(
         sys.exit(scene.error.exit_code)
 
 
-def _parameters(sensor: str, metres_per_unit: float | None, plane: Plane) -> Preprocessing:
+def _parameters(sensor: str | None, metres_per_unit: float | None, told: list[str]) -> Preprocessing:
     from ..runtime.sensor.sensor_file import open_sensor
 
-    return open_sensor(sensor, [f"preprocessing.plane={plane}"], metres_per_unit).preprocessing
+    return open_sensor(sensor or "structured-light", told, metres_per_unit).preprocessing
 
 
 def _report(scan: Path, scene: Scene, save: Path | None, json: bool) -> None:

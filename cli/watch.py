@@ -24,6 +24,8 @@ def watch(
     bundle: line_options.Bundle = None,
     require_signature: line_options.RequireSignature = None,
     sensor: line_options.Sensor = None,
+    roi: line_options.Roi = None,
+    parts: line_options.Parts = None,
     after: Annotated[After, typer.Option(help="What happens to a scan that has its result.")] = "leave",
     done: Annotated[Path | None, typer.Option(help="Where --after move puts scans.  [default: IN-done]")] = None,
     existing: Annotated[
@@ -57,8 +59,9 @@ def watch(
     from ..runtime.service.line_file import FolderTable, LineFile, LineTable, ProductTable
     from ..runtime.service.production_line import ProductionLine
 
-    if sensor is not None:
-        require_same_sensor(open_bundle(find_bundle(bundle)).manifest.description, sensor)
+    told = line_options.as_assignments(roi=roi, parts=parts)
+    if sensor is not None or told:
+        require_same_sensor(open_bundle(find_bundle(bundle)).manifest.description, sensor, told)
     file = LineFile(
         line=LineTable(
             out=str(out),

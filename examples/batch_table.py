@@ -23,10 +23,10 @@ def table_of(outcomes: Iterable[Outcome]) -> pd.DataFrame:
 def _line(outcome: Outcome) -> dict[str, object]:
     inspection = outcome.inspection
     if inspection is None:
-        return {"scan": str(outcome.scan), "verdict": "error", "error": str(outcome.error)}
+        return {"scan": outcome.name, "verdict": "error", "error": str(outcome.error)}
     largest = max((region.area_m2 or 0.0 for region in inspection.regions), default=0.0)
     return {
-        "scan": str(outcome.scan),
+        "scan": outcome.name,
         "verdict": "defect" if inspection.is_defect else "good",
         "score": inspection.score,
         "of_threshold": inspection.score / inspection.threshold,

@@ -18,3 +18,6 @@ After = Literal["leave", "move", "delete"]
 
 Existing = Literal["inspect", "skip"]
 """Whether scans are inspected that are in a hot folder at its very first start."""
+
+Parts = Literal["largest", "all"]
+"""Which of a scan's parts are inspected; see `Preprocessing`."""

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from .choices import Verdict
+from .errors import ScanError
 from .files.atomic import atomic_write_bytes
 from .files.json_encoding import encode_json_file
 from .preparation.part_view import PartView
@@ -19,10 +21,24 @@ from .timing import Span, StageTimes
 from .verdict.cloud import write_cloud
 from .verdict.heatmap import draw_heatmap, write_heatmap, write_map
 from .verdict.notebook import verdict_html
-from .verdict.regions import DefectRegion, find_regions
+from .verdict.regions import DefectRegion, find_regions, merged_regions
 from .verdict.saved_files import SavedFiles, saved_files
 
 FileKind = Literal["heatmap", "map", "cloud"]
+_BOX = ("row", "column", "height", "width")
+
+
+@dataclass(frozen=True)
+class RefusedPart:
+    """What of a scan was not judged while other parts of it were.
+
+    Attributes:
+        number: of the part, from 1; None: it is about what else stands in view.
+        error: why not.
+    """
+
+    number: int | None
+    error: ScanError
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +62,11 @@ class Inspection:
         searched_again: searches of a patch in a bank that the line graph could not prove, and that were repeated.
         notes: what of the scan's file was not inspected because no pixel of `points` holds it; a sentence each.
         part_id: what the caller calls the part; None: nobody said.
+        number: of the part among those of its scan, from 1; None: scans of this bundle show one part.
+        of: how many parts its scan has; None likewise.
+        parts: of a whole scan of a bundle that takes all parts: theirs. Score, threshold, verdict and view are then
+            those of the part with the highest score, and the map is the parts' largest at every pixel.
+        refused: what of such a scan was not judged.
     """
 
     product: str
@@ -64,6 +85,15 @@ class Inspection:
     searched_again: int = 0
     notes: tuple[str, ...] = ()
     part_id: str | None = None
+    number: int | None = None
+    of: int | None = None
+    parts: tuple[Inspection, ...] = ()
+    refused: tuple[RefusedPart, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """Defective, or an error where something in the scan was not judged, or good."""
+        return "defect" if self.is_defect else "error" if self.refused else "good"
 
     @cached_property
     def regions(self) -> tuple[DefectRegion, ...]:
@@ -71,6 +101,8 @@ class Inspection:
 
         A part may be defective by its score and have none, and good and have some: the two thresholds are two.
         """
+        if self.parts:
+            return merged_regions([part.regions for part in self.parts])
         return find_regions(self.map, self.valid, self.pixel_threshold, self.points, self.origin)
 
     @property
@@ -152,6 +184,7 @@ class Inspection:
         """The verdict and what it is about, as `infer --json` has it; `part_id` only where there is one."""
         return {
             **({} if self.part_id is None else {"part_id": self.part_id}),
+            **({} if self.number is None else {"part": self.number, "parts": self.of}),
             "product": self.product,
             "score": self.score,
             "threshold": self.threshold,
@@ -161,6 +194,16 @@ class Inspection:
             "regions": [region.as_json() for region in self.regions],
             "notes": list(self.notes),
             **view_as_json(self.view, self.origin),
+            **self._parts_as_json(),
+        }
+
+    def _parts_as_json(self) -> dict[str, Any]:
+        """The parts of a whole scan, and what of it was not judged; nothing where scans show one part."""
+        if not self.parts:
+            return {}
+        return {
+            "parts": [part.as_json() for part in self.parts],
+            "not_judged": [{"part": one.number, "message": str(one.error)} for one in self.refused],
         }
 
     def with_times(self, times: StageTimes) -> Inspection:
@@ -175,6 +218,7 @@ def view_as_json(view: PartView, origin: Vector = NEAR) -> dict[str, Any]:
         "part_pixels": view.part_pixels,
         "part_diameter_m": view.diameter_m,
         "part_center_m": center,
+        "part_box": None if view.box is None else dict(zip(_BOX, view.box, strict=True)),
         "on_plane": view.on_plane,
         "inspected_share": view.inspected_share,
         "measured_share": view.measured_share,

@@ -11,42 +11,60 @@ from typing import Any
 
 import numpy as np
 
-from .bundle.parameters import PartRange
 from .bundle.reading import Bundle, find_bundle, open_bundle, require_calibration
 from .bundle.signature import TrustedKeys, find_trusted
 from .choices import Graph
 from .engines.opening import Observer
 from .errors import NotFiniteError, ScanError, UsageError, naming_scan
-from .inspection import Inspection
+from .inspection import Inspection, RefusedPart
+from .likeness import check_likeness, refused_parts
 from .patches.routes import modalities
 from .preparation.frame import map_to_input
-from .preparation.part_range import outside
-from .preparation.part_view import PartView
-from .preparation.prepared_part import PreparedPart, prepare_part
+from .preparation.prepared_part import PreparedPart, prepare_part, prepare_parts
 from .sensor.host_arrays import ArrayInput
 from .sensor.in_memory import PartInMemory, read_source
 from .sensor.part import Part, part_from_bytes
 from .strategies import Answer, choose_strategy
 from .threads import thread_count
 from .timing import StageTimes
+from .whole_scan import whole_scan
 
 
 @dataclass(frozen=True)
 class ReadyPart:
-    """A part that is read, preprocessed and grouped: all that can be done while the networks run for another.
+    """A part that is preprocessed and grouped.
+
+    Attributes:
+        prepared: at the networks' resolution.
+        times: of the part's own stages so far.
+        work: what the inspector's strategy takes.
+        number: of the part, from 1; None where scans show one part.
+    """
+
+    prepared: PreparedPart
+    times: StageTimes
+    work: Any
+    number: int | None = None
+
+
+@dataclass(frozen=True)
+class ReadyScan:
+    """A scan that is read, preprocessed and grouped: all that can be done while the networks run for another.
 
     Attributes:
         part: as read.
-        prepared: at the networks' resolution.
-        times: of the stages so far.
-        work: what the inspector's strategy takes.
+        times: of the stages so far that its parts share.
+        parts: what can be judged.
+        of: how many parts the scan has, with those that cannot be judged; None where scans show one part.
+        refused: what cannot be judged.
         part_id: what the caller calls the part; None: nobody said.
     """
 
     part: Part
-    prepared: PreparedPart
     times: StageTimes
-    work: Any
+    parts: tuple[ReadyPart, ...]
+    of: int | None = None
+    refused: tuple[RefusedPart, ...] = ()
     part_id: str | None = None
 
 
@@ -151,7 +169,7 @@ class Inspector:
         with naming_scan(Path(path)):
             return self.finish(ready)
 
-    def read(self, source: str | Path | PartInMemory) -> ReadyPart:
+    def read(self, source: str | Path | PartInMemory) -> ReadyScan:
         """Everything before the networks, for one file, or one part in memory, whose name is its ID.
 
         Raises:
@@ -165,7 +183,7 @@ class Inspector:
                 part = read_source(held, self._measured, self.bundle.manifest.preprocessing)
             return self._ready(part, times, held.name if isinstance(held, PartInMemory) else None)
 
-    def read_bytes(self, data: bytes, image: bytes | None = None) -> ReadyPart:
+    def read_bytes(self, data: bytes, image: bytes | None = None) -> ReadyScan:
         """The same for what files hold; see `part_from_bytes`.
 
         Raises:
@@ -178,7 +196,7 @@ class Inspector:
 
     def read_arrays(
         self, points: ArrayInput | Part | None, rgb: ArrayInput | None = None, part_id: str | None = None
-    ) -> ReadyPart:
+    ) -> ReadyScan:
         """The same for arrays; arguments and errors as of `inspect`."""
         if part_id is not None:
             return self.read(PartInMemory(part_id, points, rgb))
@@ -191,6 +209,9 @@ class Inspector:
         self, points: ArrayInput | Part | None = None, rgb: ArrayInput | None = None, part_id: str | None = None
     ) -> Inspection:
         """Inspect a part that is in memory. Nothing is written to disk.
+
+        Where the bundle takes all parts of a scan, this is the whole scan's inspection, with those of its parts in
+        `parts`: see `inspect_all`.
 
         What the bundle measures is copied once, the points as float32 metres (12 bytes a pixel) and the image (3), so
         that a camera may write its next frame into the same memory as soon as this returns or `read_arrays` has; the
@@ -217,31 +238,81 @@ class Inspector:
         with nullcontext() if part_id is None else naming_scan(part_id):
             return self.finish(ready)
 
-    def _ready(self, part: Part, times: StageTimes, part_id: str | None = None) -> ReadyPart:
+    def inspect_all(
+        self, points: ArrayInput | Part | None = None, rgb: ArrayInput | None = None, part_id: str | None = None
+    ) -> list[Inspection]:
+        """Inspect every part of a scan that is in memory, in reading order; one where the bundle takes the largest.
+
+        Args:
+            points, rgb, part_id: as `inspect` takes them.
+
+        Raises:
+            ScanError: as of `inspect`; or something in the scan cannot be judged, which `inspect` says beside the
+                verdicts on the others.
+            NotFiniteError, UsageError: as of `inspect`.
+
+        Example:
+            >>> [part.is_defect for part in inspector.inspect_all(camera.points())]  # doctest: +SKIP
+            [False, True, False]
+        """
+        scan = self.inspect(points, rgb, part_id)
+        if scan.refused:
+            raise scan.refused[0].error
+        return list(scan.parts) or [scan]
+
+    def _ready(self, part: Part, times: StageTimes, part_id: str | None = None) -> ReadyScan:
+        if self.bundle.manifest.preprocessing.parts == "all":
+            return self._ready_all(part, times, part_id)
         with times.stage("preprocess"):
             prepared = prepare_part(part, self._measured, self.bundle.manifest.preprocessing, self._expected)
             if self._expected is not None and not self._allow_any_size:
                 check_likeness(prepared.view, self._expected)
-        return ReadyPart(part, prepared, times, self._strategy.ready(prepared, times), part_id)
+        return ReadyScan(part, StageTimes(), (self._ready_part(prepared, times),), part_id=part_id)
 
-    def finish(self, ready: ReadyPart) -> Inspection:
-        """The networks, the search and the decision for a part that is ready for them."""
+    def _ready_all(self, part: Part, times: StageTimes, part_id: str | None) -> ReadyScan:
+        with times.stage("preprocess"):
+            prepared = prepare_parts(part, self._measured, self.bundle.manifest.preprocessing, self._expected)
+            refused = refused_parts(prepared, None if self._allow_any_size else self._expected)
+        numbers = {one.number for one in refused}
+        ready = [
+            self._ready_part(one, StageTimes(), number)
+            for number, one in enumerate(prepared, 1)
+            if not isinstance(one, ScanError) and number not in numbers
+        ]
+        return ReadyScan(part, times, tuple(ready), len(prepared), tuple(refused), part_id)
+
+    def _ready_part(self, prepared: PreparedPart, times: StageTimes, number: int | None = None) -> ReadyPart:
+        return ReadyPart(prepared, times, self._strategy.ready(prepared, times), number)
+
+    def finish(self, ready: ReadyScan) -> Inspection:
+        """The networks, the search and the decision for a scan that is ready for them."""
         (inspection,) = self.finish_batch([ready])
         return inspection
 
-    def finish_batch(self, parts: Sequence[ReadyPart]) -> list[Inspection]:
-        """The same for several parts.
+    def finish_batch(self, scans: Sequence[ReadyScan]) -> list[Inspection]:
+        """The same for several scans, whose parts go through the networks together.
 
         Raises:
             EngineError: a network cannot be run.
             NotFiniteError: it answers with what is not a number.
+            ScanError: no part of a scan can be judged.
         """
-        answers = self._strategy.answer([ready.work for ready in parts], [ready.times for ready in parts])
-        return [self._conclude(ready, answer) for ready, answer in zip(parts, answers, strict=True)]
+        parts = [part for scan in scans for part in scan.parts]
+        answers = iter(self._strategy.answer([part.work for part in parts], [part.times for part in parts]))
+        return [self._conclude(scan, [next(answers) for _ in scan.parts]) for scan in scans]
 
-    def _conclude(self, ready: ReadyPart, answer: Answer) -> Inspection:
+    def _conclude(self, scan: ReadyScan, answers: Sequence[Answer]) -> Inspection:
+        inspections: list[Inspection] = []
+        for ready, answer in zip(scan.parts, answers, strict=True):
+            # Every run of a shared stage is told of once.
+            shared = scan.times if not inspections else scan.times.without_spans()
+            ready.times.add_share(shared, len(scan.parts))
+            inspections.append(self._concluded(scan, ready, answer))
+        return inspections[0] if scan.of is None else whole_scan(inspections, scan.refused)
+
+    def _concluded(self, scan: ReadyScan, ready: ReadyPart, answer: Answer) -> Inspection:
         check_finite(answer)
-        part, prepared, times = ready.part, ready.prepared, ready.times
+        part, prepared, times = scan.part, ready.prepared, ready.times
         with times.stage("score"):
             map_hw = map_to_input(answer.map, prepared.frame, of_image=prepared.scan is None)
         return Inspection(
@@ -260,7 +331,9 @@ class Inspector:
             spans=tuple(times.spans),
             searched_again=answer.searched_again,
             notes=part.notes,
-            part_id=ready.part_id,
+            part_id=scan.part_id,
+            number=ready.number,
+            of=scan.of,
         )
 
     def close(self) -> None:
@@ -299,17 +372,4 @@ def check_finite(answer: Answer) -> None:
         raise NotFiniteError(
             f"{wrong} of {answer.map.size} values of the anomaly map are not numbers, so there is no verdict: look for "
             "absurd coordinates in the scan, and run `cmdiad-rt selftest` to check this machine"
-        )
-
-
-def check_likeness(view: PartView, expected: PartRange) -> None:
-    """Refuse what is not such a part as calibration saw, or was not seen: its verdict would mean nothing.
-
-    Raises:
-        ScanError: says in what it differs, with what calibration saw and what is allowed.
-    """
-    if reasons := outside(view, expected):
-        raise ScanError(
-            f"is not such a part as the bundle was calibrated for: {'; '.join(reasons)}: check the view and the "
-            "product, or inspect it all the same with `cmdiad-rt infer --allow-any-size`"
         )

@@ -30,7 +30,7 @@ from .patches.routes import Route, route_of
 from .preparation.prepared_part import PreparedPart
 from .timing import StageTimes
 from .verdict.decision import Decision
-from .verdict.searched_again import OUT_OF_BOUND, GraphMatch, decide_again
+from .verdict.searched_again import OUT_OF_BOUND, GraphMatch, decide_again, settled_matches
 
 LINE = f"{LINE_ROLE}.onnx"
 DATA = f"{LINE}.data"  # its weights, where they are too large for one file
@@ -101,6 +101,28 @@ class LineGraph:
         names = ["score", "map", *(f"{name}_{role}" for role in self._route.banks for name in _PER_BANK)]
         with self._feed.run([part], batch_layout([part]), names) as run:
             return {name: run.outputs[name][0] for name in names}
+
+    def settled_outputs(self, prepared: PreparedPart) -> Outputs:
+        """The same as the line concludes it: score, map and distances, with what is not proven searched again.
+
+        A graph whose screen's bound does not hold is left as it is, so that whoever compares it sees that.
+        """
+        part, outputs = self._feed.ready(prepared), self.outputs(prepared)
+        marks = [outputs[f"again_{role}"] for role in self._route.banks]
+        if not any(mark.any() for mark in marks) or any((mark == OUT_OF_BOUND).any() for mark in marks):
+            return outputs
+        as_batch = {name: value[None] for name, value in outputs.items()}
+        marked = [self._match(part, as_batch, 0, role) for role in self._route.banks]
+        foreground = np.zeros(N_PATCHES, np.bool_)
+        foreground[part.patches] = True
+        matches = settled_matches(self._decision, marked)
+        score, map_224 = self._decision.decide(foreground, matches)
+        settled: Outputs = {**outputs, "score": np.array(score), "map": map_224}
+        for role, match in zip(self._route.banks, matches, strict=True):
+            distance = np.zeros(N_PATCHES, np.float32)
+            distance[part.patches] = match.distances
+            settled[f"distance_{role}"] = distance.reshape(outputs[f"distance_{role}"].shape)
+        return settled
 
     def run_batch(self, parts: Sequence[LinePart], times: StageTimes) -> list[LineAnswer]:
         """Scores and maps of parts that go through the graph together.

@@ -85,22 +85,40 @@ def _overlapped(
     reading: deque[Future[Ready]] = deque()
     finishing: deque[Future[Result]] = deque()
     while True:
+        # No item has a name here: while `take` waits for the next one, nothing may hold the last.
         try:
             room = most - len(reading) - len(finishing)
-            items = take(room, not (reading or finishing)) if room else ()
-            reading.extend(pool.submit(before, item) for item in items)
-            ready = _taken(reading, batch)
-            finishing.extend(pool.submit(after, done) for done in (middle(ready) if ready else ()))
+            if room:
+                reading.extend(pool.submit(before, item) for item in take(room, not (reading or finishing)))
+            has_moved = _moved(pool, reading, finishing, middle, after, batch)
         except Exception:
             yield from (future.result() for future in finishing)
             raise
-        heads: list[Future[Any]] = [futures[0] for futures in (reading, finishing) if futures]
-        if not heads:
+        if not (reading or finishing):
             return
-        if not ready:
-            wait(heads, return_when=FIRST_COMPLETED)
+        if not has_moved:
+            wait(_heads(reading, finishing), return_when=FIRST_COMPLETED)
         while finishing and finishing[0].done():
             yield finishing.popleft().result()
+
+
+def _moved(
+    pool: Executor,
+    reading: deque[Future[Ready]],
+    finishing: deque[Future[Result]],
+    middle: Callable[[list[Ready]], list[Done]],
+    after: Callable[[Done], Result],
+    batch: int,
+) -> bool:
+    """Take what is ready through the middle; whether there was something."""
+    ready = _taken(reading, batch)
+    finishing.extend(pool.submit(after, done) for done in (middle(ready) if ready else ()))
+    return bool(ready)
+
+
+def _heads(*queues: deque[Future[Any]]) -> list[Future[Any]]:
+    """What each queue waits for."""
+    return [queue[0] for queue in queues if queue]
 
 
 def _taken(reading: deque[Future[Ready]], batch: int) -> list[Ready]:

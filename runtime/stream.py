@@ -13,7 +13,7 @@ from .errors import CmdiadError, OutputError, as_cmdiad_error, naming_scan
 from .files.outputs import output_paths
 from .inspection import FileKind, Inspection
 from .inspection_files import wanted_kinds, write_files
-from .inspector import Inspector, ReadyPart
+from .inspector import Inspector, ReadyScan
 from .pipeline import pipelined
 from .sensor.in_memory import PartInMemory, PartSource
 
@@ -24,6 +24,8 @@ class Outcome:
 
     Attributes:
         scan: the scan's file, or the name of a part in memory.
+        part: its number in the scan; None where scans show one part, or the error is not about one of them.
+        parts: how many parts the scan has; None where scans show one part, or it could not be inspected.
         inspection: None where the part could not be inspected.
         heatmap: the heat map's file; None where none was written.
         map: the raw map's file, float32 TIFF; None where none was written.
@@ -37,10 +39,19 @@ class Outcome:
     map: Path | None = None
     error: CmdiadError | None = None
     cloud: Path | None = None
+    part: int | None = None
+    parts: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The scan, and which part of it: `scan.tiff#2`."""
+        return str(self.scan) if self.part is None else f"{self.scan}#{self.part}"
 
     def as_json(self) -> dict[str, Any]:
         """The documented object of `infer --json`."""
         answer: dict[str, Any] = {"scan": str(self.scan)}
+        if self.parts is not None:
+            answer |= {"part": self.part, "parts": self.parts}
         if self.inspection is not None:
             answer |= {
                 **self.inspection.as_json(),
@@ -62,6 +73,9 @@ def inspect_stream(
     clouds: Written = "none",
 ) -> Iterator[Outcome]:
     """Inspect scans as they come; outcomes come in the scans' order, one for each.
+
+    Where the bundle takes all parts of a scan there is one for each part, in reading order; what else stands in view
+    and should not is an outcome behind them, with an error.
 
     Reading, networks and writing overlap between scans (`pipeline.py`), on as many workers as the inspector has
     threads. Side by side every worker inspects scans of its own; else networks run on the caller's thread, and where
@@ -85,7 +99,8 @@ def inspect_stream(
         stages = pipelined(jobs, steps.read_and_inspect, list, steps.write, inspector.threads)
     else:
         stages = pipelined(jobs, steps.read, steps.inspect, steps.write, inspector.threads, inspector.batch)
-    yield from stages
+    for outcomes in stages:
+        yield from outcomes
 
 
 @dataclass(frozen=True)
@@ -94,7 +109,7 @@ class _Job:
 
     scan: Path
     held: PartInMemory | None = None
-    ready: ReadyPart | None = None
+    ready: ReadyScan | None = None
     inspection: Inspection | None = None
     error: CmdiadError | None = None
 
@@ -110,7 +125,7 @@ class _Steps:
     """What happens to a job in each stage of the pipeline."""
 
     def __init__(self, inspector: Inspector, out: Path | None, written: Written, clouds: Written = "none") -> None:
-        self._inspector, self._out, self._written, self._clouds = inspector, out, written, clouds
+        self._inspector, self._out, self._files, self._clouds = inspector, out, written, clouds
         self._alone = False  # whether it was said that batches fail
 
     def read(self, job: _Job) -> _Job:
@@ -144,17 +159,31 @@ class _Steps:
             reason = as_cmdiad_error(error)
             warnings.warn(f"a batch of {size} parts failed, and they go one by one: {reason}", stacklevel=2)
 
-    def write(self, job: _Job) -> Outcome:
-        inspection = job.inspection
-        if inspection is None or self._out is None:
-            return Outcome(job.scan, inspection, error=job.error)
-        paths = output_paths(self._out, job.scan)
+    def write(self, job: _Job) -> list[Outcome]:
+        whole = job.inspection
+        if whole is None or not whole.parts:
+            return [self._written(job, whole)]
+        of = whole.parts[0].of
+        refused = [
+            Outcome(job.scan, error=_named(job.scan, one.error), part=one.number, parts=of) for one in whole.refused
+        ]
+        outcomes = [*(self._written(job, part) for part in whole.parts), *refused]
+        return sorted(outcomes, key=lambda outcome: outcome.part or len(outcomes))
+
+    def _written(self, job: _Job, inspection: Inspection | None) -> Outcome:
+        if inspection is None:
+            return Outcome(job.scan, error=job.error)
+        place = Outcome(job.scan, inspection, part=inspection.number, parts=inspection.of)
+        if self._out is None:
+            return place
+        paths = output_paths(self._out, job.scan, inspection.number)
         wanted: dict[FileKind, Path] = {
-            kind: getattr(paths, kind) for kind in wanted_kinds(inspection, self._written, self._clouds)
+            kind: getattr(paths, kind) for kind in wanted_kinds(inspection, self._files, self._clouds)
         }
         files = write_files(inspection, wanted, lambda cause: _named(job.scan, cause, OutputError))
-        there = {str(kind): wanted[kind] for kind in files.written}
-        return Outcome(job.scan, inspection.with_times(files.times), error=files.error, **there)
+        place = replace(place, inspection=inspection.with_times(files.times), error=files.error)
+        there = {kind: wanted[kind] for kind in files.written}
+        return replace(place, heatmap=there.get("heatmap"), map=there.get("map"), cloud=there.get("cloud"))
 
 
 def _named(scan: Path, error: Exception, refusal: type[CmdiadError] | None = None) -> CmdiadError:

@@ -49,3 +49,9 @@ class StageTimes:
         for name, seconds in batch.seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + seconds / parts
         self.spans += batch.spans
+
+    def without_spans(self) -> StageTimes:
+        """The same seconds, for what has its spans elsewhere."""
+        times = StageTimes()
+        times.seconds = dict(self.seconds)
+        return times

@@ -25,7 +25,7 @@ from ..runtime.errors import UsageError, naming_scan
 from ..runtime.files.atomic import atomic_write, atomic_write_bytes
 from ..runtime.files.json_encoding import encode_json_file, encode_text
 from ..runtime.preparation.frame import Frame, prepare_rgb
-from ..runtime.preparation.prepare import PreparedScan, prepare
+from ..runtime.preparation.prepared_part import kept_in_all, prepare_parts, require_parts
 from ..runtime.preparation.settling import settle_scans
 from ..runtime.progress import StepProgress
 from ..runtime.sensor.dataset import SPLITS, Sample, find_classes, find_samples, has_split
@@ -115,22 +115,30 @@ def _preprocess_sample(job: tuple[Sample, Path], preprocessing: Preprocessing) -
         kept = valid_mask(read_scan(target).points)
     else:
         with naming_scan(sample.scan):
-            kept = _write_part(sample, folder, part, prepare(part.points, preprocessing, origin=part.origin))
+            kept = _write_part(sample, folder, part, *_prepared(part, preprocessing))
     return Removal(name, int(valid_mask(part.points).sum()), int(kept.sum()))
 
 
-def _write_part(sample: Sample, folder: Path, part: Part, scan: PreparedScan) -> npt.NDArray[np.bool_]:
+def _prepared(part: Part, preprocessing: Preprocessing) -> tuple[npt.NDArray[np.bool_], Frame]:
+    """Which pixels of a scan are kept, (H, W) bool, those of all its parts, and its frame."""
+    parts = require_parts(prepare_parts(Part(part.points, None, part.origin), POINTS, preprocessing))
+    return kept_in_all(parts), parts[0].frame
+
+
+def _write_part(
+    sample: Sample, folder: Path, part: Part, kept: npt.NDArray[np.bool_], frame: Frame
+) -> npt.NDArray[np.bool_]:
     """Write the files of a part; returns which pixels of the scan are kept, (H, W) bool."""
     assert part.points is not None
     if part.rgb is not None:
-        _write_png(folder / "rgb" / f"{sample.name}.png", prepare_rgb(part.rgb, scan.kept, scan.frame))
+        _write_png(folder / "rgb" / f"{sample.name}.png", prepare_rgb(part.rgb, kept, frame))
     if sample.mask is not None:
         mask = read_defect_mask(sample.mask).astype(np.uint8) * np.uint8(255)
-        _write_png(folder / "gt" / f"{sample.name}.png", _padded(mask, scan.frame))
-    kept_points = np.where(scan.kept[..., None], part.coordinates(), np.float32(0))
+        _write_png(folder / "gt" / f"{sample.name}.png", _padded(mask, frame))
+    kept_points = np.where(kept[..., None], part.coordinates(), np.float32(0))
     with atomic_write(folder / "xyz" / f"{sample.name}.tiff") as stream:
-        tifffile.imwrite(stream, _padded(kept_points, scan.frame), photometric="rgb", compression="zlib", metadata=None)
-    return scan.kept
+        tifffile.imwrite(stream, _padded(kept_points, frame), photometric="rgb", compression="zlib", metadata=None)
+    return kept
 
 
 def _padded(array: npt.NDArray[np.generic], frame: Frame) -> npt.NDArray[np.generic]:

@@ -10,7 +10,7 @@ part is ranked right; over classes it is the mean.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,12 +60,19 @@ class ValidationParts:
     pseudo: bool
 
 
-def find_validation(class_folder: Path) -> ValidationParts | None:
-    """The parts to judge on; None where the class has no normal validation parts."""
-    validation = list_samples(class_folder, "validation")
+def find_validation(
+    class_folder: Path, split: Callable[[Sequence[Sample]], list[Sample]] = list
+) -> ValidationParts | None:
+    """The parts to judge on; None where the class has no normal validation parts.
+
+    Args:
+        class_folder: of a dataset.
+        split: makes the parts of scans that show several.
+    """
+    validation = split(list_samples(class_folder, "validation"))
     if all(sample.is_defect for sample in validation):
         return None
-    bank = _spread(find_samples(class_folder, "train", GOOD), BANK_PARTS)
+    bank = _spread(split(find_samples(class_folder, "train", GOOD)), BANK_PARTS)
     good = _spread([sample for sample in validation if not sample.is_defect], VALIDATION_PARTS)
     real = _spread([sample for sample in validation if sample.is_defect], VALIDATION_PARTS)
     defective = [Wanted(sample) for sample in real] or [Wanted(sample, seed) for seed, sample in enumerate(good)]

@@ -17,6 +17,7 @@ from ..runtime.bundle.sensor_description import UNNAMED, SensorIdentity
 from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
 from ..runtime.files.json_encoding import encode_json_file
+from ..runtime.preparation.part_samples import split_samples
 from ..runtime.preparation.settling import settle_scans
 from ..runtime.preparation.window_size import decide_window
 from ..runtime.progress import Progress
@@ -178,8 +179,11 @@ def _train(
 
         return cache_paired_features(wanted, material.point, material.image, preprocessing, cache, report, device)
 
-    features = cached([Wanted(sample) for sample in material.samples], "features")
-    judges, criterion = _judges(material, settings, cached, device)
+    def split(samples: Sequence[Sample]) -> list[Sample]:
+        return [part for sample in samples for part in split_samples([sample], BOTH, preprocessing(sample))]
+
+    features = cached([Wanted(sample) for sample in split(material.samples)], "features")
+    judges, criterion = _judges(material, settings, cached, split, device)
     log = _fit(features, settings, judges, folder, device, progress)
     _finish(folder, settings, material, log, criterion, features)
 
@@ -283,12 +287,14 @@ def _judges(
     material: _Material,
     settings: TrainingSettings,
     cached: Callable[[Sequence[Wanted], str], PairedFeatures],
+    split: Callable[[Sequence[Sample]], list[Sample]],
     device: torch.device,
 ) -> tuple[dict[Modality, Judge], str]:
     """A judge for every main modality the route serves, and what it judges by, in words."""
     if not settings.select:
         return {}, "last epoch: selection was turned off"
-    validation = [parts for parts in map(find_validation, material.classes) if parts is not None]
+    of_classes = [find_validation(folder, split) for folder in material.classes]
+    validation = [parts for parts in of_classes if parts is not None]
     if not validation:
         return {}, "last epoch: the data has no validation parts"
     judged = [(parts, cached(parts.wanted, "validation")) for parts in validation]

@@ -17,7 +17,7 @@ from ..runtime.inspector import Inspector
 from ..runtime.patches.routes import modalities
 from ..runtime.preparation.part_range import outside
 from ..runtime.preparation.part_view import PartView
-from ..runtime.preparation.prepared_part import prepare_part
+from ..runtime.preparation.prepared_part import kept_in_all, prepare_parts, require_parts
 from ..runtime.sensor.missing import valid_mask
 from ..runtime.sensor.origin import Vector
 from ..runtime.sensor.part import POINTS, Part, read_part
@@ -119,10 +119,10 @@ def look_with_bundle(scan: Path, bundle: Bundle, provider: str = "cpu") -> Scene
 def _prepared(part: Part, preprocessing: Preprocessing, expected: PartRange | None, remarks: tuple[str, ...]) -> Scene:
     assert part.points is not None
     try:
-        prepared = prepare_part(Part(part.points, None, part.origin), POINTS, preprocessing, expected)
+        parts = require_parts(prepare_parts(Part(part.points, None, part.origin), POINTS, preprocessing, expected))
     except ScanError as error:
         return _scene(part, np.zeros(part.points.shape[:2], np.bool_), None, remarks, error)
-    return _scene(part, prepared.kept, prepared.view, remarks, None)
+    return _scene(part, kept_in_all(parts), parts[0].view, (*remarks, *_several(len(parts))), None)
 
 
 def _without_verdict(part: Part, preprocessing: Preprocessing, expected: PartRange | None, error: CmdiadError) -> Scene:
@@ -140,8 +140,9 @@ def _scene(part: Part, kept: Mask, view: PartView | None, remarks: tuple[str, ..
 
 def _inspected(part: Part, inspection: Inspection, expected: PartRange | None) -> Scene:
     assert part.points is not None
-    reasons = [] if expected is None else outside(inspection.view, expected)
-    remarks = tuple(f"the line would refuse it: {reason}" for reason in reasons)
+    parts = inspection.parts or (inspection,)
+    reasons = [] if expected is None else [reason for one in parts for reason in outside(one.view, expected)]
+    remarks = (*_several(len(parts)), *(f"the line would refuse it: {reason}" for reason in dict.fromkeys(reasons)))
     verdict = "defect" if inspection.is_defect else "good"
     title = f"{verdict}: score {inspection.score:.4g} of {inspection.threshold:.4g}"
     return Scene(
@@ -154,6 +155,13 @@ def _inspected(part: Part, inspection: Inspection, expected: PartRange | None) -
         view=inspection.view,
         inspection=inspection,
         remarks=remarks,
+    )
+
+
+def _several(n_parts: int) -> tuple[str, ...]:
+    """What is to be known of a scan of several parts."""
+    return (
+        () if n_parts == 1 else (f"{n_parts} parts are shown; what is said of one is said of the worst, or the first",)
     )
 
 

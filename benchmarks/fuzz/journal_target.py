@@ -81,7 +81,7 @@ class JournalTarget:
             file.unlink()
         (self._out / "journal.sqlite").write_bytes(data)
         with closing(Journal(self._out)) as journal:
-            waiting = journal.waiting(0, 10)
+            waiting = journal.waiting(10)
             journal.known_files("folder")
             journal.finished_files("folder")
             journal.count_unfinished()

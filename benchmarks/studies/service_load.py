@@ -5,8 +5,10 @@
 SCANS are files that BUNDLE inspects. `serve` runs in a process of its own and is asked over the loopback; one request
 in twenty is broken (cut short, not a scan, a wrong shape, an empty body). After half of the requests another bundle,
 which differs by a note in its manifest, takes the first one's place by a rename. Prints one JSON line each for what the
-service adds to one inspection at a time, and for the load: answers, failures, latencies, memory (the last tenth of the
-time against the first one after a warm-up). Exit code 1 where a bar is missed.
+service adds to one inspection at a time, for what `cmdiad-rt bench` says of the same bundle and scans before it, one
+part at a time and as many at once as there are clients, and for the load: answers, failures, latencies, memory (the
+last tenth of the time against the first one after the first 500 requests or a quarter, in which every thread meets its
+largest part). Exit code 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ MOST_ADDED_MS, MOST_ADDED_SHARE = 5.0, 0.05
 MOST_MEMORY_GROWTH = 0.03
 PAIRS = 60
 WARM_UP = 100
+ENOUGH_FOR_P99 = 662
 
 
 class Load:
@@ -105,6 +108,7 @@ def main() -> None:
             f'[line]\nout = "out"\nheatmaps = "none"\n[[product]]\nname = "part"\nbundle = "bundle"\n'
             f"[http]\nport = {port}\ntimeout_seconds = 120\n[history]\nmax_gb = 1000\nmin_free_gb = 0\n"
         )
+        benched = bench(options, folder)
         process = started(["serve", str(folder / "line.toml")])
         try:
             wait_until_ready(port)
@@ -114,6 +118,7 @@ def main() -> None:
             process.send_signal(signal.SIGTERM)
             process.wait(120)
     print(json.dumps(added))
+    print(json.dumps(benched))
     print(json.dumps(loaded))
     sys.exit(not (added["holds"] and loaded["holds"]))
 
@@ -155,11 +160,33 @@ def load(
         "parts_per_second": round(options.requests / seconds, 2),
         "p50_ms": round(p50, 1),
         "p99_ms": round(p99, 1),
-        "resident_mb": round(resident[-1], 1),
+        "resident_first_mb": round(statistics.median(resident[:tenth]), 1),
+        "resident_last_mb": round(statistics.median(resident[-tenth:]), 1),
+        "resident_most_mb": round(max(resident), 1),
         "memory_growth": round(growth, 4),
         "most_memory_growth": MOST_MEMORY_GROWTH,
         "holds": failed == 0 and growth <= MOST_MEMORY_GROWTH and len(clients.digests - {""}) == 2,
     }
+
+
+def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Median and 99th percentile by `cmdiad-rt bench`: one part at a time, and as many at once as there are clients."""
+    command = [
+        *("bench", "--bundle", str(options.bundle), "--heatmaps", "none", "--out", str(folder / "bench"), "--quiet"),
+        *("--scenario", "single-stream,multi-stream", "--streams", str(options.clients)),
+        *("--samples", str(ENOUGH_FOR_P99 if options.requests >= 1000 else 64)),
+        *(argument for path in options.scans for argument in ("--scans", str(path))),
+    ]
+    if started(command).wait():
+        raise SystemExit("cmdiad-rt bench failed: run it alone and see why")
+    report = json.loads((folder / "bench" / "report.json").read_bytes())
+    line: dict[str, Any] = {"measure": "bench_before_the_load"}
+    for result in report["outcomes"][0]["results"]:
+        name, summary = result["scenario"]["name"].replace("-", "_"), result["summary"]
+        for key in ("p50", "p99"):
+            seconds = summary[f"{key}_s"]
+            line[f"{name}_{key}_ms"] = None if seconds is None else round(1e3 * seconds, 1)
+    return line
 
 
 def service_time(bundle: Path, scans: Sequence[bytes], port: int) -> dict[str, Any]:

@@ -17,11 +17,11 @@ from ...runtime.errors import naming_scan
 from ...runtime.patches.features import FeatureExtractor, PartFeatures
 from ...runtime.patches.routes import EXTRACTOR, MAIN, modalities
 from ...runtime.preparation.part_range import range_of
-from ...runtime.preparation.prepared_part import PreparedPart, prepare_part
+from ...runtime.preparation.part_samples import prepare_sample
+from ...runtime.preparation.prepared_part import PreparedPart
 from ...runtime.preparation.raw_or_preprocessed import Settled
 from ...runtime.progress import Progress
 from ...runtime.sensor.dataset import Sample
-from ...runtime.sensor.part import read_sample
 from ...runtime.timing import StageTimes
 from ..calibrate import (
     Calibrated,
@@ -137,12 +137,31 @@ def settled_contenders(
     return changed
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """A normal part.
+
+    Attributes:
+        sample: of its scan.
+        scan: the number of that, from 0.
+        part: its own number in it, from 0.
+        features: of the main modality.
+        prepared: as the networks see it.
+    """
+
+    sample: Sample
+    scan: int
+    part: int
+    features: PartFeatures
+    prepared: PreparedPart
+
+
 class NormalParts:
     """The normal parts of a class: prepared, measured and made into banks once for all contenders."""
 
     def __init__(self, samples: Sequence[Sample], progress: Progress) -> None:
         self._samples, self._progress = samples, progress
-        self._measured: dict[object, list[tuple[PartFeatures, PreparedPart]]] = {}
+        self._measured: dict[object, list[_Measured]] = {}
         self._completed: tuple[object, list[PartFeatures]] = (None, [])
         self._sides: dict[object, Side] = {}
 
@@ -153,7 +172,7 @@ class NormalParts:
             ScanError: a scan cannot be read or used.
         """
         settings = contender.candidate.settings
-        measured = [features for features, _ in self._measure(contender)]
+        measured = [part.features for part in self._measure(contender)]
         patchless = contender.extractor.without_points(measured[0].main.shape[1])
         main = self._side(contender, MAIN, contender.main_key, patchless[0], lambda: [part.main for part in measured])
         second = None
@@ -164,19 +183,19 @@ class NormalParts:
 
     def part_range(self, contender: Contender) -> PartRange:
         """What the normal parts show of themselves, after the contender was calibrated."""
-        return range_of([prepared.view for _, prepared in self._measure(contender)])
+        return range_of([part.prepared.view for part in self._measure(contender)])
 
-    def _measure(self, contender: Contender) -> list[tuple[PartFeatures, PreparedPart]]:
+    def _measure(self, contender: Contender) -> list[_Measured]:
         key = contender.main_key
         if key not in self._measured:
             self._measured[key] = []
-            for number, sample in enumerate(self._samples, 1):
+            for scan, sample in enumerate(self._samples):
                 with naming_scan(sample.scan):
-                    prepared = prepare(sample, contender.manifest, StageTimes())
-                    features = contender.extractor.measure(prepared, StageTimes())
-                require_usable(sample.scan, features)
-                self._measured[key].append((features, prepared))
-                self._progress("features", number, len(self._samples), "")
+                    for part, prepared in enumerate(prepare(sample, contender.manifest, StageTimes())):
+                        features = contender.extractor.measure(prepared, StageTimes())
+                        require_usable(sample.scan, features)
+                        self._measured[key].append(_Measured(sample, scan, part, features, prepared))
+                self._progress("features", scan + 1, len(self._samples), "")
         return self._measured[key]
 
     def _second(self, contender: Contender) -> list[Array]:
@@ -184,22 +203,18 @@ class NormalParts:
         if self._completed[0] != contender.second_key:
             self._completed = (
                 contender.second_key,
-                [
-                    self._complete(contender, sample, *measured)
-                    for sample, measured in zip(self._samples, self._measure(contender), strict=True)
-                ],
+                [self._complete(contender, measured) for measured in self._measure(contender)],
             )
         return [part.second for part in self._completed[1] if part.second is not None]
 
-    def _complete(
-        self, contender: Contender, sample: Sample, features: PartFeatures, prepared: PreparedPart
-    ) -> PartFeatures:
-        with naming_scan(sample.scan):
+    def _complete(self, contender: Contender, measured: _Measured) -> PartFeatures:
+        scan, prepared = measured.sample.scan, measured.prepared
+        with naming_scan(scan):
             # The features may have been measured for a route that does not look at both sensors.
             if "rgb" in modalities(contender.manifest) and prepared.image is None:
-                prepared = prepare(sample, contender.manifest, StageTimes())
-            completed = contender.extractor.complete(features, prepared, StageTimes())
-        require_usable(sample.scan, completed)
+                prepared = prepare(measured.sample, contender.manifest, StageTimes())[measured.part]
+            completed = contender.extractor.complete(measured.features, prepared, StageTimes())
+        require_usable(scan, completed)
         return completed
 
     def _side(
@@ -214,18 +229,17 @@ class NormalParts:
         key = features_key, settings, statistics
         if key not in self._sides:
             progress = naming_bank(self._progress, role)
-            self._sides[key] = calibrate_side(rows(), patchless, settings, progress, statistics)
+            scan_of = [part.scan for part in self._measure(contender)]
+            self._sides[key] = calibrate_side(rows(), patchless, settings, progress, statistics, scan_of)
         return self._sides[key]
 
 
-def prepare(sample: Sample, manifest: Manifest, times: StageTimes, expected: PartRange | None = None) -> PreparedPart:
-    """Read what the route looks at, and prepare it; of several things in view the part is what is most as expected.
+def prepare(
+    sample: Sample, manifest: Manifest, times: StageTimes, expected: PartRange | None = None
+) -> list[PreparedPart]:
+    """Read what the route looks at, and prepare it: the part that is most as expected, or all parts of the scan.
 
     Raises:
         ScanError: a file cannot be read or used.
     """
-    measured = modalities(manifest)
-    with times.stage("read"):
-        part = read_sample(sample, measured, manifest.preprocessing)
-    with times.stage("preprocess"):
-        return prepare_part(part, measured, manifest.preprocessing, expected)
+    return prepare_sample(sample, modalities(manifest), manifest.preprocessing, expected, times)

@@ -22,6 +22,7 @@ from ...runtime.patches.features import FeatureExtractor
 from ...runtime.patches.pooling import SIZE
 from ...runtime.preparation.frame import prepare_mask
 from ...runtime.preparation.part_range import outside
+from ...runtime.preparation.part_samples import labeled_parts, own_pixels
 from ...runtime.preparation.prepared_part import PreparedPart
 from ...runtime.progress import Progress
 from ...runtime.sensor.dataset import GOOD, Sample, file_digests, find_classes, find_samples
@@ -86,20 +87,20 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
     calibrated = [normal.calibrate(contender) for contender in contenders]
     contenders = [replace(contender, expected=normal.part_range(contender)) for contender in contenders]
     del normal  # its features are the largest thing here
-    tallies = [Tally(len(samples)) for _ in contenders]
+    tallies = [Tally() for _ in contenders]
     for number, sample in enumerate(samples):
         shared = SharedWork()
         with naming_scan(sample.scan):
             for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True):
-                part = score_part(sample, contender, outcome.decision, shared)
-                tally.add(number, sample, part, outside(part.prepared.view, contender.require_range()))
+                for part in score_parts(sample, contender, outcome.decision, shared):
+                    tally.add(part, outside(part.prepared.view, contender.require_range()))
         progress("test", number + 1, len(samples), "")
     return [
         measure(
             folder.resolve().name,
             contender.candidate.name,
             contender.manifest,
-            tally.scored(samples, with_masks),
+            tally.scored(with_masks),
             contender.require_range(),
             (outcome.calibration.threshold, outcome.calibration.pixel_threshold),
             bank_bytes(outcome.decision),
@@ -152,64 +153,104 @@ class ScoredPart:
     """One test part as the line would score it.
 
     Attributes:
+        sample: the part's own, with its label.
         prepared: as the networks saw it.
+        mask: (224, 224) bool, what of it is defective.
         score: its image score.
         map_224: (224, 224) float32, its anomaly map.
         times: what the line would need.
     """
 
+    sample: Sample
     prepared: PreparedPart
+    mask: npt.NDArray[np.bool_]
     score: float
     map_224: Array
     times: StageTimes
 
 
 class Tally:
-    """The scores, maps and masks of one contender's test parts."""
+    """The samples, scores, maps and masks of one contender's test parts."""
 
-    def __init__(self, n: int) -> None:
-        self._scores = np.empty(n)
-        self._maps = np.empty((n, SIZE, SIZE), np.float32)
-        self._masks = np.zeros((n, SIZE, SIZE), np.bool_)
+    def __init__(self) -> None:
+        self._samples: list[Sample] = []
+        self._scores: list[float] = []
+        self._maps: list[Array] = []
+        self._masks: list[npt.NDArray[np.bool_]] = []
         self._seconds: list[dict[str, float]] = []
         self._refusals: list[list[str]] = []
 
-    def add(self, number: int, sample: Sample, part: ScoredPart, refusal: list[str]) -> None:
+    def add(self, part: ScoredPart, refusal: list[str]) -> None:
         """One part, and why `infer` would refuse it; parts come in order."""
-        self._scores[number], self._maps[number] = part.score, part.map_224
-        if sample.mask is not None:
-            self._masks[number] = prepare_mask(read_defect_mask(sample.mask), part.prepared.frame)
+        self._samples.append(part.sample)
+        self._scores.append(part.score)
+        self._maps.append(part.map_224)
+        self._masks.append(part.mask)
         self._seconds.append(part.times.seconds)
         self._refusals.append(refusal)
 
-    def scored(self, samples: Sequence[Sample], with_masks: bool) -> Scored:
+    def scored(self, with_masks: bool) -> Scored:
         """All parts."""
-        masks = self._masks if with_masks else None
-        return Scored(list(samples), self._scores, self._maps, masks, self._seconds, self._refusals)
+        masks = np.stack(self._masks) if with_masks else None
+        scores, maps = np.array(self._scores), np.stack(self._maps)
+        return Scored(self._samples, scores, maps, masks, self._seconds, self._refusals)
 
 
-def score_part(sample: Sample, contender: Contender, decision: Decision, shared: SharedWork) -> ScoredPart:
-    """One part as the line would score it, with the time the line would need.
+def score_parts(sample: Sample, contender: Contender, decision: Decision, shared: SharedWork) -> list[ScoredPart]:
+    """The parts of a test scan as the line would score them, with the time the line would need for each.
 
     Raises:
-        ScanError: the part cannot be read or used.
+        ScanError: the scan or its mask cannot be read or used.
+        UsageError: a defective scan of several parts has no mask.
     """
-    times, extractor = StageTimes(), contender.extractor
+    together = StageTimes()
     prepared = shared.get(
-        contender.prepared_key, times, lambda own: prepare(sample, contender.manifest, own, contender.expected)
+        contender.prepared_key, together, lambda own: prepare(sample, contender.manifest, own, contender.expected)
     )
-    features = shared.get(contender.main_key, times, lambda own: extractor.measure(prepared, own))
+    several = contender.manifest.preprocessing.parts == "all"
+    samples = labeled_parts(sample, prepared) if several else [sample]
+    scored = []
+    for part_sample, part, mask in zip(samples, prepared, defect_masks(sample, prepared), strict=True):
+        times = StageTimes()
+        times.add_share(together, len(prepared))
+        score, map_224 = _score_part(part_sample, part, contender, decision, shared, times)
+        scored.append(ScoredPart(part_sample, part, mask, score, map_224, times))
+    return scored
+
+
+def defect_masks(sample: Sample, prepared: Sequence[PreparedPart]) -> list[npt.NDArray[np.bool_]]:
+    """What of each of a scan's parts is defective, at the networks' resolution: (224, 224) bool.
+
+    Raises:
+        ScanError: the mask cannot be read, marks nothing, or is of another size than the scan.
+    """
+    if sample.mask is None:
+        return [np.zeros((SIZE, SIZE), np.bool_) for _ in prepared]
+    own = own_pixels(read_defect_mask(sample.mask), prepared)
+    return [prepare_mask(mask, part.frame) for mask, part in zip(own, prepared, strict=True)]
+
+
+def _score_part(
+    sample: Sample,
+    prepared: PreparedPart,
+    contender: Contender,
+    decision: Decision,
+    shared: SharedWork,
+    times: StageTimes,
+) -> tuple[float, Array]:
+    extractor, which = contender.extractor, sample.part
+    main_key, second_key = (contender.main_key, which), (contender.second_key, which)
+    features = shared.get(main_key, times, lambda own: extractor.measure(prepared, own))
     require_usable(sample.scan, features)
-    banks = [(contender.main_key, decision.main, features.main)]
+    banks = [(main_key, decision.main, features.main)]
     if decision.second is not None:
-        completed = shared.get(contender.second_key, times, lambda own: extractor.complete(features, prepared, own))
+        completed = shared.get(second_key, times, lambda own: extractor.complete(features, prepared, own))
         require_usable(sample.scan, completed)
         assert completed.second is not None
-        banks.append((contender.second_key, decision.second, completed.second))
-    matches = tuple(shared.get((key, id(bank)), times, partial(_match, bank, rows)) for key, bank, rows in banks)
+        banks.append((second_key, decision.second, completed.second))
+    matches = tuple(shared.get((*key, id(bank)), times, partial(_match, bank, rows)) for key, bank, rows in banks)
     with times.stage("score"):
-        score, map_224 = decision.decide(features.foreground, matches)
-    return ScoredPart(prepared, score, map_224, times)
+        return decision.decide(features.foreground, matches)
 
 
 def bank_bytes(decision: Decision) -> int:

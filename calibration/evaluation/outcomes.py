@@ -244,7 +244,7 @@ def measure(
         pixel_threshold=thresholds[1].value,
         defects=scored.defects,
         scores=scored.scores,
-        names=[f"{sample.defect}/{sample.name}" for sample in scored.samples],
+        names=[_name_of(sample) for sample in scored.samples],
         refusals=scored.refusals,
         roc=roc_curve(scored.scores, scored.labels) if scored.has_both_labels else None,
         pro=None if pro is None else thinned(pro),
@@ -252,6 +252,12 @@ def measure(
         bank_bytes=n_bytes,
         examples=choose_examples(scored, thresholds[0].value),
     )
+
+
+def _name_of(sample: Sample) -> str:
+    """What a test part is called: its defect and its number; of several in a scan with the scan's folder between."""
+    folder = "" if sample.part is None else f"{sample.scan.parent.parent.name}/"
+    return f"{sample.defect}/{folder}{sample.name}"
 
 
 def _row_of(class_name: str, manifest: Manifest, scored: Scored, pro: Curve | None) -> Row:

@@ -44,7 +44,7 @@ def example_picture(example: Example, manifest: Manifest, part_range: PartRange,
         ScanError: the part's files cannot be read any more.
     """
     sample = example.sample
-    prepared = prepare(sample, manifest, StageTimes(), part_range)
+    (prepared,) = prepare(sample, manifest, StageTimes(), part_range)
     part = read_sample(sample, POINTS if sample.rgb is None else BOTH, manifest.preprocessing)
     map_hw = map_to_input(example.map_224, prepared.frame, of_image=prepared.scan is None)
     heat = draw_heatmap(map_hw, prepared.kept, pixel_threshold, part.points)

@@ -61,6 +61,9 @@ def check_line_graph(
 ) -> ParityReport:
     """Compare distances, maps, scores and verdicts of a line graph with those of the NumPy runtime.
 
+    They are those that an inspection has: where the graph itself marks a search as not proven, as among rows of a bank
+    that are nearly the same, an inspection repeats it in NumPy, and so does this.
+
     Args:
         line: the graph, opened.
         manifest: of the bundle, with its calibration.
@@ -79,7 +82,7 @@ def check_line_graph(
         # As the line prepares it: of several things in view the part is what is most as calibration saw it.
         prepared = prepare_file(scan, modalities(manifest), manifest.preprocessing, manifest.part_range)
         expected[scan_name(scan)] = reference(manifest, path, decision, prepared)
-        actual[scan_name(scan)] = line.outputs(prepared)
+        actual[scan_name(scan)] = line.settled_outputs(prepared)
     precisions = {network.precision for network in manifest.networks.values()}
     tolerance = Tolerance(atol=max(ROUNDING[precision] for precision in precisions), rtol=RTOL, score=RTOL)
     names = [*(f"distance_{role}" for role in route_of(manifest.route, manifest.main).banks), "map"]

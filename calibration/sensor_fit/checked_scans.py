@@ -13,7 +13,8 @@ from ...runtime.bundle.parameters import Preprocessing
 from ...runtime.bundle.sensor_description import SensorDescription
 from ...runtime.errors import ScanError, UsageError
 from ...runtime.preparation.part_view import PartView
-from ...runtime.preparation.prepare import evidence_of, prepare
+from ...runtime.preparation.prepare import evidence_of
+from ...runtime.preparation.prepared_part import prepare_parts, require_parts
 from ...runtime.preparation.raw_or_preprocessed import settle
 from ...runtime.preparation.settling import names_apart
 from ...runtime.preparation.supporting import PlaneEvidence
@@ -33,7 +34,8 @@ class CheckedScan:
         shape: height and width, pixels; None where it could not be read.
         measured_share: pixels that were measured.
         pitch_m: the distance of neighboring pixels, metres.
-        view: of its part; None where it could not be prepared.
+        view: of its part, the first of several; None where it could not be prepared.
+        parts: how many it shows; 0 where it could not be prepared.
         error: why not, empty where it could.
     """
 
@@ -42,6 +44,7 @@ class CheckedScan:
     measured_share: float = 0.0
     pitch_m: float = 0.0
     view: PartView | None = None
+    parts: int = 0
     error: str = ""
 
 
@@ -60,7 +63,7 @@ class CheckedScans:
 
     def table(self) -> Table:
         """Scan by scan, for a terminal."""
-        headers = ["scan", "pixels", "measured", "pitch mm", "part px", "part mm", "not usable because"]
+        headers = ["scan", "pixels", "measured", "pitch mm", "parts", "part px", "part mm", "not usable because"]
         return Table("scans", headers, [_row(scan) for scan in self.outcomes], note=f"plane: {self.decision}")
 
     def as_json(self) -> dict[str, Any]:
@@ -119,10 +122,10 @@ def _checked(file: Path, name: str, preprocessing: Preprocessing) -> CheckedScan
     measured = float(np.mean(valid_mask(part.points)))
     facts = CheckedScan(name, part.points.shape[:2], measured, pixel_pitch(part.points))
     try:
-        prepared = prepare(part.points, preprocessing, origin=part.origin)
+        parts = require_parts(prepare_parts(part, POINTS, preprocessing))
     except ScanError as error:
         return replace(facts, error=str(error))
-    return replace(facts, view=prepared.view)
+    return replace(facts, view=parts[0].view, parts=len(parts))
 
 
 def _without_path(error: ScanError, file: Path) -> str:
@@ -133,9 +136,9 @@ def _row(scan: CheckedScan) -> list[str]:
     pixels = MISSING if scan.shape is None else f"{scan.shape[1]} x {scan.shape[0]}"
     read = [pixels, f"{scan.measured_share:.1%}", f"{1e3 * scan.pitch_m:#.3g}"] if scan.shape else [MISSING] * 3
     if scan.view is None:
-        return [scan.name, *read, MISSING, MISSING, scan.error]
+        return [scan.name, *read, MISSING, MISSING, MISSING, scan.error]
     diameter = MISSING if scan.view.diameter_m is None else f"{1e3 * scan.view.diameter_m:.1f}"
-    return [scan.name, *read, str(scan.view.part_pixels), diameter, ""]
+    return [scan.name, *read, str(scan.parts), str(scan.view.part_pixels), diameter, ""]
 
 
 def _json(scan: CheckedScan) -> dict[str, Any]:
@@ -146,6 +149,7 @@ def _json(scan: CheckedScan) -> dict[str, Any]:
         "width": width,
         "measured_share": scan.measured_share,
         "pixel_pitch_m": scan.pitch_m,
+        "parts": scan.parts,
         "part_pixels": None if scan.view is None else scan.view.part_pixels,
         "part_diameter_m": None if scan.view is None else scan.view.diameter_m,
         "error": scan.error or None,

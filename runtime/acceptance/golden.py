@@ -111,7 +111,9 @@ def record_golden(bundle: Bundle, scans: Mapping[str, PartSource | Part]) -> dic
     for name, scan in scans.items():
         where = f"golden scan {name}" if isinstance(scan, Part) else str(scan)
         with naming_scan(where):
-            part = bounded(scan if isinstance(scan, Part) else _read(scan, bundle.manifest))
+            part = scan if isinstance(scan, Part) else _read(scan, bundle.manifest)
+            # A region of interest is of the scan's own pixels.
+            part = bounded(part) if bundle.manifest.preprocessing.roi is None else part
             inspection, tensors = replay(inspector, part)
         _require_finite(where, {**tensors, "score": np.float32(inspection.score)})
         cases.append(_record(name, part, inspection, tensors, files))

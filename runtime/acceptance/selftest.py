@@ -94,9 +94,9 @@ def run_selftest(
     golden = read_golden(bundle)
     comparisons: list[GoldenComparison] = []
     for name in graphs_to_repeat(bundle, provider, graph):
-        inspector = Inspector(bundle, provider, threads, cuda_graph=cuda_graph, graph=name, allow_any_size=True)
         allowed = limits(bundle, provider, line=name == "line")
-        comparisons += _compare_all(bundle, golden, inspector, allowed, "line " if name == "line" else "")
+        with Inspector(bundle, provider, threads, cuda_graph=cuda_graph, graph=name, allow_any_size=True) as inspector:
+            comparisons += _compare_all(bundle, golden, inspector, allowed, "line " if name == "line" else "")
     return SelftestReport(
         bundle=str(bundle.path),
         product=bundle.manifest.product,

@@ -27,7 +27,9 @@ from .sensor_description import UNNAMED, SensorDescription, SensorIdentity
 
 FORMAT_VERSION = 2
 """Since 2 it is decided at calibration, from all scans, whether scans are raw, and recorded how large the part is."""
-OLDEST_READ = 1
+WITH_PARTS = 3
+"""Of bundles with a region of interest or all parts of a scan, which a runtime before them would not know of."""
+OLDEST_READ, NEWEST_READ = 1, WITH_PARTS
 NAME = "manifest.json"
 _ZERO_DIGEST = "0" * 64
 MAX_BYTES = 4 << 20
@@ -221,7 +223,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode(manifest: Manifest) -> bytes:
     """The manifest file's bytes, with the digest filled in; equal manifests give equal bytes."""
-    blank = msgspec.structs.replace(manifest, digest=_ZERO_DIGEST)
+    made = manifest.preprocessing
+    needs_parts = made.roi is not None or made.parts != "largest"
+    version = max(manifest.format_version, WITH_PARTS) if needs_parts else manifest.format_version
+    blank = msgspec.structs.replace(manifest, digest=_ZERO_DIGEST, format_version=version)
     text = encode_json_file(blank, order="sorted")
     digest = hashlib.sha256(text).hexdigest()
     return text.replace(_ZERO_DIGEST.encode(), digest.encode(), 1)
@@ -252,13 +257,13 @@ def decode(raw: bytes, where: str) -> Manifest:
 
 
 def _require_readable(version: int, where: str) -> None:
-    if version > FORMAT_VERSION:
+    if version > NEWEST_READ:
         age, todo = "newer", "update cmdiad on this machine"
     elif version < OLDEST_READ:
         age, todo = "older", "export and calibrate it again"
     else:
         return
-    read = f"{OLDEST_READ} to {FORMAT_VERSION}"
+    read = f"{OLDEST_READ} to {NEWEST_READ}"
     raise BundleError(f"{where}: {NAME} has format version {version}, {age} than those read here ({read}): {todo}")
 
 

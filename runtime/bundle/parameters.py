@@ -7,7 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from ..choices import Parts
 from .bounds import require_finite, require_positive, require_share
+from .region_of_interest import RegionOfInterest
 from .scan_geometry import AS_STORED, ScanGeometry
 
 TrainedRouteName = Literal["f2f", "f2i", "i2f"]
@@ -63,6 +65,9 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
         cluster_distance_m: neighbors this near belong together.
         cluster_min_points: the smallest piece that is more than noise.
         pad_multiple: the padded square's side is a multiple of this, pixels.
+        roi: the pixels in which parts are looked for; the plane is found on the whole scan all the same. None: all.
+        parts: "largest": one thing in view is the part, see `part_choice.choose_part`. "all": every thing that
+            resembles the product is a part of its own, see `part_choice.choose_parts`.
         window: what of a scan the networks see. "scan": all of it. "part": a square around the part, so that one that
             fills a tenth of the field of view has more than a tenth of the networks' pixels.
         window_pixels: the side of that square, the same for every scan of a product, so that a length is the same
@@ -84,6 +89,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
     cluster_distance_m: float = 0.006
     cluster_min_points: int = 30
     pad_multiple: int = 100
+    roi: RegionOfInterest | None = None
+    parts: Parts = "largest"
     window: Window = "scan"
     window_pixels: int | None = None
     seed: int = 0

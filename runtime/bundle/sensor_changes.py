@@ -8,12 +8,14 @@ from typing import Any
 
 import msgspec
 
+from .region_of_interest import RegionOfInterest
 from .sensor_description import UNIT, SensorDescription
 
 OPEN = "auto"
 """What calibration decides from its scans contradicts no decision."""
 
 _DECIDED = ("preprocessing.plane", "preprocessing.side")
+_WINDOW, _WINDOW_PIXELS = "preprocessing.window", "preprocessing.window_pixels"
 MADE_AGAIN = "banks, fusion, thresholds, the line graph and the golden scans"
 
 
@@ -48,8 +50,7 @@ def sensor_changes(before: SensorDescription, after: SensorDescription) -> list[
     changes = []
     for key in dict.fromkeys([*old, *new]):
         one, other = old.get(key), new.get(key)
-        is_open = key in _DECIDED and OPEN in (one, other)
-        if one != other and not is_open and not _without_plane(key, old, new):
+        if one != other and not _is_open(key, one, other, old, new) and not _without_plane(key, old, new):
             changes.append(SensorChange(key, one, other, _changes_points(key)))
     return changes
 
@@ -80,10 +81,19 @@ def _changes_points(key: str) -> bool:
     return not key.startswith("sensor.") or key == f"sensor.{UNIT}"
 
 
+def _is_open(key: str, one: object, other: object, old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+    """Whether one of two descriptions leaves a key to the scans; without a window there is nothing to leave."""
+    if key == _WINDOW_PIXELS:
+        return None in (one, other) and old[_WINDOW] == new[_WINDOW]
+    return key in _DECIDED and OPEN in (one, other)
+
+
 def _without_plane(key: str, old: Mapping[str, object], new: Mapping[str, object]) -> bool:
     """Whether a key is of no matter: where no plane is removed, there is no side of it."""
     return key == "preprocessing.side" and "never" in (old["preprocessing.plane"], new["preprocessing.plane"])
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, Mapping) and "row" in value:
+        return str(msgspec.convert(value, RegionOfInterest))
     return "not given" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

@@ -21,8 +21,8 @@ class OutputPaths:
     cloud: Path
 
 
-def output_paths(out: Path, scan: Path) -> OutputPaths:
-    """The files of a scan below the output folder.
+def output_paths(out: Path, scan: Path, part: int | None = None) -> OutputPaths:
+    """The files of a scan below the output folder, or those of one of its parts.
 
     The folder is the scan's own, told apart by a digest of where it lies; the file's whole name is kept, suffix
     included. So `a.tiff`, `a.ply` and `a.tiff.npy` differ, and so do equal names of two folders, in one run or in
@@ -34,7 +34,8 @@ def output_paths(out: Path, scan: Path) -> OutputPaths:
     """
     absolute = Path(os.path.abspath(scan))  # noqa: PTH100 - a link is a scan of its own, and is not followed
     folder = out / f"{_spoken_name(absolute.parent)}-{_digest(absolute.parent)}"
-    heatmap, raw, cloud = (folder / f"{scan.name}{end}" for end in ("_heatmap.png", "_map.tiff", "_cloud.ply"))
+    stem = scan.name if part is None else f"{scan.name}_part{part}"
+    heatmap, raw, cloud = (folder / f"{stem}{end}" for end in ("_heatmap.png", "_map.tiff", "_cloud.ply"))
     return OutputPaths(heatmap, raw, cloud)
 
 

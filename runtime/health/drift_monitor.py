@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import msgspec
 
@@ -197,12 +197,6 @@ class DriftMonitor:
             n_reference=state.reference.total,
             n_not_measured=state.n_not_measured,
         )
-
-
-def worst(lamps: Sequence[MeasureLamp]) -> Lamp:
-    """The lamp of the line: that of the measure that stands worst; ok without any."""
-    order: tuple[Lamp, ...] = ("ok", "watch", "alarm")
-    return max((lamp.lamp for lamp in lamps), key=order.index, default="ok")
 
 
 def _alarm(name: str, direction: DriftDirection, state: MeasureState, part: int) -> DriftAlarm:

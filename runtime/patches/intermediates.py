@@ -45,7 +45,10 @@ class FeatureSource:
 
         Raises:
             ScanError: it cannot be read, or nothing of the part is left. The message names the file.
+            UsageError: a scan is all parts in it.
         """
+        if self.preprocessing.parts == "all":
+            raise UsageError("features are those of one part, and here a scan is all parts in it: use parts = largest")
         measured = self.path.route.measured
         with naming_scan(file):
             part = read_part(file, measured, self.preprocessing)

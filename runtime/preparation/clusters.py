@@ -63,7 +63,7 @@ def find_clusters(planes_3hw: npt.NDArray[np.float32], mask_hw: _Mask, distance_
 def _labels_by_size(pieces: _Pieces, solid: _Mask) -> tuple[_Indices, npt.NDArray[np.int64]]:
     """The clusters' numbers, from 1, of every solid piece (0 for crumbs), and the clusters' sizes, descending."""
     first, second = pieces.bridges
-    joining = solid[first] & solid[second]
+    joining = solid[first] & solid[second] & (first != second)
     cluster_of_piece = _components(len(solid), (first[joining], second[joining]))
     sizes = np.bincount(cluster_of_piece, weights=pieces.sizes * solid).astype(np.int64)
     order = np.argsort(-sizes, kind="stable")
@@ -163,6 +163,8 @@ def _transposed(pixels: _Indices, shape_hw: tuple[int, int]) -> _Indices:
 
 def _components(n_nodes: int, edges: _Pairs) -> _Indices:
     """The connected component of each node: (n_nodes,) int32."""
+    if not len(edges[0]):
+        return np.arange(n_nodes, dtype=np.int32)
     graph = coo_array((np.ones(len(edges[0]), dtype=bool), edges), shape=(n_nodes, n_nodes))
     labels: _Indices = connected_components(graph, directed=False)[1]
     return labels

@@ -92,6 +92,15 @@ def sample_nearest(array: npt.NDArray[_Scalar], frame: Frame) -> npt.NDArray[_Sc
     return sampled
 
 
+def sample_part(array: npt.NDArray[_Scalar], part_nn: _Mask, frame: Frame) -> npt.NDArray[_Scalar]:
+    """`sample_nearest` of an array where its samples show the part, (size, size) bool, and zero elsewhere."""
+    rows, columns = np.nonzero(part_nn)
+    source = np.arange(frame.size) * frame.side // frame.size
+    sampled = np.zeros((frame.size, frame.size, *array.shape[2:]), dtype=array.dtype)
+    sampled[rows, columns] = array[source[rows] - frame.top, source[columns] - frame.left]
+    return sampled
+
+
 def _sampled(offset: int, length: int, frame: Frame) -> tuple[slice, npt.NDArray[np.intp]]:
     """Which samples along one axis fall on the input, and on which of its pixels."""
     source = np.arange(frame.size) * frame.side // frame.size - offset

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import label
+from scipy.ndimage import find_objects, label
 
-from .part_view import LEAST_OBJECT, PartView, border_share, outline_diameter
+from ..bundle.parameters import PartRange
+from .part_view import (
+    LEAST_OBJECT,
+    MOST_OBJECTS,
+    OtherObject,
+    PartView,
+    border_share,
+    box_of,
+    outline_diameter,
+)
+from .several_parts import MOST_PARTS, Thing, choose_parts
 
 
 def view_image(kept_hw: npt.NDArray[np.bool_]) -> PartView:
@@ -38,4 +50,41 @@ def view_image(kept_hw: npt.NDArray[np.bool_]) -> PartView:
         other_objects=(),
         plane_rms_m=None,
         empty_margin=0,
+        box=box_of((slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))),
     )
+
+
+def image_parts(
+    kept_hw: npt.NDArray[np.bool_], expected: PartRange | None
+) -> list[tuple[npt.NDArray[np.bool_], PartView]]:
+    """Every thing of an image that resembles the product, in reading order: (H, W) bool, and what is seen of it.
+
+    Args:
+        kept_hw: (H, W) bool, not empty.
+        expected: what calibration saw.
+
+    Raises:
+        ScanError: there are more things than are inspected, or none is of the product's size.
+    """
+    labels, _ = label(kept_hw)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    numbers = [
+        int(number) for number in np.argsort(-sizes, kind="stable") if sizes[number] >= LEAST_OBJECT * sizes.max()
+    ]
+    windows = find_objects(labels)
+    things = [
+        Thing(number, outline_diameter(labels[windows[number - 1]] == number), int(sizes[number]), windows[number - 1])
+        for number in numbers[: MOST_PARTS + 1]
+    ]
+    parts = choose_parts(things, expected, of_image=True)
+    numbers_of_parts = [thing.number for thing in parts]
+    others = tuple(_object(thing) for thing in things if thing.number not in numbers_of_parts)[:MOST_OBJECTS]
+    share = int(sizes[numbers_of_parts].sum()) / int(sizes.sum())
+    masks = [labels == number for number in numbers_of_parts]
+    return [(mask, replace(view_image(mask), other_objects=others, inspected_share=share)) for mask in masks]
+
+
+def _object(thing: Thing) -> OtherObject:
+    row, column = ((side.start + side.stop - 1) // 2 for side in thing.window)
+    return OtherObject(int(thing.area), None, row, column)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ import numpy.typing as npt
 from ..bundle.parameters import PartRange
 from . import part_view
 from .clusters import Clusters
-from .part_view import LEAST_OBJECT, MOST_OBJECTS, OtherObject, PartView, diameter, inner, surface_area
+from .part_view import LEAST_OBJECT, MOST_OBJECTS, OtherObject, PartView, box_of, diameter, inner, surface_area
+from .several_parts import MOST_PARTS, Thing
 
 # What does not reach the plane is the part only where nothing that does has at least this share of its size: a flat
 # box seen from above does not, and crumbs that do lie beside it.
@@ -37,6 +39,8 @@ class PiecesInView:
         clusters: of `mask`.
         heights: (H, W) float32, above the plane, metres; None where none was removed.
         reach_m: what begins this near the plane reaches it, metres.
+        field: the rows and columns that end what is looked at: of a raw scan the box of what was measured, else the
+            image or its region of interest.
     """
 
     planes: _Planes
@@ -45,11 +49,12 @@ class PiecesInView:
     clusters: Clusters
     heights: npt.NDArray[np.float32] | None
     reach_m: float
+    field: tuple[slice, slice]
 
 
-def objects_among(clusters: Clusters) -> int:
-    """How many clusters, the largest first, are large enough to be an object."""
-    sizes = clusters.sizes[:MOST_OBJECTS]
+def objects_among(clusters: Clusters, most: int = MOST_OBJECTS) -> int:
+    """How many clusters, the largest first, are large enough to be an object; at most `most`."""
+    sizes = clusters.sizes[:most]
     return int(np.count_nonzero(sizes >= LEAST_OBJECT * sizes[0]))
 
 
@@ -72,13 +77,54 @@ def choose_part(pieces: PiecesInView, expected: PartRange | None) -> int:
     return 1
 
 
-def view_of(pieces: PiecesInView, part: int, plane_rms_m: float | None, empty_margin: int) -> PartView:
-    """What the scan shows of the cluster `part`, the part; of the plane only its residual."""
+def things_in(pieces: PiecesInView, most: int) -> list[Thing]:
+    """The objects in view with their sizes, the largest first; at most `most`."""
+    bodies = {
+        number: _Body.of(pieces, pieces.clusters.mask(number))
+        for number in range(1, 1 + objects_among(pieces.clusters, most))
+    }
+    return [Thing(number, body.diameter_m(), body.area_m2(), body.window) for number, body in bodies.items()]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What stands in view beside the parts of a scan; see `PartView`.
+
+    Attributes:
+        inspected_share: of all that stands there, the parts' share.
+        objects: the others, the largest first, 16 at most.
+    """
+
+    inspected_share: float
+    objects: tuple[OtherObject, ...]
+
+    @classmethod
+    def of(cls, pieces: PiecesInView, parts: Sequence[int]) -> Beside:
+        """What is beside these clusters."""
+        objects = range(1, 1 + objects_among(pieces.clusters, MOST_PARTS))
+        others = [number for number in objects if number not in parts][:MOST_OBJECTS]
+        counts = np.bincount(pieces.clusters.labels.ravel())
+        share = int(counts[list(parts)].sum()) / int(np.count_nonzero(pieces.mask))
+        return cls(share, tuple(_object(pieces, number) for number in others))
+
+
+def view_of(
+    pieces: PiecesInView, part: int, plane_rms_m: float | None, empty_margin: int, beside: Beside | None = None
+) -> PartView:
+    """What the scan shows of the cluster `part`; of the plane only its residual.
+
+    Args:
+        pieces: what stands in view.
+        part: its cluster.
+        plane_rms_m, empty_margin: see `PartView`.
+        beside: what stands beside all parts of the scan; None: this is the only one, of a preprocessed scan with all
+            strays, which are inspected too.
+    """
     body_hw = pieces.clusters.mask(part)
     body = _Body.of(pieces, body_hw)
-    others = range(1, 1 + objects_among(pieces.clusters))
-    # Of a preprocessed scan strays are inspected too.
-    pixels = int(np.count_nonzero(body_hw if pieces.heights is not None else pieces.mask))
+    with_strays = beside is None and pieces.heights is None
+    pixels = int(np.count_nonzero(pieces.mask if with_strays else body_hw))
+    beside = beside or replace(Beside.of(pieces, (part,)), inspected_share=pixels / int(np.count_nonzero(pieces.mask)))
     diameter_m, begins_m = body.diameter_m(), body.begins_m
     return PartView(
         part_pixels=pixels,
@@ -90,13 +136,14 @@ def view_of(pieces: PiecesInView, part: int, plane_rms_m: float | None, empty_ma
         column=(body.window[1].start + body.window[1].stop - 1) // 2,
         on_plane=None if begins_m is None else begins_m <= max(pieces.reach_m, _OVERHANG * diameter_m),
         clearance_m=begins_m,
-        inspected_share=pixels / int(np.count_nonzero(pieces.mask)),
+        inspected_share=beside.inspected_share,
         measured_share=part_view.measured_share(body.mask, body.valid),
-        touches_border=part_view.border_share(body_hw[body.window], _edges(body.window, _field(pieces))),
-        other_objects=tuple(_object(pieces, number) for number in others if number != part),
+        touches_border=part_view.border_share(body_hw[body.window], _edges(body.window, pieces.field)),
+        other_objects=beside.objects,
         plane_rms_m=plane_rms_m,
         empty_margin=empty_margin,
         depth_m=body.depth_m(),
+        box=box_of(body.window),
     )
 
 
@@ -162,13 +209,6 @@ def _object(pieces: PiecesInView, number: int) -> OtherObject:
     body = _Body.of(pieces, mask)
     row, column = ((side.start + side.stop - 1) // 2 for side in body.window)
     return OtherObject(int(np.count_nonzero(mask)), body.diameter_m(), row, column)
-
-
-def _field(pieces: PiecesInView) -> tuple[slice, slice]:
-    """What ends the field: a raw scan's measured box, or the image where all around the part was taken away."""
-    if pieces.heights is None:
-        return slice(0, pieces.valid.shape[0]), slice(0, pieces.valid.shape[1])
-    return bounds(pieces.valid)
 
 
 def _edges(window: tuple[slice, slice], field: tuple[slice, slice]) -> tuple[bool, bool, bool, bool]:

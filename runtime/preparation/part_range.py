@@ -72,12 +72,17 @@ def outside(view: PartView, part_range: PartRange) -> list[str]:
     Empty where it is inside the range. Half and twice the size are outside where the calibration's own parts were
     alike; 0.9 and 1.1 times the size and a missing piece of two fifths are inside.
     """
-    return [
-        *_size(view, part_range),
-        *_shares(view, part_range),
-        *_place(view, part_range),
-        *_others(view, part_range),
-    ]
+    return [*part_outside(view, part_range), *scan_outside(view, part_range)]
+
+
+def part_outside(view: PartView, part_range: PartRange) -> list[str]:
+    """What of `outside` is about the part itself."""
+    return [*_size(view, part_range), *_measured(view, part_range), *_place(view, part_range)]
+
+
+def scan_outside(view: PartView, part_range: PartRange) -> list[str]:
+    """What of `outside` is about what else stands in view, the same for all parts of a scan."""
+    return [*_inspected(view, part_range), *_others(view, part_range)]
 
 
 def _size(view: PartView, part_range: PartRange) -> list[str]:
@@ -110,16 +115,21 @@ def _plain(number: float) -> str:
     return f"{number:.0f}" if number >= 1000 else f"{number:.4g}"
 
 
-def _shares(view: PartView, part_range: PartRange) -> list[str]:
-    reasons = []
-    for value, normal, factor, what in (
-        (view.measured_share, part_range.measured_share, LEAST_MEASURED, "of the part's silhouette was measured"),
-        (view.inspected_share, part_range.inspected_share, LEAST_INSPECTED, "of what stands in view is the part"),
-    ):
-        least = factor * normal.least
-        if not value >= least:
-            reasons.append(f"{value:.0%} {what}: calibration saw {normal.least:.0%} and more, {least:.0%} is the least")
-    return reasons
+def _measured(view: PartView, part_range: PartRange) -> list[str]:
+    what = "of the part's silhouette was measured"
+    return _too_little(view.measured_share, LEAST_MEASURED, part_range.measured_share, what)
+
+
+def _inspected(view: PartView, part_range: PartRange) -> list[str]:
+    what = "of what stands in view is the part"
+    return _too_little(view.inspected_share, LEAST_INSPECTED, part_range.inspected_share, what)
+
+
+def _too_little(share: float, factor: float, normal: Seen, what: str) -> list[str]:
+    least = factor * normal.least
+    if share >= least:
+        return []
+    return [f"{share:.0%} {what}: calibration saw {normal.least:.0%} and more, {least:.0%} is the least"]
 
 
 def _place(view: PartView, part_range: PartRange) -> list[str]:

@@ -63,6 +63,7 @@ class PartView:
         plane_normal: of the supporting plane, towards where parts stand, of length 1; None without one.
         plane_origin_m: how far before the plane the origin of the file's coordinates is, metres; None without one.
         depth_m: the first and the 99th percentile of the z of its points, metres; None for an image.
+        box: its bounding box: first row, first column, height and width, pixels.
     """
 
     part_pixels: int
@@ -83,6 +84,13 @@ class PartView:
     plane_normal: tuple[float, float, float] | None = None
     plane_origin_m: float | None = None
     depth_m: tuple[float, float] | None = None
+    box: tuple[int, int, int, int] | None = None
+
+
+def box_of(window: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    """First row, first column, height and width of a window of rows and columns."""
+    rows, columns = window
+    return rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start
 
 
 def diameter(points_dn: npt.NDArray[np.floating]) -> float:
@@ -92,7 +100,7 @@ def diameter(points_dn: npt.NDArray[np.floating]) -> float:
         return 0.0
     chosen = points_dn[:, :: -(-n_points // _EXTREME_POINTS)].astype(np.float64)
     # Not a matrix product: BLAS would split this thin one over threads, which costs more than it saves.
-    reached = sum(axis[:, None] * along for axis, along in zip(_directions(dimension).T, chosen, strict=True))
+    reached = np.einsum("da,dn->an", _directions(dimension).T, chosen)
     extreme = chosen[:, np.unique(np.concatenate([reached.argmin(axis=1), reached.argmax(axis=1)]))]
     between = extreme[:, :, None] - extreme[:, None, :]
     return float(np.sqrt(np.sum(np.square(between), axis=0).max()))
@@ -119,9 +127,11 @@ def surface_area(planes_3hw: _Planes, part_hw: _Mask) -> float:
         whole = part_hw[::stride, ::stride]
         whole = whole[:-1, :-1] & whole[1:, 1:] & whole[:-1, 1:] & whole[1:, :-1]
         if whole.any():
-            falling = (corners[:, 1:, 1:] - corners[:, :-1, :-1])[:, whole]
-            rising = (corners[:, 1:, :-1] - corners[:, :-1, 1:])[:, whole]
-            areas = 0.5 * np.linalg.norm(np.cross(falling, rising, axis=0), axis=0)
+            falling = (corners[:, 1:, 1:] - corners[:, :-1, :-1]).reshape(3, -1).compress(whole.ravel(), axis=1)
+            rising = (corners[:, 1:, :-1] - corners[:, :-1, 1:]).reshape(3, -1).compress(whole.ravel(), axis=1)
+            # `np.cross` takes four times as long.
+            crossed = [falling[i - 2] * rising[i - 1] - falling[i - 1] * rising[i - 2] for i in range(3)]
+            areas = 0.5 * np.sqrt(sum(np.square(along) for along in crossed))
             return float(count * areas.mean() / stride**2)
     return 0.0
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import binary_propagation
 
 from ..bundle.parameters import EYECANDIES, KINECT, STRUCTURED_LIGHT, PartRange, Preprocessing
 from ..errors import ScanError
@@ -18,10 +17,11 @@ from ..sensor.missing import MAX_COORDINATE_M
 from ..sensor.origin import NEAR, Vector
 from .close_up import frame_of, view_within, within_frame
 from .clusters import Clusters, find_clusters
-from .frame import Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
-from .part_choice import PiecesInView, bounds, choose_part, objects_among, view_of
+from .frame import Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest, sample_part
+from .part_choice import Beside, PiecesInView, bounds, choose_part, objects_among, things_in, view_of
 from .part_view import PartView
 from .repeated import refuse_repeated
+from .several_parts import MOST_PARTS, choose_parts
 from .supporting import PlaneEvidence, plane_evidence
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "evidence_of",
     "map_to_input",
     "prepare",
-    "prepare_image",
+    "prepare_all",
     "prepare_mask",
     "prepare_rgb",
     "without_plane",
@@ -85,29 +85,103 @@ def prepare(
             fit into its window.
         UsageError: nobody has decided how large the window is.
     """
+    pieces, evidence = _pieces(points_hw3, preprocessing, origin)
+    if evidence is None:
+        pieces = _whole(pieces)
+    part = choose_part(pieces, expected)
+    kept = pieces.mask if evidence is None else pieces.clusters.mask(part)
+    return _framed(points_hw3, kept, pieces, _view(pieces, part, evidence, origin), part, preprocessing)
+
+
+def prepare_all(
+    points_hw3: npt.NDArray[np.float32],
+    preprocessing: Preprocessing,
+    expected: PartRange | None = None,
+    origin: Vector = NEAR,
+) -> list[PreparedScan | ScanError]:
+    """The same for every thing that resembles the product, each as if it were alone in the scan, in reading order.
+
+    Args:
+        points_hw3, preprocessing, expected, origin: as `prepare` takes them.
+
+    Returns:
+        One a part; an error where one does not fit into its window.
+
+    Raises:
+        ScanError: as of `prepare`; or more things stand in view than are inspected, or none is of the product's size.
+        UsageError: nobody has decided how large the window is.
+    """
+    pieces, evidence = _pieces(points_hw3, preprocessing, origin)
+    if not len(pieces.clusters.sizes):
+        raise ScanError(_no_cluster(preprocessing))
+    numbers = [thing.number for thing in choose_parts(things_in(pieces, MOST_PARTS + 1), expected)]
+    prepared: list[PreparedScan | ScanError] = []
+    beside = Beside.of(pieces, numbers)
+    for part in numbers:
+        view = _view(pieces, part, evidence, origin, beside)
+        try:
+            prepared.append(_framed(points_hw3, pieces.clusters.mask(part), pieces, view, part, preprocessing))
+        except ScanError as error:
+            prepared.append(error)
+    return prepared
+
+
+def _pieces(
+    points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing, origin: Vector
+) -> tuple[PiecesInView, PlaneEvidence | None]:
+    """What stands in view in pieces, and the plane that was removed; None where there was none to remove."""
     planes, valid = _planar(points_hw3)
     refuse_repeated(planes, valid)
     evidence = _supporting_plane(planes, valid, preprocessing, origin)
-    pieces = _whole(planes, valid, preprocessing) if evidence is None else _on(evidence, planes, valid, preprocessing)
-    part = choose_part(pieces, expected)
-    body = pieces.clusters.mask(part)
-    kept = valid if evidence is None else body
-    frame = frame_of(body, preprocessing)
+    looked_at, field = _within_region(valid, preprocessing)
+    if evidence is None:
+        clusters = _clusters(planes, looked_at, preprocessing)
+        return PiecesInView(planes, looked_at, looked_at, clusters, None, 0.0, field), None
+    return _on(evidence, planes, looked_at, preprocessing), evidence
+
+
+def _within_region(valid_hw: _Mask, preprocessing: Preprocessing) -> tuple[_Mask, tuple[slice, slice]]:
+    """The measured pixels that are looked at, and the rows and columns that end them."""
+    roi = preprocessing.roi
+    if roi is None:
+        return valid_hw, (slice(0, valid_hw.shape[0]), slice(0, valid_hw.shape[1]))
+    looked_at = valid_hw & roi.mask(valid_hw.shape)
+    if not looked_at.any():
+        raise ScanError(
+            f"no point was measured in the region of interest {roi}: check the view, or calibrate with another"
+        )
+    return looked_at, (slice(roi.row, roi.row + roi.height), slice(roi.column, roi.column + roi.width))
+
+
+def _framed(
+    points_hw3: npt.NDArray[np.float32],
+    kept: _Mask,
+    pieces: PiecesInView,
+    view: PartView,
+    part: int,
+    preprocessing: Preprocessing,
+) -> PreparedScan:
+    """A part at the networks' resolution."""
+    frame = frame_of(pieces.clusters.mask(part), preprocessing)
     shown = within_frame(kept, frame)
     sampled = sample_nearest(shown, frame)
-    points = sample_nearest(points_hw3, frame).astype(np.float32, copy=False)
-    points[~sampled] = 0
-    view = view_within(_view(pieces, part, evidence, origin), kept, shown)
-    return PreparedScan(points, sampled, shown, frame, view)
+    points = sample_part(points_hw3, sampled, frame).astype(np.float32, copy=False)
+    return PreparedScan(points, sampled, shown, frame, view_within(view, kept, shown))
 
 
-def _view(pieces: PiecesInView, part: int, evidence: PlaneEvidence | None, origin: Vector) -> PartView:
+def _view(
+    pieces: PiecesInView,
+    part: int,
+    evidence: PlaneEvidence | None,
+    origin: Vector,
+    beside: Beside | None = None,
+) -> PartView:
     """What the scan shows of the part, and of the plane that was removed."""
     if evidence is None or evidence.plane is None:
-        return view_of(pieces, part, None, 0)
+        return view_of(pieces, part, None, 0, beside)
     plane = evidence.plane
     x, y, z = plane.normal.tolist()
-    view = view_of(pieces, part, evidence.rms_m, evidence.empty_margin)
+    view = view_of(pieces, part, evidence.rms_m, evidence.empty_margin, beside)
     return replace(view, plane_normal=(x, y, z), plane_origin_m=plane.offset - float(plane.normal @ np.array(origin)))
 
 
@@ -138,32 +212,6 @@ def evidence_of(
     planes, valid = _planar(points_hw3)
     refuse_repeated(planes, valid)
     return plane_evidence(planes, valid, preprocessing, origin)
-
-
-def prepare_image(
-    rgb_hw3: npt.NDArray[np.uint8], preprocessing: Preprocessing
-) -> tuple[npt.NDArray[np.uint8], _Mask, _Mask, Frame]:
-    """Prepare an image that no scan came with.
-
-    Without points the part is everything but the black that reaches the image's edge, which is what
-    preprocessing leaves of the background; a camera's image without such black is all part.
-
-    Returns:
-        The padded image (side, side, 3) uint8, where there is part (224, 224) bool and in the input's own
-        pixels (H, W) bool, and the frame. What is seen of the part: `view_image(kept)`.
-
-    Raises:
-        ScanError: the image is black, or the part does not fit into its window.
-        UsageError: nobody has decided how large the window is.
-    """
-    black = ~rgb_hw3.any(axis=2)
-    if black.all():
-        raise ScanError("the image is black: check the camera's exposure")
-    edge = np.ones_like(black)
-    edge[1:-1, 1:-1] = False
-    kept = ~binary_propagation(black & edge, mask=black)
-    frame = frame_of(kept, preprocessing)
-    return prepare_rgb(rgb_hw3, kept, frame), sample_nearest(kept, frame), kept, frame
 
 
 def _planar(points_hw3: npt.NDArray[np.float32]) -> tuple[_Planes, _Mask]:
@@ -242,22 +290,27 @@ def _on(evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preproces
     mask, heights = _before(evidence, planes_3hw, valid_hw, preprocessing)
     clusters = _clusters(planes_3hw, mask, preprocessing)
     if not len(clusters.sizes):
-        raise ScanError(
-            f"above the supporting plane no {preprocessing.cluster_min_points} points hang together: no part is in "
-            f"view, or pixels are farther apart than {preprocessing.cluster_distance_m * 1e3:g} mm, or parts smaller: "
-            "calibrate with a larger --set preprocessing.cluster_distance_m=METRES, with a smaller "
-            "--set preprocessing.cluster_min_points=PIXELS, or with --sensor for another kind of sensor"
-        )
+        raise ScanError(f"above the supporting plane {_no_cluster(preprocessing)}")
     within_m = preprocessing.plane_distance_m + preprocessing.cluster_distance_m
-    return PiecesInView(planes_3hw, valid_hw, mask, clusters, heights, within_m)
+    return PiecesInView(planes_3hw, valid_hw, mask, clusters, heights, within_m, bounds(valid_hw))
 
 
-def _whole(planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing) -> PiecesInView:
+def _no_cluster(preprocessing: Preprocessing) -> str:
+    return (
+        f"no {preprocessing.cluster_min_points} points hang together: no part is in "
+        f"view, or pixels are farther apart than {preprocessing.cluster_distance_m * 1e3:g} mm, or parts smaller: "
+        "calibrate with a larger --set preprocessing.cluster_distance_m=METRES, with a smaller "
+        "--set preprocessing.cluster_min_points=PIXELS, or with --sensor for another kind of sensor"
+    )
+
+
+def _whole(pieces: PiecesInView) -> PiecesInView:
     """A preprocessed scan, of which everything is part; strays do not count for its size."""
-    clusters = _clusters(planes_3hw, valid_hw, preprocessing)
-    body = (clusters.labels > 0) & (clusters.labels <= objects_among(clusters)) if len(clusters.sizes) else valid_hw
-    whole = Clusters(body.astype(np.int32), np.array([np.count_nonzero(body)]))
-    return PiecesInView(planes_3hw, valid_hw, valid_hw, whole, None, 0.0)
+    clusters = pieces.clusters
+    body = pieces.mask
+    if len(clusters.sizes):
+        body = (clusters.labels > 0) & (clusters.labels <= objects_among(clusters))
+    return replace(pieces, clusters=Clusters(body.astype(np.int32), np.array([np.count_nonzero(body)])))
 
 
 def _clusters(planes_3hw: _Planes, mask_hw: _Mask, preprocessing: Preprocessing) -> Clusters:

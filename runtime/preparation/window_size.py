@@ -14,7 +14,7 @@ from ..progress import StepProgress
 from ..sensor.in_memory import PartSource, read_source
 from .close_up import extent_of
 from .part_choice import bounds
-from .prepared_part import prepare_part
+from .prepared_part import prepare_parts, require_parts
 
 # Of the largest extent that calibration saw: parts differ, and are not always seen from the same place.
 _ROOM = 1.1
@@ -46,8 +46,8 @@ def decide_window(
     largest = 0
     for number, scan in enumerate(scans, 1):
         with naming_scan(scan):
-            prepared = prepare_part(read_source(scan, measured, whole), measured, whole, expected)
-        largest = max(largest, extent_of(bounds(prepared.kept)))
+            parts = require_parts(prepare_parts(read_source(scan, measured, whole), measured, whole, expected))
+        largest = max(largest, *(extent_of(bounds(prepared.kept)) for prepared in parts))
         progress(number, len(scans))
     side = max(LEAST_WINDOW, math.ceil(_ROOM * largest))
     if side > GREATEST_WINDOW:

@@ -32,12 +32,14 @@ class Sample:
         rgb: the registered image's file; None where the dataset has none.
         mask: the defect mask's file; None where there is none (a normal part).
         defect: the defect's folder name, `good` for a normal part.
+        part: its number in the scan, from 1, where each scan of the dataset shows several; None where it is all of it.
     """
 
     scan: Path
     rgb: Path | None
     mask: Path | None
     defect: str
+    part: int | None = None
 
     @property
     def is_defect(self) -> bool:
@@ -46,8 +48,9 @@ class Sample:
 
     @property
     def name(self) -> str:
-        """The part's number."""
-        return eyecandies.part_name(self.scan) if eyecandies.is_depth_map(self.scan) else self.scan.stem
+        """The scan's number, and which part of it: `000#2`."""
+        number = eyecandies.part_name(self.scan) if eyecandies.is_depth_map(self.scan) else self.scan.stem
+        return number if self.part is None else f"{number}#{self.part}"
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,11 @@ def refuse_marking_point(sample_n3: npt.NDArray[np.float64]) -> None:
         ScanError: names the point and its share.
     """
     # Equal points have equal sums; other points only by chance, and are not counted.
-    _, first, counts = np.unique(sample_n3 @ np.array([1.0, np.e, np.pi]), return_index=True, return_counts=True)
+    sums = sample_n3 @ np.array([1.0, np.e, np.pi])
+    ordered = np.sort(sums)
+    if not (ordered[_REPEATED_POINTS - 1 :] == ordered[: 1 - _REPEATED_POINTS]).any():
+        return
+    _, first, counts = np.unique(sums, return_index=True, return_counts=True)
     point = sample_n3[first[counts.argmax()]]
     repeated = int(np.count_nonzero((sample_n3 == point).all(axis=1)))
     if repeated >= _REPEATED_POINTS and repeated >= _REPEATED_SHARE * len(sample_n3):

@@ -36,6 +36,8 @@ def origin_of(sample_n3: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     Args:
         sample_n3: (N, 3) measured points in metres, evenly chosen from the scan's.
     """
+    if np.abs(sample_n3).max() < _FAR_M:
+        return np.zeros(3)
     middle = np.median(sample_n3, axis=0)
     origin: npt.NDArray[np.float64] = np.where(np.abs(middle) < _FAR_M, 0.0, np.round(middle / _FAR_M) * _FAR_M)
     return origin

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from ..bundle.parameters import PRESET_PITCH_M, PRESETS, Preprocessing
+from ..bundle.region_of_interest import RegionOfInterest
 from ..bundle.scan_geometry import ScanGeometry
 from ..bundle.sensor_changes import flat_values, sensor_changes, what_must_be_done
 from ..bundle.sensor_description import (
@@ -25,6 +26,7 @@ from ..bundle.sensor_description import (
     complete_preprocessing,
 )
 from ..errors import UsageError
+from .roi_files import roi_values
 from .sensor_keys import TABLES, SensorTable, did_you_mean, inner_keys, is_optional, keys_of, without_none
 from .units import checked_unit
 
@@ -99,23 +101,24 @@ def adapted(
     return described(assigned(settings, assignments), given or "the bundle's sensor")
 
 
-def require_same_sensor(known: SensorDescription, given: str) -> None:
+def require_same_sensor(known: SensorDescription, given: str | None, assignments: Sequence[str] = ()) -> None:
     """Refuse to inspect with another description than the one that a bundle was calibrated with.
 
     Args:
         known: the bundle's.
-        given: a sensor file, or a preset, which says nothing about unit and geometry.
+        given: a sensor file, or a preset, which says nothing about unit and geometry; None: the bundle's own.
+        assignments: what else was said, as `--set` takes it.
 
     Raises:
         UsageError: files would become other points; says which keys differ and what must be calibrated again.
     """
-    other = adapted(known, given, ())
-    assert other is not None
+    other = adapted(known, given, assignments) or known
     changes = [change for change in sensor_changes(known, other) if change.changes_points]
     if changes:
+        said = f"--sensor {given}" if given is not None else ", ".join(assignments)
         raise UsageError(
-            f"--sensor {given}: is not what the bundle was calibrated with: {what_must_be_done(changes)}; leave "
-            "--sensor out to inspect with the bundle's own"
+            f"{said}: is not what the bundle was calibrated with: {what_must_be_done(changes)}; leave "
+            f"{'it' if given is None else '--sensor'} out to inspect with the bundle's own"
         )
 
 
@@ -147,6 +150,8 @@ def read_sensor_file(path: Path) -> Settings:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as cause:
         raise UsageError(f"{path}: is not TOML: {cause}: `cmdiad sensor new` writes a file to begin with") from cause
     _refuse_unknown(settings, path)
+    if "roi" in settings.get("preprocessing", {}):
+        settings["preprocessing"]["roi"] = roi_values(settings["preprocessing"]["roi"], path.parent)
     if not settings.get("sensor", {}).get("name"):
         settings.setdefault("sensor", {})["name"] = path.stem
     return settings
@@ -158,7 +163,7 @@ def assigned(settings: Settings, assignments: Iterable[str]) -> Settings:
     Args:
         settings: are not changed.
         assignments: `TABLE.KEY=VALUE`, where VALUE is a number, a word, numbers with commas (or 640x480) for a list,
-            an inline table as in TOML or its values in order, or `none`.
+            an inline table as in TOML or its values in order, the file of a mask for `preprocessing.roi`, or `none`.
 
     Raises:
         UsageError: names the assignment and what is wrong with it.
@@ -272,6 +277,8 @@ def _value(text: str, kind: Any) -> Any:
     origin = typing.get_origin(known)
     if known is str or origin is typing.Literal:
         return text
+    if known is RegionOfInterest and not text.startswith("{") and "=" not in text:
+        return roi_values(text)
     if inner := inner_keys(known):
         return _inline_table(text, inner)
     if origin is tuple:

@@ -101,6 +101,17 @@ KEY_TEXTS: dict[str, KeyText] = {
     "preprocessing.cluster_distance_m": KeyText("m", "Neighbors this near belong to one thing: ten pixels or more."),
     "preprocessing.cluster_min_points": KeyText("px", "The smallest piece that is more than noise."),
     "preprocessing.pad_multiple": KeyText("px", "Side of the padded square is a multiple of this."),
+    "preprocessing.roi": KeyText(
+        "px", "Region of interest: rectangle of the scan in which parts are looked for, or a mask image's file.",
+        "{ row = 40, column = 60, height = 200, width = 300 }",
+    ),
+    "preprocessing.roi.row": KeyText("px", "First row, counted from 0."),
+    "preprocessing.roi.column": KeyText("px", "First column, counted from 0."),
+    "preprocessing.roi.height": KeyText("px", "Number of rows."),
+    "preprocessing.roi.width": KeyText("px", "Number of columns."),
+    "preprocessing.roi.scan": KeyText("px", "Height and width of a mask; of a rectangle not given."),
+    "preprocessing.roi.runs": KeyText("px", "A mask, row by row: pixels out, pixels in, and so on."),
+    "preprocessing.parts": KeyText("", "One part in a scan, or every thing that resembles the product."),
     "preprocessing.window": KeyText("", "What of a scan the networks see: all of it, or a square around the part."),
     "preprocessing.window_pixels": KeyText(
         "px", "Side of that square; calibration fixes it where it is left out.", "400"

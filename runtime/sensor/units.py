@@ -49,11 +49,20 @@ def check_extent(sample_n3: npt.NDArray[np.float64], metres_per_unit: float | No
     """
     if len(sample_n3) < _FEWEST_POINTS:
         return
-    low, high = np.percentile(sample_n3, _PERCENTILES, axis=0)
-    extent = float((high - low).max())
-    if not _SMALLEST_M <= extent <= (_LARGEST_M if metres_per_unit is None else _LARGEST_GIVEN_M):
+    largest = _LARGEST_M if metres_per_unit is None else _LARGEST_GIVEN_M
+    reach = np.ptp(sample_n3, axis=0)
+    if reach.max() <= largest and _extent(sample_n3[:, reach.argmax()]) >= _SMALLEST_M:
+        # Then the extent is between these two.
+        return
+    extent = max(_extent(along) for along in sample_n3.T)
+    if not _SMALLEST_M <= extent <= largest:
         given = "if its numbers are metres" if metres_per_unit is None else f"with {metres_per_unit:g} metres per unit"
         raise ScanError(f"is {extent:.3g} m across {given}: {_advice(extent, metres_per_unit)}")
+
+
+def _extent(along_n: npt.NDArray[np.float64]) -> float:
+    low, high = np.percentile(along_n, _PERCENTILES)
+    return float(high - low)
 
 
 def _advice(extent: float, metres_per_unit: float | None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import CmdiadError, as_cmdiad_error, naming_scan
 from ..inspection import Inspection
 from ..inspection_files import FilesOfPart
-from ..inspector import ReadyPart
+from ..inspector import ReadyScan
 from .arrival import Accepted, PartRecord, RawPoints
 from .products import Loaded, Product, Products
 from .result_files import WantedFiles, file_stem, write_inspection
@@ -39,7 +39,7 @@ class PartJob:
     accepted: Accepted
     product: Product | None = None
     loaded: Loaded | None = None
-    ready: ReadyPart | None = None
+    ready: ReadyScan | None = None
     inspection: Inspection | None = None
     files: FilesOfPart = field(default_factory=FilesOfPart)
     error: CmdiadError | None = None

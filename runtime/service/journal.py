@@ -130,14 +130,14 @@ class Journal:
                 "DELETE FROM files WHERE source = ? AND name = ?", ((source, os.fsencode(name)) for name in names)
             )
 
-    def waiting(self, after: int, limit: int, now: float | None = None) -> list[Accepted]:
-        """The first parts above a number that wait and may be tried, in the order of acceptance."""
+    def waiting(self, limit: int, now: float | None = None) -> list[Accepted]:
+        """The first parts that wait and may be tried, in the order of acceptance."""
         query = (
             "SELECT parts.number, parts.source, scan, path, part_id, product, accepted_at, deaths, tries, "
             "name, size, mtime_ns FROM parts LEFT JOIN files USING (number) "
-            "WHERE state = 'waiting' AND parts.number > ? AND not_before <= ? ORDER BY parts.number LIMIT ?"
+            "WHERE state = 'waiting' AND not_before <= ? ORDER BY parts.number LIMIT ?"
         )
-        return self._made(_accepted, query, (after, time.time() if now is None else now, limit))
+        return self._made(_accepted, query, (time.time() if now is None else now, limit))
 
     def count_unfinished(self) -> int:
         """How many accepted parts have no result yet."""

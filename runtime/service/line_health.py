@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +16,7 @@ import msgspec
 
 from ..bundle.manifest import Manifest
 from ..errors import UsageError
-from ..health.drift_monitor import DriftMonitor, worst
+from ..health.drift_monitor import DriftMonitor
 from ..health.measures import SENSOR_MEASURES, measures_of
 from ..inspection import Inspection
 from .arrival import PartRecord
@@ -52,10 +53,15 @@ class LineHealth:
         manifest = loaded.inspector.bundle.manifest
         calibration = manifest.calibration
         normal = None if calibration is None or calibration.health is None else calibration.health.plane_normal
-        measures = measures_of(inspection.view, inspection.origin, normal)
+        parts = inspection.parts or (inspection,)
+        measured = [measures_of(part.view, part.origin, normal) for part in parts]
         with self._lock:
             watched = self._of(record.product, manifest)
-            alarms = watched.monitor.update(measures, inspection.score, inspection.is_defect)
+            alarms = [
+                alarm
+                for part, measures in zip(parts, measured, strict=True)
+                for alarm in watched.monitor.update(measures, part.score, part.is_defect)
+            ]
             watched.last = record.number
             watched.unkept += 1
             if watched.unkept >= _KEPT_EVERY or alarms:
@@ -63,7 +69,7 @@ class LineHealth:
         for alarm in alarms:
             _log.warning("%s: %s", record.product, alarm.message, extra={"product": record.product, **asdict(alarm)})
         said = [{**asdict(alarm), "message": alarm.message} for alarm in alarms]
-        result = {**record.result, "health": measures, "drift_alarms": said}
+        result = {**record.result, **_with_health(record, measured), "drift_alarms": said}
         return msgspec.structs.replace(record, result=result)
 
     def lamps(self) -> list[dict[str, Any]]:
@@ -84,11 +90,6 @@ class LineHealth:
                 for lamp in watched.monitor.lamps()
                 if lamp.lamp == "alarm"
             ]
-
-    def worst(self) -> str:
-        """The lamp of the whole line."""
-        with self._lock:
-            return worst([lamp for watched in self._watched.values() for lamp in watched.monitor.lamps()])
 
     def begin(self, product: str, manifest: Manifest) -> None:
         """Take up a product's monitor before its first part, so that its lamps are there."""
@@ -141,15 +142,27 @@ class LineHealth:
         )
         while records := self._journal.records(query, (watched.last, product, watched.digest, _AT_ONCE)):
             for record in records:
-                assert record.score is not None
-                told = record.result.get("health", {})
-                measures = {name: value for name, value in told.items() if name in SENSOR_MEASURES}
-                watched.monitor.update(measures, record.score, record.verdict == "defect")
+                for told in _parts_of(record):
+                    measures = {name: value for name, value in told["health"].items() if name in SENSOR_MEASURES}
+                    watched.monitor.update(measures, told["score"], told["is_defect"])
                 watched.last = record.number
 
     def _keep(self, product: str, watched: _Watched) -> None:
         self._journal.keep_notes({_note(product): f"{watched.last} {watched.monitor.state().decode()}"})
         watched.unkept = 0
+
+
+def _with_health(record: PartRecord, measured: Sequence[dict[str, float | None]]) -> dict[str, Any]:
+    """What was measured, where a result has it: of several parts with each of them."""
+    if parts := record.result.get("parts"):
+        return {"parts": [{**part, "health": health} for part, health in zip(parts, measured, strict=True)]}
+    return {"health": measured[0]}
+
+
+def _parts_of(record: PartRecord) -> list[dict[str, Any]]:
+    """Score, verdict and measures of every part of a result."""
+    whole = {"score": record.score, "is_defect": record.verdict == "defect", "health": record.result.get("health", {})}
+    return [{**whole, **part} for part in record.result.get("parts", [{}])]
 
 
 def _note(product: str) -> str:

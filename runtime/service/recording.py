@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ..errors import CmdiadError
+from ..errors import CmdiadError, ScanError
 from .arrival import PartRecord
 from .inspecting import PartJob
 from .result_files import file_name
@@ -23,7 +23,7 @@ def record_of(job: PartJob) -> PartRecord:
         bundle=None if job.loaded is None else job.loaded.digest,
         accepted_at=accepted.accepted_at,
         finished_at=time.time(),
-        verdict="error" if inspection is None else "defect" if inspection.is_defect else "good",
+        verdict="error" if inspection is None else inspection.verdict,
         score=None if inspection is None else inspection.score,
         threshold=None if inspection is None else inspection.threshold,
         result=_result(job),
@@ -38,7 +38,15 @@ def _result(job: PartJob) -> dict[str, Any]:
             "files": {kind: file_name(job.stem, kind) for kind in job.files.written},
             "ms": job.inspection.milliseconds,
         }
-    error: CmdiadError | None = job.error or job.files.error
+    error: CmdiadError | None = job.error or _not_judged(job) or job.files.error
     if error is not None:
         result["error"] = {"kind": error.kind, "message": str(error)}
     return result
+
+
+def _not_judged(job: PartJob) -> CmdiadError | None:
+    """What of a scan of several parts has no verdict, as one error; None where all of it has."""
+    refused = () if job.inspection is None else job.inspection.refused
+    return (
+        ScanError(f"{job.accepted.arrival.scan}: {'; '.join(str(one.error) for one in refused)}") if refused else None
+    )

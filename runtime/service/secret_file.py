@@ -27,3 +27,24 @@ def read_secret(path: Path) -> str:
     if not secret or len(raw) > _MOST_BYTES or not secret.isprintable():
         raise UsageError(f"{path}: must hold the secret on one line, and nothing else ({len(raw)} bytes are there)")
     return secret
+
+
+def read_token(path: Path, at_least: int = 1) -> str:
+    """A bearer token: the one line of a file, without spaces around it, as a header can hold it.
+
+    Args:
+        path: the file.
+        at_least: characters, where we are who asks for it.
+
+    Raises:
+        UsageError: as for `read_secret`; or it is no token, or too short to be a secret.
+    """
+    token = read_secret(path).strip()
+    if not token.isascii() or " " in token:
+        raise UsageError(f"{path}: has a token that no header can hold: use letters, digits, dashes and underscores")
+    if len(token) < at_least:
+        raise UsageError(
+            f"{path}: has a token of {len(token)} characters, at least {at_least} are needed: make one with "
+            "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
+        )
+    return token

@@ -188,6 +188,7 @@ class Station:
             for job in pipelined_as_taken(self._take, self._probed_and_read, steps.inspect, steps.write, workers):
                 self._under_way -= 1
                 self._conclude(job)
+                del job  # else a line that waits holds its last part, and with it a bundle that was replaced
         except BaseException:
             self._give_up()
             raise
@@ -207,7 +208,7 @@ class Station:
     def _next(self, room: int, is_idle: bool) -> list[PartJob]:
         if self._suspect_goes and not is_idle:
             return []
-        kept = [] if self._stopping else self._journal.waiting(0, room)
+        kept = [] if self._stopping else self._journal.waiting(room)
         suspects = [accepted for accepted in kept if accepted.deaths]
         self._suspect_goes = bool(suspects)
         if suspects:

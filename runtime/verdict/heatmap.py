@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tifffile
 
 from ..files.atomic import atomic_write, atomic_write_bytes
+from ..files.packbits import pack_rows
 from ..files.png import encode_png
 from .relief import BACKGROUND_SHARE, MISSING_GRAY, Float32Array, Mask, bands, shaded_surface
 
@@ -21,6 +22,7 @@ _CONTOUR = 255
 _ANCHORS = ((58, 24, 126), (132, 28, 140), (200, 44, 96), (238, 96, 44), (250, 166, 40), (255, 240, 130))
 _LEAST_THRESHOLD = 1e-30
 _FLAT_GRAY = 120.0
+_STRIP_BYTES = 1 << 18  # of a map, unpacked
 
 
 def color_table() -> npt.NDArray[np.uint8]:
@@ -107,9 +109,19 @@ def write_map(path: str | Path, map_hw: Float32Array) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
+    size = max(1, _STRIP_BYTES // (4 * map_hw.shape[1]))
+    strips = (
+        pack_rows(map_hw[start : start + size].astype(np.float32, copy=False)) for start in range(0, len(map_hw), size)
+    )
     with atomic_write(path) as stream:
         tifffile.imwrite(
-            stream, map_hw.astype(np.float32, copy=False), photometric="minisblack", compression="packbits"
+            stream,
+            strips,
+            shape=map_hw.shape,
+            dtype=np.dtype(np.float32),
+            rowsperstrip=size,
+            photometric="minisblack",
+            compression="packbits",
         )
 
 

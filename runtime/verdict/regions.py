@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -131,6 +131,13 @@ def find_regions(
     highest = enumerate(_highest(labels_hw, map_hw[frame.slices()], count), 1)
     placed = ((number, _placed(boxes[label - 1], labels_hw, label, frame)) for number, label in highest)
     return tuple(scene.describe(number, count, *place) for number, place in placed)
+
+
+def merged_regions(of_parts: Sequence[tuple[DefectRegion, ...]]) -> tuple[DefectRegion, ...]:
+    """The regions of all parts of a scan, the highest peak first, numbered anew; at most `MOST_REGIONS`."""
+    count = sum(regions[0].of for regions in of_parts if regions)
+    highest = sorted((region for regions in of_parts for region in regions), key=lambda region: -region.peak_score)
+    return tuple(replace(region, number=number, of=count) for number, region in enumerate(highest[:MOST_REGIONS], 1))
 
 
 @dataclass(frozen=True)

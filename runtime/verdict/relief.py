@@ -134,13 +134,14 @@ def _middle_and_light(points_hw3: Float32Array) -> tuple[Float32Array, Float32Ar
     """The mean of the points, and where light comes from in their coordinates: (3,) each, of a thinned scan."""
     step = max(1, int(np.sqrt(points_hw3.shape[0] * points_hw3.shape[1] / _LIT_PIXELS)))
     thinned = points_hw3[::step, ::step]
-    known = thinned[valid_mask(thinned)]
-    middle = (known.sum(axis=0, dtype=np.float64) / max(1, len(known))).astype(np.float32)
+    # Unlike an index, `compress` leaves coordinates contiguous.
+    known = np.moveaxis(thinned, -1, 0).reshape(3, -1).compress(valid_mask(thinned).ravel(), axis=1)
+    middle = (known.sum(axis=1, dtype=np.float64) / max(1, known.shape[1])).astype(np.float32)
     surface = _Surface.around(thinned, slice(0, len(thinned)), middle)
     right, down = surface.steps()
     measured = surface.measured[surface.inner]
     fields = (_unit(_normals(right, down)), right, down)
-    view, along, below = (_unit(field[:, measured].sum(axis=1)) for field in fields)
+    view, along, below = (_unit(field.compress(measured, axis=1).sum(axis=1)) for field in fields)
     return middle, _unit(view + np.float32(_SIDE_LIGHT) * (along + below))
 
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ..banks.bank import Matches
 from ..threads import single_threaded_blas
-from .decision import Decision, scored_match
+from .decision import BankMatch, Decision, scored_match
 
 UNSURE = 1
 # A measured row is nearer than its bound allows: the device does not compute as it should, and no bound is trusted.
@@ -46,7 +46,6 @@ class GraphMatch:
         return np.flatnonzero(wanted)
 
 
-@single_threaded_blas()
 def decide_again(
     decision: Decision, foreground: npt.NDArray[np.bool_], matches: Sequence[GraphMatch]
 ) -> tuple[float, Array]:
@@ -63,6 +62,12 @@ def decide_again(
     Raises:
         NotFiniteError: a query has a value that is not finite.
     """
+    return decision.decide(foreground, settled_matches(decision, matches))
+
+
+@single_threaded_blas()
+def settled_matches(decision: Decision, matches: Sequence[GraphMatch]) -> tuple[BankMatch, ...]:
+    """The matches with each bank, marked patches searched again; arguments and errors as of `decide_again`."""
     banks = [normalized.bank for normalized in (decision.main, decision.second) if normalized is not None]
     settled = []
     for bank, match in zip(banks, matches, strict=True):
@@ -72,4 +77,4 @@ def decide_again(
             exact = bank.search_prepared(match.queries[marked])
             distance[marked], index[marked] = exact.distance, exact.index
         settled.append(scored_match(bank, match.queries, Matches(distance, index)))
-    return decision.decide(foreground, tuple(settled))
+    return tuple(settled)

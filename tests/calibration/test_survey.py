@@ -25,7 +25,7 @@ def box(half_mm, block_mm=0.0):
 def survey_of(parts, tmp_path):
     survey = Survey([tmp_path / f"{number}.tiff" for number in range(len(parts))])
     for part in parts:
-        survey.add(part, prepare_part(part, {"pc"}, RAW))
+        survey.add(part, [prepare_part(part, {"pc"}, RAW)])
     return survey
 
 
@@ -52,7 +52,7 @@ def test_the_sheet_shows_at_most_64_scans_however_large_they_are(tmp_path):
     survey = Survey([tmp_path / "0.tiff"])
     prepared = prepare_part(box(15), {"pc"}, RAW)
     object.__setattr__(prepared, "kept", np.repeat(np.repeat(prepared.kept, 8, axis=0), 8, axis=1))
-    survey.add(large, prepared)
+    survey.add(large, [prepared])
     assert survey._tiles[0].picture.nbytes < large.points.nbytes / 8
     assert survey.sheet().shape == survey_of([box(15)], tmp_path).sheet().shape
 

@@ -27,6 +27,7 @@ KEYS = {
     "part_pixels",
     "part_diameter_m",
     "part_center_m",
+    "part_box",
     "on_plane",
     "inspected_share",
     "measured_share",

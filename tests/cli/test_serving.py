@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cmdiad.runtime.files.audit import AUDIT_FILE, AuditEntry, append_audit
 
 COMMAND = [sys.executable, "-c", "from cmdiad.cli.line import main; main()"]
 PATIENCE_SECONDS = 60.0
@@ -146,6 +147,28 @@ def test_a_line_file_is_checked_without_serving(calibrated_bundle: Path, tmp_pat
     done = subprocess.run([*COMMAND, "serve", "--check"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "unknown field `port`" in done.stderr
+
+
+def audit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [*COMMAND, "history", "--out", ".", "--audit", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_history_audit_shows_who_changed_which_bundle_and_refuses_a_trail_that_was_changed(tmp_path: Path) -> None:
+    assert audit(tmp_path).returncode == 2
+    trail = tmp_path / AUDIT_FILE
+    for after in ("1" * 64, "2" * 64, "3" * 64):
+        append_audit(trail, AuditEntry.now("swap", (), None, after, details={"product": "lid"}))
+    table = audit(tmp_path, "--limit", "2").stdout
+    assert "222222222222" in table and "333333333333" in table and "111111111111" not in table
+    assert "product lid" in table and "3 entries, each follows the one before" in table
+    newest = json.loads(audit(tmp_path, "--format", "json").stdout.splitlines()[0])
+    assert (newest["number"], newest["bundle_after"]) == (3, "3" * 64)
+    refused = audit(tmp_path, "--verdict", "defect")
+    assert refused.returncode == 2 and "leave out the rest" in refused.stderr
+    trail.write_bytes(trail.read_bytes().replace(b"2" * 64, b"4" * 64))
+    changed = audit(tmp_path)
+    assert changed.returncode == 4 and "does not follow the one before it" in changed.stderr
 
 
 def test_history_without_a_journal_is_refused(tmp_path: Path) -> None:

@@ -1,14 +1,24 @@
 from __future__ import annotations
 
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
-from cmdiad.runtime.pipeline import most_under_way, pipelined
+from cmdiad.runtime.pipeline import most_under_way, pipelined, pipelined_as_taken
 
 
 def same(value: int) -> int:
     return value
+
+
+def goes(item: weakref.ref[object], patience_seconds: float = 5.0) -> bool:
+    """Whether something is let go; a worker may be a moment behind its result."""
+    deadline = time.monotonic() + patience_seconds
+    while item() is not None and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return item() is None
 
 
 def each(step: Callable[[int], int]) -> Callable[[list[int]], list[int]]:
@@ -53,6 +63,34 @@ def test_the_middle_goes_on_while_an_item_is_written() -> None:
         return n
 
     assert list(pipelined(range(2), same, each(middle), after)) == [0, 1]
+
+
+def test_an_item_whose_result_was_taken_is_held_by_nobody_while_the_next_is_waited_for() -> None:
+    class Item:
+        """Something that can be seen to go."""
+
+    items: list[weakref.ref[Item]] = []
+    alive_while_idle: list[bool] = []
+
+    def take(room: int, is_idle: bool) -> list[Item]:
+        if not is_idle or len(items) == 3:
+            return []
+        alive_while_idle.extend(not goes(item) for item in items)
+        taken = Item()
+        items.append(weakref.ref(taken))
+        return [taken]
+
+    def slowly(item: Item) -> Item:
+        time.sleep(0.01)
+        return item
+
+    # A result that is there at once and one that is waited for take different ways.
+    for after in (lambda item: item, slowly):
+        items.clear()
+        alive_while_idle.clear()
+        for result in pipelined_as_taken(take, after, lambda ready: ready, after):
+            del result
+        assert alive_while_idle == [False, False, False]
 
 
 def test_items_are_taken_only_as_they_are_needed() -> None:

@@ -26,12 +26,13 @@ from ...runtime.files.atomic import atomic_write
 from ...runtime.patches.features import PartFeatures, image_tokens, point_features, token_of_patch
 from ...runtime.patches.pooling import N_PATCHES, SIZE, foreground_patches
 from ...runtime.preparation.frame import Frame, prepare_mask
+from ...runtime.preparation.part_samples import prepare_sample
 from ...runtime.preparation.prepare import PreparedScan
-from ...runtime.preparation.prepared_part import PreparedPart, prepare_part
+from ...runtime.preparation.prepared_part import PreparedPart
 from ...runtime.progress import StepProgress
 from ...runtime.sensor.dataset import Sample
 from ...runtime.sensor.image import read_defect_mask, resized_image
-from ...runtime.sensor.part import BOTH, IMAGE, input_file, read_sample
+from ...runtime.sensor.part import BOTH, IMAGE, input_file
 from ...runtime.sensor.readers.limits import read_bounded
 from ...runtime.timing import StageTimes
 from ..extractors.by_name import Extractor
@@ -199,7 +200,7 @@ def paired_features(
     """Prepare a part and extract both modalities' features."""
     sample = wanted.sample
     with naming_scan(sample.scan):
-        prepared = prepare_part(read_sample(sample, BOTH, preprocessing), BOTH, preprocessing)
+        prepared = prepare_sample(sample, BOTH, preprocessing)[0]
         scan, rgb = prepared.scan, prepared.image
         assert scan is not None
         assert rgb is not None
@@ -240,9 +241,10 @@ def pair_of(
 
 def _digest(wanted: Wanted, settings: bytes, *networks: str) -> str:
     digest = hashlib.sha256(LAYOUT + settings)
-    for text in (*networks, str(wanted.pseudo_defect)):
-        digest.update(text.encode())
     sample = wanted.sample
+    which = [] if sample.part is None else [f"part {sample.part}"]
+    for text in (*networks, str(wanted.pseudo_defect), *which):
+        digest.update(text.encode())
     for file in (sample.scan, input_file(sample, IMAGE), sample.mask):
         digest.update(hashlib.sha256(read_bounded(file) if file is not None else b"").digest())
     return digest.hexdigest()[:32]

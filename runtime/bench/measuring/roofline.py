@@ -57,7 +57,8 @@ def measure_work(inspector: Inspector, scan: Path, stage_s: Mapping[str, float])
     with inspector.observed(count):
         inspector(scan)
     if LINE_ROLE not in counted:
-        _add_search(bundle, inspector.read(scan).prepared, flop, moved)
+        for part in inspector.read(scan).parts:
+            _add_search(bundle, part.prepared, flop, moved)
     return [Work(name=name, flop=flop[name], bytes=moved[name], seconds=stage_s.get(name, 0.0)) for name in flop]
 
 

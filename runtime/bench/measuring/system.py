@@ -45,11 +45,15 @@ class BundleUnderTest:
     def stream(self, numbers: Iterable[int]) -> Iterator[dict[str, float]]:
         """See `driver.SystemUnderTest`."""
         scans = (self._scans[number] for number in numbers)
+        seconds: Counter[str] = Counter()
         for outcome in inspect_stream(self._inspector, scans, self._out, self._written):
             if outcome.error is not None:
                 raise outcome.error
             assert outcome.inspection is not None
-            yield outcome.inspection.seconds
+            seconds.update(outcome.inspection.seconds)
+            if outcome.part == outcome.parts:
+                yield dict(seconds)
+                seconds.clear()
 
 
 def open_inspector(configuration: Configuration, bundle: Bundle, side_by_side: bool = False) -> Inspector:

@@ -107,12 +107,21 @@ def _read_first(data: bytes, check: Callable[[tifffile.TiffPage], None], most_un
             _check_segments(page, len(data))
             if page.compression != _UNCOMPRESSED:
                 check_unpacked(_product(_shape(page)[:2]), sum(page.databytecounts), most_unpacked)
-            image = page.asarray(maxworkers=1)
+            image = _pixels(page, data)
             if image.shape != page.shape or not image.size:
                 raise ScanError(_DAMAGED)
             return np.moveaxis(image, 0, -1) if page.axes == "SYX" else image
     except _DAMAGE as error:
         raise ScanError(_DAMAGED) from error
+
+
+def _pixels(page: tifffile.TiffPage, data: bytes) -> npt.NDArray[Any]:
+    """What a page holds, in the machine's byte order: no copy, read-only, where it lies in the file like that."""
+    if page.dtype is None or not page.is_contiguous or page.fillorder != 1 or page.is_subsampled:
+        return page.asarray(maxworkers=1)
+    stored = np.dtype(f"{page.parent.byteorder}{page.dtype.char}")
+    pixels = np.frombuffer(data, stored, _product(page.shape), page.dataoffsets[0]).reshape(page.shape)
+    return pixels.astype(page.dtype, copy=False)
 
 
 class _MeteredFile(io.BytesIO):

@@ -17,7 +17,7 @@ from ...errors import OutputError, UsageError
 from ...files.json_encoding import encode_json
 from ..arrival import PartRecord
 from ..loopback import is_loopback
-from ..secret_file import read_secret
+from ..secret_file import read_token
 
 # Refusals that concern the address, our token or the hour, and would meet every other result as well.
 _NOT_THE_RESULTS_FAULT = frozenset({401, 403, 404, 405, 407, 408, 410, 421, 423, 425, 426, 429})
@@ -108,9 +108,7 @@ class WebhookSink:
             UsageError: a file of the settings cannot be used.
         """
         file, authorities = self._settings.token_file, self._settings.tls_ca
-        self._token = None if file is None else read_secret(file)
-        if self._token is not None and not self._token.isascii():
-            raise UsageError(f"{file}: a token is of ASCII characters")
+        self._token = None if file is None else read_token(file)
         if self._address.scheme == "https":
             try:
                 self._tls = ssl.create_default_context(cafile=authorities)

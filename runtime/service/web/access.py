@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from ...errors import UsageError
 from ..line_file import HttpTable, placed
 from ..loopback import is_loopback
+from ..secret_file import read_token
 
 COOKIE = "cmdiad_token"
 _SHORTEST_TOKEN = 16
@@ -50,7 +51,8 @@ class Access:
                 f"[http] host {table.host} can be reached from other machines, and without TLS they read the token: "
                 "give tls_cert and tls_key, or plain_http = true behind a proxy that has them"
             )
-        return cls(hashlib.sha256(read_token(placed(base, table.token_file)).encode()).digest(), is_local)
+        token = read_token(placed(base, table.token_file), _SHORTEST_TOKEN)
+        return cls(hashlib.sha256(token.encode()).digest(), is_local)
 
     def allows(self, token: str | None) -> bool:
         """Whether a token is the right one; it takes as long either way."""
@@ -72,24 +74,3 @@ class Access:
     def serves_origin(self, origin: str | None) -> bool:
         """Whether a request comes from a page of this machine, or from no page: without a token no other may write."""
         return origin is None or self.serves_host(urlsplit(origin).netloc)
-
-
-def read_token(path: Path) -> str:
-    """A token from its file, whose first line it is.
-
-    Raises:
-        UsageError: there is none, or it is too short to be a secret.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as cause:
-        raise UsageError(f"{path}: the token cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
-    token = lines[0].strip() if lines else ""
-    if not (token.isascii() and token.isprintable()) or " " in token:
-        raise UsageError(f"{path}: has a token that no header can hold: use letters, digits, dashes and underscores")
-    if len(token) < _SHORTEST_TOKEN:
-        raise UsageError(
-            f"{path}: has a token of {len(token)} characters, at least {_SHORTEST_TOKEN} are needed: make one with "
-            "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
-        )
-    return token

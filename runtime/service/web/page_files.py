@@ -42,6 +42,8 @@ _NAMES = (
     "vendor/uPlot.iife.min.js",
     "vendor/uPlot.min.css",
 )
+# What all pages have: it stands in them as a comment that names its file.
+SHARED_FILES = ("login.html", "views.html")
 # What a browser may ask for, and the file in the package that it gets.
 PAGE_FILES = {"/": "index.html", "/docs": "docs.html", **{f"/page/{name}": name for name in _NAMES}}
 
@@ -65,5 +67,11 @@ class PageFile:
 def page_file(path: str) -> PageFile:
     """The file behind a path of `PAGE_FILES`."""
     name = PAGE_FILES[path]
-    content = files(__package__).joinpath("page", *name.split("/")).read_bytes()
+    content = _bytes_of(name)
+    for shared in SHARED_FILES if name.endswith(".html") else ():
+        content = content.replace(f"<!-- {shared} -->".encode(), _bytes_of(shared).strip())
     return PageFile(content, _KINDS[name.rpartition(".")[2]], f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+
+
+def _bytes_of(name: str) -> bytes:
+    return files(__package__).joinpath("page", *name.split("/")).read_bytes()

@@ -12,7 +12,7 @@ import tifffile
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.calibrated_bundle import calibrate_bundle
 from cmdiad.calibration.evaluation.contenders import Candidate, Contender, settled_contenders
-from cmdiad.calibration.evaluation.evaluate import ScoredPart, Tally, evaluate_dataset, has_masks
+from cmdiad.calibration.evaluation.evaluate import defect_masks, evaluate_dataset, has_masks
 from cmdiad.calibration.evaluation.outcomes import Scored, choose_examples, measure, measure_defects
 from cmdiad.calibration.evaluation.report_tables import as_json, threshold_table
 from cmdiad.export.bundles import export_bundle
@@ -23,7 +23,6 @@ from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.preparation.frame import Frame
 from cmdiad.runtime.sensor.dataset import GOOD, Sample, find_samples
 from cmdiad.runtime.sensor.find import find_scans
-from cmdiad.runtime.timing import StageTimes
 from PIL import Image
 
 FIELDS = {"class", "route", "main", "i_auroc", "p_auroc", "aupro", "aupro_001", "n_test"}
@@ -236,22 +235,20 @@ def test_empty_masks_are_found_before_the_calibration(synth_data, tmp_path):
         has_masks(find_samples(tmp_path / "data" / "gland", "test"))
 
 
-def tallied(folder, mask):
-    """One defective part in a tally, whose mask is written first."""
+def seen_mask(folder, mask):
+    """What is left of the mask of one defective part, which is written first."""
     Image.fromarray(mask).save(folder / "mask.png")
     sample = Sample(folder / "000.tiff", None, folder / "mask.png", "dent")
-    tally = Tally(1)
     prepared = SimpleNamespace(frame=Frame.of(*mask.shape, pad_multiple=100, size=224))
-    tally.add(0, sample, ScoredPart(prepared, 1.0, np.zeros((224, 224), np.float32), StageTimes()), [])
-    return tally.scored([sample], with_masks=True).masks
+    return defect_masks(sample, [prepared])[0]
 
 
 def test_a_defective_part_whose_mask_is_empty_is_named(tmp_path):
     with pytest.raises(ScanError, match=r"mask.png: marks nothing, but its part is labeled defective"):
-        tallied(tmp_path, np.zeros((500, 500), np.uint8))
+        seen_mask(tmp_path, np.zeros((500, 500), np.uint8))
 
 
 def test_a_defect_that_is_lost_only_when_the_mask_is_made_smaller_is_no_error(tmp_path):
     mask = np.zeros((500, 500), np.uint8)
     mask[1, 1] = 1
-    assert not tallied(tmp_path, mask).any()
+    assert not seen_mask(tmp_path, mask).any()

@@ -236,6 +236,38 @@ def test_a_right_graph_passes_and_a_wrong_one_is_caught(bundle, extractor, netwo
         checked(bundle, extractor, decision, model, scans).require()
 
 
+def crowded(decision, extractor, part):
+    """Banks in which every row of a part has many neighbors that half precision cannot tell from it."""
+    features, rng, banks = extractor.extract(part, StageTimes()), np.random.default_rng(0), []
+    for bank, rows in ((decision.main, features.main), (decision.second, features.second)):
+        own = bank.normalize(rows[::40])
+        near = np.repeat(own, 60, axis=0)
+        near += rng.normal(0, 2e-4, near.shape).astype(np.float32)
+        crowd = rng.permutation(np.concatenate([own, near]))
+        banks.append(NormalizedBank(build_bank(crowd), bank.feature_mean, bank.feature_std))
+    return Decision(*banks, decision.fusion)
+
+
+def test_searches_that_the_graph_cannot_prove_are_compared_as_the_line_concludes_them(
+    bundle, extractor, networks, scans
+):
+    part = prepared(bundle, scans[0])
+    decision = crowded(Decision.load(bundle), extractor, part)
+    model = line_graph(bundle.manifest, networks, decision)
+    line = LineGraph.on_host(bundle.manifest, OnnxSession(model.SerializeToString()), decision)
+    raw, settled = line.outputs(part), line.settled_outputs(part)
+    expected = reference(bundle.manifest, extractor, decision, part)
+    unproven = raw["again_main"][: expected.foreground.sum()] != 0
+    errors = {
+        name: np.abs(outputs["distance_main"].ravel()[expected.foreground] - expected.tensors["distance_main"])
+        for name, outputs in (("raw", raw), ("settled", settled))
+    }
+    allowed = 5e-6 * expected.norms["distance_main"] + 1e-4 * expected.tensors["distance_main"]
+    assert (errors["raw"] > allowed).any() and not (errors["raw"] > allowed)[~unproven].any()
+    assert not (errors["settled"] > allowed).any()
+    assert checked(bundle, extractor, decision, model, scans).passed
+
+
 def test_the_check_takes_the_same_of_several_things_for_the_part_as_the_line(
     exported_bundle, synth_data, tmp_path, monkeypatch
 ):

@@ -11,6 +11,7 @@ from cmdiad.runtime.bundle import manifest as manifest_format
 from cmdiad.runtime.bundle.manifest import Bank, Calibration, Manifest, Statistics, decode, encode
 from cmdiad.runtime.bundle.parameters import Grouping, Preprocessing, Threshold
 from cmdiad.runtime.bundle.reading import Bundle, require_calibration
+from cmdiad.runtime.bundle.region_of_interest import RegionOfInterest
 from cmdiad.runtime.bundle.writing import MemoryStore
 from cmdiad.runtime.errors import BundleError
 from hypothesis import given
@@ -122,6 +123,16 @@ def test_version_1_is_read_and_keeps_its_version():
     before = msgspec.structs.replace(MANIFEST, format_version=1)
     assert decode(encode(before), "b").format_version == 1
     assert manifest_format.FORMAT_VERSION == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "version"),
+    [({}, 2), ({"parts": "all"}, 3), ({"roi": RegionOfInterest(row=0, column=0, height=4, width=5)}, 3)],
+)
+def test_what_an_earlier_runtime_would_not_know_of_raises_the_version(values, version):
+    preprocessing = msgspec.structs.replace(MANIFEST.preprocessing, **values)
+    read = decode(encode(msgspec.structs.replace(MANIFEST, preprocessing=preprocessing)), "b")
+    assert read.format_version == version and read.preprocessing == preprocessing
 
 
 def test_a_calibration_of_version_1_is_refused_in_plain_words():

@@ -136,7 +136,7 @@ def test_a_name_that_leads_outside_is_refused(tmp_path, name):
         open_bundle(path)
 
 
-@pytest.mark.parametrize(("version", "word"), [(0, "older"), (3, "newer")])
+@pytest.mark.parametrize(("version", "word"), [(0, "older"), (4, "newer")])
 def test_another_format_version_is_refused_in_plain_words(tmp_path, version, word):
     path = tmp_path / "bundle"
     path.mkdir()

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from cmdiad.runtime.errors import ScanError
-from cmdiad.runtime.preparation.frame import SIZE, Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest
+from cmdiad.runtime.preparation.frame import (
+    SIZE,
+    Frame,
+    map_to_input,
+    prepare_mask,
+    prepare_rgb,
+    sample_nearest,
+    sample_part,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -171,6 +179,8 @@ def test_a_window_shows_the_square_around_its_box(box: tuple[slice, slice], side
     frame, values, square = window_of((801, 400), box, side)
     source = np.arange(224) * side // 224
     np.testing.assert_array_equal(sample_nearest(values, frame), square[np.ix_(source, source)])
+    shown = sample_nearest(values > 1.5, frame)
+    np.testing.assert_array_equal(sample_part(values, shown, frame), sample_nearest(values, frame) * shown)
     rgb = np.repeat((values * 100).astype(np.uint8)[..., None], 3, axis=2)
     image = prepare_rgb(rgb, np.ones((801, 400), bool), frame)
     np.testing.assert_array_equal(image[..., 0], (square * 100).astype(np.uint8))

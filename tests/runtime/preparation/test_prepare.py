@@ -12,7 +12,8 @@ import tifffile
 from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT, Preprocessing
 from cmdiad.runtime.errors import ScanError
 from cmdiad.runtime.preparation.frame import sample_nearest
-from cmdiad.runtime.preparation.prepare import PreparedScan, prepare, prepare_image, without_plane
+from cmdiad.runtime.preparation.prepare import PreparedScan, prepare, without_plane
+from cmdiad.runtime.preparation.prepare_images import prepare_image
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -187,7 +188,8 @@ def test_an_image_alone_keeps_black_inside_the_part_but_not_around_it() -> None:
     rgb = np.zeros((90, 130, 3), np.uint8)
     rgb[20:70, 30:100] = 90
     rgb[40:50, 50:60] = 0
-    image, valid, kept, frame = prepare_image(rgb, STRUCTURED_LIGHT)
+    prepared = prepare_image(rgb, STRUCTURED_LIGHT)
+    image, valid, kept, frame = prepared.image, prepared.valid, prepared.kept, prepared.frame
     assert kept[20:70, 30:100].all()
     assert kept.sum() == 50 * 70
     np.testing.assert_array_equal(valid, sample_nearest(kept, frame))

@@ -35,7 +35,7 @@ def change(folder: Path, statement: str, *values: Any) -> None:
 
 def ask_everything(folder: Path) -> None:
     with closing(Journal(folder)) as journal:
-        journal.waiting(0, 9, now=1e10)
+        journal.waiting(9, now=1e10)
         journal.known_files("folder")
         journal.finished_files("folder")
         journal.undelivered("mqtt", 9)

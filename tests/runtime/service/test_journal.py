@@ -35,20 +35,20 @@ def reopened(journal: Journal) -> Journal:
 def test_parts_wait_in_the_order_of_their_acceptance(journal: Journal) -> None:
     assert journal.accept([arrival("b"), arrival("a")]) == [1, 2]
     assert journal.accept([arrival("c")]) == [3]
-    waiting = journal.waiting(0, 10)
+    waiting = journal.waiting(10)
     assert [accepted.arrival.scan for accepted in waiting] == ["b", "a", "c"]
     assert waiting[0].arrival == arrival("b")
-    assert [accepted.number for accepted in journal.waiting(1, 1)] == [2]
+    assert [accepted.number for accepted in journal.waiting(2)] == [1, 2]
 
 
 def test_a_finished_part_waits_no_more_and_its_record_is_what_was_given(
     journal: Journal, result: SimpleNamespace
 ) -> None:
     journal.accept([arrival("a.tiff")], at=1.0)
-    (accepted,) = journal.waiting(0, 1)
+    (accepted,) = journal.waiting(1)
     written = record(result, 1)
     journal.finish(accepted, written, ["mqtt"])
-    assert journal.waiting(0, 10) == []
+    assert journal.waiting(10) == []
     assert journal.count_unfinished() == 0
     assert journal.undelivered("mqtt", 10) == [written]
     journal.delivered("mqtt", [1])
@@ -59,7 +59,7 @@ def test_what_was_under_way_when_the_process_ended_waits_again_and_is_suspected(
     journal.accept([arrival("a"), arrival("b")])
     journal.begin([1])
     again = reopened(journal)
-    assert [(accepted.number, accepted.deaths) for accepted in again.waiting(0, 10)] == [(1, 1), (2, 0)]
+    assert [(accepted.number, accepted.deaths) for accepted in again.waiting(10)] == [(1, 1), (2, 0)]
     again.close()
 
 
@@ -67,15 +67,15 @@ def test_a_part_that_is_put_back_waits_until_its_time(journal: Journal) -> None:
     journal.accept([arrival("a")])
     journal.begin([1])
     journal.put_back(1, not_before=100.0)
-    assert journal.waiting(0, 10, now=99.0) == []
-    (accepted,) = journal.waiting(0, 10, now=100.0)
+    assert journal.waiting(10, now=99.0) == []
+    (accepted,) = journal.waiting(10, now=100.0)
     assert accepted.tries == 1
 
 
 def test_a_file_that_was_written_on_while_it_waited_is_still_one_part(journal: Journal) -> None:
     assert journal.accept([arrival("a", 1)]) == [1]
     assert journal.accept([arrival("a", 2)]) == [1]
-    (accepted,) = journal.waiting(0, 10)
+    (accepted,) = journal.waiting(10)
     assert accepted.arrival.version == FileVersion("a", 4, 2)
     assert journal.known_files("folder") == {"a": FileVersion("a", 4, 2)}
 
@@ -84,13 +84,13 @@ def test_a_file_that_is_written_anew_after_its_result_is_another_part(
     journal: Journal, result: SimpleNamespace
 ) -> None:
     journal.accept([arrival("a", 1)])
-    journal.finish(journal.waiting(0, 1)[0], record(result, 1), [])
+    journal.finish(journal.waiting(1)[0], record(result, 1), [])
     assert journal.accept([arrival("a", 2)]) == [2]
 
 
 def test_finished_files_say_which_were_rejected(journal: Journal, result: SimpleNamespace) -> None:
     journal.accept([arrival("a"), arrival("b"), arrival("c")])
-    first, second, _ = journal.waiting(0, 3)
+    first, second, _ = journal.waiting(3)
     journal.finish(first, record(result, 1), [])
     journal.finish(second, record(result, 2, verdict="error", score=None), [])
     finished = [(version.name, number, rejected) for version, number, rejected in journal.finished_files("folder")]
@@ -117,7 +117,7 @@ def test_numbers_of_requests_and_files_are_one_series_and_are_not_given_twice(
 def test_names_that_are_not_text_come_back_as_they_were(journal: Journal) -> None:
     name = os.fsdecode(b"teil_\xfc.tiff")
     journal.accept([arrival(name)])
-    (accepted,) = journal.waiting(0, 1)
+    (accepted,) = journal.waiting(1)
     assert accepted.arrival.path == Path("in") / name
     assert set(journal.known_files("folder")) == {name}
     assert accepted.arrival.scan == "teil_\\xfc.tiff"
@@ -160,8 +160,8 @@ def test_a_journal_of_another_version_is_refused(journal: Journal) -> None:
 
 def test_a_transaction_that_fails_leaves_nothing(journal: Journal, result: SimpleNamespace) -> None:
     journal.accept([arrival("a")])
-    (accepted,) = journal.waiting(0, 1)
+    (accepted,) = journal.waiting(1)
     with pytest.raises(OutputError):
         journal.finish(accepted, record(result, 1), ["mqtt", "mqtt"])  # one delivery twice
-    assert [waiting.number for waiting in journal.waiting(0, 10)] == [1]
+    assert [waiting.number for waiting in journal.waiting(10)] == [1]
     assert journal.count_undelivered("mqtt") == 0

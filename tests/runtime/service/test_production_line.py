@@ -5,11 +5,13 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+import weakref
 from pathlib import Path
 
 import pytest
 from cmdiad.runtime.errors import BundleError
 from cmdiad.runtime.files.audit import AUDIT_FILE, verify_audit
+from cmdiad.runtime.service import production_line
 from cmdiad.runtime.service.arrival import Arrival, FileContent
 from cmdiad.runtime.service.line_file import FolderTable, LineFile, LineTable, ProductTable
 from cmdiad.runtime.service.production_line import ProductionLine
@@ -57,23 +59,68 @@ def test_a_line_inspects_with_what_the_plant_signed_and_with_nothing_else(
     assert {lamp["measure"] for lamp in status["health"]} >= {"score", "part_diameter_m", "plane_rms_m"}
 
 
-def test_a_new_bundle_takes_over_and_the_audit_trail_says_so(calibrated_bundle: Path, tmp_path: Path) -> None:
+def put_in_place(folder: Path) -> None:
+    """Another bundle, the same with a note, takes the place of `bundle`."""
     import msgspec
     from cmdiad.runtime.bundle.manifest import encode
+    from cmdiad.runtime.bundle.reading import open_bundle
+
+    before = open_bundle(folder / "bundle").manifest
+    changed = msgspec.structs.replace(before, provenance={**before.provenance, "note": "again"})
+    (folder / "new").write_bytes(encode(changed))
+    (folder / "new").replace(folder / "bundle" / "manifest.json")
+
+
+def test_a_new_bundle_takes_over_and_the_audit_trail_says_so(calibrated_bundle: Path, tmp_path: Path) -> None:
     from cmdiad.runtime.bundle.reading import open_bundle
 
     shutil.copytree(calibrated_bundle, tmp_path / "bundle")
     line = ProductionLine(file_of(tmp_path / "bundle"), tmp_path)
     before = open_bundle(tmp_path / "bundle").manifest
-    changed = msgspec.structs.replace(before, provenance={**before.provenance, "note": "again"})
-    (tmp_path / "new").write_bytes(encode(changed))
-    (tmp_path / "new").replace(tmp_path / "bundle" / "manifest.json")
+    put_in_place(tmp_path)
     line.products.look()
     (entry,) = verify_audit(tmp_path / "out" / AUDIT_FILE)
     after = open_bundle(tmp_path / "bundle").manifest
     line.close()
     assert (entry.action, entry.bundle_before, entry.bundle_after) == ("swap", before.digest, after.digest)
     assert entry.details["product"] == "part"
+
+
+def test_a_line_that_waits_for_parts_lets_a_replaced_bundle_go(
+    calibrated_bundle: Path, synth_data: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(calibrated_bundle, tmp_path / "bundle")
+    line = ProductionLine(file_of(tmp_path / "bundle"), tmp_path)
+    running = threading.Thread(target=line.run)
+    running.start()
+    scan = next((synth_data / "gland" / "test").glob("good/xyz/*.tiff")).read_bytes()
+    answered = line.station.submit(Arrival("http", "a", content=FileContent(scan))).result(WAIT_SECONDS)
+    product = line.products.named("part")
+    assert product.loaded is not None
+    old = weakref.ref(product.loaded.inspector)
+    put_in_place(tmp_path)
+    deadline = time.monotonic() + WAIT_SECONDS
+    while old() is not None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    is_gone = old() is None
+    line.end()
+    running.join(WAIT_SECONDS)
+    assert answered.record.verdict in ("good", "defect")
+    assert product.swaps == 1 and is_gone
+
+
+def test_a_line_at_work_gives_freed_memory_back_to_the_system(
+    calibrated_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back = threading.Event()
+    monkeypatch.setattr(production_line, "return_freed_memory", given_back.set)
+    line = ProductionLine(file_of(calibrated_bundle), tmp_path)
+    running = threading.Thread(target=line.run)
+    running.start()
+    is_given_back = given_back.wait(WAIT_SECONDS)
+    line.end()
+    running.join(WAIT_SECONDS)
+    assert is_given_back
 
 
 def test_a_line_that_cannot_open_a_bundle_lets_the_journal_go(calibrated_bundle: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cmdiad.runtime.errors import UsageError
-from cmdiad.runtime.service.secret_file import read_secret
+from cmdiad.runtime.service.secret_file import read_secret, read_token
 
 
 @pytest.mark.parametrize("content", ["correct horse", "correct horse\n", "correct horse\r\n"])
@@ -23,3 +23,20 @@ def test_what_is_no_secret_is_named_without_being_shown(content: bytes, tmp_path
     assert "two" not in str(refused.value)
     with pytest.raises(UsageError, match="missing: cannot be read"):
         read_secret(tmp_path / "missing")
+
+
+def test_a_token_is_a_secret_that_a_header_can_hold_and_long_enough_where_we_ask_for_it(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(" a-token-of-24-characters \n")
+    assert read_token(file, 16) == "a-token-of-24-characters"
+    for content in ("a-token-with-a-€-in-it", "two words"):
+        file.write_text(content, encoding="utf-8")
+        with pytest.raises(UsageError, match="no header can hold"):
+            read_token(file)
+    file.write_text("one\ntwo\n")
+    with pytest.raises(UsageError, match="on one line"):
+        read_token(file)
+    for content in ("short", "   "):
+        file.write_text(content)
+        with pytest.raises(UsageError, match=f"of {len(content.strip())} characters, at least 16"):
+            read_token(file, 16)

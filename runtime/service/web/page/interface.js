@@ -6,6 +6,7 @@ import { startTheme } from "./theme.js";
 
 async function start() {
   startTheme();
+  document.querySelector('nav a[href="/docs"]').setAttribute("aria-current", "page");
   try {
     const { paths } = await ask("/openapi.json");
     const operations = Object.entries(paths).flatMap(([path, methods]) =>

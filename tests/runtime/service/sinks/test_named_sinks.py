@@ -117,7 +117,7 @@ def test_a_trigger_becomes_a_request_and_is_known_to_be_in_flight(
     answer = server._trigger(tmp_path / "part.tiff", "P1", "flange")
     assert isinstance(answer, Future) and station.waiting_requests == 1
     journal.accept([Arrival("folder", "later.tiff")])
-    journal.finish(journal.waiting(0, 1)[0], record_of(2), [])
+    journal.finish(journal.waiting(1)[0], record_of(2), [])
     # Part 2 waits for part 1, which is the trigger's.
     assert server._results(0, 10) == []
     assert station._requests[0].accepted.arrival == Arrival(
@@ -154,9 +154,9 @@ def test_a_controller_triggers_an_inspection_and_reads_the_result(
                 await asyncio.sleep(0.01)
             return *answers, await line.call_method("2:ResultsSince", *arguments), await number.read_value()
 
-    wait_until(lambda: server.port)
     try:
-        defect, bad, (numbers, verdicts, results, is_more), last = asyncio.run(asyncio.wait_for(ask(), 20))
+        wait_until(lambda: server.port, 60.0)
+        defect, bad, (numbers, verdicts, results, is_more), last = asyncio.run(asyncio.wait_for(ask(), 60))
     finally:
         station.stop()
         running.join(10)

@@ -35,7 +35,7 @@ def put(place: Path, name: str, content: str = "good", age: int = 0) -> Path:
 
 
 def names(journal: Journal) -> list[str]:
-    return [accepted.arrival.scan for accepted in journal.waiting(0, 10**6)]
+    return [accepted.arrival.scan for accepted in journal.waiting(10**6)]
 
 
 def test_a_file_is_accepted_once_it_has_not_changed_for_a_while(place: Path, journal: Journal) -> None:

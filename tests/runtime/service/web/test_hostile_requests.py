@@ -14,12 +14,12 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from cmdiad.runtime.errors import BusyError, OutputError, UsageError
+from cmdiad.runtime.errors import BusyError, OutputError
 from cmdiad.runtime.service.arrival import Accepted, Arrival, PartRecord
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.line_file import HttpTable
 from cmdiad.runtime.service.station import Station, StationSettings
-from cmdiad.runtime.service.web.access import Access, read_token
+from cmdiad.runtime.service.web.access import Access
 from cmdiad.runtime.service.web.application import new_application
 from cmdiad.runtime.service.web.bodies import HeldBodies
 from starlette.requests import Request
@@ -118,12 +118,6 @@ def test_a_form_in_letters_that_cannot_be_read_is_refused(line: Any, charset: st
 
 def test_without_a_token_a_login_sets_no_cookie_of_what_was_sent(line: Any) -> None:
     assert ask(line, "/v1/login", body="€\n".encode(), method="POST")[0] == 204
-
-
-def test_a_token_that_no_header_holds_is_refused_when_it_is_read(tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("a-token-with-a-€-in-it", encoding="utf-8")
-    with pytest.raises(UsageError, match="no header can hold"):
-        read_token(tmp_path / "token")
 
 
 def test_no_answer_leads_to_an_address_made_of_the_host(line: Any) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cmdiad.runtime.service.web.page_files as page_files_module
 import pytest
-from cmdiad.runtime.service.web.page_files import PAGE_FILES, page_file
+from cmdiad.runtime.service.web.page_files import PAGE_FILES, SHARED_FILES, page_file
 from cmdiad.runtime.verdict import heatmap
 
 PAGE = Path(page_files_module.__file__).parent / "page"
@@ -26,7 +26,15 @@ def test_every_path_has_its_file_and_kind(path: str) -> None:
 
 
 def test_every_file_of_the_page_is_served() -> None:
-    assert {path.name for path in OWN} == {name for name in PAGE_FILES.values() if "/" not in name}
+    assert {path.name for path in OWN} == {*(name for name in PAGE_FILES.values() if "/" not in name), *SHARED_FILES}
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_every_page_has_the_views_and_the_form_for_the_token(path: str) -> None:
+    text = page_file(path).content.decode()
+    assert "<!--" not in text
+    for part in ('<nav aria-label="Views">', '<button class="quiet" id="theme"', '<form id="login-form">'):
+        assert text.count(part) == 1
 
 
 def test_a_changed_file_has_another_tag() -> None:

@@ -1,0 +1,52 @@
+"""What is not such a part as calibration saw is refused: its verdict would mean nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .bundle.parameters import PartRange
+from .errors import ScanError
+from .inspection import RefusedPart
+from .preparation.part_range import outside, part_outside, scan_outside
+from .preparation.part_view import PartView
+from .preparation.prepared_part import PreparedPart
+
+
+def check_likeness(view: PartView, expected: PartRange) -> None:
+    """Refuse what is not such a part as calibration saw, or was not seen: its verdict would mean nothing.
+
+    Raises:
+        ScanError: says in what it differs, with what calibration saw and what is allowed.
+    """
+    if reasons := outside(view, expected):
+        raise _unlike(reasons)
+
+
+def _unlike(reasons: Sequence[str], which: str = "") -> ScanError:
+    """The refusal of what is not such a part as calibration saw; `which` says of what in the scan."""
+    return ScanError(
+        f"{which}{which and ' '}is not such a part as the bundle was calibrated for: {'; '.join(reasons)}: check the "
+        "view and the product, or inspect it all the same with `cmdiad-rt infer --allow-any-size`"
+    )
+
+
+def refused_parts(parts: Sequence[PreparedPart | ScanError], expected: PartRange | None) -> list[RefusedPart]:
+    """What of a scan of several parts cannot be judged, and at the end what else stands in view that should not.
+
+    Args:
+        parts: of the scan, at least one.
+        expected: what calibration saw; None: whatever can be prepared is judged.
+    """
+    refused, views = [], []
+    for number, one in enumerate(parts, 1):
+        if isinstance(one, ScanError):
+            refused.append(RefusedPart(number, one))
+            continue
+        views.append(one.view)
+        if expected is not None and (reasons := part_outside(one.view, expected)):
+            refused.append(RefusedPart(number, _unlike(reasons, f"part {number} of {len(parts)}")))
+    if expected is not None and views and (reasons := scan_outside(views[0], expected)):
+        said = f"not everything in view is judged: {'; '.join(reasons)}"
+        advice = "take it away, move parts apart that touch, or let it stand with `cmdiad-rt infer --allow-any-size`"
+        refused.append(RefusedPart(None, ScanError(f"{said}: {advice}")))
+    return refused
