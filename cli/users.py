@@ -11,12 +11,14 @@ import typer
 from . import console
 from .entry import new_app
 
-app = new_app("Say who may log in to the line.", name="users")
+app = new_app("Manage who may log in to the line.", name="users")
 
 
 @app.command(short_help="Add a user, or give one a new password.")
 def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The users_file of line.toml; it is made if missing.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The users_file of line.toml; it is created if missing.")
+    ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="The user.")],
 ) -> None:
     """Add a user to a file of users, or give one a new password.
