@@ -30,7 +30,7 @@ _ScenarioOption = Annotated[
     ),
 ]
 _TaktOption = Annotated[
-    str | None, typer.Option(metavar="TIME", help="A part every so often, such as 800ms: exit 7 if it cannot be held.")
+    str | None, typer.Option(metavar="TIME", help="Time between two parts, such as 800ms; exit 7 if it cannot be held.")
 ]
 _LatencyOption = Annotated[
     str | None, typer.Option(metavar="TIME", help="A part's deadline (takt) or bound (server).  [default: the takt]")
@@ -56,12 +56,16 @@ _ThreadsOption = Annotated[str | None, typer.Option(metavar="A,B", help="CPU thr
 _CoresetsOption = Annotated[
     str | None, typer.Option(metavar="A,B", help="Shares of the patches in the banks.  [default: as calibrated]")
 ]
-_HeatmapsOption = Annotated[Written, typer.Option(help="Of which parts heat maps and raw maps are written, and timed.")]
+_HeatmapsOption = Annotated[
+    Written, typer.Option(help="Which parts get heat maps and raw maps, and are timed with them.")
+]
 _TestOption = Annotated[
     Path | None, typer.Option("--test", help="Class folder with a labeled test split: detection quality too.")
 ]
 _SecondsOption = Annotated[float, typer.Option(min=0.0, help="Measure each scenario at least this long.")]
-_SamplesOption = Annotated[int, typer.Option(min=1, help="And at least this many latencies (p90 needs 64, p99 662).")]
+_SamplesOption = Annotated[
+    int, typer.Option(min=1, help="Measure at least this many latencies, too (p90 needs 64, p99 662).")
+]
 _LoadgenOption = Annotated[bool, typer.Option("--loadgen", help="Run MLCommons' LoadGen too and keep its logs.")]
 _OutOption = Annotated[Path, typer.Option(help="Folder for report.json, report.md and report.html.")]
 _ReportOption = Annotated[

@@ -196,7 +196,7 @@ def _advice(product: str) -> str:
 def _adapted(
     manifest: Manifest, sensor: str | None, metres_per_unit: float | None, told: Sequence[str]
 ) -> SensorDescription:
-    """The bundle's sensor but for what is asked for; says what that changes in a bundle that is calibrated."""
+    """The bundle's sensor, changed where asked; says what that changes in a bundle that is calibrated."""
     import msgspec
 
     from ..runtime.bundle.sensor_changes import sensor_changes, what_must_be_done

@@ -16,9 +16,7 @@ _BundleOption = Annotated[
     Path | None,
     typer.Option(help="Bundle to check against this machine.  [default: $CMDIAD_BUNDLE or ./bundle, if there is one]"),
 ]
-_NeededOption = Annotated[
-    str | None, typer.Option("--provider", help="Answer with 5 where this one does not run here.")
-]
+_NeededOption = Annotated[str | None, typer.Option("--provider", help="Exit with 5 if this one does not run here.")]
 _STATES = {True: "yes", False: "NO", None: ""}
 
 
@@ -28,7 +26,7 @@ def line_doctor(
     provider: _NeededOption = None,
     json: line_options.Json = False,
 ) -> None:
-    """Say what this machine can run: GPU, driver, packages, execution providers, and the bundle's engines.
+    """Show what this machine can run: GPU, driver, packages, execution providers, and the bundle's engines.
 
     Exit codes: 0 done, 4 bad bundle, 5 the provider asked for does not run here.
     """
@@ -38,7 +36,7 @@ def line_doctor(
 def workstation_doctor(
     bundle: _BundleOption = None, provider: _NeededOption = None, json: line_options.Json = False
 ) -> None:
-    """Say what this machine can run: GPU, driver, packages for training and export, providers, a bundle's engines.
+    """Show what this machine can run: GPU, driver, packages for training and export, providers, a bundle's engines.
 
     Exit codes: 0 done, 4 bad bundle, 5 the provider asked for does not run here.
     """

@@ -56,7 +56,7 @@ _SIBLINGS = {"cmdiad": ("cmdiad-rt", ".line"), "cmdiad-rt": ("cmdiad", ".worksta
 
 
 class Commands(TyperGroup):
-    """A group whose commands refuse numbers that are none and missing packages, and keep standard output clean.
+    """A group whose commands refuse NaN, infinity and missing packages, and keep standard output clean.
 
     Their usage lines name arguments as plain words.
     """
@@ -225,7 +225,7 @@ def _show_plain_names(command: Any) -> None:
 
 
 def refuse_non_finite(parameters: Any, values: Mapping[str, Any]) -> None:
-    """Refuse numbers that are none: comparisons with them are always false, and a limit of infinity is no limit.
+    """Refuse NaN and infinity: comparisons with NaN are always false, and a limit of infinity is not a limit.
 
     Raises:
         UsageError: an option's value is NaN or infinite.

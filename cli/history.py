@@ -19,13 +19,15 @@ _FORMS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 
 def history(
     out: Annotated[Path, typer.Option(help="The folder that watch or serve writes to.")] = Path("inspections"),
-    part_id: Annotated[str | None, typer.Option(help="Of this part; with * at its end, of all that begin so.")] = None,
+    part_id: Annotated[
+        str | None, typer.Option(help="Of this part; with a * at the end, of all parts that begin like this.")
+    ] = None,
     product: Annotated[str | None, typer.Option(help="Inspected as this product.")] = None,
     verdict: Annotated[Verdict | None, typer.Option(help="With this verdict.")] = None,
-    bundle: Annotated[str | None, typer.Option(help="By the bundle whose digest begins so.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="By the bundle whose digest begins like this.")] = None,
     since: Annotated[datetime | None, typer.Option(formats=list(_FORMS), help="From this moment on, UTC.")] = None,
     until: Annotated[datetime | None, typer.Option(formats=list(_FORMS), help="Before this moment, UTC.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest first.")] = 100,
     form: Annotated[Form, typer.Option("--format", help="A table, CSV, or one JSON object a line.")] = "table",
     audit: Annotated[
         bool, typer.Option("--audit", help="In place of results OUT/audit.jsonl, verified: who changed which bundle.")

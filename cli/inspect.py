@@ -21,9 +21,9 @@ def inspect(
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Say what a bundle, an ONNX file or an engine is, and whether it runs here.
+    """Show what a bundle, an ONNX file or an engine is, and whether it runs here.
 
-    Exit codes: 0 done, 2 none of these, 4 bad bundle.
+    Exit codes: 0 done, 2 it is none of these, 4 bad bundle.
     """
     from ..export.description import describe
 

@@ -13,7 +13,7 @@ from .entry import new_app
 from .extras import SIGN, needs
 from .signing import PASSPHRASE_VARIABLE, passphrase
 
-app = new_app("Keys that bundles are signed with: make one, say its ID.", name="keys")
+app = new_app("Keys that bundles are signed with: make one, show its ID.", name="keys")
 
 
 @app.command(short_help="Make a key: NAME.key to sign with, NAME.pub to check with.")

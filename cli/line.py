@@ -17,8 +17,8 @@ app.command(short_help="Inspect every scan that is written to a folder, once.")(
 app.command(short_help="Serve inspections by HTTP, with a live page, metrics and history.")(serve)
 app.command(short_help="Query the results of a line: a table, CSV or JSON.")(history)
 app.command(short_help="Repeat the bundle's golden scans and compare every stage.")(selftest)
-app.command("doctor", short_help="Say what this machine can run, and what to install.")(line_doctor)
-app.add_typer(users.app, short_help="Say who may log in to the line's OPC UA server.")
+app.command("doctor", short_help="Show what this machine can run, and what to install.")(line_doctor)
+app.add_typer(users.app, short_help="Manage who may log in to the line's OPC UA server.")
 app.add_typer(bench.app, short_help="Measure whether this machine keeps up with the line.")
 
 

@@ -23,7 +23,9 @@ RequireSignature = Annotated[
     ),
 ]
 Provider = Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists them.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads, of whatever can use several.  [default: all]")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads, for everything that can use several.  [default: all]")
+]
 CudaGraph = Annotated[
     bool | None,
     typer.Option(
@@ -32,13 +34,13 @@ CudaGraph = Annotated[
         show_default=False,
     ),
 ]
-Heatmaps = Annotated[Written, typer.Option(help="Of which parts heat maps and raw maps are written.")]
-Cloud = Annotated[Written, typer.Option(help="Of which parts a PLY cloud in the heat map's colors is written.")]
+Heatmaps = Annotated[Written, typer.Option(help="Which parts get heat maps and raw maps.")]
+Cloud = Annotated[Written, typer.Option(help="Which parts get a PLY cloud in the heat map's colors.")]
 Threshold = Annotated[
     float | None, typer.Option(help="Score above which a part is defective.  [default: the bundle's]")
 ]
 AllowAnySize = Annotated[
-    bool, typer.Option("--allow-any-size", help="Inspect what is not like the parts that calibration saw, too.")
+    bool, typer.Option("--allow-any-size", help="Also inspect what is not like the parts that calibration saw.")
 ]
 GraphOption = Annotated[Graph, typer.Option(help="networks, the fused line graph, or auto: line except on the CPU.")]
 Sensor = Annotated[

@@ -11,17 +11,19 @@ import typer
 from . import console
 from .entry import new_app
 
-app = new_app("Say who may log in to the line.", name="users")
+app = new_app("Manage who may log in to the line.", name="users")
 
 
 @app.command(short_help="Add a user, or give one a new password.")
 def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The users_file of line.toml; it is made if missing.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The users_file of line.toml; it is created if missing.")
+    ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="The user.")],
 ) -> None:
     """Add a user to a file of users, or give one a new password.
 
-    The password is asked for; where standard input is no terminal, it is its first line.
+    The password is asked for; where standard input is not a terminal, it is the first line of it.
     """
     from ..runtime.service.users import add_user
 

@@ -52,7 +52,9 @@ def list_weights(json: options.Json = False) -> None:
 @app.command(short_help="Check that the files at hand are whole and right.")
 @needs(TRAIN)
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Which; all that are there.")] = None,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="NAME", help="Which ones.  [default: all that are there]")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Check that the files at hand are whole, fit their networks, and have the published SHA-256 where there is one."""

@@ -28,12 +28,12 @@ app.command(short_help="Make banks, fusion and thresholds from normal scans.")(c
 app.command(short_help="Calibrate and score every class of a labeled dataset.")(evaluate)
 app.command(short_help="Run a table of the paper on a dataset.")(reproduce)
 app.command(short_help="Look at a scan, its part and its anomalies, in 3D.")(view)
-app.command(short_help="Say what a bundle, an ONNX file or an engine is.")(inspect)
-app.command("doctor", short_help="Say what this machine can run, and what to install.")(workstation_doctor)
+app.command(short_help="Show what a bundle, an ONNX file or an engine is.")(inspect)
+app.command("doctor", short_help="Show what this machine can run, and what to install.")(workstation_doctor)
 app.command(short_help="Write what lies between a scan and its score to a file.")(features)
 app.command(short_help="Sign a bundle, so that a line can tell whose it is.")(sign)
 app.add_typer(sensor.app, short_help="Describe a sensor: new, check, show, fit.")
-app.add_typer(keys.app, short_help="Keys that bundles are signed with: make one, say its ID.")
+app.add_typer(keys.app, short_help="Keys that bundles are signed with: make one, show its ID.")
 app.add_typer(weights.app, short_help="Published weights: what there is, and what is here.")
 
 

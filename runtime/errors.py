@@ -81,7 +81,7 @@ class EngineError(CmdiadError):
 
 
 class ParityError(CmdiadError):
-    """An exported artefact does not compute what it was exported from."""
+    """An exported network, precision or engine does not compute what it was exported from."""
 
     exit_code = 6
     kind = "parity"
@@ -109,7 +109,7 @@ class MachineError(CmdiadError):
 
 
 class BusyError(CmdiadError):
-    """As much waits as may: ask again in a moment (EX_TEMPFAIL of sysexits.h)."""
+    """The queue is full: ask again in a moment (EX_TEMPFAIL of sysexits.h)."""
 
     exit_code = 75
     kind = "busy"

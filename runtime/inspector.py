@@ -244,7 +244,9 @@ class Inspector:
         """Inspect every part of a scan that is in memory, in reading order; one where the bundle takes the largest.
 
         Args:
-            points, rgb, part_id: as `inspect` takes them.
+            points: as `inspect` takes them.
+            rgb: as `inspect` takes it.
+            part_id: as `inspect` takes it.
 
         Raises:
             ScanError: as of `inspect`; or something in the scan cannot be judged, which `inspect` says beside the

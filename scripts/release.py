@@ -34,7 +34,7 @@ def main() -> None:
     wheel, source = build()
     run(sys.executable, "-m", "twine", "check", "--strict", wheel, source)
     bill = DIST / f"cmdiad-{version}.cdx.json"
-    write_bill(wheel, bill)
+    write_bill(version, bill)
     (DIST / "SHA256SUMS").write_text(sums([wheel, source, bill]), encoding="ascii")
     print((DIST / "SHA256SUMS").read_text(encoding="ascii"), end="")
 
@@ -79,14 +79,16 @@ def build() -> tuple[Path, Path]:
     return next(DIST.glob("*.whl")), next(DIST.glob("*.tar.gz"))
 
 
-def write_bill(wheel: Path, bill: Path) -> None:
+def write_bill(version: str, bill: Path) -> None:
     """The CycloneDX bill of materials of a fresh environment that holds what a line installs, and nothing else."""
     with tempfile.TemporaryDirectory() as folder:
         environment = Path(folder) / "line"
         venv.create(environment, with_pip=True)
         python = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"{wheel}[cpu]")
-        run(python, "-m", "pip", "uninstall", "--quiet", "--yes", "pip", "setuptools")
+        # By name and not by path, which would stand in the bill.
+        pip = (python, "-m", "pip", "--disable-pip-version-check", "--quiet")
+        run(*pip, "install", "--find-links", DIST, f"cmdiad[cpu]=={version}")
+        run(*pip, "uninstall", "--yes", "pip", "setuptools")
         command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--of", "JSON"]
         run(*command, "--output-file", bill, python)
 

@@ -29,6 +29,8 @@ PAGES_FROM_OUTSIDE = {
     "index.md": "README.md",
 }
 _LINK = re.compile(r"(?<!!)\[([^\]\[]*)\]\(([^)\s#]+)(#[^)\s]*)?\)")
+_ROW = re.compile(r"^\|.*\|$", re.MULTILINE)
+_CODE = re.compile(r"`[^`]+`")
 _FENCE = re.compile(r"^(```.*?^```|    .*?)$", re.MULTILINE | re.DOTALL)
 
 
@@ -61,7 +63,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     source = PAGES_FROM_OUTSIDE.get(page.file.src_uri, "")
     place = PurePosixPath(source) if page.file.generated_by else DOCS / page.file.src_uri
     filled = MARK.sub(lambda mark: GENERATED[mark[1]](), markdown)
-    return with_site_links(filled, place, PurePosixPath(page.file.src_uri))
+    return with_plain_pipes(with_site_links(filled, place, PurePosixPath(page.file.src_uri)))
+
+
+def with_plain_pipes(markdown: str) -> str:
+    r"""Tables whose code has `|` where a forge wants `\|`: MkDocs would show the backslash."""
+
+    def plain(code: re.Match[str]) -> str:
+        return code[0].replace(r"\|", "|")
+
+    return _ROW.sub(lambda row: _CODE.sub(plain, row[0]), markdown)
 
 
 def with_site_links(markdown: str, place: PurePosixPath, page: PurePosixPath) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from pathlib import Path
 
 import cmdiad
 import msgspec
@@ -75,6 +77,23 @@ def test_every_public_name_has_its_entry() -> None:
     entries = set(re.findall(r"^::: cmdiad\.[\w.]*\.(\w+)$", text_of(PAGE / "python_api.md"), re.MULTILINE))
     named = {name for name in cmdiad.__all__ if not name.startswith("__") and not name.endswith("Error")}
     assert named - entries == set() and "errors" in entries
+
+
+def documented_modules() -> list[Path]:
+    """The modules of the names on the page of Python names."""
+    named = re.findall(r"^::: cmdiad\.([\w.]+)$", text_of(PAGE / "python_api.md"), re.MULTILINE)
+    files = {ROOT / f"{name.rpartition('.')[0].replace('.', '/')}.py" for name in named}
+    return sorted(file for file in files if file.is_file())
+
+
+@pytest.mark.parametrize("module", documented_modules(), ids=lambda module: module.name)
+def test_arguments_are_described_one_a_line_as_the_site_needs_it(module: Path) -> None:
+    for node in ast.walk(ast.parse(text_of(module))):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+            told = (ast.get_docstring(node) or "").partition("Args:\n")[2].partition("\n\n")[0]
+            names = re.findall(r"^ {4}(\w[^:]*):", told, re.MULTILINE)
+            known = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
+            assert [name for name in names if name not in known] == [], node.name
 
 
 def test_docstrings_and_types_are_read_as_they_are_meant() -> None:

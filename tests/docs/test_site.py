@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from cmdiad.scripts.site_hook import PAGES_FROM_OUTSIDE, with_site_links
+from cmdiad.scripts.site_hook import PAGES_FROM_OUTSIDE, with_plain_pipes, with_site_links
 
 from .pages import ROOT, text_of
 
@@ -37,3 +37,8 @@ def test_links_lead_to_where_pages_are_on_the_site() -> None:
         "[a](../../README.md#x) [b](../line.md)", PurePosixPath("docs/how_to/p.md"), PurePosixPath("how_to/p.md")
     )
     assert led == "[a](../index.md#x) [b](../line.md)"
+
+
+def test_pipes_in_the_code_of_tables_are_shown_without_a_backslash() -> None:
+    text = "| `--graph <auto\\|line>` | a \\| b |\n\n`a\\|b`\n"
+    assert with_plain_pipes(text) == "| `--graph <auto|line>` | a \\| b |\n\n`a\\|b`\n"
