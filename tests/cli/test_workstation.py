@@ -48,6 +48,8 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout)
     assert {path.suffix for path in (tmp_path / "results").iterdir()} == {".html", ".md", ".csv", ".json"}
+    parts = (tmp_path / "results" / "parts.csv").read_text().splitlines()
+    assert len(parts) == 1 + len(found["parts"]) and parts[0].startswith("class,route,main,part,defect,score,")
     assert [row["route"] for row in found["rows"]] == ["single", "f2f"]
     assert {row["defect"] for row in found["defects"]} == {
         "contamination",

@@ -68,7 +68,7 @@ def written(evaluation, synth_data, tmp_path_factory):
 
 
 def test_a_report_folder_holds_all_forms(written):
-    assert [path.name for path in written] == ["report.html", "report.md", "report.csv", "report.json"]
+    assert [path.name for path in written] == ["report.html", "report.md", "report.csv", "report.json", "parts.csv"]
     assert all(path.stat().st_size for path in written)
 
 
@@ -89,6 +89,7 @@ def test_the_page_shows_curves_histograms_pictures_and_times(written, evaluation
     page = Page(content)
     labels = [value for name, value in page.attributes if name == "aria-label"]
     assert labels == [
+        "The trade: missed against rejected",
         "ROC, parts",
         "Per-region overlap (PRO), pixels",
         "Scores, Single bank, PC",
@@ -102,6 +103,18 @@ def test_the_page_shows_curves_histograms_pictures_and_times(written, evaluation
     assert picture.size[1] == PANEL and picture.size[0] > 2 * PANEL
     assert len(content) < 40_000 + shown * 40_000
     assert "".join(page.text).count(f"{evaluation.outcomes[0].row.i_auroc:.3f}") >= 2
+
+
+def test_the_page_has_every_part_with_its_verdict_the_mistakes_first(written, evaluation):
+    content = written[0].read_text()
+    for outcome in evaluation.outcomes:
+        table = content[content.index(f"All test parts, {outcome.name}") :].split("</table>")[0]
+        shown = re.findall(r'<td class="label">([^<]+)</td>\s*<td class="label">([^<]+)</td>', table)
+        assert sorted(name for name, _ in shown) == sorted(outcome.names)
+        order = [["miss", "false alarm", "hit", "pass"].index(verdict) for _, verdict in shown]
+        assert order == sorted(order)
+        mistakes = outcome.verdicts.misses + outcome.verdicts.false_rejects
+        assert sum(place < 2 for place in order) == mistakes
 
 
 def test_no_name_reaches_the_page_unescaped(evaluation, synth_data):
