@@ -6,7 +6,6 @@ import io
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.evaluation.contenders import Candidate
@@ -14,7 +13,7 @@ from cmdiad.calibration.evaluation.evaluate import evaluate_dataset
 from cmdiad.calibration.evaluation.outcomes import Evaluation
 from cmdiad.calibration.evaluation.report_files import Destinations, gather_facts, write_reports
 from cmdiad.calibration.evaluation.report_page import html_report
-from cmdiad.calibration.evaluation.report_pictures import PANEL, crop_window, panel
+from cmdiad.calibration.part_pictures import PANEL
 from cmdiad.export.bundles import export_bundle
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import OutputError, UsageError
@@ -192,27 +191,3 @@ def test_the_page_does_without_masks(evaluation, synth_data):
     facts = gather_facts(Evaluation([bare]), synth_data, SETTINGS, "cpu")
     content = html_report(Evaluation([bare]), facts, lambda *_: "data:image/jpeg;base64,")
     assert "(PRO), pixels" not in content and "ROC, parts" in content
-
-
-@pytest.mark.parametrize(
-    ("rows", "columns"),
-    [
-        (slice(0, 10), slice(50, 60)),
-        (slice(40, 60), slice(0, 100)),
-        (slice(30, 31), slice(99, 100)),
-        (slice(0, 0),) * 2,
-    ],
-)
-def test_the_crop_holds_the_part_in_a_square_where_the_picture_allows(rows, columns):
-    kept = np.zeros((80, 100), bool)
-    kept[rows, columns] = True
-    window = kept[crop_window(kept)]
-    assert window.sum() == kept.sum()
-    assert window.shape[0] == min(80, window.shape[1])
-
-
-def test_a_panel_keeps_the_proportions_of_what_it_shows():
-    white = panel(np.full((40, 100, 3), 255, np.uint8))
-    rows = np.flatnonzero((white > 127).all(axis=(1, 2)))
-    assert white.shape == (PANEL, PANEL, 3)
-    assert (len(rows), rows[0]) == (pytest.approx(0.4 * PANEL, abs=2), pytest.approx(0.3 * PANEL, abs=2))
