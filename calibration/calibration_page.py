@@ -10,7 +10,7 @@ import numpy as np
 
 from ..runtime.patches.routes import modalities
 from ..runtime.preparation.prepared_part import prepare_part
-from ..runtime.reports.chart import Axis, Chart, color
+from ..runtime.reports.chart import Chart
 from ..runtime.reports.histogram import Bars, histogram
 from ..runtime.reports.page import render_page
 from ..runtime.reports.table import MISSING, Table
@@ -20,6 +20,7 @@ from .held_out import HeldOutScan, suspicion_limit
 from .known_defects import KnownDefect, RateChoice, rate_choices
 from .part_pictures import side_by_side
 from .recommended_scans import Recommendation, recommendation
+from .trade import Traded, drawn_trade
 
 _TEMPLATE = Path(__file__).with_name("calibration.html")
 
@@ -134,17 +135,12 @@ def _scores_chart(completed: Completed) -> Chart:
 
 
 def _trade_chart(completed: Completed) -> Chart | None:
-    """Known defects missed by the rate that is asked for; None without any, or where the scans tell one rate alone."""
-    choices, n_known = choices_of(completed), len(completed.known)
-    if not n_known or len(choices) < 2:
-        return None
-    rates = [choice.false_reject_rate for choice in choices]
-    axes = Axis("good parts rejected, as asked for", rates[0], rates[-1], is_log=True), Axis("defects missed", 0, 1)
-    chart = Chart("The trade: known defects missed against good parts rejected", *axes)
-    chart.line([(choice.false_reject_rate, choice.missed / n_known) for choice in choices], color(0), "normal scans")
-    missed = sum(defect.score <= completed.threshold.value for defect in completed.known)
-    chart.dot((completed.threshold.false_reject_rate, missed / n_known), color(0), "calibrated")
-    return chart
+    """Known defects missed against normal scans rejected; None without any."""
+    known = np.array([defect.score for defect in completed.known])
+    scores = np.concatenate([completed.scores, known])
+    is_defective = np.arange(len(scores)) >= len(completed.scores)
+    traded = Traded("by the threshold", scores, is_defective, completed.threshold.value)
+    return drawn_trade("The trade: known defects missed against normal scans rejected", [traded])
 
 
 def _scans_table(scans: Sequence[HeldOutScan], threshold: float) -> Table:

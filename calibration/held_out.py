@@ -107,9 +107,10 @@ def suspicions(scans: Sequence[PartSource], scores: Scores) -> list[str]:
     names = names_apart(scans)
     named = [f"{names[scan.number]} ({scan.score:.4g}, {scan.sigmas:.1f} sigma)" for scan in suspicious[:_N_NAMED]]
     more = f", and {len(suspicious) - _N_NAMED} more" if len(suspicious) > _N_NAMED else ""
-    which = "normal scan scores" if len(suspicious) == 1 else "normal scans score"
+    score = "scores" if len(suspicious) == 1 else "score"
     return [
-        f"{len(suspicious)} of {len(ordered)} {which} far above the others (median {np.median(scores):.4g}; more than "
+        f"{len(suspicious)} of {len(ordered)} normal scans {score} far above the others (median "
+        f"{np.median(scores):.4g}; more than "
         f"{suspicion_limit(len(ordered)):.1f} robust sigma), as a defective part among them does: {', '.join(named)}"
         f"{more}: look at the part, and if it is bad calibrate without it"
     ]

@@ -89,7 +89,8 @@ def needed_classes(data: Path, class_names: Sequence[str]) -> list[Need]:
 def _class_need(name: str, folder: Path | None, data: Path) -> Need:
     expected = PART_COUNTS.get(name)
     if folder is None:
-        return Need(name, "class", "missing", data / name, DATASET, MISSING, _counts(expected) if expected else "")
+        remark = f"should be {_counts(expected)}" if expected else ""
+        return Need(name, "class", "missing", data / name, DATASET, MISSING, remark)
     tests = list_samples(folder, "test")
     defective = sum(sample.is_defect for sample in tests)
     counted = len(list_samples(folder, "train", GOOD)), len(tests) - defective, defective

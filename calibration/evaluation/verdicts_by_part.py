@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from ...runtime.reports.chart import Axis, Chart, color
+from ...runtime.reports.chart import Chart
 from ...runtime.reports.table import MISSING, Table, csv_text
 from ...runtime.sensor.dataset import GOOD
+from ..trade import Traded, TradePoint, drawn_trade, trade_points
 from .outcomes import ClassOutcome, Evaluation
 
 PartVerdict = Literal["miss", "false alarm", "hit", "pass"]
 """A defect called good, a good part called defective, and the two right verdicts."""
 
 _ORDER: tuple[PartVerdict, ...] = ("miss", "false alarm", "hit", "pass")
-# Nobody runs a line that rejects half of its good parts; the chart goes on only where the threshold does.
-_SHOWN_REJECTS = 0.5
 
 
 @dataclass(frozen=True)
@@ -47,21 +44,6 @@ class JudgedPart:
         return self.score > self.threshold
 
 
-@dataclass(frozen=True)
-class TradePoint:
-    """What a threshold would do to the test parts.
-
-    Attributes:
-        threshold: parts above are rejected; None: all are.
-        rejected: good parts above it.
-        missed: defective parts at it or below.
-    """
-
-    threshold: float | None
-    rejected: int
-    missed: int
-
-
 def judged_parts(outcome: ClassOutcome) -> list[JudgedPart]:
     """Every test part, in the dataset's order."""
     threshold = outcome.threshold.value
@@ -88,57 +70,12 @@ def worst_first(parts: list[JudgedPart]) -> list[JudgedPart]:
     return sorted(parts, key=place)
 
 
-def trade_points(scores: npt.NDArray[np.float64], is_defective: npt.NDArray[np.bool_]) -> list[TradePoint]:
-    """What every threshold that makes a difference would do, from rejecting all parts to rejecting none.
-
-    Args:
-        scores: (n,) float64, of the test parts.
-        is_defective: (n,) bool.
-
-    Example:
-        >>> trade_points(np.array([1.0, 2.0]), np.array([False, True]))[1]
-        TradePoint(threshold=1.0, rejected=0, missed=0)
-    """
-    good, bad = np.sort(scores[~is_defective]), np.sort(scores[is_defective])
-    levels = np.unique(scores)
-    rejected = len(good) - np.searchsorted(good, levels, side="right")
-    missed = np.searchsorted(bad, levels, side="right")
-    counts = zip(levels.tolist(), rejected.tolist(), missed.tolist(), strict=True)
-    return [TradePoint(None, len(good), 0), *(TradePoint(*point) for point in counts)]
-
-
-def trade_chart(outcomes: list[ClassOutcome]) -> Chart | None:
-    """Defects missed against good parts rejected, by threshold, and where each method's calibrated threshold lies.
-
-    None where a method's test parts are all good, or all defective.
-    """
-    verdicts = [outcome.verdicts for outcome in outcomes]
-    calibrated = [(counts.false_reject_rate, counts.miss_rate) for counts in verdicts]
-    places = [(rejected, missed) for rejected, missed in calibrated if rejected is not None and missed is not None]
-    if len(places) < len(outcomes):
-        return None
-    high = _SHOWN_REJECTS if all(rejected <= _SHOWN_REJECTS for rejected, _ in places) else 1.0
-    axes = Axis("good parts rejected", 0, high), Axis("defects missed", 0, 1)
-    chart = Chart("The trade: missed against rejected", *axes)
-    for index, (outcome, counts, place) in enumerate(zip(outcomes, verdicts, places, strict=True)):
-        steps = trade_points(outcome.scores, outcome.defects != GOOD)
-        shares = [(point.rejected / counts.n_good, point.missed / counts.n_defective) for point in steps]
-        chart.line(_stairs(shares, high), color(index), outcome.name)
-        chart.dot(place, color(index), "calibrated" if len(outcomes) == 1 else "")
-    return chart
-
-
-def _stairs(shares: list[tuple[float, float]], high: float) -> list[tuple[float, float]]:
-    """Corners of the steps with at most so many rejects, the least first: a threshold is one of them, never between."""
-    corners: list[tuple[float, float]] = []
-    missed_before = 1.0
-    for rejected, missed in sorted(shares):
-        if rejected > high:
-            break
-        if missed < missed_before or not corners:
-            corners += [(rejected, missed_before), (rejected, missed)]
-            missed_before = missed
-    return [*corners, (high, missed_before)]
+def trade_chart(outcomes: Sequence[ClassOutcome]) -> Chart | None:
+    """The trade of every method; None where a method's test parts are all good, or all defective."""
+    traded = [
+        Traded(outcome.name, outcome.scores, outcome.defects != GOOD, outcome.threshold.value) for outcome in outcomes
+    ]
+    return drawn_trade("The trade: missed against rejected", traded)
 
 
 def parts_table(outcome: ClassOutcome) -> Table:

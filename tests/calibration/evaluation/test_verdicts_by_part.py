@@ -10,17 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 from cmdiad.calibration.evaluation.outcomes import ClassOutcome, Evaluation, Row
 from cmdiad.calibration.evaluation.verdicts_by_part import (
-    TradePoint,
     judged_parts,
     parts_as_csv,
     parts_table,
     trade_chart,
     trade_object,
-    trade_points,
     worst_first,
 )
-from hypothesis import given
-from hypothesis import strategies as st
+from cmdiad.calibration.trade import TradePoint
 
 NAMES = ["crack/000", "crack/001", "crack/002", "good/000", "good/001", "good/002"]
 
@@ -72,19 +69,6 @@ def test_the_csv_has_every_part_in_the_datasets_order() -> None:
     assert [row["part"] for row in rows] == NAMES * 2
     assert (rows[0]["is_defect"], rows[0]["verdict"], float(rows[0]["score"])) == ("true", "hit", 0.9)
     assert (rows[5]["is_defect"], rows[5]["refusal"]) == ("false", "it is 9 mm across; it is cut off")
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), min_size=1, max_size=30))
-def test_the_trade_counts_what_each_threshold_would_do(parts: list[tuple[int, bool]]) -> None:
-    scores = np.array([score for score, _ in parts], float)
-    defective = np.array([is_defective for _, is_defective in parts])
-    points = trade_points(scores, defective)
-    assert points[0] == TradePoint(None, int((~defective).sum()), 0)
-    assert points[-1].rejected == 0 and points[-1].missed == int(defective.sum())
-    for point in points[1:]:
-        assert point.threshold is not None
-        assert point.rejected == sum(score > point.threshold and not bad for score, bad in parts)
-        assert point.missed == sum(score <= point.threshold and bad for score, bad in parts)
 
 
 def test_the_calibrated_point_of_json_and_chart_is_that_of_the_verdicts() -> None:
