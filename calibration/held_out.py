@@ -55,7 +55,7 @@ def suspicion_limit(n: int) -> float:
 
     Example:
         >>> round(suspicion_limit(5), 2), round(suspicion_limit(100), 2)
-        (5.34, 3.49)
+        (5.35, 3.5)
     """
     return float(stats.t.isf(FALSE_SUSPICION / n, n / 2))
 
