@@ -31,6 +31,8 @@ from .survey import Survey
 from .threshold import threshold_from_good
 
 MIN_SCANS = 3
+# Of so many of the highest-scoring normal scans a report shows the map.
+N_SHOWN = 12
 # Squares of larger features overflow float32 when a thousand of them are summed.
 LARGEST_FEATURE = 1e16
 PATCHLESS_GROUP = -1
@@ -49,11 +51,19 @@ class Side:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The outcome of a calibration, before it is written; `scores` are the normal scans', left out of the banks."""
+    """The outcome of a calibration, before it is written.
+
+    Attributes:
+        decision: banks and fusion.
+        calibration: thresholds and settings.
+        scores: (n,) float64, the normal scans', each without its own patches in the banks.
+        maps: (224, 224) float32 of those that score highest, up to `N_SHOWN`, by their number.
+    """
 
     decision: Decision
     calibration: manifest_format.Calibration
     scores: npt.NDArray[np.float64]
+    maps: dict[int, Array]
 
 
 def require_enough(scans: Sequence[PartSource]) -> None:
@@ -245,7 +255,8 @@ def combine(
         threshold=threshold_from_good(scores, rate),
         pixel_threshold=threshold_from_good(np.array([float(map_224.max()) for _, map_224 in decided]), rate),
     )
-    return Calibrated(decision, calibration, scores)
+    highest = np.argsort(-scores, kind="stable")[:N_SHOWN].tolist()
+    return Calibrated(decision, calibration, scores, {number: decided[number][1] for number in highest})
 
 
 def _fused(

@@ -16,7 +16,7 @@ from ..runtime.acceptance.golden import golden_files
 from ..runtime.banks.bank import MemoryBank
 from ..runtime.bundle import manifest as manifest_format
 from ..runtime.bundle.manifest import Manifest
-from ..runtime.bundle.parameters import PartRange, Preprocessing
+from ..runtime.bundle.parameters import PartRange, Preprocessing, Threshold
 from ..runtime.bundle.reading import Bundle
 from ..runtime.bundle.writing import Content, changed_contents, draft_bundle, write_bundle
 from ..runtime.engines.session import OnnxSession
@@ -35,6 +35,8 @@ from ..runtime.verdict.fusion import encode_fusion
 from .calibrate import Calibrated, calibrate, extract_features, require_enough
 from .calibration_settings import CalibrationSettings
 from .golden_rounding import golden_contents
+from .held_out import HeldOutScan, ranked, suspicions
+from .known_defects import KnownDefect, clearest, defect_warnings, score_known_defects, with_known_defects
 from .line_graph.building import add_line_graph
 from .line_graph.checking import COMPARED as LINE_CHECK
 from .line_graph.checking import check_line_graph
@@ -50,19 +52,54 @@ class Completed:
         manifest: as written.
         scans: the normal scans.
         parts: (n) of every part its scan, or `SCAN#NUMBER` where scans show several.
+        scan_of: (n) the number of every part's scan, from 0.
         scores: (n,) float64, theirs, each without its own scan's patches in the banks.
         decision: why they count as raw or as preprocessed, one sentence; empty for images.
         warnings: what should be looked at before these scans are called normal, a sentence each.
         sheet: (H, W, 3) uint8, up to 64 of them, with what was taken as the part in each.
+        maps: (224, 224) float32 of the normal parts that score highest, by their number.
+        known: the known defects, scored.
     """
 
     manifest: Manifest
     scans: tuple[PartSource, ...]
     parts: tuple[PartSource | str, ...]
+    scan_of: tuple[int, ...]
     scores: npt.NDArray[np.float64]
     decision: str
     warnings: tuple[str, ...]
     sheet: npt.NDArray[np.uint8]
+    maps: dict[int, npt.NDArray[np.float32]]
+    known: tuple[KnownDefect, ...] = ()
+
+    @classmethod
+    def of(cls, learned: Learned, written: Manifest) -> Completed:
+        """What was learned, after it was written."""
+        calibrated, settled, survey = learned.calibrated, learned.settled, learned.survey
+        warnings = (
+            *settled.warnings,
+            *survey.warnings(),
+            *suspicions(survey.parts, calibrated.scores),
+            *defect_warnings(learned.known),
+        )
+        return cls(
+            manifest=written,
+            scans=learned.scans,
+            parts=tuple(survey.parts),
+            scan_of=tuple(survey.scan_of),
+            scores=calibrated.scores,
+            decision=settled.reason,
+            warnings=warnings,
+            sheet=survey.sheet(),
+            maps=calibrated.maps,
+            known=learned.known,
+        )
+
+    @property
+    def threshold(self) -> Threshold:
+        """Of the score."""
+        assert self.manifest.calibration is not None
+        return self.manifest.calibration.threshold
 
     def write_sheet(self, bundle: Path) -> Path:
         """Write the sheet as NAME_parts.png beside a bundle.
@@ -77,8 +114,11 @@ class Completed:
 
     def highest(self, count: int) -> list[tuple[PartSource | str, float]]:
         """The normal parts of the highest scores: a defective one that hides among them is here."""
-        order = np.argsort(-self.scores, kind="stable")[:count]
-        return [(self.parts[int(index)], float(self.scores[index])) for index in order]
+        return [(part.scan, part.score) for part in self.ranked()[:count]]
+
+    def ranked(self) -> list[HeldOutScan]:
+        """All normal parts, the highest score first, with those that are suspicious."""
+        return ranked(self.parts, self.scores)
 
 
 @dataclass(frozen=True)
@@ -93,6 +133,7 @@ class Learned:
         survey: what the scans show of their parts.
         calibrated: banks, fusion and thresholds.
         part: how large parts may be taken to be.
+        known: the known defects, scored with the new banks.
     """
 
     scans: tuple[PartSource, ...]
@@ -102,13 +143,7 @@ class Learned:
     survey: Survey
     calibrated: Calibrated
     part: PartRange
-
-    def completed(self, manifest: Manifest) -> Completed:
-        """The outcome, once the bundle is written with this manifest."""
-        settled, survey = self.settled, self.survey
-        warnings = (*settled.warnings, *survey.warnings())
-        parts, scores = tuple(survey.parts), self.calibrated.scores
-        return Completed(manifest, self.scans, parts, scores, settled.reason, warnings, survey.sheet())
+    known: tuple[KnownDefect, ...] = ()
 
 
 def calibrate_bundle(
@@ -120,7 +155,7 @@ def calibrate_bundle(
     product: str | None = None,
     preprocessing: Preprocessing | None = None,
     progress: Progress = lambda *_: None,
-    defective: PartSource | None = None,
+    defective: Sequence[PartSource] = (),
     with_line_graph: bool | None = None,
 ) -> Completed:
     """Calibrate a bundle on normal scans and write it, with golden scans that `cmdiad-rt selftest` repeats.
@@ -134,7 +169,8 @@ def calibrate_bundle(
         product: what the bundle inspects; None: the class whose train/good the scans are, else unchanged.
         preprocessing: the parameters of another sensor; None: unchanged, but raw or preprocessed is decided anew.
         progress: called with (stage, done, all, remark).
-        defective: a scan with a defect, to be one of the golden scans; None: the normal scan that scored highest.
+        defective: known defects, which place the threshold (see `known_defects`), and of which the clearest is one of
+            the golden scans; without any that is the normal scan that scored highest.
         with_line_graph: whether to write the fused graph; None: where it is small, see `add_line_graph`.
 
     Raises:
@@ -145,10 +181,10 @@ def calibrate_bundle(
     """
     require_enough(scans)
     require_writable(out)
-    learned = _learn(bundle, scans, settings, provider, product, preprocessing, progress)
-    manifest, contents = completed_contents(bundle, learned, provider, defective, with_line_graph, progress)
-    written = write_bundle(out, manifest, contents)
-    return learned.completed(written)
+    learned = _learn(bundle, scans, settings, provider, product, preprocessing, progress, defective)
+    shown = clearest(learned.known)
+    manifest, contents = completed_contents(bundle, learned, provider, shown, with_line_graph, progress)
+    return Completed.of(learned, write_bundle(out, manifest, contents))
 
 
 def _learn(
@@ -159,6 +195,7 @@ def _learn(
     product: str | None,
     preprocessing: Preprocessing | None,
     progress: Progress,
+    defective: Sequence[PartSource],
 ) -> Learned:
     """Settle how the scans are prepared, and learn from them; see `calibrate_bundle`."""
     digests = source_digests(scans)
@@ -173,9 +210,11 @@ def _learn(
     )
     extractor, survey = FeatureExtractor(bundle, provider), Survey(scans)
     features = extract_features(manifest, extractor, scans, survey, progress)
-    digest = joint_digest(digests)
-    calibrated = calibrate(manifest, extractor, features, digest, settings, progress, survey.scan_of)
-    return Learned(tuple(scans), manifest, settled, extractor, survey, calibrated, survey.part_range())
+    calibrated = calibrate(manifest, extractor, features, joint_digest(digests), settings, progress, survey.scan_of)
+    part = survey.part_range()
+    known = score_known_defects(defective, digests, manifest, extractor, calibrated.decision, part, progress)
+    calibrated = with_known_defects(calibrated, known)
+    return Learned(tuple(scans), manifest, settled, extractor, survey, calibrated, part, known)
 
 
 def completed_contents(

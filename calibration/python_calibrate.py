@@ -20,7 +20,7 @@ from ..runtime.extras import CALIBRATE, require_extras
 from ..runtime.progress import Progress
 from ..runtime.sensor.host_arrays import ArrayInput, host_array
 from ..runtime.sensor.in_memory import PartInMemory, PartSource
-from ..runtime.sensor.part import Part, find_normal_parts
+from ..runtime.sensor.part import Part, find_defective_parts, find_normal_parts
 from .calibration_settings import CalibrationSettings
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def calibrate(
     *,
     product: str | None = None,
     preprocessing: Preprocessing | None = None,
-    defective: NormalPart | None = None,
+    defective: NormalPart | list[NormalPart] | tuple[NormalPart, ...] | None = None,
     line_graph: bool | None = None,
     provider: str = "cpu",
     force: bool = False,
@@ -57,7 +57,7 @@ def calibrate(
         settings: None: the paper's.
         product: what the bundle inspects; None: the class whose normal parts the files are, else unchanged.
         preprocessing: the parameters of another sensor; None: unchanged, but raw or preprocessed is decided anew.
-        defective: a part with a defect, for `cmdiad-rt selftest`; None: the normal one that scored highest.
+        defective: known defects, which place the threshold; the clearest is kept for `cmdiad-rt selftest`.
         line_graph: whether to write the fused graph for GPUs; None: where it is below 256 MiB.
         provider: what will run the networks.
         force: replace a bundle that is calibrated.
@@ -79,10 +79,10 @@ def _gathered(
     scans: str | Path | Iterable[NormalPart],
     bundle: str | Path | None,
     out: str | Path | None,
-    defective: NormalPart | None,
+    defective: NormalPart | list[NormalPart] | tuple[NormalPart, ...] | None,
     force: bool,
-) -> tuple[Bundle, Path, list[PartSource], PartSource | None]:
-    """The bundle, where the calibrated one goes, the normal parts and the defective one; see `calibrate`."""
+) -> tuple[Bundle, Path, list[PartSource], list[PartSource]]:
+    """The bundle, where the calibrated one goes, the normal parts and the defective ones; see `calibrate`."""
     from ..runtime.bundle.reading import find_bundle, open_bundle
     from ..runtime.bundle.writing import protect_calibration
     from ..runtime.patches.routes import modalities
@@ -93,7 +93,7 @@ def _gathered(
     target = source.path if out is None else Path(out)
     if not force:
         protect_calibration(target, "give `out` another name to keep it, or `force=True` to replace it")
-    return source, target, parts, None if defective is None else _one_part(defective, measured)
+    return source, target, parts, [] if defective is None else _defective_parts(defective, measured)
 
 
 def normal_parts(scans: str | Path | Iterable[NormalPart], measured: AbstractSet[Modality]) -> list[PartSource]:
@@ -126,8 +126,16 @@ def normal_parts(scans: str | Path | Iterable[NormalPart], measured: AbstractSet
     return [*files, *held]
 
 
-def _one_part(part: NormalPart, measured: AbstractSet[Modality]) -> PartSource:
-    return Path(part) if isinstance(part, str | Path) else _in_memory(part, "the defective part", measured)
+def _defective_parts(
+    given: NormalPart | list[NormalPart] | tuple[NormalPart, ...], measured: AbstractSet[Modality]
+) -> list[PartSource]:
+    """Known defects: files first, then what is in memory; an array that is not in a list is one part."""
+    several: list[NormalPart] = list(given) if isinstance(given, list | tuple) else [given]
+    paths = [part for part in several if isinstance(part, str | Path)]
+    arrays = [part for part in several if not isinstance(part, str | Path)]
+    held = [_in_memory(part, f"defective part {number}", measured) for number, part in enumerate(arrays, 1)]
+    _refuse_equal_names(held)
+    return [*(find_defective_parts(paths, measured) if paths else ()), *held]
 
 
 def _in_memory(part: PartInMemory | Part | ArrayInput, name: str, measured: AbstractSet[Modality]) -> PartInMemory:

@@ -67,14 +67,37 @@ def threshold_from_good(scores: npt.ArrayLike, rate: float) -> Threshold:
     )
 
 
-def scans_needed(rate: float) -> int:
-    """The smallest n with ceil((n + 1)(1 - rate)) <= n: from there on the order statistic serves.
+def rate_interval(scores: npt.ArrayLike, value: float, threshold: Threshold) -> tuple[float, float]:
+    """The 95 % interval of the share of good parts above a value that lies at a threshold or above it.
+
+    Where the threshold was counted, that of a binomial share (Clopper and Pearson 1934), and no more than the
+    threshold's own; where it was extrapolated, that of the same log-normal tail.
+
+    Args:
+        scores: (n,) the good scans' that gave the threshold.
+        value: at or above it.
+        threshold: from `threshold_from_good`.
+    """
+    values = np.sort(np.asarray(scores, np.float64).ravel())
+    n = len(values)
+    if threshold.method == "extrapolated":
+        logs = np.log(values)
+        factor = (math.log(value) - float(logs.mean())) / float(logs.std(ddof=1))
+        return _realized_rate(n, factor, _TAILS[0]), _realized_rate(n, factor, _TAILS[1])
+    above = int(np.sum(values > value))
+    low = float(stats.beta.ppf(_TAILS[0], above, n - above + 1)) if above else 0.0
+    high = float(stats.beta.ppf(_TAILS[1], above + 1, n - above))
+    return min(low, threshold.rate_low), min(high, threshold.rate_high)
+
+
+def scans_needed(rate: float, above: int = 1) -> int:
+    """The smallest n with ceil((n + 1)(1 - rate)) <= n + 1 - above: with above = 1 the order statistic serves.
 
     Example:
-        >>> scans_needed(0.01)
-        99
+        >>> scans_needed(0.01), scans_needed(0.01, above=2)
+        (99, 199)
     """
-    return math.ceil(1 / _as_typed(rate)) - 1
+    return math.ceil(above / _as_typed(rate)) - 1
 
 
 def _as_typed(rate: float) -> Fraction:

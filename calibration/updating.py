@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 from ..runtime.acceptance.golden import read_case
 from ..runtime.bundle import manifest as manifest_format
 from ..runtime.bundle.manifest import Calibration
+from ..runtime.bundle.parameters import Placement
 from ..runtime.bundle.reading import Bundle, open_bundle, require_calibration
 from ..runtime.bundle.writing import ARCHIVE_SUFFIX, write_bundle
 from ..runtime.errors import UsageError
@@ -39,6 +40,7 @@ from .calibrate import (
 )
 from .calibrated_bundle import Completed, Learned, completed_contents
 from .calibration_settings import CalibrationSettings
+from .known_defects import clearest, score_known_defects, with_known_defects
 from .survey import Survey, refuse_copies
 from .update_comparison import ScanUnderBoth, UpdateComparison, compared, defective_case
 
@@ -56,7 +58,8 @@ class UpdateRequest:
         accepted: of the scans that the old bundle rejects, those that are good all the same: paths, or names that one
             has alone.
         provider: the execution provider that the line uses; None: that of the calibration before.
-        defective: a scan with a defect, for the golden scans; None: that of the old bundle, if it has one.
+        defective: known defects, which place the threshold anew, and of which the clearest is a golden scan; without
+            any that is the old bundle's, if it has one, and the normal scans alone give the threshold.
         with_line_graph: whether to write the fused graph; None: where the old bundle has it.
         command: as it was typed, for the audit trail.
     """
@@ -66,7 +69,7 @@ class UpdateRequest:
     replace: bool = False
     accepted: tuple[str, ...] = ()
     provider: str | None = None
-    defective: Path | None = None
+    defective: tuple[Path, ...] = ()
     with_line_graph: bool | None = None
     command: tuple[str, ...] = ()
 
@@ -111,8 +114,8 @@ def update_bundle(bundle: Bundle, request: UpdateRequest, progress: Progress = l
     digests = file_digests(request.scans)
     refuse_copies(request.scans, digests)
     provider = request.provider or bundle.manifest.provenance.get("calibration_provider", "cpu")
-    learned, before = _learn(bundle, old, request, provider, joint_digest(digests), progress)
-    defective = request.defective or _defective_part(bundle)
+    learned, before = _learn(bundle, old, request, provider, digests, progress)
+    defective = clearest(learned.known) or _defective_part(bundle)
     has_line = bundle.manifest.line_graph is not None if request.with_line_graph is None else request.with_line_graph
     manifest, contents = completed_contents(bundle, learned, provider, defective, has_line, progress)
     write_bundle(request.out, manifest, contents)
@@ -120,7 +123,10 @@ def update_bundle(bundle: Bundle, request: UpdateRequest, progress: Progress = l
     new = require_calibration(after)
     comparison = compared(bundle, after, old, new, _under_both(learned.survey, before, learned.calibrated))
     append_audit(audit, _entry(request, digests, comparison))
-    return Updated(learned.completed(after.manifest), comparison, audit)
+    completed = Completed.of(learned, after.manifest)
+    if old.threshold.placement is not None and not request.defective:
+        completed = replace(completed, warnings=(*completed.warnings, _unplaced(old.threshold.placement)))
+    return Updated(completed, comparison, audit)
 
 
 def dated_name(bundle: Path, day: date) -> Path:
@@ -156,6 +162,13 @@ def settings_of(bundle: Bundle, calibration: Calibration) -> CalibrationSettings
     )
 
 
+def _unplaced(placement: Placement) -> str:
+    return (
+        f"the old threshold was placed by {placement.n_known} known defects, of which a bundle keeps the digests "
+        "alone; the new one comes from the normal scans: give the defects again with --defective"
+    )
+
+
 def _defective_part(bundle: Bundle) -> Part | None:
     case = defective_case(bundle)
     return None if case is None else read_case(bundle, case)
@@ -172,10 +185,15 @@ def _require_free(bundle: Bundle, request: UpdateRequest) -> None:
 
 
 def _learn(
-    bundle: Bundle, old: Calibration, request: UpdateRequest, provider: str, digest: str, progress: Progress
+    bundle: Bundle,
+    old: Calibration,
+    request: UpdateRequest,
+    provider: str,
+    digests: Sequence[bytes],
+    progress: Progress,
 ) -> tuple[Learned, list[tuple[float, bool]]]:
     """What the recent scans teach, and every one's score and verdict by the old bundle."""
-    extractor, survey = FeatureExtractor(bundle, provider), Survey(request.scans)
+    extractor, survey, digest = FeatureExtractor(bundle, provider), Survey(request.scans), joint_digest(digests)
     features = extract_features(bundle.manifest, extractor, request.scans, survey, progress, old.part)
     decision = Decision.load(bundle)
     try:
@@ -201,8 +219,10 @@ def _learn(
     )
     seen = survey.part_range()
     part = seen if request.replace or old.part is None else joined(old.part, seen)
+    known = score_known_defects(request.defective, digests, manifest, extractor, calibrated.decision, part, progress)
+    calibrated = with_known_defects(calibrated, known)
     settled = Settled(bundle.manifest.preprocessing, "")
-    return Learned(request.scans, manifest, settled, extractor, survey, calibrated, part), before
+    return Learned(request.scans, manifest, settled, extractor, survey, calibrated, part, known), before
 
 
 def _merged(

@@ -14,6 +14,7 @@ import typer
 from . import console
 
 if TYPE_CHECKING:
+    from ..calibration.calibrated_bundle import Completed
     from ..calibration.update_comparison import ScanUnderBoth, UpdateComparison
     from ..calibration.updating import Updated
     from ..runtime.bundle.parameters import Threshold
@@ -35,7 +36,7 @@ TAKEN = (
     "seed",
     "force",
 )
-OF_UPDATE = ("replace", "accept_defective", "json")
+OF_UPDATE = ("replace", "accept_defective")
 N_SHIFTED = 5
 
 
@@ -70,36 +71,68 @@ def run_update(
     replace: bool,
     accepted: Sequence[str],
     provider: str | None,
-    defective: Path | None,
+    defective: Sequence[str],
     line_graph: bool | None,
     quiet: bool,
     json: bool,
+    report: Path | None,
 ) -> Path:
     """Update a bundle, and print what has changed: where the new one lies."""
     from ..calibration.updating import UpdateRequest, dated_name, update_bundle
     from ..runtime.bundle.reading import find_bundle, open_bundle
     from ..runtime.patches.routes import modalities
-    from ..runtime.sensor.part import find_normal_parts
+    from ..runtime.sensor.part import find_defective_parts, find_normal_parts
 
     source = open_bundle(find_bundle(bundle))
     inputs = find_normal_parts(scans, modalities(source.manifest))
     target = out or dated_name(source.path, date.today())
     command = (Path(sys.argv[0]).name, *sys.argv[1:])
-    request = UpdateRequest(tuple(inputs), target, replace, tuple(accepted), provider, defective, line_graph, command)
+    known = tuple(find_defective_parts(defective, modalities(source.manifest)) if defective else ())
+    request = UpdateRequest(tuple(inputs), target, replace, tuple(accepted), provider, known, line_graph, command)
     with console.progress_display(quiet) as progress:
         updated = update_bundle(source, request, progress)
     warnings = [*updated.comparison.warnings, *updated.completed.warnings]
     for warning in warnings:
         console.warn(warning)
     sheet = updated.completed.write_sheet(target)
+    if report is not None:
+        write_calibration_report(updated.completed, report)
     if json:
         console.emit_json(_as_json(updated, source.path, target, sheet, warnings))
         return target
     _print(updated.comparison, source.path)
     console.emit(f"what was taken as the part: {sheet}")
+    if report is not None:
+        console.emit(f"report: {report}")
     console.emit(f"audit trail: {updated.audit}")
     console.emit(f"bundle: {target}")
     return target
+
+
+def require_report(report: Path | None) -> None:
+    """Before the work.
+
+    Raises:
+        OutputError: the report cannot be written.
+    """
+    from ..runtime.files.atomic import require_writable
+
+    if report is not None:
+        require_writable(report)
+
+
+def write_calibration_report(completed: Completed, report: Path) -> None:
+    """The page of a calibration.
+
+    Raises:
+        OutputError: it cannot be written.
+        ScanError: a scan that it shows cannot be read any more.
+    """
+    from ..calibration.calibration_page import calibration_page
+    from ..runtime.files.atomic import atomic_write_bytes
+    from ..runtime.files.json_encoding import encode_text
+
+    atomic_write_bytes(report, encode_text(calibration_page(completed)))
 
 
 def _as_json(updated: Updated, before: Path, after: Path, sheet: Path, warnings: list[str]) -> dict[str, Any]:
@@ -136,6 +169,8 @@ def _print(told: UpdateComparison, before: Path) -> None:
     console.print_table(["", "before", "after"], rows, numeric=(1, 2))
     console.emit("recent scans are scored without their own patches in the new banks")
     console.emit(told.threshold_after.describe())
+    if told.threshold_after.placement is not None:
+        console.emit(told.threshold_after.placement.describe())
 
 
 def _figures(before: Threshold, after: Threshold) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import typer
 from ..calibration.choices import BankPrecision
 from ..runtime.bundle.parameters import Plane
 from . import console, options, signing
-from .bundle_updating import refuse_foreign_options, run_update, was_given
+from .bundle_updating import refuse_foreign_options, require_report, run_update, was_given, write_calibration_report
 from .extras import CALIBRATE, needs
 from .interruption import when_interrupted
 from .line_options import as_assignments
@@ -46,8 +46,15 @@ _PlaneOption = Annotated[
     ),
 ]
 _DefectiveOption = Annotated[
-    Path | None,
-    typer.Option(help="A scan with a defect, for `cmdiad-rt selftest`.  [default: the highest-scoring normal one]"),
+    list[str] | None,
+    typer.Option(
+        metavar="SCAN",
+        help="Known defects: file, folder or quoted glob, repeatable. They place the threshold, docs/thresholds.md; "
+        "the clearest is kept for `cmdiad-rt selftest`.  [default: the highest-scoring normal scan]",
+    ),
+]
+_ReportOption = Annotated[
+    Path | None, typer.Option(help="Write which normal scans to look at, with pictures, and the threshold as HTML.")
 ]
 _LineGraphOption = Annotated[
     bool | None,
@@ -103,6 +110,7 @@ def calibrate(
     assignments: options.Assignments = None,
     defective: _DefectiveOption = None,
     line_graph: _LineGraphOption = None,
+    report: _ReportOption = None,
     force: options.Force = False,
     sign: signing.Sign = None,
     provider: options.Provider = "cpu",
@@ -117,20 +125,19 @@ def calibrate(
     from ..runtime.bundle.reading import find_bundle, is_signed, open_bundle
 
     refuse_foreign_options(context, update)
+    require_report(report)
     if update:
-        asked = provider if was_given(context, "provider") else None
-        accepted = accept_defective or []
+        judged = accept_defective or [], provider if was_given(context, "provider") else None, defective or []
         keys, signed_before = signing.signing_keys(sign, "calibrate"), is_signed(find_bundle(bundle))
-        updated = run_update(scans, bundle, out, replace, accepted, asked, defective, line_graph, quiet, json)
+        updated = run_update(scans, bundle, out, replace, *judged, line_graph, quiet, json, report)
         signing.finish_signing(updated, keys, signed_before, aloud=not json)
         return
     from ..calibration.calibrated_bundle import calibrate_bundle, product_of
     from ..calibration.calibration_settings import CalibrationSettings
     from ..calibration.settings_file import apply_settings_file
     from ..runtime.bundle.writing import protect_calibration
-    from ..runtime.errors import UsageError
     from ..runtime.patches.routes import modalities
-    from ..runtime.sensor.part import find_normal_parts
+    from ..runtime.sensor.part import find_defective_parts, find_normal_parts
 
     given = CalibrationSettings(
         false_reject_rate=false_reject_rate,
@@ -141,35 +148,62 @@ def calibrate(
         seed=seed,
     )
     settings = apply_settings_file(given, settings_file)
-    if product is not None and not product.strip():
-        raise UsageError("--product: give a name, or leave it out")
-    keys, source = signing.signing_keys(sign, "calibrate"), open_bundle(find_bundle(bundle))
+    _require_name(product)
+    keys = signing.signing_keys(sign, "calibrate")
+    source = open_bundle(find_bundle(bundle))
+    signed_before = is_signed(source.path)
     inputs = find_normal_parts(scans, modalities(source.manifest))
-    product, target = product or product_of(inputs) or source.manifest.product, out or source.path
+    known = find_defective_parts(defective, modalities(source.manifest)) if defective else []
+    product = product or product_of(inputs) or source.manifest.product
+    target = out or source.path
     if not force:
         protect_calibration(target, _advice(product))
     told = [*as_assignments(plane=plane, window=window, roi=roi, parts=parts), *(assignments or ())]
     described = _adapted(source.manifest, sensor, metres_per_unit, told)
-    source, signed_before = source.of_sensor(described.identity), is_signed(source.path)
-    made = described.preprocessing
-    with console.progress_display(quiet) as progress:
+    source, preprocessing = source.of_sensor(described.identity), described.preprocessing
+    with console.progress_display(quiet or json) as progress:
         completed = calibrate_bundle(
-            source, inputs, settings, target, provider, product, made, progress, defective, line_graph
+            source, inputs, settings, target, provider, product, preprocessing, progress, known, line_graph
         )
-    _print(completed, target)
-    signing.finish_signing(target, keys, signed_before)
+    _tell(completed, target, report, json)
+    signing.finish_signing(target, keys, signed_before, aloud=not json)
 
 
-def _print(completed: Completed, target: Path) -> None:
-    manifest = completed.manifest
-    assert manifest.calibration is not None
-    threshold = manifest.calibration.threshold
+def _require_name(product: str | None) -> None:
+    from ..runtime.errors import UsageError
+
+    if product is not None and not product.strip():
+        raise UsageError("--product: give a name, or leave it out")
+
+
+def _tell(completed: Completed, target: Path, report: Path | None, json: bool) -> None:
+    """Write the sheet and the report, and print what was found."""
+    from ..calibration.calibration_page import calibration_object
+
+    sheet = completed.write_sheet(target)
+    if report is not None:
+        write_calibration_report(completed, report)
+    if json:
+        for warning in completed.warnings:
+            console.warn(warning)
+        console.emit_json(calibration_object(completed, target, sheet, report))
+        return
+    _print(completed)
+    for name, path in (("what was taken as the part", sheet), ("report", report), ("bundle", target)):
+        if path is not None:
+            console.emit(f"{name}: {path}")
+
+
+def _print(completed: Completed) -> None:
+    from ..calibration.calibration_page import advised_scans, choices_table
+
+    manifest, threshold = completed.manifest, completed.threshold
     console.emit(f"product: {manifest.product}")
     if completed.decision:
         console.emit(f"plane: {manifest.preprocessing.plane} ({completed.decision})")
     if manifest.preprocessing.window_pixels is not None:
         console.emit(f"window: {manifest.preprocessing.window_pixels} pixels around the part")
-    preprocessing, n_parts = manifest.preprocessing, manifest.calibration.n_scans
+    preprocessing, n_parts = manifest.preprocessing, len(completed.scores)
     if preprocessing.roi is not None:
         console.emit(f"region of interest: {preprocessing.roi} (row, column, height, width)")
     if preprocessing.parts == "all":
@@ -177,14 +211,16 @@ def _print(completed: Completed, target: Path) -> None:
     for role, bank in manifest.banks.items():
         console.emit(f"bank {role}: {bank.n_rows} x {bank.dim}")
     console.emit("highest scores of the normal scans, each without its own patches in the banks; look at them:")
-    for scan, score in completed.highest(N_HIGHEST):
-        share = f", {score / threshold.value:.0%} of the threshold" if threshold.value > 0 else ""
-        console.emit(f"  {score:.4g}{share}: {scan}")
+    for scan in completed.ranked()[:N_HIGHEST]:
+        share = f", {scan.score / threshold.value:.0%} of the threshold" if threshold.value > 0 else ""
+        console.emit(f"  {scan.score:.4g}{share}{', suspicious' if scan.is_suspicious else ''}: {scan.scan}")
     console.emit(threshold.describe())
+    if threshold.placement is not None:
+        console.emit(threshold.placement.describe())
+        console.print_titled_table(choices_table(completed))
+    console.emit(advised_scans(completed).describe())
     for warning in completed.warnings:
         console.warn(warning)
-    console.emit(f"what was taken as the part: {completed.write_sheet(target)}")
-    console.emit(f"bundle: {target}")
 
 
 def _advice(product: str) -> str:

@@ -45,8 +45,11 @@ def evaluate(
     seed: options.Seed = 0,
     markdown: options.Markdown = None,
     csv: options.Csv = None,
+    parts_csv: Annotated[
+        Path | None, typer.Option("--parts-csv", help="Write every test part's score and verdict as CSV.")
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a report with curves and pictures, one file.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Folder for report.html, .md, .csv and .json.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Folder for report.html, .md, .csv, .json and parts.csv.")] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -71,7 +74,7 @@ def evaluate(
     )
     settings = apply_settings_file(given, settings_file)
     chosen = routes_of(cast("list[RouteName]", routes or ["f2f"]), cast("list[Modality]", mains or ["pc"]))
-    wanted = Destinations(markdown, csv, html, report)
+    wanted = Destinations(markdown, csv, html, report, parts_csv)
     wanted.require_writable()
     with console.progress_display(quiet or json) as progress:
         evaluation = evaluate_runs(

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..reproduce.choices import TableNumber
+from ..reproduce.choices import WHOLE, Reproducible
 from . import console, options
 from .evaluate import print_tables
 from .extras import EVALUATE, needs
 from .interruption import when_interrupted
+from .reproduction import run_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ..reproduce.choices import TableNumber
+    from ..reproduce.paper_runs import GridSettings
     from ..runtime.bundle.parameters import Modality
 
 
 @needs(EVALUATE)
-@when_interrupted("no table was written: run it again; what was trained is found in --cache")
+@when_interrupted("no table was written: run it again; what was trained or finished is found in --cache")
 def reproduce(
-    number: Annotated[TableNumber, typer.Argument(metavar="N", help="Table of the paper: 2, 3, 4, 5, a1 ... a5.")],
+    number: Annotated[
+        Reproducible,
+        typer.Argument(metavar="N", help="Table of the paper: 2, 3, 4, 5, a1 ... a5; or mvtec3d, its main ones."),
+    ],
     data: options.Data,
     runs: Annotated[
         list[Path] | None,
@@ -41,7 +49,11 @@ def reproduce(
     ] = None,
     epochs: options.Epochs = 100,
     batch_size: options.BatchSize = 32,
-    cache: Annotated[Path, typer.Option(help="Folder of the runs that are trained.")] = Path("runs/paper"),
+    cache: Annotated[Path, typer.Option(help="Folder of what is trained, and of mvtec3d's finished cells.")] = Path(
+        "runs/paper"
+    ),
+    check: Annotated[bool, typer.Option("--check", help="mvtec3d: say what is missing, and run nothing.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="mvtec3d: run what can be run with what is here.")] = False,
     sensor: options.Sensor = "structured-light",
     metres_per_unit: options.Scale = None,
     assignments: options.Assignments = None,
@@ -55,12 +67,14 @@ def reproduce(
 ) -> None:
     """Run the experiments of a table of the paper on a dataset and print them beside its figures.
 
-    What is not given as a run or a checkpoint is trained.
+    What is not given as a run or a checkpoint is trained. `mvtec3d` runs tables 2, 3, A1 and A3 with the published
+    checkpoints: it trains nothing, looks for every file first, goes on where it was stopped, and compares with
+    tolerances.
     """
-    from ..calibration.evaluation.report_files import Destinations, write_tables
-    from ..reproduce.paper_runs import GridSettings, run_paper_table
+    from ..calibration.evaluation.report_files import Destinations
+    from ..reproduce.paper_runs import GridSettings
     from ..reproduce.paper_tables import ExtractorPair
-    from ..runtime.reports.table import tables_as_json
+    from ..runtime.errors import UsageError
     from ..runtime.sensor.sensor_file import open_sensor
     from ..training.train import TrainingSettings
 
@@ -81,9 +95,31 @@ def reproduce(
     pair = ExtractorPair(point_extractor, image_extractor)
     settings = GridSettings(pair, training, runs or [], checkpoints, cache, false_reject_rate, seed, provider)
     Destinations(markdown, csv).require_writable()
+    if number == WHOLE:
+        run_whole(data, class_names or [], settings, (check, partial), (markdown, csv), json, quiet)
+        return
+    if check or partial:
+        raise UsageError(f"--{'check' if check else 'partial'}: goes with mvtec3d alone: leave it out")
+    _run_table(cast("TableNumber", number), data, class_names or [], settings, (markdown, csv), json, quiet)
+
+
+def _run_table(
+    number: TableNumber,
+    data: Path,
+    class_names: Sequence[str],
+    settings: GridSettings,
+    files: tuple[Path | None, Path | None],
+    json: bool,
+    quiet: bool,
+) -> None:
+    """Run a table, write it and print it."""
+    from ..calibration.evaluation.report_files import write_tables
+    from ..reproduce.paper_runs import run_paper_table
+    from ..runtime.reports.table import tables_as_json
+
     with console.progress_display(quiet or json) as progress:
-        tables = run_paper_table(number, data, class_names or [], settings, progress)
-    written = write_tables(tables, markdown, csv)
+        tables = run_paper_table(number, data, class_names, settings, progress)
+    written = write_tables(tables, *files)
     if json:
         console.emit_bytes(tables_as_json(tables))
     else:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
-from ..calibration.evaluation.outcomes import MEAN, ClassOutcome, mean_row
+from ..calibration.evaluation.outcomes import MEAN, Row, mean_row
 from ..calibration.evaluation.paper import DUAL, PrintedTable, paper
 from ..calibration.evaluation.report_tables import METRICS, figure
 from ..runtime.bundle.parameters import Metric, Modality, RouteName
@@ -51,6 +52,22 @@ class Experiment:
     is_trained: bool = True
     coreset_ratio: float = 0.1
     metric: Metric = "l2"
+
+
+class Measured(Protocol):
+    """What a table shows of one experiment on one class."""
+
+    @property
+    def row(self) -> Row:
+        """The metrics."""
+
+    @property
+    def milliseconds(self) -> dict[str, float]:
+        """By stage, and `total`."""
+
+    @property
+    def bank_bytes(self) -> int:
+        """Of the memory banks."""
 
 
 # Row of a table, and column where columns are experiments and not classes.
@@ -118,7 +135,7 @@ def experiments_of(number: TableNumber, pair: ExtractorPair, class_names: Sequen
 def paper_table(
     number: TableNumber,
     experiments: Mapping[Place, Experiment],
-    outcomes: Mapping[Experiment, Sequence[ClassOutcome]],
+    outcomes: Mapping[Experiment, Sequence[Measured]],
     failures: Mapping[Experiment, str],
 ) -> list[Table]:
     """A table of the paper with ours: one for each metric, a line of the paper's and one of ours for each row.
@@ -140,7 +157,7 @@ def paper_table(
     return tables
 
 
-def value_of(outcomes: Sequence[ClassOutcome], metric: str, class_name: str) -> float | None:
+def value_of(outcomes: Sequence[Measured], metric: str, class_name: str) -> float | None:
     """A figure of an experiment for one class, or for the mean of all; None where there is none."""
     chosen = [outcome for outcome in outcomes if class_name in (MEAN, outcome.row.class_name)]
     if not chosen:
@@ -167,7 +184,7 @@ def _extractor_experiments(pair: ExtractorPair, class_names: Sequence[str]) -> d
     }
 
 
-def _class_columns(printed: PrintedTable, outcomes: Mapping[Experiment, Sequence[ClassOutcome]]) -> list[str]:
+def _class_columns(printed: PrintedTable, outcomes: Mapping[Experiment, Sequence[Measured]]) -> list[str]:
     """The evaluated classes, the paper's first and in its order, and the mean; the paper's if nothing was run."""
     names = dict.fromkeys(outcome.row.class_name for by_class in outcomes.values() for outcome in by_class)
     if not names:
@@ -181,7 +198,7 @@ def _metric_table(
     metric: str,
     columns: Sequence[str],
     experiments: Mapping[Place, Experiment],
-    outcomes: Mapping[Experiment, Sequence[ClassOutcome]],
+    outcomes: Mapping[Experiment, Sequence[Measured]],
 ) -> Table:
     printed = paper().tables[number]
     theirs = printed.metrics.get(metric, {})
@@ -202,7 +219,7 @@ def _cell(
     row: str,
     column: str,
     experiments: Mapping[Place, Experiment],
-    outcomes: Mapping[Experiment, Sequence[ClassOutcome]],
+    outcomes: Mapping[Experiment, Sequence[Measured]],
 ) -> str:
     """Our figure at a place; empty where the table has no experiment of ours."""
     by_class = (row, None) in experiments
@@ -216,7 +233,7 @@ def _cell(
 
 def _note(
     experiments: Mapping[Place, Experiment],
-    outcomes: Mapping[Experiment, Sequence[ClassOutcome]],
+    outcomes: Mapping[Experiment, Sequence[Measured]],
     failures: Mapping[Experiment, str],
 ) -> str:
     """What the paper's figures are of, over how many classes ours are, and why what was not run."""

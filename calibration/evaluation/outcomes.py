@@ -19,7 +19,9 @@ from ..detection_scores import Curve, partial_area, pixel_auroc, pro_curve, roc_
 FPR_LIMIT = 0.3
 STRICT_FPR_LIMIT = 0.01
 MEAN = "mean"
-N_EXAMPLES = 3
+N_HITS = 3
+# Of these a report shows more: they are what somebody has to look at.
+N_MISTAKES = 12
 # Beyond these many points a curve looks the same.
 _CURVE_POINTS = 241
 
@@ -117,7 +119,7 @@ class ClassOutcome:
         pro: per-region-overlap curve up to a false-positive rate of 0.3, thinned for drawing; None without masks.
         milliseconds: median over the test parts by stage, and their median `total`.
         bank_bytes: of all memory banks.
-        examples: the highest-scored hits, the lowest-scored misses, the highest-scored false alarms.
+        examples: the lowest-scored misses, the highest-scored false alarms, the highest-scored hits.
     """
 
     name: str
@@ -320,16 +322,16 @@ def median_milliseconds(seconds: Sequence[dict[str, float]]) -> dict[str, float]
 
 
 def choose_examples(scored: Scored, threshold: float) -> list[Example]:
-    """The clearest hits, and the most embarrassing misses and false alarms."""
+    """The most embarrassing misses and false alarms, and the clearest hits."""
     defective, rejected = scored.labels, scored.scores > threshold
     descending = np.argsort(-scored.scores, kind="stable")
     candidates: list[tuple[ExampleKind, npt.NDArray[np.intp]]] = [
-        ("hit", descending[(defective & rejected)[descending]]),
-        ("miss", descending[(defective & ~rejected)[descending]][::-1]),
-        ("false alarm", descending[(~defective & rejected)[descending]]),
+        ("miss", descending[(defective & ~rejected)[descending]][::-1][:N_MISTAKES]),
+        ("false alarm", descending[(~defective & rejected)[descending]][:N_MISTAKES]),
+        ("hit", descending[(defective & rejected)[descending]][:N_HITS]),
     ]
     return [
         Example(verdict, scored.samples[i], float(scored.scores[i]), scored.maps[i].copy())
         for verdict, places in candidates
-        for i in places[:N_EXAMPLES]
+        for i in places
     ]

@@ -18,25 +18,28 @@ from .outcomes import ClassOutcome, Evaluation, Example
 from .report_page import Facts, html_report
 from .report_pictures import example_picture
 from .report_tables import as_csv, as_json, as_markdown
+from .verdicts_by_part import parts_as_csv
 
 
 @dataclass(frozen=True)
 class Destinations:
-    """Files to write, and a folder for all of them; None: not wanted."""
+    """Files to write, and a folder for all of them; None: not wanted. `parts` is a CSV of every test part."""
 
     markdown: Path | None = None
     csv: Path | None = None
     html: Path | None = None
     folder: Path | None = None
+    parts: Path | None = None
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """The kind (html, md, csv, json) and the place of every file."""
-        for kind, path in (("md", self.markdown), ("csv", self.csv), ("html", self.html)):
+        """The kind (html, md, csv, parts, json) and the place of every file."""
+        for kind, path in (("md", self.markdown), ("csv", self.csv), ("html", self.html), ("parts", self.parts)):
             if path is not None:
                 yield kind, path
         if self.folder is not None:
             for kind in ("html", "md", "csv", "json"):
                 yield kind, self.folder / f"report.{kind}"
+            yield "parts", self.folder / "parts.csv"
 
     def require_writable(self) -> None:
         """To be called before the work of an evaluation.
@@ -86,6 +89,8 @@ def _encoded(kind: str, evaluation: Evaluation, facts: Facts) -> bytes:
         return as_json(evaluation) + b"\n"
     if kind == "html":
         return encode_text(html_report(evaluation, facts, _draw))
+    if kind == "parts":
+        return encode_text(parts_as_csv(evaluation))
     return encode_text(as_csv(evaluation) if kind == "csv" else as_markdown(evaluation, facts.title))
 
 

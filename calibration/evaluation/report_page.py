@@ -16,7 +16,18 @@ from ...runtime.reports.page import render_page
 from ...runtime.reports.table import Table
 from ...runtime.sensor.dataset import GOOD
 from ..detection_scores import Curve
-from .outcomes import FPR_LIMIT, MEAN, ClassOutcome, Evaluation, Example, Row, Verdicts
+from .outcomes import (
+    FPR_LIMIT,
+    MEAN,
+    N_HITS,
+    N_MISTAKES,
+    ClassOutcome,
+    Evaluation,
+    Example,
+    ExampleKind,
+    Row,
+    Verdicts,
+)
 from .paper import paper
 from .report_tables import (
     COMPARABILITY,
@@ -29,10 +40,11 @@ from .report_tables import (
     stage_names,
     verdict_cells,
 )
+from .verdicts_by_part import parts_table, trade_chart
 
 # What a report's pictures may be in number, over all classes and candidates: about 3 MB.
 MAX_PICTURES = 120
-_VERDICTS = ("hit", "miss", "false alarm")
+_VERDICTS: dict[ExampleKind, int] = {"miss": N_MISTAKES, "false alarm": N_MISTAKES, "hit": N_HITS}
 _TEMPLATE = Path(__file__).with_name("report.html")
 
 Draw = Callable[[ClassOutcome, Example], str]
@@ -90,7 +102,8 @@ def html_report(evaluation: Evaluation, facts: Facts, draw: Draw) -> str:
         curves=_curves,
         score_histogram=_score_histogram,
         defects_table=_defects_table,
-        examples=partial(_examples, n_shown=int(np.clip(MAX_PICTURES // (3 * len(evaluation.outcomes)), 1, 3))),
+        parts_table=parts_table,
+        examples=partial(_examples, n_shown=max(1, MAX_PICTURES // (3 * len(evaluation.outcomes)))),
         draw=draw,
         color=color,
         figure=figure,
@@ -149,11 +162,12 @@ def _results_note(evaluation: Evaluation) -> str:
 
 
 def _curves(outcomes: Sequence[ClassOutcome]) -> list[Chart]:
-    """The curves that all methods have."""
+    """The curves that all methods have, that of what a line sees first."""
     roc = [(f"{outcome.name}: {figure(outcome.row.i_auroc)}", outcome.roc) for outcome in outcomes]
     pro = [(f"{outcome.name}: {figure(outcome.row.aupro)}", outcome.pro) for outcome in outcomes]
     overlap = Axis("overlap with defects", 0, 1)
     charts = [
+        trade_chart(list(outcomes)),
         _curve_chart("ROC, parts", Axis("good parts rejected", 0, 1), Axis("defective parts found", 0, 1), roc),
         _curve_chart("Per-region overlap (PRO), pixels", Axis("good pixels marked", 0, FPR_LIMIT), overlap, pro),
     ]
@@ -191,9 +205,11 @@ def _defects_table(outcomes: Sequence[ClassOutcome]) -> Table | None:
 
 
 def _examples(outcome: ClassOutcome, n_shown: int) -> list[Example]:
-    """The first hits, misses and false alarms of one method."""
-    by_verdict = [[example for example in outcome.examples if example.verdict == verdict] for verdict in _VERDICTS]
-    return [example for examples in by_verdict for example in examples[:n_shown]]
+    """The first misses, false alarms and hits of one method, so many of each at most."""
+    by_verdict = {
+        verdict: [example for example in outcome.examples if example.verdict == verdict] for verdict in _VERDICTS
+    }
+    return [example for verdict, most in _VERDICTS.items() for example in by_verdict[verdict][: min(most, n_shown)]]
 
 
 def _latency_chart(evaluation: Evaluation) -> Chart:

@@ -8,6 +8,7 @@ from ...runtime.files.json_encoding import encode_json
 from ...runtime.reports.table import MISSING, Table, csv_text, escape_markdown, tables_as_markdown
 from .outcomes import MEAN, ClassOutcome, Evaluation, Row, Verdicts
 from .paper import paper, paper_classes, printed_figure
+from .verdicts_by_part import part_objects, trade_object
 
 METRICS = {"i_auroc": "I-AUROC", "p_auroc": "P-AUROC", "aupro": "AUPRO", "aupro_001": "AUPRO@1%"}
 ONE_KIND = "There are only good or only defective test parts: AUROC and AUPRO compare the two, and need both."
@@ -23,8 +24,8 @@ def tables(evaluation: Evaluation) -> list[Table]:
     """Everything an evaluation tells in figures."""
     by_defect = defect_table(evaluation)
     return [
-        metrics_table(evaluation),
         threshold_table(evaluation),
+        metrics_table(evaluation),
         *([] if by_defect is None else [by_defect]),
         latency_table(evaluation),
     ]
@@ -39,7 +40,7 @@ def metrics_table(evaluation: Evaluation) -> Table:
         rows.append([row.class_name, row.route, row.main, *cells, str(row.n_test)])
     notes = [f"In parentheses: {paper().source}. {COMPARABILITY}"] if is_compared(evaluation) else []
     notes += [ONE_KIND] if any(row.i_auroc is None for row in evaluation.rows) else []
-    return Table("", headers, rows, 3, " ".join(notes))
+    return Table("Scores of detection", headers, rows, 3, " ".join(notes))
 
 
 def is_compared(evaluation: Evaluation) -> bool:
@@ -49,17 +50,17 @@ def is_compared(evaluation: Evaluation) -> bool:
 
 def threshold_table(evaluation: Evaluation) -> Table:
     """What the threshold from normal scans alone does to the test parts."""
-    headers = ["class", "route", "main", "threshold", "asked", "good rejected", "defects missed", "refused"]
+    headers = ["class", "route", "main", "defects missed", "good rejected", "refused", "threshold", "asked"]
     rows = []
     for name in evaluation.names:
         outcomes = evaluation.of(name)
         for outcome in outcomes:
             threshold = outcome.threshold
-            cells = [f"{threshold.value:.4g}", f"{threshold.false_reject_rate:.2%}", *verdict_cells(outcome.verdicts)]
+            cells = [*verdict_cells(outcome.verdicts), f"{threshold.value:.4g}", f"{threshold.false_reject_rate:.2%}"]
             rows.append([*_labels(outcome), *cells])
         if len(outcomes) > 1:
             total = Verdicts.total(outcome.verdicts for outcome in outcomes)
-            cells = [MISSING, f"{outcomes[0].threshold.false_reject_rate:.2%}", *verdict_cells(total)]
+            cells = [*verdict_cells(total), MISSING, f"{outcomes[0].threshold.false_reject_rate:.2%}"]
             rows.append(["all", *_labels(outcomes[0])[1:], *cells])
     return Table("At the threshold that was calibrated on normal scans", headers, rows, 3, refusal_note(evaluation))
 
@@ -131,10 +132,10 @@ def figure(value: float | None) -> str:
 
 
 def verdict_cells(verdicts: Verdicts) -> list[str]:
-    """Counts and rates of the good parts rejected and the defective ones missed; how many `infer` would refuse."""
+    """Counts and rates of the defective parts missed and the good ones rejected; how many `infer` would refuse."""
     return [
-        counted(verdicts.false_rejects, verdicts.n_good, verdicts.false_reject_rate),
         counted(verdicts.misses, verdicts.n_defective, verdicts.miss_rate),
+        counted(verdicts.false_rejects, verdicts.n_good, verdicts.false_reject_rate),
         f"{verdicts.refused} of {verdicts.n_good + verdicts.n_defective}",
     ]
 
@@ -147,15 +148,17 @@ def counted(count: int, n: int, rate: float | None) -> str:
 def as_json(evaluation: Evaluation) -> bytes:
     """The documented object: `rows` of metrics, and beside it what else was found, each with class, route, main.
 
-    `parts` are the test parts with their scores; `refusal` says why `infer` would give no verdict on a part.
+    `parts` are the test parts with their scores; `refusal` says why `infer` would give no verdict on a part. `trade`
+    has what every other threshold would reject and miss.
     """
     content: dict[str, list[object]] = {"rows": list(evaluation.rows)}
-    content |= {name: [] for name in ("defects", "thresholds", "latency", "parts")}
+    content |= {name: [] for name in ("defects", "thresholds", "latency", "parts", "trade")}
     for outcome in evaluation.outcomes:
         key = dict(zip(("class", "route", "main"), _labels(outcome), strict=True))
         content["defects"] += [{**key, "defect": name, "i_auroc": value} for name, value in outcome.by_defect.items()]
         content["thresholds"].append({**key, **_threshold_object(outcome)})
-        content["parts"] += [{**key, **part} for part in _part_objects(outcome)]
+        content["parts"] += [{**key, **part} for part in part_objects(outcome)]
+        content["trade"].append({**key, **trade_object(outcome)})
         content["latency"].append({**key, "ms": outcome.milliseconds, "bank_bytes": outcome.bank_bytes})
     content["paper"] = [
         {"class": row.class_name, "route": row.route, "main": row.main, "metric": metric, "printed": printed}
@@ -198,23 +201,13 @@ def _threshold_object(outcome: ClassOutcome) -> dict[str, object]:
         "threshold": outcome.threshold.value,
         "asked_false_reject_rate": outcome.threshold.false_reject_rate,
         "n_good": verdicts.n_good,
+        "n_rejected": verdicts.false_rejects,
         "false_reject_rate": verdicts.false_reject_rate,
         "n_defective": verdicts.n_defective,
+        "n_missed": verdicts.misses,
         "miss_rate": verdicts.miss_rate,
         "n_refused": verdicts.refused,
     }
-
-
-def _part_objects(outcome: ClassOutcome) -> list[dict[str, object]]:
-    return [
-        {
-            "part": name,
-            "score": float(score),
-            "is_defect": bool(score > outcome.threshold.value),
-            "refusal": "; ".join(reasons) or None,
-        }
-        for name, score, reasons in zip(outcome.names, outcome.scores, outcome.refusals, strict=True)
-    ]
 
 
 def _rate_cells(threshold: float | None, verdicts: Verdicts, milliseconds: float | None) -> list[object]:

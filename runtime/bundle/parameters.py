@@ -219,6 +219,46 @@ class PartRange(msgspec.Struct, frozen=True, kw_only=True):
         return self.diameter_m.distance(diameter_m) + 0.5 * self.area_m2.distance(area_m2)
 
 
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """How known defects placed a threshold.
+
+    Attributes:
+        rule: "midpoint": all score above the value of the normal scans, and the threshold lies halfway between it and
+            the lowest of them, in the logarithm; "asked-rate": one does not, and the threshold stays where it was.
+        normal_value: the threshold that the normal scans alone give.
+        lowest: the smallest score of a known defect.
+        n_known: how many were given.
+        n_missed: how many of them score at the threshold or below.
+        digests: SHA-256 of each one's scan.
+    """
+
+    rule: Literal["midpoint", "asked-rate"]
+    normal_value: float
+    lowest: float
+    n_known: int
+    n_missed: int
+    digests: list[str] = []
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no placement has; see `bounds`."""
+        require_finite(self, "normal_value", "lowest")
+        require_positive(self, "n_known")
+        if not 0 <= self.n_missed <= self.n_known:
+            raise ValueError(f"n_missed is {self.n_missed}: must be 0 to n_known, {self.n_known}")
+
+    def describe(self) -> str:
+        """One sentence for those who run the line."""
+        if self.rule == "midpoint":
+            return (
+                f"known defects placed it: all {self.n_known} score above the {self.normal_value:.4g} that the normal "
+                f"scans alone give, and it lies halfway to the lowest of them, {self.lowest:.4g}"
+            )
+        return (
+            f"known defects did not move it: {self.n_missed} of {self.n_known} score at it or below (the lowest "
+            f"{self.lowest:.4g}) and are missed, for the false-reject rate that was asked for is kept"
+        )
+
+
 class Threshold(msgspec.Struct, frozen=True, kw_only=True):
     """A score above `value` rejects the part.
 
@@ -230,6 +270,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
         n_scans: good scans it was learned from.
         rate_low, rate_high: the 95 % interval of the share of good parts that will really be rejected.
         scans_needed: good scans from which on the order statistic serves for this rate.
+        placement: how known defects placed it; None: the good scans alone did.
     """
 
     value: float
@@ -239,6 +280,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
     rate_low: float
     rate_high: float
     scans_needed: int
+    placement: Placement | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that no threshold has, which would let every part pass; see `bounds`."""
@@ -250,8 +292,9 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
 
     def describe(self) -> str:
         """One sentence for those who run the line."""
+        about = "about" if self.placement is None or self.placement.rule == "asked-rate" else "less than"
         expected = (
-            f"parts scoring above {self.value:.4g} are rejected: about {_percent(self.false_reject_rate)} of "
+            f"parts scoring above {self.value:.4g} are rejected: {about} {_percent(self.false_reject_rate)} of "
             f"the good ones (95 % confidence: {_percent(self.rate_low)} to {_percent(self.rate_high)})"
         )
         if self.method == "order-statistic":

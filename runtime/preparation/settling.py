@@ -59,7 +59,7 @@ def short_name(scan: PartSource) -> str:
     return "/".join(Path(str(scan)).parts[-_SHORT:])
 
 
-def names_apart(scans: Sequence[PartSource]) -> list[str]:
+def names_apart(scans: Sequence[PartSource | str]) -> list[str]:
     """Names of scans in messages that differ where the scans do: as short as `short_name`, or with more folders.
 
     Example:

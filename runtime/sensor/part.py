@@ -122,6 +122,23 @@ def find_normal_parts(paths: Sequence[str | Path], measured: AbstractSet[Modalit
     return natural_order(files.values())
 
 
+def find_defective_parts(paths: Sequence[str | Path], measured: AbstractSet[Modality]) -> list[Path]:
+    """The files of parts with known defects: as `find_inputs`, but never what a dataset calls good.
+
+    Raises:
+        ScanError: no path was given, one stands for nothing, or a named file is missing.
+        UsageError: a file is labeled good.
+    """
+    files: dict[str, Path] = {}
+    for file in find_inputs(paths, measured).require():
+        _require_file(file)
+        place = place_of(file)
+        if place is not None and place.defect == GOOD:
+            raise UsageError(f"{file}: is labeled {GOOD}, and is no known defect: leave it out")
+        files.setdefault(os.path.realpath(file), file)
+    return natural_order(files.values())
+
+
 def input_file(sample: Sample, measured: AbstractSet[Modality]) -> Path:
     """The file of a sample that a route is given.
 

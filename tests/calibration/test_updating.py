@@ -147,7 +147,7 @@ def test_a_part_of_another_size_is_refused_by_name(calibrated_bundle, recent, tm
 def test_the_old_bundles_defective_golden_scan_stays(exported_bundle, synth_data, recent, defective, tmp_path):
     scans = find_scans([synth_data / "gland" / "train" / "good"])
     settings = CalibrationSettings(coreset_ratio=0.02, seed=5)
-    calibrate_bundle(open_bundle(exported_bundle), scans, settings, tmp_path / "old", defective=defective)
+    calibrate_bundle(open_bundle(exported_bundle), scans, settings, tmp_path / "old", defective=[defective])
     old = open_bundle(tmp_path / "old")
     result = update_bundle(old, UpdateRequest(recent, tmp_path / "new", accepted=names(recent)))
     assert [case.scan for case in result.comparison.golden] == ["normal", "defective"]

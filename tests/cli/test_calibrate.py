@@ -59,6 +59,40 @@ def test_another_product_is_offered_a_bundle_of_its_own(here, good):
     assert scores == sorted(scores, reverse=True)
 
 
+def test_known_defects_place_the_threshold_and_everything_is_told_as_json_and_html(here, good):
+    """The rule is that of `known_defects`; here a crack is far above the normal scans, and a good part is not."""
+    tests = good.parent.parent / "test"
+    among = shutil.copy(good / "xyz" / "000.tiff", here / "among.tiff")
+    options = ["--coreset-ratio", "0.01", "--false-reject-rate", "0.3", "--json", "--report", "report.html", "-q"]
+    answer = cmdiad("calibrate", good, "--out", "b", "--defective", tests / "crack", *options, cwd=here)
+    assert answer.returncode == 0, answer.stderr
+    told = json.loads(answer.stdout)
+    (crack,) = told["known_defects"]
+    placement = told["threshold"]["placement"]
+    assert placement["digests"] == [crack["sha256"]] and placement["lowest"] == crack["score"]
+    assert told["threshold"] == json.loads((here / "b" / "manifest.json").read_text())["calibration"]["threshold"]
+    if crack["score"] > placement["normal_value"]:
+        assert told["threshold"]["value"] == pytest.approx((placement["normal_value"] * crack["score"]) ** 0.5)
+    assert [scan["score"] for scan in told["scans"]] == sorted((scan["score"] for scan in told["scans"]), reverse=True)
+    assert len(told["scans"]) == 5 and told["recommended"]["n_scans"] == 5 and told["trade"]
+    assert told["report"] == "report.html" and told["suspicious_above_sigmas"] > 3
+    page = (here / "report.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 5 and "Known defects" in page and "calibrated" in page
+    assert not re.search(r"https?://|<script|<link", page)
+    answer = cmdiad("calibrate", good, "--out", "c", "--defective", among, "--coreset-ratio", "0.01", "-q", cwd=here)
+    assert answer.returncode == 0, answer.stderr
+    assert "known defects did not move it: 1 of 1 score at it or below" in answer.stdout
+    assert "recommended for a false-reject rate of 1 %" in answer.stdout and "What other false-reject" in answer.stdout
+    assert "1 of 1 known defects are normal scans too" in answer.stderr and "among.tiff" in answer.stderr
+
+
+def test_a_good_part_is_no_known_defect(here, good):
+    answer = cmdiad("calibrate", good, "--out", "b", "--defective", good.parent.parent / "test" / "good", cwd=here)
+    assert answer.returncode == 2 and "is labeled good, and is no known defect" in answer.stderr
+    answer = cmdiad("calibrate", good, "--out", "b", "--defective", "nowhere", cwd=here)
+    assert answer.returncode == 3 and "nowhere" in answer.stderr and not (here / "b").exists()
+
+
 def test_force_replaces_it(here, good):
     answer = cmdiad("calibrate", good, "--force", "--plane", "always", "--coreset-ratio", "0.01", "-q", cwd=here)
     assert answer.returncode == 0, answer.stderr
@@ -122,7 +156,6 @@ def test_an_update_prints_both_bundles_side_by_side(here, good):
         pytest.param(["--update", "--coreset-ratio", "0.1"], "--coreset-ratio: an update takes it", id="taken"),
         pytest.param(["--update", "--force"], "--force: an update takes it", id="force"),
         pytest.param(["--replace"], "--replace: goes with --update alone", id="replace"),
-        pytest.param(["--json"], "--json: goes with --update alone", id="json"),
         pytest.param(["--update", "--out", "bundle"], "replaces nothing", id="in place"),
     ],
 )

@@ -48,6 +48,8 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout)
     assert {path.suffix for path in (tmp_path / "results").iterdir()} == {".html", ".md", ".csv", ".json"}
+    parts = (tmp_path / "results" / "parts.csv").read_text().splitlines()
+    assert len(parts) == 1 + len(found["parts"]) and parts[0].startswith("class,route,main,part,defect,score,")
     assert [row["route"] for row in found["rows"]] == ["single", "f2f"]
     assert {row["defect"] for row in found["defects"]} == {
         "contamination",
@@ -73,6 +75,8 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
         ("cmdiad reproduce 2 nowhere", 2, "MVTec 3D-AD layout"),
         ("cmdiad reproduce 2 nowhere --markdown both --csv both", 2, "two reports would be written there"),
         ("cmdiad reproduce 2 nowhere --run nowhere", 2, "MVTec 3D-AD layout"),
+        ("cmdiad reproduce mvtec3d nowhere", 2, "nowhere: is no folder: give the root of MVTec 3D-AD, from https://"),
+        ("cmdiad reproduce 2 nowhere --check", 2, "--check: goes with mvtec3d alone"),
         ("cmdiad reproduce 6 nowhere", 2, "N: '6' is not one of '2', '3', '4', '5', 'a1',"),
         ("cmdiad export --precision fp8", 2, "--precision: 'fp8' is not one of 'fp32', 'fp16', 'bf16', 'int8'"),
         ("cmdiad synth . --class teapot", 2, "teapot"),

@@ -6,7 +6,6 @@ import io
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 from cmdiad.calibration.calibrate import CalibrationSettings
 from cmdiad.calibration.evaluation.contenders import Candidate
@@ -14,7 +13,7 @@ from cmdiad.calibration.evaluation.evaluate import evaluate_dataset
 from cmdiad.calibration.evaluation.outcomes import Evaluation
 from cmdiad.calibration.evaluation.report_files import Destinations, gather_facts, write_reports
 from cmdiad.calibration.evaluation.report_page import html_report
-from cmdiad.calibration.evaluation.report_pictures import PANEL, crop_window, panel
+from cmdiad.calibration.part_pictures import PANEL
 from cmdiad.export.bundles import export_bundle
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import OutputError, UsageError
@@ -68,7 +67,7 @@ def written(evaluation, synth_data, tmp_path_factory):
 
 
 def test_a_report_folder_holds_all_forms(written):
-    assert [path.name for path in written] == ["report.html", "report.md", "report.csv", "report.json"]
+    assert [path.name for path in written] == ["report.html", "report.md", "report.csv", "report.json", "parts.csv"]
     assert all(path.stat().st_size for path in written)
 
 
@@ -89,6 +88,7 @@ def test_the_page_shows_curves_histograms_pictures_and_times(written, evaluation
     page = Page(content)
     labels = [value for name, value in page.attributes if name == "aria-label"]
     assert labels == [
+        "The trade: missed against rejected",
         "ROC, parts",
         "Per-region overlap (PRO), pixels",
         "Scores, Single bank, PC",
@@ -102,6 +102,18 @@ def test_the_page_shows_curves_histograms_pictures_and_times(written, evaluation
     assert picture.size[1] == PANEL and picture.size[0] > 2 * PANEL
     assert len(content) < 40_000 + shown * 40_000
     assert "".join(page.text).count(f"{evaluation.outcomes[0].row.i_auroc:.3f}") >= 2
+
+
+def test_the_page_has_every_part_with_its_verdict_the_mistakes_first(written, evaluation):
+    content = written[0].read_text()
+    for outcome in evaluation.outcomes:
+        table = content[content.index(f"All test parts, {outcome.name}") :].split("</table>")[0]
+        shown = re.findall(r'<td class="label">([^<]+)</td>\s*<td class="label">([^<]+)</td>', table)
+        assert sorted(name for name, _ in shown) == sorted(outcome.names)
+        order = [["miss", "false alarm", "hit", "pass"].index(verdict) for _, verdict in shown]
+        assert order == sorted(order)
+        mistakes = outcome.verdicts.misses + outcome.verdicts.false_rejects
+        assert sum(place < 2 for place in order) == mistakes
 
 
 def test_no_name_reaches_the_page_unescaped(evaluation, synth_data):
@@ -179,27 +191,3 @@ def test_the_page_does_without_masks(evaluation, synth_data):
     facts = gather_facts(Evaluation([bare]), synth_data, SETTINGS, "cpu")
     content = html_report(Evaluation([bare]), facts, lambda *_: "data:image/jpeg;base64,")
     assert "(PRO), pixels" not in content and "ROC, parts" in content
-
-
-@pytest.mark.parametrize(
-    ("rows", "columns"),
-    [
-        (slice(0, 10), slice(50, 60)),
-        (slice(40, 60), slice(0, 100)),
-        (slice(30, 31), slice(99, 100)),
-        (slice(0, 0),) * 2,
-    ],
-)
-def test_the_crop_holds_the_part_in_a_square_where_the_picture_allows(rows, columns):
-    kept = np.zeros((80, 100), bool)
-    kept[rows, columns] = True
-    window = kept[crop_window(kept)]
-    assert window.sum() == kept.sum()
-    assert window.shape[0] == min(80, window.shape[1])
-
-
-def test_a_panel_keeps_the_proportions_of_what_it_shows():
-    white = panel(np.full((40, 100, 3), 255, np.uint8))
-    rows = np.flatnonzero((white > 127).all(axis=(1, 2)))
-    assert white.shape == (PANEL, PANEL, 3)
-    assert (len(rows), rows[0]) == (pytest.approx(0.4 * PANEL, abs=2), pytest.approx(0.3 * PANEL, abs=2))

@@ -123,13 +123,25 @@ def test_json_names_class_route_and_main_everywhere():
         "threshold": 0.5,
         "asked_false_reject_rate": 0.01,
         "n_good": 2,
+        "n_rejected": 1,
         "false_reject_rate": 0.5,
         "n_defective": 2,
+        "n_missed": 1,
         "miss_rate": 0.5,
         "n_refused": 1,
     }
-    last = {"class": "bagel", "route": "f2f", "main": "pc", "part": "crack/001"}
-    assert content["parts"][-1] == {**last, "score": 0.9, "is_defect": True, "refusal": "the part is 9 mm across"}
+    assert content["parts"][-1] == {
+        "class": "bagel",
+        "route": "f2f",
+        "main": "pc",
+        "part": "crack/001",
+        "defect": "crack",
+        "score": 0.9,
+        "threshold": 0.5,
+        "is_defect": True,
+        "verdict": "hit",
+        "refusal": "the part is 9 mm across",
+    }
     assert {(figure["metric"], figure["printed"]) for figure in content["paper"]} == {
         ("i_auroc", 0.992),
         ("p_auroc", 0.992),
@@ -140,7 +152,7 @@ def test_json_names_class_route_and_main_everywhere():
 
 def test_parts_that_the_line_would_refuse_are_named_up_to_ten():
     table = threshold_table(Evaluation([outcome(f"class_{number}") for number in range(12)]))
-    assert table.rows[0][-1] == "1 of 4" and table.rows[-1][-1] == "12 of 48"
+    assert table.rows[0][5] == "1 of 4" and table.rows[-1][5] == "12 of 48"
     assert table.note.count("the part is 9 mm across") == 10 and table.note.endswith("2 more.")
     assert threshold_table(Evaluation([dataclasses.replace(outcome(), refusals=[[]] * 4)])).note == ""
 
@@ -148,11 +160,12 @@ def test_parts_that_the_line_would_refuse_are_named_up_to_ten():
 def test_a_name_cannot_break_a_markdown_table():
     content = as_markdown(Evaluation([outcome("a|b<script>\n# [x](y)")]), "of *this*")
     assert "<script>" not in content and "a\\|b&lt;script> # \\[x](y)" in content and "of \\*this\\*" in content
-    widths = {line.replace("\\|", "").count("|") for line in content.splitlines()[2:5]}
+    widths = {line.replace("\\|", "").count("|") for line in content.splitlines()[4:7]}
     assert len(widths) == 1
 
 
 def test_rates_over_all_classes_are_those_of_all_parts():
     evaluation = Evaluation([outcome(), outcome("gland", scores=(0.1, 0.2, 0.8, 0.9))])
-    table = tables(evaluation)[1]
-    assert table.rows[-1][0] == "all" and table.rows[-1][5:] == ["1 of 4 (25.0%)", "1 of 4 (25.0%)", "2 of 8"]
+    table = tables(evaluation)[0]
+    assert table.headers[3:5] == ["defects missed", "good rejected"]
+    assert table.rows[-1][0] == "all" and table.rows[-1][3:6] == ["1 of 4 (25.0%)", "1 of 4 (25.0%)", "2 of 8"]
