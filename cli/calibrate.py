@@ -149,13 +149,11 @@ def calibrate(
     )
     settings = apply_settings_file(given, settings_file)
     _require_name(product)
-    keys = signing.signing_keys(sign, "calibrate")
-    source = open_bundle(find_bundle(bundle))
+    keys, source = signing.signing_keys(sign, "calibrate"), open_bundle(find_bundle(bundle))
     signed_before = is_signed(source.path)
     inputs = find_normal_parts(scans, modalities(source.manifest))
     known = find_defective_parts(defective, modalities(source.manifest)) if defective else []
-    product = product or product_of(inputs) or source.manifest.product
-    target = out or source.path
+    product, target = product or product_of(inputs) or source.manifest.product, out or source.path
     if not force:
         protect_calibration(target, _advice(product))
     told = [*as_assignments(plane=plane, window=window, roi=roi, parts=parts), *(assignments or ())]
