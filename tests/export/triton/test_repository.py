@@ -66,9 +66,7 @@ def test_the_configuration_says_what_was_asked_for():
     assert "KIND_CPU" in config_text("gland", OPTIONS) and '"site"' not in config_text("gland", OPTIONS)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"instances": 0}, {"batch": 0}, {"site": 'a"b'}, {"provider": "c\\pu"}], ids=min
-)
+@pytest.mark.parametrize("wrong", [{"instances": 0}, {"batch": 0}, {"site": 'a"b'}, {"provider": "c\\pu"}], ids=min)
 def test_options_that_the_file_could_not_say_are_refused(wrong):
     with pytest.raises(UsageError, match="--triton-"):
         TritonOptions(**wrong)
