@@ -14,10 +14,12 @@ from . import console
 if TYPE_CHECKING:
     from ..export.tensorrt import builder
 
-Bundle = Annotated[
-    Path | None,
+Bundles = Annotated[
+    list[Path] | None,
     typer.Option(
-        help="An exported bundle to bring to another precision or add engines to, instead of exporting a run."
+        "--bundle",
+        help="An exported bundle to bring to another precision or add engines to, instead of exporting a run; with "
+        "--triton repeatable.",
     ),
 ]
 Engine = Annotated[

@@ -208,7 +208,7 @@ def _guarded(name: str, command: Any) -> Callable[..., Any]:
     @functools.wraps(callback)
     def call(*args: Any, **values: Any) -> Any:
         refuse_non_finite(command.params, values)
-        require_extras(name, needs_of(callback))
+        require_extras(name, needs_of(callback, values))
         try:
             with libraries_on_stderr():
                 return callback(*args, **values)

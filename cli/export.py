@@ -9,7 +9,7 @@ import typer
 
 from ..calibration.choices import Calibrator
 from ..export.choices import Precision
-from . import console, engines, options, signing
+from . import console, engines, options, signing, triton
 from .extras import EXPORT, needs
 from .interruption import when_interrupted
 
@@ -32,7 +32,7 @@ _AcceptOption = Annotated[
 ]
 
 
-@needs(EXPORT)
+@needs(EXPORT, unless="triton_repository")
 @when_interrupted("no bundle was written: run it again")
 def export(
     run_folder: options.Run = Path("runs/latest"),
@@ -47,7 +47,7 @@ def export(
     scans: _ScansOption = None,
     calibrator: _CalibratorOption = "minmax",
     accept: _AcceptOption = "",
-    bundle: engines.Bundle = None,
+    bundles: engines.Bundles = None,
     engine: engines.Engine = None,
     targets: engines.Target = None,
     batch: engines.Batch = "1,1,1",
@@ -55,13 +55,19 @@ def export(
     tf32: engines.Tf32 = False,
     strip_weights: engines.Strip = False,
     timing_cache: engines.TimingCache = None,
+    triton_repository: triton.Triton = None,
+    triton_provider: triton.Provider = "cpu",
+    triton_instances: triton.Instances = 1,
+    triton_batch: triton.Batch = 8,
+    triton_site: triton.Site = None,
     sign: signing.Sign = None,
     force: options.Force = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Export a trained route's networks to ONNX, checked against torch, as a bundle to calibrate; build engines.
 
-    With --bundle an exported bundle is brought to another precision, or given engines.
+    With --bundle an exported bundle is brought to another precision, or given engines. With --triton nothing is
+    exported: calibrated bundles are put into a Triton model repository.
 
     Exit codes: 0 done, 2 wrong usage, 4 bad bundle, 5 an engine cannot be built, 6 a graph does not compute the same.
     """
@@ -69,6 +75,13 @@ def export(
     from ..runtime.bundle.writing import protect_calibration
     from ..runtime.errors import UsageError
 
+    if triton_repository is not None:
+        if out or engine or targets or sign or precision != "fp32":
+            raise UsageError("--triton serves bundles as they are: change, build or sign them by a command before")
+        how_served = triton_provider, triton_instances, triton_batch, triton_site
+        triton.write_models(triton_repository, bundles, *how_served, force)
+        return
+    bundle = triton.single_bundle(bundles)
     if engine is None and ((bundle is not None and precision == "fp32") or targets):
         raise UsageError("--bundle needs --precision or --engine, --target needs --engine: say what to make")
     keys = signing.signing_keys(sign, "export")

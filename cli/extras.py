@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from ..runtime.extras import CALIBRATE, EVALUATE, EXPORT, INSPECT, SERVE, SIGN, TRAIN, VIZ, Modules, require_extras
@@ -25,17 +25,20 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def needs(modules: Modules) -> Callable[[Command], Command]:
-    """Mark a command that needs more than every installation has."""
+def needs(modules: Modules, unless: str | None = None) -> Callable[[Command], Command]:
+    """Mark a command that needs more than every installation has, or does unless one of its options is given."""
 
     def mark(command: Command) -> Command:
-        vars(command)["needs"] = modules
+        vars(command)["needs"], vars(command)["needs_unless"] = modules, unless
         return command
 
     return mark
 
 
-def needs_of(command: Callable[..., Any]) -> Modules:
-    """What a command was marked with."""
+def needs_of(command: Callable[..., Any], values: Mapping[str, Any] | None = None) -> Modules:
+    """What a command was marked with; with the values that it is called with, what it needs for them."""
+    unless = getattr(command, "needs_unless", None)
+    if unless is not None and (values or {}).get(unless) is not None:
+        return {}
     modules: Modules = getattr(command, "needs", {})
     return modules

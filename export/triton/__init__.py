@@ -1,0 +1,1 @@
+"""A Triton model repository of calibrated bundles: `cmdiad export --triton`."""
