@@ -23,6 +23,7 @@ from .inspector_settings import InspectorSettings
 from .journal import Journal
 from .line_file import CameraTable, FolderTable, LineFile, ProductTable, placed
 from .line_health import LineHealth
+from .line_places import require_sound_places
 from .products import LOOK_SECONDS, Product, Products
 from .result_files import WantedFiles
 from .retention import Retention
@@ -58,8 +59,9 @@ class ProductionLine:
             base: the folder that its paths are relative to.
 
         Raises:
-            CmdiadError: something cannot be opened: the journal, a bundle, a sink.
+            CmdiadError: places or secrets make no sense, or something cannot be opened: journal, bundle, sink.
         """
+        require_sound_places(file, base)
         line = file.line
         self.file, self.base, self.out = file, base, placed(base, line.out)
         self.journal = Journal(self.out)
