@@ -1,12 +1,80 @@
-"""The environment of a Python process that we start: it finds what we found, and nothing in the user's folder."""
+"""A Python process that we start: it finds what we found and nothing in the user's folder, and ends with us."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 TAIL_CHARACTERS = 400
+_LOOK_SECONDS = 0.1
+_MOST_PRINTED_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class ChildEnd:
+    """How a process of ours ended.
+
+    Attributes:
+        code: its return code; None: it was not done in time, or no longer wanted, and was killed.
+        printed: on standard output, at most a mebibyte.
+        said: on standard error, the same.
+    """
+
+    code: int | None
+    printed: bytes
+    said: bytes
+
+
+def run_child(
+    module: str, arguments: Sequence[str], patience_seconds: float, is_unwanted: Callable[[], bool] = lambda: False
+) -> ChildEnd:
+    """Run one of our modules in a process of its own, which should call `end_with_parent` first.
+
+    Args:
+        module: its full name.
+        arguments: behind it.
+        patience_seconds: after these it is killed.
+        is_unwanted: asked several times a second; once it says yes the process is killed.
+    """
+    deadline = time.monotonic() + patience_seconds
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
+        # Nothing is written to its standard input: that closes when this process ends, and then it ends too.
+        with subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=printed,
+            stderr=said,
+            env=child_environment(),
+        ) as process:
+            code: int | None = None
+            while code is None:
+                try:
+                    code = process.wait(min(_LOOK_SECONDS, patience_seconds))
+                except subprocess.TimeoutExpired:
+                    if time.monotonic() >= deadline or is_unwanted():
+                        process.kill()
+                        break
+        printed.seek(0)
+        said.seek(0)
+        return ChildEnd(code, printed.read(_MOST_PRINTED_BYTES), said.read(_MOST_PRINTED_BYTES))
+
+
+def end_with_parent() -> None:
+    """End this process, started by `run_child`, at once when the one that started it is gone."""
+    threading.Thread(target=_wait_for_the_end, daemon=True).start()
+
+
+def _wait_for_the_end() -> None:
+    # Not by `sys.stdin`, whose lock would be held when the interpreter ends.
+    os.read(0, 1)
+    os._exit(1)
 
 
 def child_environment() -> dict[str, str]:

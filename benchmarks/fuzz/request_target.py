@@ -347,7 +347,8 @@ class _OneProduct:
     """A product whose bundle is a `_ReadingInspector`."""
 
     def __init__(self) -> None:
-        from cmdiad.runtime.service.products import InspectorSettings, Loaded, Product
+        from cmdiad.runtime.service.inspector_settings import InspectorSettings
+        from cmdiad.runtime.service.products import Loaded, Product
 
         inspector: Any = _ReadingInspector()
         self.settings = InspectorSettings()

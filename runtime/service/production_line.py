@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..bundle.reading import Bundle, open_bundle
+from ..bundle.reading import open_bundle
 from ..bundle.signature import find_trusted
 from ..errors import CmdiadError
 from ..files.atomic import remove_abandoned_parts
@@ -19,10 +19,12 @@ from ..freed_memory import return_freed_memory
 from ..patches.routes import modalities
 from ..sensor.part import input_suffixes
 from .delivery import Delivery
+from .inspector_settings import InspectorSettings
 from .journal import Journal
 from .line_file import CameraTable, FolderTable, LineFile, ProductTable, placed
 from .line_health import LineHealth
-from .products import LOOK_SECONDS, InspectorSettings, Product, Products
+from .line_places import require_sound_places
+from .products import LOOK_SECONDS, Product, Products
 from .result_files import WantedFiles
 from .retention import Retention
 from .sinks.named_sinks import open_sinks
@@ -57,15 +59,14 @@ class ProductionLine:
             base: the folder that its paths are relative to.
 
         Raises:
-            CmdiadError: something cannot be opened: the journal, a bundle, a sink.
+            CmdiadError: places or secrets make no sense, or something cannot be opened: journal, bundle, sink.
         """
+        require_sound_places(file, base)
         line = file.line
         self.file, self.base, self.out = file, base, placed(base, line.out)
         self.journal = Journal(self.out)
         try:
-            settings = InspectorSettings(line.provider, line.threads, line.graph, line.allow_any_size)
-            products = [_product(table, base) for table in file.product]
-            self.products = Products(products, settings, self._swapped, _opener(file, base))
+            self.products = _products(file, base, self._swapped)
             self.retention = Retention(self.out, self.journal, file.history)
             self.tally, self.started_at = LineTally(), time.time()
             self.health = LineHealth(self.journal)
@@ -89,6 +90,7 @@ class ProductionLine:
         self.sources += [GenicamCamera(_camera(table, base), self.station.submit) for table in file.camera]
         self.station.listen(lambda record, inspection: self._heard(record))
         self._resting = threading.Event()
+        self._enforce_at = self._return_at = 0.0  # of the monotonic clock
 
     def run(self, when_ready: Callable[[], None] = lambda: None) -> None:
         """Inspect until the line is ended, then let go of everything in order.
@@ -99,7 +101,11 @@ class ProductionLine:
         Raises:
             CmdiadError: what ended the line before that; every accepted part is in the journal.
         """
-        housekeeping = threading.Thread(target=self._keep_house, name="housekeeping", daemon=True)
+        # Two, so that a bundle whose test takes long keeps nobody from making room on the disk.
+        keepers = [
+            threading.Thread(target=self._repeat, args=(work,), name=name, daemon=True)
+            for name, work in (("housekeeping", self._keep_house), ("bundles", self.products.look))
+        ]
         started: list[Source] = []
         try:
             remove_abandoned_parts(self.out)
@@ -108,17 +114,20 @@ class ProductionLine:
             for source in self.sources:
                 source.start()
                 started.append(source)
-            housekeeping.start()
+            for keeper in keepers:
+                keeper.start()
             when_ready()
             self.station.run(self.sources)
         finally:
             self._resting.set()
+            self.products.stop_looking()
             for source in started:
                 source.stop()
             for delivery in self.deliveries:
                 delivery.stop(_PATIENCE_SECONDS)
-            if housekeeping.ident is not None:
-                housekeeping.join()
+            for keeper in keepers:
+                if keeper.ident is not None:
+                    keeper.join()
             with suppress(CmdiadError):  # what ended the line is what is said
                 self.health.keep()
             self.close()
@@ -194,28 +203,34 @@ class ProductionLine:
         append_audit(self.out / AUDIT_FILE, AuditEntry.now("swap", (), before, manifest.digest, details=details))
         _log.info("product %s has a new bundle", product.name, extra={"before": before, **details})
 
-    def _keep_house(self) -> None:
-        enforced = returned = 0.0
+    def _repeat(self, work: Callable[[], object]) -> None:
         while not self._resting.is_set():
             try:
-                self.products.look()
-                if time.monotonic() - enforced >= _RETENTION_SECONDS or not enforced:
-                    self.retention.enforce()
-                    enforced = time.monotonic()
-                if time.monotonic() - returned >= _FREED_MEMORY_SECONDS:
-                    return_freed_memory()
-                    returned = time.monotonic()
+                work()
             except CmdiadError as error:
                 self.station.stop(error)
             except Exception:
                 _log.exception("housekeeping failed, and goes on")
             self._resting.wait(LOOK_SECONDS)
 
+    def _keep_house(self) -> None:
+        now = time.monotonic()
+        if now >= self._enforce_at:
+            self.retention.enforce()
+            self._enforce_at = now + _RETENTION_SECONDS
+        if now >= self._return_at:
+            return_freed_memory()
+            self._return_at = now + _FREED_MEMORY_SECONDS
 
-def _opener(file: LineFile, base: Path) -> Callable[[Path], Bundle]:
-    """What opens a bundle: verified, and signed by whom the line trusts."""
-    trusted = find_trusted([placed(base, name) for name in file.line.require_signature])
-    return lambda path: open_bundle(path, trusted)
+
+def _products(file: LineFile, base: Path, swapped: Callable[[Product, str | None], None]) -> Products:
+    """All products with their bundles, each verified, and signed by whom the line trusts."""
+    line = file.line
+    keys = tuple(str(placed(base, name)) for name in line.require_signature)
+    trusted = find_trusted(keys)
+    settings = InspectorSettings(line.provider, line.threads, line.graph, line.allow_any_size, keys)
+    products = [_product(table, base) for table in file.product]
+    return Products(products, settings, swapped, lambda path: open_bundle(path, trusted))
 
 
 def _product(table: ProductTable, base: Path) -> Product:

@@ -6,6 +6,7 @@ done. A bundle that fails says so and changes nothing.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,34 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..acceptance.selftest import run_selftest
 from ..bundle.reading import Bundle, open_bundle
-from ..choices import Graph
-from ..errors import CmdiadError, ParityError, UsageError, as_cmdiad_error
+from ..errors import BundleError, CmdiadError, UsageError, as_cmdiad_error
 from ..inspector import Inspector
+from .inspector_settings import InspectorSettings, require_selftest
+from .rehearsal import rehearse
 
 LOOK_SECONDS = 2.0
 
-
-@dataclass(frozen=True)
-class InspectorSettings:
-    """How every bundle of a line is opened; see `Inspector.load`."""
-
-    provider: str = "cpu"
-    threads: int | None = None
-    graph: Graph = "auto"
-    allow_any_size: bool = False
-
-    def open(self, bundle: Bundle, threshold: float | None) -> Inspector:
-        """An inspector of a verified bundle."""
-        return Inspector(
-            bundle,
-            self.provider,
-            self.threads,
-            threshold,
-            graph=self.graph,
-            allow_any_size=self.allow_any_size,
-        )
+_log = logging.getLogger("cmdiad.line")
 
 
 @dataclass
@@ -114,6 +96,7 @@ class Products:
         settings: InspectorSettings,
         swapped: Callable[[Product, str | None], None] = lambda product, before: None,
         opened: Callable[[Path], Bundle] = open_bundle,
+        rehearsed: Callable[[Path, InspectorSettings, Callable[[], bool]], str] = rehearse,
     ) -> None:
         """Load every product's bundle.
 
@@ -122,6 +105,7 @@ class Products:
             settings: of all inspectors.
             swapped: called after a new bundle took over, with the digest of the one before.
             opened: opens and verifies a bundle; see `open_bundle`.
+            rehearsed: tests a new bundle away from here before it is opened; see `rehearse`.
 
         Raises:
             BundleError: a bundle is missing, changed or not calibrated.
@@ -130,10 +114,11 @@ class Products:
         """
         self._products = {product.name: product for product in products}
         self._first = products[0].name
-        self.settings, self._swapped, self._opened = settings, swapped, opened
+        self.settings, self._swapped, self._opened, self._rehearsed = settings, swapped, opened, rehearsed
+        self._ending = threading.Event()
         for product in products:
             product.seen = _state_of(product.path)
-            product.loaded = self._load(product)
+            product.loaded = self._first_of(product)
 
     def names(self) -> list[str]:
         """Of all products, the first in front."""
@@ -182,8 +167,12 @@ class Products:
     def look(self) -> None:
         """Take over every new bundle that lies at its place, is whole, and passes its self-test."""
         for product in self._products.values():
-            if product.follow:
+            if product.follow and not self._ending.is_set():
                 self._look_at(product)
+
+    def stop_looking(self) -> None:
+        """Break off the test of a new bundle, and take over none any more."""
+        self._ending.set()
 
     def close(self) -> None:
         """Close all bundles."""
@@ -200,14 +189,19 @@ class Products:
         if _state_of(product.path) != state:
             return
         product.seen = state
+        _log.info("product %s: a new bundle is tested", product.name, extra={"path": str(product.path)})
         try:
             self._take_over(product)
         except Exception as error:
-            known = as_cmdiad_error(error)
-            product.problem = f"{known}; {_digest(product)} keeps inspecting"
+            product.problem = f"{as_cmdiad_error(error)}; {_digest(product)} keeps inspecting"
+            _log.warning("product %s: %s", product.name, product.problem)
 
     def _take_over(self, product: Product) -> None:
-        loaded = self._load(product)
+        digest = self._rehearsed(product.path, self.settings, self._ending.is_set)
+        bundle = self._opened(product.path)
+        if bundle.manifest.digest != digest:
+            raise BundleError(f"{product.path}: was replaced while it was tested: what is there now is tested next")
+        loaded = Loaded(self.settings.open(bundle, product.threshold), digest, time.time())
         with product.lock:
             before = product.loaded
             product.loaded, product.problem = loaded, None
@@ -219,7 +213,7 @@ class Products:
             before.inspector.close()
         self._swapped(product, None if before is None else before.digest)
 
-    def _load(self, product: Product) -> Loaded:
+    def _first_of(self, product: Product) -> Loaded:
         bundle = self._opened(product.path)
         inspector = self.settings.open(bundle, product.threshold)
         try:
@@ -228,23 +222,6 @@ class Products:
             inspector.close()
             raise
         return Loaded(inspector, bundle.manifest.digest, time.time())
-
-
-def require_selftest(bundle: Bundle, settings: InspectorSettings) -> None:
-    """Repeat a bundle's golden scans, where it has some, as inspections will run.
-
-    Raises:
-        ParityError: a stage is not within its tolerance.
-    """
-    if not any(name.startswith("golden/") for name in bundle.manifest.files):
-        return
-    report = run_selftest(bundle, settings.provider, settings.threads, graph=settings.graph)
-    failed = [comparison for comparison in report.comparisons if not comparison.passed]
-    if failed:
-        raise ParityError(
-            f"{bundle.path}: fails its self-test on this machine at {failed[0].stage} of the {failed[0].case} scan: "
-            "run `cmdiad-rt selftest` and see what differs"
-        )
 
 
 def _digest(product: Product) -> str:

@@ -123,7 +123,7 @@ class HotFolder:
             with naming_place(path), suppress(FileNotFoundError):
                 path.unlink()
         else:
-            done = self.settings.done or self.settings.path.parent / f"{self.settings.path.name}-done"
+            done = self.settings.done or default_done(self.settings.path)
             move_file(path, done / f"{number:06d}_{path.name}")
         with self._lock:
             self.journal.forget_files(self.name, [version.name])
@@ -235,6 +235,11 @@ class HotFolder:
                 ignore_permission_denied=True,
             ):
                 self._changed.set()
+
+
+def default_done(folder: Path) -> Path:
+    """Where a hot folder's files are moved to, if nothing else is said: beside it."""
+    return folder.parent / f"{folder.name}-done"
 
 
 def _files_below(folder: Path, recursive: bool) -> Iterator[os.DirEntry[str]]:

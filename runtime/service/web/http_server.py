@@ -10,6 +10,7 @@ import uvicorn
 
 from ...errors import MachineError
 from ..arrival import FileVersion
+from ..line_file import placed
 from ..production_line import ProductionLine
 from .access import Access
 from .application import new_application
@@ -92,8 +93,8 @@ def _configuration(line: ProductionLine, application: object) -> uvicorn.Config:
         application,  # type: ignore[arg-type]
         host=table.host,
         port=table.port,
-        ssl_certfile=None if table.tls_cert is None else str(line.base / table.tls_cert),
-        ssl_keyfile=None if table.tls_key is None else str(line.base / table.tls_key),
+        ssl_certfile=None if table.tls_cert is None else str(placed(line.base, table.tls_cert)),
+        ssl_keyfile=None if table.tls_key is None else str(placed(line.base, table.tls_key)),
         log_config=None,
         access_log=False,
         server_header=False,

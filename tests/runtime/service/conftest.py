@@ -13,8 +13,9 @@ import pytest
 from cmdiad.benchmarks.fuzz.word_inspection import inspection_of
 from cmdiad.runtime.errors import EngineError, ScanError
 from cmdiad.runtime.inspection import Inspection
+from cmdiad.runtime.service.inspector_settings import InspectorSettings
 from cmdiad.runtime.service.journal import Journal
-from cmdiad.runtime.service.products import InspectorSettings, Loaded, Product
+from cmdiad.runtime.service.products import Loaded, Product
 
 
 class WordInspector:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 from cmdiad.runtime.errors import BundleError, ParityError, UsageError
 from cmdiad.runtime.service import products as products_module
-from cmdiad.runtime.service.products import InspectorSettings, Product, Products
+from cmdiad.runtime.service.inspector_settings import InspectorSettings
+from cmdiad.runtime.service.products import Product, Products
 
 
 class Shelf:
@@ -17,6 +19,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.closed: list[str] = []
+        self.rehearsed: list[str] = []
 
     def open(self, path: Path) -> Any:
         """What `open_bundle` gives, as far as products look at it."""
@@ -24,6 +27,13 @@ class Shelf:
         if word == "broken":
             raise BundleError(f"{path}: was changed")
         return SimpleNamespace(path=path, word=word, manifest=SimpleNamespace(digest=word * 8, files={}))
+
+    def rehearse(self, path: Path, settings: InspectorSettings, is_unwanted: Callable[[], bool]) -> str:
+        """What `rehearse` gives: as the shelf opens it, and no self-test is failed."""
+        self.rehearsed.append(path.read_text())
+        if path.read_text() == "wrong":
+            raise BundleError(f"{path}: fails its self-test")
+        return self.open(path).manifest.digest  # type: ignore[no-any-return]
 
     def inspector(self, settings: InspectorSettings, bundle: Any, threshold: float | None) -> Any:
         """An inspector that only notes its end."""
@@ -61,6 +71,7 @@ def opened(shelf: Shelf, path: Path, swaps: list[Any] | None = None, **settings:
         InspectorSettings(),
         lambda product, before: None if swaps is None else swaps.append((product.name, before)),
         shelf.open,
+        shelf.rehearse,
     )
 
 
@@ -91,12 +102,55 @@ def test_a_part_that_was_begun_keeps_its_bundle_until_it_is_done(shelf: Shelf, t
     assert shelf.closed == ["first"]
 
 
+def test_only_a_new_bundle_is_rehearsed_elsewhere(shelf: Shelf, tmp_path: Path) -> None:
+    lay(tmp_path / "b", "first")
+    products = opened(shelf, tmp_path / "b")
+    assert shelf.rehearsed == []
+    lay(tmp_path / "b", "second")
+    products.look()
+    products.look()
+    assert shelf.rehearsed == ["second"]
+
+
+def test_a_bundle_that_is_replaced_during_its_test_does_not_take_over_untested(shelf: Shelf, tmp_path: Path) -> None:
+    lay(tmp_path / "b", "first")
+    rehearse, laid = shelf.rehearse, iter(["third"])
+
+    def rehearse_slowly(path: Path, settings: InspectorSettings, is_unwanted: Callable[[], bool]) -> str:
+        digest = rehearse(path, settings, is_unwanted)
+        for word in laid:
+            lay(path, word)
+        return digest
+
+    shelf.rehearse = rehearse_slowly  # type: ignore[method-assign]
+    products = opened(shelf, tmp_path / "b")
+    lay(tmp_path / "b", "second")
+    products.look()
+    product = products.named(None)
+    assert product.swaps == 0 and "was replaced while it was tested" in str(product.problem)
+    products.look()
+    assert product.loaded is not None and product.loaded.digest == "third" * 8
+    assert shelf.rehearsed == ["second", "third"]
+
+
+def test_a_line_that_ends_takes_no_bundle_over(shelf: Shelf, tmp_path: Path) -> None:
+    lay(tmp_path / "b", "first")
+    products = opened(shelf, tmp_path / "b")
+    lay(tmp_path / "b", "second")
+    products.stop_looking()
+    products.look()
+    assert shelf.rehearsed == [] and products.named(None).swaps == 0
+
+
 @pytest.mark.parametrize("word", ["broken", "wrong"])
-def test_a_bundle_that_fails_changes_nothing_and_says_so(shelf: Shelf, tmp_path: Path, word: str) -> None:
+def test_a_bundle_that_fails_changes_nothing_and_says_so(
+    shelf: Shelf, tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture
+) -> None:
     lay(tmp_path / "b", "first")
     products = opened(shelf, tmp_path / "b")
     lay(tmp_path / "b", word)
     products.look()
+    assert "keeps inspecting" in caplog.text
     with products.used(None) as (product, loaded):
         assert loaded.digest == "first" * 8
         assert product.problem is not None and product.problem.endswith("keeps inspecting")

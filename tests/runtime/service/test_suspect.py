@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cmdiad.runtime.errors import PoisonError
 from cmdiad.runtime.service import suspect
-from cmdiad.runtime.service.products import InspectorSettings
+from cmdiad.runtime.service.inspector_settings import InspectorSettings
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 
