@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ..runtime.errors import one_line
 from ..runtime.files.json_encoding import encode_json, escape_name
 from ..runtime.progress import Progress
 from .streams import Output
@@ -87,7 +88,7 @@ def plain(stream: Any) -> bool:
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[int] = ()) -> None:
     """A table on standard output, as plain aligned text: the same on a terminal, in a file and in a log."""
-    headers, *rows = [[escape_name(cell) for cell in row] for row in (headers, *rows)]
+    headers, *rows = [[one_line(escape_name(cell)) for cell in row] for row in (headers, *rows)]
     widths = [max(len(row[i]) for row in (headers, *rows)) for i in range(len(headers))]
 
     def line(row: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..runtime.choices import After, Existing
+from ..runtime.errors import one_line
 from . import console, line_options
 from .verdicts import WORDS
 
@@ -121,4 +122,4 @@ def _row(record: PartRecord) -> str:
     verdict = WORDS[record.verdict]
     score = "-" if record.score is None else f"{record.score:.4f}"
     why = f"  {record.result['error']['message']}" if record.verdict == "error" else ""
-    return f"{record.number:>7}  {score:>9}  {verdict:<13}  {record.scan}{why}"
+    return one_line(f"{record.number:>7}  {score:>9}  {verdict:<13}  {record.scan}{why}")

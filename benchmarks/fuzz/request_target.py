@@ -143,7 +143,7 @@ class RequestTarget:
 
     def __init__(self) -> None:
         """Twice the application: for this machine alone, and with a token."""
-        from cmdiad.runtime.service.web.access import Access
+        from cmdiad.runtime.service.access import Access
         from cmdiad.runtime.service.web.application import new_application
 
         self._folder = tempfile.TemporaryDirectory(prefix="cmdiad-fuzz-")

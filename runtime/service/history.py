@@ -131,8 +131,9 @@ def as_row(record: PartRecord) -> list[str]:
 def csv_line(cells: Sequence[str]) -> str:
     """Cells as one line of CSV."""
     line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow(cells)
-    return line.getvalue()
+    # Cells with a character of the line's end in them are quoted, those with a break too.
+    csv.writer(line, lineterminator="\r\n").writerow(cells)
+    return line.getvalue().removesuffix("\r\n")
 
 
 def _harmless(cell: str) -> str:

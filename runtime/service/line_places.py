@@ -9,10 +9,10 @@ import ssl
 from pathlib import Path
 
 from ..errors import UsageError
+from .access import Access
 from .line_file import FolderTable, HttpTable, LineFile, placed
 from .secret_file import read_secret, read_token
 from .sources.hot_folder import default_done
-from .web.access import Access
 
 
 def require_sound_places(file: LineFile, base: Path) -> None:

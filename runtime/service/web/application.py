@@ -21,10 +21,10 @@ from ...choices import Verdict
 from ...errors import BusyError, CmdiadError, EngineError, MachineError, OutputError, ScanError, UsageError
 from ...files.json_encoding import encode_json
 from ...files.png import encode_png
+from ..access import COOKIE, Access
 from ..history import MOST_AT_ONCE, HistoryQuery, bundle_figures, part
 from ..inspecting import Answered
 from ..production_line import ProductionLine
-from .access import COOKIE, Access
 from .bodies import HeldBodies, arrival_of
 from .clouds import MOST_CLOUDS, Clouds
 from .events import Events

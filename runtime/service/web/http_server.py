@@ -9,10 +9,10 @@ import time
 import uvicorn
 
 from ...errors import MachineError
+from ..access import Access
 from ..arrival import FileVersion
 from ..line_file import placed
 from ..production_line import ProductionLine
-from .access import Access
 from .application import new_application
 from .bodies import SOURCE
 

@@ -83,6 +83,7 @@ def test_a_spreadsheet_takes_no_name_for_a_formula(filled: Journal) -> None:
     cells = dict(zip(CSV_COLUMNS, as_row(formula), strict=True))
     assert (cells["part_id"], cells["score"]) == ("'-1+1", "-0.25")
     assert csv_line(['a"b', "c,d"]) == '"a""b","c,d"'
+    assert csv_line(["two\nlines", "return\r", "plain"]) == '"two\nlines","return\r",plain'
 
 
 def test_every_bundle_has_the_figures_of_its_parts(filled: Journal) -> None:

@@ -15,12 +15,12 @@ pytest.importorskip("fastapi")
 pytest.importorskip("httpx2")
 
 from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.service.access import Access
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.line_file import HttpTable
 from cmdiad.runtime.service.loopback import is_loopback
 from cmdiad.runtime.service.station import Station, StationSettings
 from cmdiad.runtime.service.tally import LineTally
-from cmdiad.runtime.service.web.access import Access
 from cmdiad.runtime.service.web.application import new_application
 from starlette.testclient import TestClient
 

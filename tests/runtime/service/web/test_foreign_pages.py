@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from cmdiad.runtime.service.web.access import Access
+from cmdiad.runtime.service.access import Access
 
 OPEN, CLOSED = Access(None, is_local=True), Access(b"digest", is_local=False)
 

@@ -15,11 +15,11 @@ import pytest
 pytest.importorskip("fastapi")
 
 from cmdiad.runtime.errors import BusyError, OutputError
+from cmdiad.runtime.service.access import Access
 from cmdiad.runtime.service.arrival import Accepted, Arrival, PartRecord
 from cmdiad.runtime.service.journal import Journal
 from cmdiad.runtime.service.line_file import HttpTable
 from cmdiad.runtime.service.station import Station, StationSettings
-from cmdiad.runtime.service.web.access import Access
 from cmdiad.runtime.service.web.application import new_application
 from cmdiad.runtime.service.web.bodies import HeldBodies
 from starlette.requests import Request

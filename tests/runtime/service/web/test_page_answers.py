@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("httpx")
 
+from cmdiad.runtime.service.access import Access
 from cmdiad.runtime.service.line_file import HttpTable
-from cmdiad.runtime.service.web.access import Access
 from cmdiad.runtime.service.web.application import new_application
 from cmdiad.runtime.service.web.page_files import PAGE_FILES
 from starlette.testclient import TestClient

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ...errors import UsageError
-from ..line_file import HttpTable, placed
-from ..loopback import is_loopback
-from ..secret_file import read_token
+from ..errors import UsageError
+from .line_file import HttpTable, placed
+from .loopback import is_loopback
+from .secret_file import read_token
 
 COOKIE = "cmdiad_token"
 _SHORTEST_TOKEN = 16
