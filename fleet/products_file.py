@@ -26,7 +26,13 @@ Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class FleetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[fleet]: where results go, and how long a product is measured."""
+    """[fleet]: where results go, and how long a product is measured.
+
+    Attributes:
+        out: the fleet's folder.
+        bench_seconds: measure each product at least this long.
+        bench_samples: and at least this many latencies (p90 needs 64, p99 662).
+    """
 
     out: str = "fleet"
     bench_seconds: Annotated[float, msgspec.Meta(ge=0, le=86400)] = 10.0
@@ -34,7 +40,29 @@ class FleetTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class DefaultsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[defaults]: what holds for every product that does not say otherwise."""
+    """[defaults]: what holds for every product that does not say otherwise; `{name}` in paths is the product's name.
+
+    Attributes:
+        scans: normal scans: files, folders, globs; none: those of `data` for training.
+        data: class folder with labeled test parts, which `--evaluate` needs.
+        run: run folder of `cmdiad train`, to be exported.
+        bundle: an exported bundle, in place of a run.
+        route: of the run.
+        main: modality that the line measures, of the run.
+        sensor: sensor file or preset; null: as trained.
+        set: values of the sensor's description, as "preprocessing.plane=never".
+        settings: file of `calibrate --settings`.
+        false_reject_rate: share of good parts that may be called defective.
+        coreset_ratio: share of the patches kept in a bank.
+        metric: distance of bank, coreset and score alike.
+        bank_precision: how banks hold their rows.
+        n_neighbors: neighbors in the score's re-weighting.
+        seed: of everything random.
+        defective: a scan with a defect, for `cmdiad-rt selftest`.
+        line_graph: whether to write the fused graph; null: where it is small.
+        provider: what runs the networks.
+        out: the product's own folder; null: OUT/products/NAME.
+    """
 
     scans: str | list[str] = []
     data: str | None = None
@@ -58,7 +86,11 @@ class DefaultsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class FleetProduct(DefaultsTable, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[[product]]: a product, its scans and its networks; keys as in [defaults]."""
+    """[[product]]: a product, its scans and its networks; all keys of [defaults] too.
+
+    Attributes:
+        name: letters, digits, `.`, `_`, `-`; unlike any other, whatever its case.
+    """
 
     name: Name
 
