@@ -74,7 +74,7 @@ def _started(workers: int, address: str | None) -> Iterator[Any]:
     local = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
     try:
         if address is None:
-            ray.init(address="local", _node_ip_address="127.0.0.1", **local, **quiet)
+            ray.init(address="local", **local, **quiet)
         else:
             ray.init(address=address, **quiet)
     except CmdiadError:

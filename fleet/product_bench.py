@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..runtime.bench.measuring.configuration import Choices
 from ..runtime.bench.measuring.host import describe_host
+from ..runtime.bench.measuring.report import Report
 from ..runtime.bench.measuring.scenarios import Plan, chosen
 from ..runtime.bench.run import BenchRequest, run_bench
 from ..runtime.bundle.reading import Bundle
@@ -47,17 +48,21 @@ def measuring_of(task: ProductTask, bundle: Bundle) -> tuple[str, Callable[[Path
         report, interrupted = run_bench(request, lambda *_: None)
         if interrupted:
             raise KeyboardInterrupt
-        result = report.outcomes[0].result(_SCENARIO)
-        if result is None:
-            raise UsageError(f"{bundle.path}: could not be measured: {report.outcomes[0].not_run}")
-        summary = result.summary
-        return MeasuredProduct(
-            machine=machine,
-            n=summary.n,
-            p50_s=summary.p50_s,
-            p90_s=summary.p90_s,
-            p99_s=summary.p99_s,
-            throughput_hz=result.throughput_hz,
-        )
+        return _measured(report, machine)
 
     return key, make
+
+
+def _measured(report: Report, machine: str) -> MeasuredProduct:
+    result = report.outcomes[0].result(_SCENARIO)
+    if result is None:
+        raise UsageError(f"could not be measured: {report.outcomes[0].not_run.get(_SCENARIO, 'no reason is known')}")
+    summary = result.summary
+    return MeasuredProduct(
+        machine=machine,
+        n=summary.n,
+        p50_s=summary.p50_s,
+        p90_s=summary.p90_s,
+        p99_s=summary.p99_s,
+        throughput_hz=result.throughput_hz,
+    )

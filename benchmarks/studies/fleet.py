@@ -25,7 +25,8 @@ from typing import Any
 from cmdiad.benchmarks.shared.commands import command_line, printed
 from cmdiad.training.synth.synthesis import PART_CLASSES, write_dataset
 
-_PROCESS = "ray::run_encoded"
+# Ray calls a process as what it does, which is a product.
+_PROCESS = "ray::product"
 
 
 def make_products(root: Path, options: argparse.Namespace) -> list[str]:
@@ -160,7 +161,8 @@ def main() -> None:
         again = with_command_killed(root, names, options)
         again["same"] = bundles(root, "killed_command", names) == expected
         print(json.dumps({"part": "command killed", **again}), flush=True)
-    good = same and lost["same"] and again["same"] and not lost["failed"] and not again["done_again"]
+    killed = lost["killed"] and not lost["failed"]
+    good = same and killed and lost["same"] and again["same"] and not again["done_again"]
     sys.exit(0 if good else 1)
 
 
