@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..runtime.engines.onnxruntime_import import switch_telemetry_off
-from ..runtime.errors import CmdiadError, MachineError
+from ..runtime.errors import MachineError
 from ..runtime.files.json_encoding import decode_own_json, encode_own_json
 from ..runtime.threads import processor_share, single_threaded_blas
 from .product_steps import failure_of, run_task
@@ -30,7 +30,7 @@ def run_on_ray(
     Args:
         tasks: the products.
         workers: how many processes on this machine; of a cluster Ray decides.
-        address: of a cluster's head, as `10.0.0.5:6379` or `ray://10.0.0.5:10001`; None: this machine alone.
+        address: of a cluster's head, as `10.0.0.5:6379`; None: this machine alone.
         told: called with each outcome as it comes.
 
     Raises:
@@ -57,8 +57,7 @@ def _outcome_of(ray: Any, reference: Any, task: ProductTask) -> ProductOutcome:
     try:
         return decode_own_json(ray.get(reference), ProductOutcome)
     except ray.exceptions.RayError as cause:
-        reason = " ".join(str(cause).split())[:300]
-        lost = MachineError(f"its process was lost {RETRIES + 1} times, or does not answer ({reason}): run it again")
+        lost = MachineError(f"its process was lost, and tried again in vain ({_last_line(cause)}): run it again")
         return ProductOutcome(product=task.product.name, error=failure_of(None, lost, task.product.name))
 
 
@@ -73,23 +72,27 @@ def _started(workers: int, address: str | None) -> Iterator[Any]:
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": False}
     local = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": _STORE_BYTES}
     try:
-        if address is None:
-            ray.init(address="local", **local, **quiet)
-        else:
-            ray.init(address=address, **quiet)
-    except CmdiadError:
-        raise
-    except Exception as cause:
-        where = "on this machine" if address is None else f"at {address}"
-        reason = " ".join(str(cause).split())[:300]
-        raise MachineError(f"Ray cannot be used {where} ({reason}): give another --address, or --workers 1") from cause
-    finally:
-        _restore(handlers)
-    try:
+        try:
+            if address is None:
+                ray.init(address="local", **local, **quiet)
+            else:
+                ray.init(address=address, **quiet)
+        except Exception as cause:
+            where = "on this machine" if address is None else f"at {address}"
+            advice = "give another --address, or --workers 1"
+            raise MachineError(f"Ray cannot be used {where} ({_last_line(cause)}): {advice}") from cause
+        finally:
+            _restore(handlers)
         yield ray
     finally:
         ray.shutdown()
         _restore(handlers)
+
+
+def _last_line(error: Exception) -> str:
+    """What an error that came from another process says at the end of its traceback."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].strip()[:300]
 
 
 def _restore(handlers: dict[signal.Signals, Any]) -> None:
