@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := $(addprefix -p cmdiad.,runtime calibration training export reproduce viewing cli pretraining benchmarks)
+PACKAGES := $(addprefix -p cmdiad.,runtime calibration training export fleet reproduce viewing cli pretraining benchmarks)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format bench docs release clean

@@ -10,6 +10,7 @@ from .entry import new_app, run
 from .evaluate import evaluate
 from .export import export
 from .features import features
+from .fleet import fleet
 from .inspect import inspect
 from .preprocess import preprocess
 from .reproduce import reproduce
@@ -26,6 +27,7 @@ app.command(short_help="Train a distillation route on normal parts.")(train)
 app.command(short_help="Export a trained route to ONNX as a bundle; build engines.")(export)
 app.command(short_help="Make banks, fusion and thresholds from normal scans.")(calibrate)
 app.command(short_help="Calibrate and score every class of a labeled dataset.")(evaluate)
+app.command(short_help="Do all that for hundreds of products at once.")(fleet)
 app.command(short_help="Run a table of the paper on a dataset.")(reproduce)
 app.command(short_help="Look at a scan, its part and its anomalies, in 3D.")(view)
 app.command(short_help="Show what a bundle, an ONNX file or an engine is.")(inspect)

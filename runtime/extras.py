@@ -19,6 +19,7 @@ SERVE: Modules = {**_RUN, "serve": ("fastapi", "uvicorn", "prometheus_client", "
 SIGN: Modules = {"sign": ("cryptography",)}
 INSPECT: Modules = {"calibrate": ("onnx",)}
 VIZ: Modules = {"viz": ("open3d",)}
+FLEET: Modules = {"fleet": ("ray",)}
 
 
 def require_extras(command: str, needed: Modules) -> None:
@@ -39,6 +40,11 @@ def require_extras(command: str, needed: Modules) -> None:
             f"cmdiad {command} needs the extra{'s' * (len(absent) > 1)} {names}: "
             f"pip install 'cmdiad[{','.join(absent)}]'{gpu}"
         )
+
+
+def has_extras(needed: Modules) -> bool:
+    """Whether all modules of these extras are installed; none is imported."""
+    return all(_is_installed(module) for modules in needed.values() for module in modules)
 
 
 def _is_installed(module: str) -> bool:

@@ -23,6 +23,8 @@ from .errors import UsageError
 
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 OWN_GROUPS = Path("/proc/self/cgroup")
+# What blocks of `processor_share` that run now leave this process.
+_shares: list[int] = []
 
 
 def usable_processors() -> int:
@@ -32,7 +34,26 @@ def usable_processors() -> int:
     each other.
     """
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(allowed, math.ceil(min(_quota(), allowed))))
+    return max(1, min(allowed, math.ceil(min(_quota(), allowed)), *_shares))
+
+
+@contextmanager
+def processor_share(count: int) -> Iterator[None]:
+    """Of a process that works beside others on its machine: no more usable processors than its share of them.
+
+    Args:
+        count: the share, 1 or more; it holds for all threads of the process while the block runs.
+
+    Example:
+        >>> with processor_share(1):
+        ...     usable_processors()
+        1
+    """
+    _shares.append(count)
+    try:
+        yield
+    finally:
+        _shares.remove(count)
 
 
 def thread_count(asked: int | None) -> int:

@@ -130,6 +130,22 @@ def settings_tables() -> str:
     return "\n\n".join(sections)
 
 
+def fleet_tables() -> str:
+    """Every table of `products.toml`; a product has the keys of [defaults] beside its own."""
+    from cmdiad.fleet.products_file import DefaultsTable, FleetProduct, FleetTable
+
+    own = _table(["key", "type", "default", "meaning"], [["`name`", "string", "", attributes_of(FleetProduct)["name"]]])
+    tables = (("[fleet]", struct_table(FleetTable)), ("[defaults]", struct_table(DefaultsTable)), ("[[product]]", own))
+    return "\n\n".join(f"### `{title}`\n\n{table}" for title, table in tables)
+
+
+def fleet_outcome_table() -> str:
+    """One of `products` in `fleet --json`."""
+    from cmdiad.fleet.product_task import ProductOutcome
+
+    return struct_table(ProductOutcome)
+
+
 def sensor_tables() -> str:
     """Every key of `sensor.toml`, with its unit and meaning."""
     from cmdiad.runtime.sensor.sensor_keys import KEY_TEXTS, all_keys
@@ -303,10 +319,12 @@ GENERATED: dict[str, Callable[[], str]] = {
     "commands_workstation": _workstation_pages,
     "commands_line": _line_pages,
     "exit_codes": exit_code_table,
+    "fleet_product": fleet_outcome_table,
     "inspection": inspection_example,
     "line_toml": settings_tables,
     "manifest": manifest_tables,
     "method_toml": method_table,
+    "products_toml": fleet_tables,
     "record": record_table,
     "region": region_table,
     "evaluation_row": row_table,

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 FORBIDDEN = ("torch", "torchvision", "timm", "sklearn", "open3d", "onnx", "matplotlib", "skimage", "safetensors")
 ROOT_MODULES = {"__init__.py", "__main__.py", "version.py"}
-STAGES = {"calibration", "cli", "export", "reproduce", "runtime", "training", "viewing"}
+STAGES = {"calibration", "cli", "export", "fleet", "reproduce", "runtime", "training", "viewing"}
 
 
 def run(*command, **options):

@@ -11,7 +11,7 @@ from statistics import median
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("calibration", "cli", "export", "reproduce", "runtime", "training", "viewing")
+ROOMS = ("calibration", "cli", "export", "fleet", "reproduce", "runtime", "training", "viewing")
 FILES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 # Words that a stage's user chooses by, and the tests' own; a command's file is called as the command.
 SHARED_NAMES = {"__init__.py", "choices.py"}

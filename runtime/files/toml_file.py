@@ -12,8 +12,12 @@ MAX_BYTES = 1 << 16
 MAX_LINE_BYTES = 1 << 12
 
 
-def read_toml(path: Path) -> dict[str, Any]:
+def read_toml(path: Path, most_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """The content of a TOML file.
+
+    Args:
+        path: the file.
+        most_bytes: what no file of its kind is larger than.
 
     Raises:
         UsageError: it cannot be read, is not TOML, or is larger than any that people write; names the file.
@@ -26,11 +30,11 @@ def read_toml(path: Path) -> dict[str, Any]:
 
     try:
         with path.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
+            raw = stream.read(most_bytes + 1)
     except (OSError, ValueError) as cause:  # ValueError: a null byte in the name
         raise UsageError(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
-    if len(raw) > MAX_BYTES:
-        raise UsageError(f"{path}: has more than {MAX_BYTES} bytes, as no settings have: give a TOML file")
+    if len(raw) > most_bytes:
+        raise UsageError(f"{path}: has more than {most_bytes} bytes, as no settings have: give a TOML file")
     longest = max(map(len, raw.splitlines()), default=0)
     if longest > MAX_LINE_BYTES:
         raise UsageError(f"{path}: has a line of {longest} bytes, at most {MAX_LINE_BYTES} are read: break it up")
@@ -38,3 +42,15 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(raw.decode())
     except (ValueError, RecursionError) as cause:  # ValueError: also a number of 5,000 digits
         raise UsageError(f"{path}: is not TOML: {cause}") from cause
+
+
+def place_first(message: str) -> str:
+    """msgspec's words about a value, with the place first and in TOML's spelling.
+
+    Example:
+        >>> place_first("Expected `int`, got `str` - at `$.http.port`")
+        'http.port: Expected `int`, got `str`'
+    """
+    text, _, place = message.partition(" - at `")
+    where = place.rstrip("`").removeprefix("$").removeprefix(".")
+    return f"{where}: {text}" if where else text

@@ -9,7 +9,7 @@ import msgspec
 
 from ..choices import After, Existing, Graph, Verdict, Written
 from ..errors import UsageError
-from ..files.toml_file import read_toml
+from ..files.toml_file import place_first, read_toml
 
 Name = Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
@@ -166,7 +166,7 @@ def read_line_file(path: Path) -> LineFile:
     try:
         file = msgspec.convert(content, LineFile)
     except msgspec.ValidationError as cause:
-        raise UsageError(f"{path}: {_in_words(str(cause))}: see docs/line_file.md") from cause
+        raise UsageError(f"{path}: {place_first(str(cause))}: see docs/line_file.md") from cause
     _check(file, path)
     return file
 
@@ -215,10 +215,3 @@ def _refuse_twins(path: Path, what: str, names: list[str]) -> None:
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
         raise UsageError(f"{path}: two of {what} are called {twins[0]!r}: give each a name of its own")
-
-
-def _in_words(message: str) -> str:
-    """msgspec's words, with the place first and in TOML's spelling."""
-    text, _, place = message.partition(" - at `")
-    where = place.rstrip("`").removeprefix("$").removeprefix(".")
-    return f"{where}: {text}" if where else text

@@ -47,6 +47,7 @@ ARGUMENTS = {
     "export": "",
     "calibrate": "scans",
     "evaluate": "data",
+    "fleet": "products.toml --calibrate",
     "reproduce": "2 data",
     "view": "scan.tiff --save view.png",
     "inspect": "bundle",
@@ -90,7 +91,7 @@ def run(module: str, *arguments: str, hidden: tuple[str, ...], folder: Path) -> 
 
 def test_the_commands_here_are_all_of_them() -> None:
     assert set(commands(workstation.app)) == set(ARGUMENTS)
-    needing = ("demo", "train", "export", "calibrate", "evaluate", "reproduce", "inspect", "features", "sign")
+    needing = ("demo", "train", "export", "calibrate", "evaluate", "fleet", "reproduce", "inspect", "features", "sign")
     inside = ("weights verify", "weights adopt", "keys new", "keys show")
     assert {name for name, needs in NEEDS.items() if needs} == {*needing, *inside}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from cmdiad.calibration.calibration_settings import CalibrationSettings
 from cmdiad.calibration.settings_file import apply_settings_file
+from cmdiad.fleet.products_file import ProductsFile, read_products
 from cmdiad.runtime.sensor.sensor_file import read_sensor_file
 from cmdiad.runtime.sensor.sensor_keys import TABLES
 from cmdiad.runtime.service.line_file import LineFile, read_line_file
@@ -35,6 +36,8 @@ def test_toml_is_read_by_its_reader(block: CodeBlock, tmp_path: Path) -> None:
         # A piece of a line's file is one with a product.
         file.write_text(block.text + ("" if "product" in content else _PRODUCT), encoding="utf-8")
         read_line_file(file)
+    elif set(content) <= set(ProductsFile.__struct_fields__):
+        read_products(file)
     else:
         assert apply_settings_file(CalibrationSettings(), file) == CalibrationSettings()
 

@@ -1,0 +1,56 @@
+"""The detection quality of one calibrated bundle, as it is, on the labeled test parts of its class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...runtime.bundle.reading import Bundle, require_calibration
+from ...runtime.errors import naming_scan
+from ...runtime.patches.features import FeatureExtractor
+from ...runtime.preparation.part_range import outside
+from ...runtime.progress import Progress
+from ...runtime.sensor.dataset import find_samples
+from ...runtime.verdict.decision import Decision
+from ..calibration_settings import CalibrationSettings
+from .contenders import Candidate, Contender
+from .evaluate import SharedWork, Tally, bank_bytes, has_masks, score_parts
+from .outcomes import ClassOutcome, Scored, measure
+
+
+def score_bundle(bundle: Bundle, folder: Path, provider: str, progress: Progress) -> ClassOutcome:
+    """Score a class's test parts with a bundle's own banks and thresholds; nothing is calibrated.
+
+    Args:
+        bundle: calibrated.
+        folder: a class folder of a dataset.
+        provider: the execution provider.
+        progress: called with (stage, done, all, remark).
+
+    Raises:
+        BundleError: the bundle is not calibrated.
+        UsageError: the class has no test, or some defects have a mask and some have none.
+        ScanError: a scan or mask cannot be read or used.
+    """
+    calibration = require_calibration(bundle)
+    # Settings are those of a calibration, and here is none.
+    candidate = Candidate(bundle.manifest.product, bundle, CalibrationSettings())
+    contender = Contender(candidate, FeatureExtractor(bundle, provider), calibration.part)
+    decision = Decision.load(bundle)
+    try:
+        scored = _scored(contender, decision, folder, progress)
+    finally:
+        decision.close()
+    thresholds = calibration.threshold, calibration.pixel_threshold
+    expected, n_bytes = contender.require_range(), bank_bytes(decision)
+    return measure(folder.resolve().name, candidate.name, bundle.manifest, scored, expected, thresholds, n_bytes)
+
+
+def _scored(contender: Contender, decision: Decision, folder: Path, progress: Progress) -> Scored:
+    samples, tally = find_samples(folder, "test"), Tally()
+    with_masks = has_masks(samples)
+    for number, sample in enumerate(samples, 1):
+        with naming_scan(sample.scan):
+            for part in score_parts(sample, contender, decision, SharedWork()):
+                tally.add(part, outside(part.prepared.view, contender.require_range()))
+        progress("test", number, len(samples), "")
+    return tally.scored(with_masks)
