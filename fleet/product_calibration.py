@@ -79,7 +79,7 @@ class CalibrationInputs:
             product.provider,
             product.name,
             self.preprocessing,
-            defective=None if product.defective is None else Path(product.defective),
+            defective=[] if product.defective is None else [Path(product.defective)],
             with_line_graph=product.line_graph,
         )
         completed.write_sheet(out)

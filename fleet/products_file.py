@@ -58,7 +58,7 @@ class DefaultsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         bank_precision: how banks hold their rows.
         n_neighbors: neighbors in the score's re-weighting.
         seed: of everything random.
-        defective: a scan with a defect, for `cmdiad-rt selftest`.
+        defective: a scan with a known defect, which places the threshold and is kept for `cmdiad-rt selftest`.
         line_graph: whether to write the fused graph; null: where it is small.
         provider: what runs the networks.
         out: the product's own folder; null: OUT/products/NAME.
