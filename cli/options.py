@@ -21,8 +21,8 @@ Main = Annotated[parameters.Modality, typer.Option(help="Main modality: what the
 Window = Annotated[
     parameters.Window | None,
     typer.Option(
-        help="What of a scan the networks see: all of it, or a square around the part.  [default: train: part with "
-        "the embedded pair where parts are small in view, else scan; calibrate: as trained]"
+        help="What of a scan the networks see: all of it, or a square around the part.  [default: scan; calibrate: "
+        "as trained]"
     ),
 ]
 Roi = Annotated[

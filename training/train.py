@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from warnings import warn
 
-import msgspec
 import torch
 
 from ..runtime.bundle.manifest import Statistics
-from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Modality, Preprocessing, TrainedRouteName, Window
+from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Modality, Preprocessing, TrainedRouteName
 from ..runtime.bundle.sensor_description import UNNAMED, SensorIdentity
 from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
 from ..runtime.files.json_encoding import encode_json_file
 from ..runtime.preparation.part_samples import split_samples
 from ..runtime.preparation.settling import settle_scans
-from ..runtime.preparation.window_size import ExtentInView, measure_extent
+from ..runtime.preparation.window_size import decide_window
 from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import GOOD, Sample, data_digest, find_classes, find_samples
 from ..runtime.sensor.part import BOTH
 from .choices import DeviceName, Loss
-from .extractors.by_name import EMBEDDED, Extractor, open_extractor
+from .extractors.by_name import Extractor, open_extractor
 from .features.paired_features import PairedFeatures, Wanted, cache_paired_features
 from .fitting import FitSettings, fit, select_epochs, selected_weights
 from .routes.distillation import DEFAULT, distillation
@@ -144,23 +143,12 @@ def train_route(
         require_tensorboard()
     device = open_device(settings.device, settings.threads)
     folder = out or RUNS / time.strftime(f"%Y%m%d-%H%M%S-{settings.route}")
-    material = _open_material(data, class_names, settings := with_window(settings))
+    material = _open_material(data, class_names, settings)
     _claim(folder, settings, [material.data_digest, material.point.digest, material.image.digest])
     progress("run", 1, 1, str(folder))
     cache = cache or (folder.parent if lies_in_runs(folder) else folder) / CACHE
     _train(folder, settings, material, cache, device, progress)
     return folder
-
-
-def with_window(settings: TrainingSettings) -> TrainingSettings:
-    """The settings with the whole scan seen by extractors that were trained so, where nobody has asked for a window."""
-    if settings.preprocessing.window != "auto" or settings.point_extractor == EMBEDDED:
-        return settings
-    return _seeing(settings, "scan")
-
-
-def _seeing(settings: TrainingSettings, window: Window) -> TrainingSettings:
-    return replace(settings, preprocessing=msgspec.structs.replace(settings.preprocessing, window=window))
 
 
 def _open_material(data: Path, class_names: list[str], settings: TrainingSettings) -> _Material:
@@ -183,8 +171,7 @@ def _train(
     """Cache the features, fit the network on them, and write the run; the folder is this training's."""
     for place in (folder, cache):
         remove_abandoned_parts(place)
-    window, preprocessing = _decided(settings.preprocessing, material, progress)
-    settings = _seeing(settings, window)
+    preprocessing = _decided(settings.preprocessing, material, progress)
 
     def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:
         def report(done: int, total: int) -> None:
@@ -201,41 +188,26 @@ def _train(
     _finish(folder, settings, material, log, criterion, features)
 
 
-def _decided(
-    asked: Preprocessing, material: _Material, progress: Progress
-) -> tuple[Window, Callable[[Sample], Preprocessing]]:
-    """What the networks see of scans, decided once from all: raw or preprocessed, and the part's window of each class.
-
-    Nobody having asked for a window, there is one where the parts of every class are small in view.
-    """
+def _decided(asked: Preprocessing, material: _Material, progress: Progress) -> Callable[[Sample], Preprocessing]:
+    """Whether the dataset's scans are raw, decided once, and how large the part's window is, for each class."""
     scans = [sample.scan for sample in material.samples]
     settled = settle_scans(asked, scans, lambda done, total: progress("raw or preprocessed", done, total, ""))
     for warning in settled.warnings:
         warn(warning, stacklevel=4)
-    decided = settled.preprocessing
-    folders = [folder.resolve() for folder in material.classes]
-    sides: dict[Path, int | None] = dict.fromkeys(folders)
-    window: Window = "part" if decided.window == "part" else "scan"
-    if decided.window != "scan" and decided.window_pixels is None:
-        extents = {folder: _extent(folder, scans, decided, progress) for folder in folders}
-        if decided.window == "part" or all(extent.is_small for extent in extents.values()):
-            window, sides = "part", {folder: extent.window_pixels for folder, extent in extents.items()}
+    windows = {folder.resolve(): settled.preprocessing for folder in material.classes}
+    for folder in windows:
+        own = [scan for scan in scans if scan.resolve().is_relative_to(folder)]
+
+        def report(done: int, total: int, name: str = folder.name) -> None:
+            progress(f"window of {name}", done, total, "")
+
+        windows[folder] = decide_window(settled.preprocessing, own, BOTH, progress=report)
 
     def of_sample(sample: Sample) -> Preprocessing:
         scan = sample.scan.resolve()
-        side = next((pixels for folder, pixels in sides.items() if scan.is_relative_to(folder)), None)
-        return msgspec.structs.replace(decided, window=window, window_pixels=decided.window_pixels or side)
+        return next((own for folder, own in windows.items() if scan.is_relative_to(folder)), settled.preprocessing)
 
-    return window, of_sample
-
-
-def _extent(folder: Path, scans: Sequence[Path], decided: Preprocessing, progress: Progress) -> ExtentInView:
-    own = [scan for scan in scans if scan.resolve().is_relative_to(folder)]
-
-    def report(done: int, total: int) -> None:
-        progress(f"window of {folder.name}", done, total, "")
-
-    return measure_extent(decided, own, BOTH, progress=report)
+    return of_sample
 
 
 def _finish(

@@ -22,7 +22,7 @@ Modality = Literal["pc", "rgb"]
 Metric = Literal["l2", "l1", "cosine"]
 Normalization = Literal["paper", "reference"]
 Plane = Literal["auto", "always", "never"]
-Window = Literal["auto", "scan", "part"]
+Window = Literal["scan", "part"]
 LEAST_WINDOW, GREATEST_WINDOW = 16, 16_384
 Sensor = Literal["structured-light", "kinect", "eyecandies"]
 FlavorName = Literal["tensorrt", "tensorrt-rtx"]
@@ -69,8 +69,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
         parts: "largest": one thing in view is the part, see `part_choice.choose_part`. "all": every thing that
             resembles the product is a part of its own, see `part_choice.choose_parts`.
         window: what of a scan the networks see. "scan": all of it. "part": a square around the part, so that one that
-            fills a tenth of the field of view has more than a tenth of the networks' pixels. "auto": nobody decided
-            yet; `cmdiad train` does, and otherwise it is the whole scan.
+            fills a tenth of the field of view has more than a tenth of the networks' pixels.
         window_pixels: the side of that square, the same for every scan of a product, so that a length is the same
             number of pixels in all of them; None: nobody decided yet, or the whole scan is seen.
         seed: of RANSAC.
@@ -92,7 +91,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
     pad_multiple: int = 100
     roi: RegionOfInterest | None = None
     parts: Parts = "largest"
-    window: Window = "auto"
+    window: Window = "scan"
     window_pixels: int | None = None
     seed: int = 0
 

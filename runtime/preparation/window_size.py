@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 import msgspec
 
@@ -22,51 +21,16 @@ from .prepared_part import prepare_parts, require_parts
 _ROOM = 1.1
 
 
-# Of a whole scan's square: parts whose window is at most this large gain by it.
-_SMALL = 0.75
-
-
-@dataclass(frozen=True)
-class ExtentInView:
-    """How large a product's parts are in its scans, pixels.
-
-    Attributes:
-        longest: the longest side that any part spans.
-        least_square, largest_square: of the whole scans' padded squares.
-    """
-
-    longest: int
-    least_square: int
-    largest_square: int
-
-    @property
-    def window_pixels(self) -> int:
-        """The side of a window that holds every part with room.
-
-        At most a whole scan's square: a larger one would show parts that fill their scans smaller than that.
-
-        Raises:
-            UsageError: it is larger than a window may be.
-        """
-        side = min(self.largest_square, max(SIZE, math.ceil(_ROOM * self.longest)))
-        if side > GREATEST_WINDOW:
-            raise UsageError(f"parts span {self.longest} pixels, more than a window may have: use --window scan")
-        return side
-
-    @property
-    def is_small(self) -> bool:
-        """Whether parts fill so little of the field of view that a window shows clearly more of them."""
-        return self.window_pixels <= _SMALL * self.least_square
-
-
-def measure_extent(
+def decide_window(
     preprocessing: Preprocessing,
     scans: Sequence[PartSource],
     measured: AbstractSet[Modality],
     expected: PartRange | None = None,
     progress: StepProgress = lambda *_: None,
-) -> ExtentInView:
-    """How large the parts of normal scans of one product are in view.
+) -> Preprocessing:
+    """Fix the size of the part's window from normal scans of one product, where it is asked for and not fixed yet.
+
+    At most as large as a whole scan's square: a larger one would show parts that fill their scans smaller than that.
 
     Args:
         preprocessing: with raw or preprocessed decided.
@@ -77,33 +41,19 @@ def measure_extent(
 
     Raises:
         ScanError: a scan cannot be read or prepared.
+        UsageError: a part spans more pixels than a window may have.
     """
-    whole = msgspec.structs.replace(preprocessing, window="scan", window_pixels=None)
-    longest, squares = 0, []
+    if preprocessing.window == "scan" or preprocessing.window_pixels is not None or not scans:
+        return preprocessing
+    whole = msgspec.structs.replace(preprocessing, window="scan")
+    largest = most = 0
     for number, scan in enumerate(scans, 1):
         with naming_scan(scan):
             parts = require_parts(prepare_parts(read_source(scan, measured, whole), measured, whole, expected))
-        longest = max(longest, *(extent_of(bounds(prepared.kept)) for prepared in parts))
-        squares.append(parts[0].frame.side)
+        largest = max(largest, *(extent_of(bounds(prepared.kept)) for prepared in parts))
+        most = max(most, parts[0].frame.side)
         progress(number, len(scans))
-    return ExtentInView(longest, min(squares), max(squares))
-
-
-def decide_window(
-    preprocessing: Preprocessing,
-    scans: Sequence[PartSource],
-    measured: AbstractSet[Modality],
-    expected: PartRange | None = None,
-    progress: StepProgress = lambda *_: None,
-) -> Preprocessing:
-    """Fix the size of the part's window from normal scans of one product, where it is asked for and not fixed yet.
-
-    Arguments and errors as `measure_extent`.
-
-    Raises:
-        UsageError: a part spans more pixels than a window may have.
-    """
-    if preprocessing.window != "part" or preprocessing.window_pixels is not None or not scans:
-        return preprocessing
-    extent = measure_extent(preprocessing, scans, measured, expected, progress)
-    return msgspec.structs.replace(preprocessing, window_pixels=extent.window_pixels)
+    side = min(most, max(SIZE, math.ceil(_ROOM * largest)))
+    if side > GREATEST_WINDOW:
+        raise UsageError(f"parts span {largest} pixels, more than a window may have: use --window scan")
+    return msgspec.structs.replace(preprocessing, window_pixels=side)

@@ -112,7 +112,7 @@ KEY_TEXTS: dict[str, KeyText] = {
     "preprocessing.roi.scan": KeyText("px", "Height and width of a mask; of a rectangle not given."),
     "preprocessing.roi.runs": KeyText("px", "A mask, row by row: pixels out, pixels in, and so on."),
     "preprocessing.parts": KeyText("", "One part in a scan, or every thing that resembles the product."),
-    "preprocessing.window": KeyText("", "What the networks see: scan, part (a square around it), or auto: as trained."),
+    "preprocessing.window": KeyText("", "What of a scan the networks see: all of it, or a square around the part."),
     "preprocessing.window_pixels": KeyText(
         "px", "Side of that square; calibration fixes it where it is left out.", "400"
     ),

@@ -7,11 +7,10 @@ import os
 import msgspec
 import numpy as np
 import pytest
-from cmdiad.runtime.bundle.parameters import Preprocessing
 from cmdiad.runtime.errors import EngineError, ScanError, UsageError
 from cmdiad.training.runs.curves import LOG
 from cmdiad.training.runs.record import mark_latest, read_run, write_run
-from cmdiad.training.train import TrainingSettings, train_route, with_window
+from cmdiad.training.train import TrainingSettings, train_route
 
 SETTINGS = TrainingSettings(epochs=3, batch_size=2, seed=1, threads=1)
 
@@ -140,20 +139,6 @@ def test_a_run_that_was_killed_goes_on(trained_run, synth_data, monkeypatch):
     assert not half.exists()
     assert (folder / "f2f.safetensors").read_bytes() == (trained_run / "f2f.safetensors").read_bytes()
     assert not (folder / "state.safetensors").exists()
-
-
-@pytest.mark.parametrize(
-    ("extractor", "asked", "taken"),
-    [
-        ("embedded", "auto", "auto"),
-        ("embedded", "scan", "scan"),
-        ("point-mae", "auto", "scan"),
-        ("point-mae", "part", "part"),
-    ],
-)
-def test_extractors_that_know_whole_scans_see_them_unless_a_window_is_asked_for(extractor, asked, taken):
-    settings = TrainingSettings(point_extractor=extractor, preprocessing=Preprocessing(window=asked))
-    assert with_window(settings).preprocessing.window == taken
 
 
 def test_an_impossible_loss_is_refused(synth_data, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from cmdiad.runtime.bundle.parameters import Preprocessing
 from cmdiad.runtime.errors import ScanError, UsageError
 from cmdiad.runtime.preparation.prepare import prepare
-from cmdiad.runtime.preparation.window_size import ExtentInView, decide_window, measure_extent
+from cmdiad.runtime.preparation.window_size import decide_window
 from cmdiad.runtime.sensor.part import IMAGE, POINTS
 
 SIDE = 500
@@ -92,15 +92,6 @@ def test_a_window_never_shows_a_part_smaller_than_the_whole_scan_does(tmp_path: 
     """With its room this part would span 517 pixels of a scan of 500."""
     np.save(tmp_path / "large.npy", scan(15, 15, 470))
     assert decide_window(asked(), [tmp_path / "large.npy"], POINTS).window_pixels == SIDE
-
-
-def test_parts_are_small_in_view_where_their_window_is_clearly_smaller_than_every_scan(tmp_path: Path) -> None:
-    extent = measure_extent(asked(), files(tmp_path, [210, 250]), POINTS)
-    assert (extent.least_square, extent.largest_square) == (SIDE, SIDE)
-    assert extent.longest == pytest.approx(250, abs=3) and extent.is_small
-    assert not ExtentInView(longest=345, least_square=SIDE, largest_square=SIDE).is_small
-    # Crops of differing sizes: one of them is filled by such a part.
-    assert not ExtentInView(longest=250, least_square=300, largest_square=SIDE).is_small
 
 
 def test_without_a_wish_for_a_window_nothing_is_read(tmp_path: Path) -> None:
