@@ -97,10 +97,10 @@ def _print(report: FleetReport, written: list[Path]) -> None:
     for outcome in report.products:
         for warning in warnings_of(outcome):
             console.warn(warning)
-    states = counted_states(report)
+    states, count = counted_states(report), len(report.products)
     console.emit(
-        f"\n{len(report.products)} products: {states['done']} done, {states['kept']} kept because nothing had changed, "
-        f"{states['FAILED']} failed; {report.seconds:.0f} s on {report.runner}"
+        f"\n{count} product{'s' * (count != 1)}: {states['done']} done, {states['kept']} kept because nothing had "
+        f"changed, {states['FAILED']} failed; {report.seconds:.0f} s on {report.runner}"
     )
     for path in written:
         console.emit(f"written: {path}")

@@ -161,6 +161,7 @@ def test_every_command_that_writes_has_a_hint() -> None:
         "export",
         "calibrate",
         "evaluate",
+        "fleet",
         "reproduce",
         "features",
         "infer",
