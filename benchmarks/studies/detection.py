@@ -1,6 +1,6 @@
 """Detection with the embedded pair on the synthetic parts, over several seeds, by the real commands.
 
-    python benchmarks/studies/detection.py [--seeds 3] [--train 40] ...
+    python benchmarks/studies/detection.py [--seeds 3] [--train 40] [--difficulty field|hard] [--window scan|part] ...
 
 Makes data, trains F2F and evaluates the single PC bank, F2F with the PC alone, and dual banks with RGB + PC on the
 same test parts. It prints the mean and spread over seeds as a Markdown table, the same by defect, and one JSON line a
@@ -27,8 +27,10 @@ def evaluate_seed(seed: int, options: argparse.Namespace, scratch: Path) -> dict
     """The rows and the AUROC by defect of one seed's data, training and calibration."""
     data, run = scratch / f"data_{seed}", scratch / f"run_{seed}"
     counts = ["--train", options.train, "--test-good", options.test_good, "--per-defect", options.per_defect]
-    printed("cmdiad", "synth", data, "--seed", seed, *counts, "--validation", 0, "-q")
-    printed("cmdiad", "train", data, "--out", run, "--seed", seed, "--epochs", options.epochs, "--batch-size", 8, "-q")
+    kind = ["--validation", 0, "--difficulty", options.difficulty]
+    printed("cmdiad", "synth", data, "--seed", seed, *counts, *kind, "-q")
+    training = ["--epochs", options.epochs, "--batch-size", 8, "--window", options.window]
+    printed("cmdiad", "train", data, "--out", run, "--seed", seed, *training, "-q")
     routes = [part for route in ROUTES for part in ("--route", route)]
     return json.loads(printed("cmdiad", "evaluate", data, "--run", run, "--seed", seed, *routes, "--json", "-q"))
 
@@ -66,6 +68,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     for name, default in (("seeds", 3), ("train", 40), ("test-good", 20), ("per-defect", 8), ("epochs", 40)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--difficulty", choices=["field", "hard"], default="field")
+    parser.add_argument("--window", choices=["scan", "part"], default="scan")
     options = parser.parse_args()
     results = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,6 +1,6 @@
 """How much of the synthetic defects a scan shows at all: a network taught by labels, on the very classes and defects.
 
-    python benchmarks/studies/supervised.py [--parts 6000] [--steps 5000] [--seeds 3]
+    python benchmarks/studies/supervised.py [--parts 6000] [--steps 5000] [--seeds 3] [--difficulty field|hard]
 
 No inspection has what this detector has: thousands of labeled parts of the classes, each kind of defect among them,
 and the scan at its full resolution. Nothing of it is shipped. It judges the data, not a route: what it cannot find in a
@@ -20,6 +20,7 @@ import json
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,9 @@ from cmdiad.runtime.sensor.dataset import GOOD, find_classes, find_samples
 from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.runtime.threads import usable_processors
 from cmdiad.runtime.verdict.auroc import auroc
+from cmdiad.training.choices import Difficulty
 from cmdiad.training.synth.defects import largest_piece
-from cmdiad.training.synth.synthesis import DEFECTS, PART_CLASSES, render_sample, write_dataset
+from cmdiad.training.synth.synthesis import DEFECTS, PART_CLASSES, SEVERITIES, render_sample, write_dataset
 from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
@@ -68,9 +70,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("parts", 6000), ("steps", 5000), ("seeds", 3), ("test-good", 20), ("per-defect", 8)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--difficulty", choices=list(SEVERITIES), default="field")
     options = parser.parse_args()
     with ProcessPoolExecutor(usable_processors()) as pool:
-        made = list(pool.map(labeled_part, range(options.parts), chunksize=8))
+        made = list(pool.map(partial(labeled_part, options.difficulty), range(options.parts), chunksize=8))
     parts = LabeledParts(np.stack([maps for maps, _ in made]), np.stack([damage for _, damage in made]))
     del made
     network = taught(parts, options.steps)
@@ -79,7 +82,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             data = Path(scratch) / "data"
             counts = {"train": 1, "validation": 0, "test_good": options.test_good, "per_defect": options.per_defect}
-            write_dataset(data, **counts, seed=seed, workers=usable_processors())
+            write_dataset(data, **counts, seed=seed, difficulty=options.difficulty, workers=usable_processors())
             figures.append(judged(network, data))
         print(json.dumps({"measure": "supervised", "seed": seed, **figures[-1]}), flush=True)
     means = {name: round(float(np.mean([of_seed[name] for of_seed in figures])), 3) for name in figures[0]}
@@ -87,13 +90,13 @@ def main() -> None:
     print(json.dumps(machine()))
 
 
-def labeled_part(number: int) -> tuple[Maps, Mask]:
+def labeled_part(difficulty: Difficulty, number: int) -> tuple[Maps, Mask]:
     """A normal or damaged part of a class in turn: its maps and its damage."""
     rng = np.random.default_rng([number, 0])
     defect = None if rng.random() < GOOD_SHARE else str(rng.choice(DEFECTS))
     # Two words more than a dataset's seeds have: no part is a test part.
     seed = np.random.SeedSequence([991, 992, 993, 994, 995, 996, number])
-    sample = render_sample(PART_CLASSES[number % len(PART_CLASSES)], defect, seed)
+    sample = render_sample(PART_CLASSES[number % len(PART_CLASSES)], defect, seed, difficulty=difficulty)
     maps, window = height_maps(sample.points)
     return maps, sample.mask[window]
 
