@@ -81,6 +81,10 @@ def _started(workers: int, address: str | None) -> Iterator[Any]:
             where = "on this machine" if address is None else f"at {address}"
             advice = "give another --address, or --workers 1"
             raise MachineError(f"Ray cannot be used {where} ({_last_line(cause)}): {advice}") from cause
+        except SystemExit:  # Ray's own answer to SIGTERM while it starts
+            _restore(handlers)
+            signal.raise_signal(signal.SIGTERM)
+            raise
         finally:
             _restore(handlers)
         yield ray

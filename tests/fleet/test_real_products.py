@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from cmdiad.fleet.fleet_run import FleetRequest, run_fleet
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.sensor.find import find_scans
 
-from .conftest import WriteFile
+from .conftest import SCANS, WriteFile
 
 QUICK = "coreset_ratio = 0.02"
 
@@ -34,7 +35,7 @@ def test_a_product_is_calibrated_as_the_command_does_it_scored_and_compared_with
     assert bundle_of(file, "a") == own.read_bytes()
     assert first.evaluated is not None and first.evaluated.n_good == 2 and first.evaluated.row.class_name == "a"
 
-    scans[0].unlink()
+    shutil.copy(sorted((synth_data / SCANS).iterdir())[3], scans[0])
     (second,) = run_fleet(FleetRequest(file, ["evaluate"], workers=1))[0].products
     assert second.error is None and second.done == ["calibrate", "evaluate"] and second.calibrated is not None
     drift = second.calibrated.drift
