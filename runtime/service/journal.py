@@ -20,7 +20,7 @@ import msgspec
 from ..errors import OutputError
 from ..files.json_encoding import encode_json, escape_name
 from .arrival import Accepted, Arrival, FileVersion, PartRecord
-from .journal_lock import hold_alone
+from .journal_lock import hold_alone, identity_of, require_in_place
 
 NAME = "journal.sqlite"
 _SCHEMA_VERSION = 1
@@ -83,6 +83,7 @@ class Journal:
             with self._naming():
                 self._writing = _connected(self.path)
                 self._connections.append(self._writing)
+                self._identity = identity_of(self.path)
                 self._last = self._prepare()
         except BaseException:
             self.close()
@@ -277,6 +278,7 @@ class Journal:
             self._writing.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writing
+                require_in_place(self.path, self._identity)
                 self._writing.execute("COMMIT")
             except BaseException:
                 if self._writing.in_transaction:

@@ -1,4 +1,4 @@
-"""One process a journal: two would inspect the same files."""
+"""One process a journal, and the one that lies there: two would inspect the same files, another would know none."""
 
 from __future__ import annotations
 
@@ -36,3 +36,29 @@ def hold_alone(path: Path) -> BinaryIO:
         stream.close()
         raise OutputError(f"{path}: cannot be written: {cause.strerror or cause}") from cause
     return stream
+
+
+def identity_of(path: Path) -> tuple[int, int]:
+    """What a file keeps for as long as it is the same one, whatever is written to it.
+
+    Raises:
+        OSError: it is not there.
+    """
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def require_in_place(path: Path, identity: tuple[int, int]) -> None:
+    """Refuse to go on with a file that was taken from its place: what is written to it then is lost.
+
+    Raises:
+        OutputError: another file lies there, or none.
+    """
+    try:
+        is_there = identity_of(path) == identity
+    except OSError:
+        is_there = False
+    if not is_there:
+        raise OutputError(
+            f"{path}: was moved, removed or replaced while the line worked: put it back, and start the line again"
+        )

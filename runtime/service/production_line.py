@@ -118,6 +118,9 @@ class ProductionLine:
                 keeper.start()
             when_ready()
             self.station.run(self.sources)
+        except CmdiadError as error:
+            _log.error("the line ends: %s", error)
+            raise
         finally:
             self._resting.set()
             self.products.stop_looking()

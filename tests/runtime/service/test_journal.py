@@ -165,3 +165,20 @@ def test_a_transaction_that_fails_leaves_nothing(journal: Journal, result: Simpl
         journal.finish(accepted, record(result, 1), ["mqtt", "mqtt"])  # one delivery twice
     assert [waiting.number for waiting in journal.waiting(10)] == [1]
     assert journal.count_undelivered("mqtt") == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files in use stay in their place there")
+def test_a_journal_that_was_taken_from_its_place_is_not_written_unnoticed(journal: Journal, tmp_path: Path) -> None:
+    arrival = Arrival("folder", "a.tiff", tmp_path / "a.tiff")
+    assert journal.accept([arrival]) == [1]
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="was moved, removed or replaced while the line worked"):
+        journal.accept([arrival])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / journal.path.name).write_bytes(b"")
+    with pytest.raises(OutputError, match="replaced"):
+        journal.accept([arrival])
+    (tmp_path / "out" / journal.path.name).unlink()
+    (tmp_path / "out").rmdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "out")
+    assert journal.accept([arrival])[0] > 1

@@ -9,7 +9,7 @@ import weakref
 from pathlib import Path
 
 import pytest
-from cmdiad.runtime.errors import BundleError
+from cmdiad.runtime.errors import BundleError, OutputError
 from cmdiad.runtime.files.audit import AUDIT_FILE, verify_audit
 from cmdiad.runtime.service import production_line
 from cmdiad.runtime.service.arrival import Arrival, FileContent
@@ -121,6 +121,16 @@ def test_a_line_at_work_gives_freed_memory_back_to_the_system(
     line.end()
     running.join(WAIT_SECONDS)
     assert is_given_back
+
+
+def test_what_ends_a_line_stands_in_its_log(
+    calibrated_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = ProductionLine(file_of(calibrated_bundle), tmp_path)
+    line.station.stop(OutputError("out/journal.sqlite: the disk is full"))
+    with pytest.raises(OutputError):
+        line.run()
+    assert "the line ends: out/journal.sqlite: the disk is full" in caplog.text
 
 
 def test_a_line_that_cannot_open_a_bundle_lets_the_journal_go(calibrated_bundle: Path, tmp_path: Path) -> None:
