@@ -59,5 +59,7 @@ def start_log(table: LogTable, base: Path) -> logging.Handler:
 
 def end_log(handler: logging.Handler) -> None:
     """Close what `start_log` opened."""
-    logging.getLogger(LOGGER).removeHandler(handler)
+    logger = logging.getLogger(LOGGER)
+    logger.removeHandler(handler)
+    logger.propagate = True
     handler.close()

@@ -122,18 +122,21 @@ class ProductionLine:
             _log.error("the line ends: %s", error)
             raise
         finally:
-            self._resting.set()
-            self.products.stop_looking()
-            for source in started:
-                source.stop()
-            for delivery in self.deliveries:
-                delivery.stop(_PATIENCE_SECONDS)
-            for keeper in keepers:
-                if keeper.ident is not None:
-                    keeper.join()
-            with suppress(CmdiadError):  # what ended the line is what is said
-                self.health.keep()
-            self.close()
+            self._let_go(started, keepers)
+
+    def _let_go(self, started: list[Source], keepers: list[threading.Thread]) -> None:
+        self._resting.set()
+        self.products.stop_looking()
+        for source in started:
+            source.stop()
+        for delivery in self.deliveries:
+            delivery.stop(_PATIENCE_SECONDS)
+        for keeper in keepers:
+            if keeper.ident is not None:
+                keeper.join()
+        with suppress(CmdiadError):  # what ended the line is what is said
+            self.health.keep()
+        self.close()
 
     def end(self) -> None:
         """Accept nothing more, finish what was accepted of requests, and let `run` return; from any thread."""
