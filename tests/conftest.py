@@ -62,7 +62,7 @@ def synth_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small synthetic dataset of one class."""
     from cmdiad.training.synth.synthesis import write_dataset
 
-    sizes = {"train": 5, "validation": 1, "test_good": 2, "per_defect": 1, "size": 200}
+    sizes = {"train": 5, "validation": 1, "test_good": 2, "per_defect": 1, "size": 200, "difficulty": "hard"}
     return made_once(tmp_path_factory, "data", lambda root: write_dataset(root, classes=[CLASS_NAME], **sizes, seed=3))
 
 

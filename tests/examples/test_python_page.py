@@ -33,7 +33,7 @@ def test_the_page_can_be_followed_from_above(
     for block in blocks:
         exec(compile(block, str(PAGE), "exec"), names)
     said = capsys.readouterr().out
-    assert len(blocks) == 5 and "A-18: has no measured point: check the sensor's exposure and range" in said
+    assert len(blocks) == 6 and "A-18: has no measured point: check the sensor's exposure and range" in said
     assert str(Path("results/A-17_heatmap.png")) in said and re.search(r"^A-19 \d", said, flags=re.M)
     assert names["worst"].shape == (3,) and names["picture"].shape == names["points"].shape
     route, rows = names["trained"](trained_run, synth_data)
