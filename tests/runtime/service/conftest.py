@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -90,6 +91,19 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     opened = Journal(tmp_path / "out")
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def shell_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let child processes be a shell script of some words in place of Python."""
+
+    def be(words: str) -> None:
+        script = tmp_path / "python"
+        script.write_text(f"#!/bin/sh\n{words}\n")
+        script.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(script))
+
+    return be
 
 
 @pytest.fixture

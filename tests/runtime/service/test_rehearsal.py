@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,14 +16,6 @@ from cmdiad.runtime.service import rehearsal
 from cmdiad.runtime.service.inspector_settings import InspectorSettings
 
 needs_a_shell = pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
-
-
-def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
-    """Let the child be a shell script."""
-    script = tmp_path / "python"
-    script.write_text(f"#!/bin/sh\n{words}\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(rehearsal.sys, "executable", str(script))
 
 
 def test_a_good_bundle_is_told_by_its_digest(calibrated_bundle: Path) -> None:
@@ -48,9 +41,9 @@ def test_a_self_test_that_fails_is_told(calibrated_bundle: Path, monkeypatch: py
 
 @needs_a_shell
 def test_a_process_that_is_killed_is_told_with_its_signal_and_last_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shell_child: Callable[[str], None]
 ) -> None:
-    interpreter(tmp_path, monkeypatch, "echo no more memory >&2; kill -9 $$")
+    shell_child("echo no more memory >&2; kill -9 $$")
     with pytest.raises(BundleError, match=r"ends the process that tests it \(SIGKILL; it said last: no more memory\)"):
         rehearsal.rehearse(tmp_path, InspectorSettings())
 
@@ -58,32 +51,34 @@ def test_a_process_that_is_killed_is_told_with_its_signal_and_last_words(
 @needs_a_shell
 @pytest.mark.parametrize("printed", ["", "rubbish", json.dumps({"digest": 1}), json.dumps({"other": "x"})])
 def test_a_process_that_says_nothing_of_use_has_passed_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str
+    tmp_path: Path, shell_child: Callable[[str], None], printed: str
 ) -> None:
-    interpreter(tmp_path, monkeypatch, f"echo '{printed}'")
+    shell_child(f"echo '{printed}'")
     with pytest.raises(BundleError, match="exit code 0"):
         rehearsal.rehearse(tmp_path, InspectorSettings())
 
 
 @needs_a_shell
-def test_a_process_that_dies_after_its_answer_has_not_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    interpreter(tmp_path, monkeypatch, 'echo \'{"digest": "d"}\'; kill -11 $$')
+def test_a_process_that_dies_after_its_answer_has_not_passed(
+    tmp_path: Path, shell_child: Callable[[str], None]
+) -> None:
+    shell_child('echo \'{"digest": "d"}\'; kill -11 $$')
     with pytest.raises(BundleError, match="SIGSEGV"):
         rehearsal.rehearse(tmp_path, InspectorSettings())
 
 
 @needs_a_shell
-def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    interpreter(tmp_path, monkeypatch, "exec sleep 60")
+def test_a_process_that_hangs_is_ended(tmp_path: Path, shell_child: Callable[[str], None]) -> None:
+    shell_child("exec sleep 60")
     with pytest.raises(BundleError, match=r"not done after 0\.2 s"):
         rehearsal.rehearse(tmp_path, InspectorSettings(), patience_seconds=0.2)
 
 
 @needs_a_shell
 def test_a_line_that_ends_does_not_wait_for_a_process_that_hangs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shell_child: Callable[[str], None]
 ) -> None:
-    interpreter(tmp_path, monkeypatch, "exec sleep 60")
+    shell_child("exec sleep 60")
     begin = time.monotonic()
     with pytest.raises(BundleError, match="the line was ended"):
         rehearsal.rehearse(tmp_path, InspectorSettings(), lambda: True)

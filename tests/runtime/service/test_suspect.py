@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,27 +14,19 @@ from cmdiad.runtime.service.inspector_settings import InspectorSettings
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a shell")
 
 
-def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str) -> None:
-    """Let the child be a shell script."""
-    script = tmp_path / "python"
-    script.write_text(f"#!/bin/sh\n{words}\n")
-    script.chmod(0o755)
-    monkeypatch.setattr(suspect.sys, "executable", str(script))
-
-
 def test_an_error_in_the_other_process_is_no_death(tmp_path: Path) -> None:
     suspect.survives(tmp_path / "no bundle", tmp_path / "scan.tiff", InspectorSettings())
 
 
 def test_a_process_that_is_killed_is_told_with_its_signal_and_last_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shell_child: Callable[[str], None]
 ) -> None:
-    interpreter(tmp_path, monkeypatch, "echo no more memory >&2; kill -9 $$")
+    shell_child("echo no more memory >&2; kill -9 $$")
     with pytest.raises(PoisonError, match=r"inspects it \(SIGKILL; it said last: no more memory\)"):
         suspect.survives(tmp_path, tmp_path / "scan.tiff", InspectorSettings())
 
 
-def test_a_process_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    interpreter(tmp_path, monkeypatch, "exec sleep 60")
+def test_a_process_that_hangs_is_ended(tmp_path: Path, shell_child: Callable[[str], None]) -> None:
+    shell_child("exec sleep 60")
     with pytest.raises(PoisonError, match=r"not done after 0\.2 s"):
         suspect.survives(tmp_path, tmp_path / "scan.tiff", InspectorSettings(), patience_seconds=0.2)
