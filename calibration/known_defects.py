@@ -116,7 +116,7 @@ def score_known_defects(
 
 def _score(scan: PartSource, features: PartFeatures, decision: Decision) -> float:
     require_usable(scan, features)
-    return float(decision.decide(features.foreground, decision.match(features))[0])
+    return float(decision.judge(features)[0])
 
 
 def with_known_defects(calibrated: Calibrated, defects: Sequence[KnownDefect]) -> Calibrated:

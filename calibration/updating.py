@@ -197,7 +197,7 @@ def _learn(
     features = extract_features(bundle.manifest, extractor, request.scans, survey, progress, old.part)
     decision = Decision.load(bundle)
     try:
-        scores = [decision.decide(part.foreground, decision.match(part))[0] for part in features]
+        scores = [decision.judge(part)[0] for part in features]
     finally:
         decision.close()
     before = [(score, score > old.threshold.value) for score in scores]

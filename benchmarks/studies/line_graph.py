@@ -171,7 +171,7 @@ def compare_part(
     """One part through both, one after the other."""
     start = time.perf_counter()
     features = extractor.extract(part, StageTimes())
-    score, map_224 = decision.decide(features.foreground, decision.match(features))
+    score, map_224 = decision.judge(features)
     middle = time.perf_counter()
     answer = line.run(part, StageTimes())
     end = time.perf_counter()

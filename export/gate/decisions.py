@@ -156,7 +156,7 @@ def _decide(path: FeaturePath, decision: Decision, parts: Sequence[PreparedPart]
     decided = Decided([], [])
     for part in parts:
         features = path.extract(part, StageTimes())
-        score, map_224 = decision.decide(features.foreground, decision.match(features))
+        score, map_224 = decision.judge(features)
         decided.scores.append(score)
         decided.maps.append(map_224)
     return decided

@@ -139,6 +139,10 @@ class Decision:
         score = self.fusion.fuse_scores(matches[0].score, matches[1].score)
         return score, upsample_blur(self.fusion.fuse_maps(maps[0], maps[1]))
 
+    def judge(self, features: PartFeatures) -> tuple[float, Array]:
+        """A part's score and map from its features: `match`, then `decide`."""
+        return self.decide(features.foreground, self.match(features))
+
     def close(self) -> None:
         """End the threads."""
         self.threads.close()
