@@ -6,11 +6,12 @@ A scan that a line moves or writes to where it looks for scans is inspected agai
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UsageError
 from .access import Access
-from .line_file import FolderTable, HttpTable, LineFile, placed
+from .line_file import FolderTable, HttpTable, LineFile, OpcuaTable, placed
 from .secret_file import read_secret, read_token
 from .sources.hot_folder import default_done
 
@@ -32,6 +33,8 @@ def require_sound_places(file: LineFile, base: Path) -> None:
         _check_folder(folder, base, out)
         for other in file.folder:
             _refuse_what_others_take(folder, other, base)
+    for opcua in file.opcua:
+        _refuse_two_ways_in(opcua, file.folder, base)
     _check_secrets(file, base)
 
 
@@ -67,6 +70,20 @@ def _refuse_what_others_take(folder: FolderTable, other: FolderTable, base: Path
         )
 
 
+def _refuse_two_ways_in(opcua: OpcuaTable, folders: Sequence[FolderTable], base: Path) -> None:
+    """A file that is triggered must not come by a hot folder as well."""
+    if opcua.trigger_folder is None:
+        return
+    place = placed(base, opcua.trigger_folder)
+    _require_folder(f"opcua {opcua.name!r}, trigger_folder", place, "give a folder")
+    for folder in folders:
+        if _takes(folder, base, place):
+            raise UsageError(
+                f"opcua {opcua.name!r}: folder {folder.name!r} takes what is in trigger_folder {place} too, and would "
+                "inspect it twice: give another"
+            )
+
+
 def _takes(folder: FolderTable, base: Path, place: Path) -> bool:
     """Whether a hot folder would accept a scan that lies in a place; what is hidden in it is not looked at."""
     path, place = placed(base, folder.path).resolve(), place.resolve()
@@ -87,7 +104,7 @@ def _require_folder(who: str, path: Path, advice: str) -> None:
         if place.exists() or place.is_symlink():
             if not place.is_dir():
                 raise UsageError(
-                    f"{who}: {place} is {'no folder' if place.exists() else 'a link to nothing'}: {advice}"
+                    f"{who}: {place} is {'not a folder' if place.exists() else 'a link to nothing'}: {advice}"
                 )
             return
 

@@ -47,7 +47,6 @@ def open_sinks(file: LineFile, base: Path, line: SunkLine) -> list[Sink]:
     """
     _require(bool(file.mqtt), "mqtt", "paho")
     _require(bool(file.opcua), "opcua", "asyncua")
-    _refuse_two_ways_in(file, base)
 
     def in_flight() -> list[int]:
         # The station is made after its sinks.
@@ -70,22 +69,6 @@ def _trigger(source: str, line: SunkLine) -> Trigger:
         return answer
 
     return inspect
-
-
-def _refuse_two_ways_in(file: LineFile, base: Path) -> None:
-    """A file that is triggered must not come by a hot folder as well.
-
-    Raises:
-        UsageError: one folder is both.
-    """
-    hot = {placed(base, folder.path).resolve(): folder.name for folder in file.folder}
-    for table in file.opcua:
-        place = _placed(base, table.trigger_folder)
-        if place is not None and place.resolve() in hot:
-            raise UsageError(
-                f"opcua {table.name!r}: trigger_folder {place} is the folder {hot[place.resolve()]!r} as well, "
-                "which would inspect its files twice: give another"
-            )
 
 
 def _require(is_needed: bool, extra: str, module: str) -> None:

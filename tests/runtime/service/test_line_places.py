@@ -13,6 +13,7 @@ from cmdiad.runtime.service.line_file import (
     LineFile,
     LineTable,
     MqttTable,
+    OpcuaTable,
     ProductTable,
     WebhookTable,
 )
@@ -32,9 +33,9 @@ def a_line(*folders: FolderTable, out: str = "out", **tables: object) -> LineFil
 @pytest.mark.parametrize(
     ("folders", "out", "words"),
     [
-        ([], "file", "out: .*file is no folder: give a folder for results"),
-        ([], "file/below", "out: .*file is no folder"),
-        ([FolderTable(path="file")], "out", "folder 'folder': .*file is no folder: give the folder that scans"),
+        ([], "file", "out: .*file is not a folder: give a folder for results"),
+        ([], "file/below", "out: .*file is not a folder"),
+        ([FolderTable(path="file")], "out", "folder 'folder': .*file is not a folder: give the folder that scans"),
         ([FolderTable(path="out/in")], "out", "lies in the folder of results"),
         ([FolderTable(path="out")], "out", "lies in the folder of results"),
         ([FolderTable(path="out/rejected")], "out", "lies in the folder of results"),
@@ -45,7 +46,7 @@ def a_line(*folders: FolderTable, out: str = "out", **tables: object) -> LineFil
             "moves scans to .*in/done, where folder 'folder' takes them again",
         ),
         ([FolderTable(path="in", after="move", done="in")], "out", "takes them again"),
-        ([FolderTable(path="in", after="move", done="file")], "out", "folder 'folder', done: .*file is no folder"),
+        ([FolderTable(path="in", after="move", done="file")], "out", "folder 'folder', done: .*file is not a folder"),
         (
             [FolderTable(path="a/b", name="b", after="move"), FolderTable(path="a", name="a", recursive=True)],
             "out",
@@ -93,6 +94,14 @@ def test_a_link_to_the_results_is_seen_through(tmp_path: Path) -> None:
     (tmp_path / "gone").symlink_to("nowhere")
     with pytest.raises(UsageError, match="gone is a link to nothing"):
         require_sound_places(a_line(FolderTable(path="gone")), tmp_path)
+
+
+@pytest.mark.parametrize(("folder", "trigger"), [("in", "out/../in"), ("in", "in/triggered"), (".", "in/triggered")])
+def test_a_triggered_file_does_not_come_by_a_hot_folder_as_well(tmp_path: Path, folder: str, trigger: str) -> None:
+    hot, opcua = FolderTable(path=folder, recursive=folder != trigger), OpcuaTable(trigger_folder=trigger)
+    with pytest.raises(UsageError, match=f"opcua 'opcua': folder 'folder' takes what is in trigger_folder .*{trigger}"):
+        ProductionLine(a_line(hot, out="results/.out", opcua=[opcua]), tmp_path)
+    require_sound_places(a_line(FolderTable(path="in"), opcua=[OpcuaTable(trigger_folder="in/triggered")]), tmp_path)
 
 
 @pytest.mark.parametrize(

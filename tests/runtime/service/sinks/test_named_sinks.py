@@ -85,12 +85,6 @@ def test_a_table_whose_extra_is_not_installed_names_it(
         opened(ALL, tmp_path, journal)
 
 
-def test_a_trigger_folder_that_is_a_hot_folder_too_is_refused(tmp_path: Path, journal: Journal) -> None:
-    tables = '[[folder]]\npath = "in"\n[[opcua]]\nanonymous = true\ntrigger_folder = "out/../in"\n'
-    with pytest.raises(UsageError, match="is the folder 'folder' as well"):
-        opened(f'[[product]]\nname = "flange"\nbundle = "b"\n{tables}', tmp_path, journal)
-
-
 def test_without_tables_there_are_no_sinks(tmp_path: Path, journal: Journal) -> None:
     assert opened('[[product]]\nname = "flange"\nbundle = "b"\n', tmp_path, journal) == []
 
