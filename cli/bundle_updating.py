@@ -19,24 +19,21 @@ if TYPE_CHECKING:
     from ..calibration.updating import Updated
     from ..runtime.bundle.parameters import Threshold
 
-# What an update takes from the old bundle is not asked for.
-TAKEN = (
-    "false_reject_rate",
-    "coreset_ratio",
-    "metric",
-    "bank_precision",
-    "n_neighbors",
-    "settings_file",
-    "product",
-    "sensor",
-    "metres_per_unit",
-    "plane",
-    "window",
-    "assignments",
-    "seed",
-    "force",
-)
-OF_UPDATE = ("replace", "accept_defective")
+# All that an update has a use for; the rest it takes from the old bundle.
+USED = {
+    "scans",
+    "bundle",
+    "out",
+    "defective",
+    "line_graph",
+    "report",
+    "sign",
+    "provider",
+    "update",
+    "json",
+    "quiet",
+}
+OF_UPDATE = {"replace", "accept_defective"}
 N_SHIFTED = 5
 
 
@@ -49,8 +46,9 @@ def refuse_foreign_options(context: typer.Context, update: bool) -> None:
     from ..runtime.errors import UsageError
 
     names = {parameter.name: parameter.opts[0] for parameter in context.command.params}
-    for name in TAKEN if update else OF_UPDATE:
-        if was_given(context, name):
+    foreign = names.keys() - USED - OF_UPDATE if update else OF_UPDATE
+    for name in names:
+        if name in foreign and was_given(context, name):
             if update:
                 raise UsageError(
                     f"{names[name]}: an update takes it from the old bundle, or has no use for it: leave it out"

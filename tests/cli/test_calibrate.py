@@ -155,6 +155,8 @@ def test_an_update_prints_both_bundles_side_by_side(here, good):
     [
         pytest.param(["--update", "--coreset-ratio", "0.1"], "--coreset-ratio: an update takes it", id="taken"),
         pytest.param(["--update", "--force"], "--force: an update takes it", id="force"),
+        pytest.param(["--update", "--roi", "0,0,9,9"], "--roi: an update takes it", id="roi"),
+        pytest.param(["--update", "--parts", "all"], "--parts: an update takes it", id="parts"),
         pytest.param(["--replace"], "--replace: goes with --update alone", id="replace"),
         pytest.param(["--update", "--out", "bundle"], "replaces nothing", id="in place"),
     ],
