@@ -250,6 +250,7 @@ def combine(
         normalization=settings.normalization,
         projection_eps=settings.projection_eps,
         n_neighbors=settings.n_neighbors,
+        score=settings.score,
         nu=settings.nu,
         svm_iterations=settings.svm_iterations,
         threshold=threshold_from_good(scores, rate),
@@ -264,12 +265,12 @@ def _fused(
 ) -> tuple[Decision, Sequence[tuple[BankMatch, ...]]]:
     """The decision by one bank or two, with the fusion of two, and every normal scan's matches with them."""
     if second is None:
-        return Decision(main.bank, None, None), [(match,) for match in main.matches]
+        return Decision(main.bank, None, None, settings.score), [(match,) for match in main.matches]
     pairs = list(zip(main.matches, second.matches, strict=True))
     scores = np.array([[match.score for match in pair] for pair in pairs])
     pixels = np.concatenate([np.stack([match.distances for match in pair], axis=1) for pair in pairs])
     fusion = fit_fusion(scores, pixels, settings.nu, settings.svm_iterations, settings.seed)
-    return Decision(main.bank, second.bank, fusion), pairs
+    return Decision(main.bank, second.bank, fusion, settings.score), pairs
 
 
 def statistics_of(features: Array) -> Statistics:

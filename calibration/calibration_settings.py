@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from ..runtime.bundle.parameters import Metric, Normalization
+from ..runtime.bundle.parameters import Metric, Normalization, ScoreName
 from ..runtime.errors import UsageError
 from .choices import BankPrecision
+
+_WORDS = {"metric": Metric, "bank_precision": BankPrecision, "normalization": Normalization, "score": ScoreName}
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class CalibrationSettings:
         normalization: whose statistics normalize features, see `fixed_statistics`.
         projection_eps: distortion of the sparse random projection the coreset is selected in, 0 to 1.
         n_neighbors: bank rows next to the nearest one that re-weight the image score.
+        score: how a part's score comes from its patches' distances. paper: the largest, re-weighted, of each bank, and
+            fused. mean5: the mean of the five largest that are fused.
         nu: of the fusion's one-class SVMs.
         svm_iterations: passes of their descent over the data.
         seed: of everything random.
@@ -35,6 +39,7 @@ class CalibrationSettings:
     normalization: Normalization = "paper"
     projection_eps: float = 0.9
     n_neighbors: int = 2
+    score: ScoreName = "paper"
     nu: float = 0.5
     svm_iterations: int = 1000
     seed: int = 0
@@ -55,6 +60,6 @@ class CalibrationSettings:
                 raise UsageError(f"{name} is {getattr(self, name)}: must lie between 0 and 1")
         if not 0 <= self.seed < 1 << 32:
             raise UsageError(f"seed is {self.seed}: must be 0 or a whole number below 2^32")
-        for name, known in (("metric", Metric), ("bank_precision", BankPrecision), ("normalization", Normalization)):
+        for name, known in _WORDS.items():
             if getattr(self, name) not in get_args(known):
                 raise UsageError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(get_args(known))}")

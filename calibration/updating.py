@@ -156,6 +156,7 @@ def settings_of(bundle: Bundle, calibration: Calibration) -> CalibrationSettings
         normalization=calibration.normalization,
         projection_eps=calibration.projection_eps,
         n_neighbors=calibration.n_neighbors,
+        score=calibration.score,
         nu=calibration.nu,
         svm_iterations=calibration.svm_iterations,
         seed=calibration.seed,

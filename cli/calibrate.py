@@ -97,6 +97,7 @@ def calibrate(
     metric: options.Metric = "l2",
     bank_precision: _BankPrecisionOption = "fp32",
     n_neighbors: options.Neighbors = 2,
+    score: options.Score = "paper",
     settings_file: options.Settings = None,
     product: _ProductOption = None,
     sensor: options.OtherSensor = None,
@@ -125,7 +126,7 @@ def calibrate(
     from ..runtime.bundle.reading import find_bundle, is_signed, open_bundle
 
     refuse_foreign_options(context, update)
-    require_report(report)
+    _require_names(product, report)
     if update:
         judged = accept_defective or [], provider if was_given(context, "provider") else None, defective or []
         keys, signed_before = signing.signing_keys(sign, "calibrate"), is_signed(find_bundle(bundle))
@@ -145,13 +146,12 @@ def calibrate(
         metric=metric,
         bank_precision=bank_precision,
         n_neighbors=n_neighbors,
+        score=score,
         seed=seed,
     )
     settings = apply_settings_file(given, settings_file)
-    _require_name(product)
     keys, source = signing.signing_keys(sign, "calibrate"), open_bundle(find_bundle(bundle))
-    signed_before = is_signed(source.path)
-    inputs = find_normal_parts(scans, modalities(source.manifest))
+    signed_before, inputs = is_signed(source.path), find_normal_parts(scans, modalities(source.manifest))
     known = find_defective_parts(defective, modalities(source.manifest)) if defective else []
     product, target = product or product_of(inputs) or source.manifest.product, out or source.path
     if not force:
@@ -167,9 +167,11 @@ def calibrate(
     signing.finish_signing(target, keys, signed_before, aloud=not json)
 
 
-def _require_name(product: str | None) -> None:
+def _require_names(product: str | None, report: Path | None) -> None:
+    """Refuse a name that is blank, and a report that could not be written, before the work."""
     from ..runtime.errors import UsageError
 
+    require_report(report)
     if product is not None and not product.strip():
         raise UsageError("--product: give a name, or leave it out")
 

@@ -36,6 +36,7 @@ def evaluate(
     coreset_ratio: options.Coreset = 0.1,
     metric: options.Metric = "l2",
     n_neighbors: options.Neighbors = 2,
+    score: options.Score = "paper",
     settings_file: options.Settings = None,
     sensor: options.OtherSensor = None,
     roi: options.Roi = None,
@@ -70,6 +71,7 @@ def evaluate(
         coreset_ratio=coreset_ratio,
         metric=metric,
         n_neighbors=n_neighbors,
+        score=score,
         seed=seed,
     )
     settings = apply_settings_file(given, settings_file)

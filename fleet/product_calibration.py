@@ -118,6 +118,7 @@ def calibration_inputs(product: FleetProduct, bundle: Path) -> CalibrationInputs
         metric=product.metric,
         bank_precision=product.bank_precision,
         n_neighbors=product.n_neighbors,
+        score=product.score,
         seed=product.seed,
     )
     settings = apply_settings_file(settings, None if product.settings is None else Path(product.settings))

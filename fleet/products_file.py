@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from ..calibration.choices import BankPrecision
-from ..runtime.bundle.parameters import DEFAULT_ROUTE, PRESETS, Metric, Modality, RouteName
+from ..runtime.bundle.parameters import DEFAULT_ROUTE, PRESETS, Metric, Modality, RouteName, ScoreName
 from ..runtime.errors import UsageError
 from ..runtime.files.toml_file import place_first, read_toml
 from ..runtime.service.line_file import Name, placed
@@ -57,6 +57,7 @@ class DefaultsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         metric: distance of bank, coreset and score alike.
         bank_precision: how banks hold their rows.
         n_neighbors: neighbors in the score's re-weighting.
+        score: how a part's score comes from its patches' distances.
         seed: of everything random.
         defective: a scan with a known defect, which places the threshold and is kept for `cmdiad-rt selftest`.
         line_graph: whether to write the fused graph; null: where it is small.
@@ -78,6 +79,7 @@ class DefaultsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     metric: Metric = "l2"
     bank_precision: BankPrecision = "fp32"
     n_neighbors: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    score: ScoreName = "paper"
     seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] = 0
     defective: str | None = None
     line_graph: bool | None = None

@@ -227,7 +227,8 @@ class NormalParts:
         patchless: Array | None,
         rows: Callable[[], list[Array]],
     ) -> Side:
-        settings, statistics = contender.candidate.settings, contender.statistics
+        # Banks are the same for every score.
+        settings, statistics = replace(contender.candidate.settings, score="paper"), contender.statistics
         key = features_key, settings, statistics
         if key not in self._sides:
             progress = naming_bank(self._progress, role)

@@ -47,10 +47,10 @@ class GraphWriter:
         return name
 
     def highest(self, values: str, count: int) -> tuple[str, str]:
-        """The `count` highest of values (B, P, C), highest first, and their columns, int64: (B, P, count) each."""
+        """The `count` highest of values (..., C), highest first, and their columns, int64: (..., count) each."""
         best, columns = f"topk_{self._count}/values", f"topk_{self._count}/columns"
         inputs = [values, self.constant([count], np.int64)]
-        self.nodes.append(helper.make_node("TopK", inputs, [best, columns], f"node_{columns}", axis=2))
+        self.nodes.append(helper.make_node("TopK", inputs, [best, columns], f"node_{columns}", axis=-1))
         return best, columns
 
     def rows_at(self, rows: str, index: str) -> str:

@@ -20,6 +20,7 @@ from .parameters import (
     PartRange,
     Preprocessing,
     RouteName,
+    ScoreName,
     Threshold,
 )
 from .scan_geometry import ScanGeometry
@@ -27,9 +28,10 @@ from .sensor_description import UNNAMED, SensorDescription, SensorIdentity
 
 FORMAT_VERSION = 2
 """Since 2 it is decided at calibration, from all scans, whether scans are raw, and recorded how large the part is."""
-WITH_PARTS = 3
-"""Of bundles with a region of interest or all parts of a scan, which a runtime before them would not know of."""
-OLDEST_READ, NEWEST_READ = 1, WITH_PARTS
+WITH_CHOICES = 3
+"""Of bundles with a region of interest, all parts of a scan, or a score that is not the paper's: a runtime before them
+would not know of these."""
+OLDEST_READ, NEWEST_READ = 1, WITH_CHOICES
 NAME = "manifest.json"
 _ZERO_DIGEST = "0" * 64
 MAX_BYTES = 4 << 20
@@ -140,6 +142,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         n_neighbors: next neighbors in the re-weighting of the image score.
         nu: of the one-class SVMs.
         svm_iterations: passes of their descent.
+        score: how a part's score comes from its patches' distances; the paper's before format version 3.
         part: how large the part was in these scans, and how much of it was seen; None before format version 2.
         health: what sensor, table, parts and scores measured in these scans; None in bundles from before it was told.
     """
@@ -153,6 +156,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     n_neighbors: int = 2
     nu: float = 0.5
     svm_iterations: int = 1000
+    score: ScoreName = "paper"
     threshold: Threshold
     pixel_threshold: Threshold
     part: PartRange | None = None
@@ -223,9 +227,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 def encode(manifest: Manifest) -> bytes:
     """The manifest file's bytes, with the digest filled in; equal manifests give equal bytes."""
-    made = manifest.preprocessing
-    needs_parts = made.roi is not None or made.parts != "largest"
-    version = max(manifest.format_version, WITH_PARTS) if needs_parts else manifest.format_version
+    made, calibration = manifest.preprocessing, manifest.calibration
+    has_choices = made.roi is not None or made.parts != "largest"
+    has_choices |= calibration is not None and calibration.score != "paper"
+    version = max(manifest.format_version, WITH_CHOICES) if has_choices else manifest.format_version
     blank = msgspec.structs.replace(manifest, digest=_ZERO_DIGEST, format_version=version)
     text = encode_json_file(blank, order="sorted")
     digest = hashlib.sha256(text).hexdigest()

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..banks.bank import Matches, MemoryBank
+from ..bundle.parameters import ScoreName
 from ..bundle.reading import Bundle
 from ..errors import BundleError
 from ..patches.features import PartFeatures
@@ -18,7 +19,7 @@ from ..patches.pooling import N_PATCHES, PATCH_GRID
 from ..patches.routes import MAIN, route_of
 from ..threads import SearchThreads, SharedSearch, single_threaded_blas
 from .fusion import Fusion, decode_fusion
-from .scoring import image_score, upsample_blur
+from .scoring import image_score, mean_of_largest, upsample_blur
 
 FUSION = "fusion.json"
 
@@ -90,6 +91,7 @@ class Decision:
     main: NormalizedBank
     second: NormalizedBank | None
     fusion: Fusion | None
+    score: ScoreName = "paper"
     threads: SearchThreads = field(default_factory=SearchThreads, repr=False, compare=False)
 
     @classmethod
@@ -104,11 +106,13 @@ class Decision:
             BundleError: a bank or the fusion is missing or does not fit the route.
         """
         main, sharing = load_bank(bundle, MAIN), SearchThreads(threads)
+        calibration = bundle.manifest.calibration
+        score = "paper" if calibration is None else calibration.score
         second_bank = route_of(bundle.manifest.route, bundle.manifest.main).second_bank
         if second_bank is None:
-            return cls(main, None, None, sharing)
+            return cls(main, None, None, score, sharing)
         fusion = decode_fusion(bundle.read(FUSION), f"{bundle.path}: {FUSION}")
-        return cls(main, load_bank(bundle, second_bank), fusion, sharing)
+        return cls(main, load_bank(bundle, second_bank), fusion, score, sharing)
 
     @single_threaded_blas()
     def match(self, features: PartFeatures, without_group: int | None = None) -> tuple[BankMatch, ...]:
@@ -133,11 +137,12 @@ class Decision:
     @single_threaded_blas()
     def decide(self, foreground: npt.NDArray[np.bool_], matches: tuple[BankMatch, ...]) -> tuple[float, Array]:
         """The part's score, and its map of (224, 224) float32."""
-        maps = [patch_map(foreground, match.distances) for match in matches]
-        if self.fusion is None:
-            return matches[0].score, upsample_blur(maps[0])
-        score = self.fusion.fuse_scores(matches[0].score, matches[1].score)
-        return score, upsample_blur(self.fusion.fuse_maps(maps[0], maps[1]))
+        distances, score = matches[0].distances, matches[0].score
+        if self.fusion is not None:
+            distances = self.fusion.fuse_maps(distances, matches[1].distances)
+            score = self.fusion.fuse_scores(score, matches[1].score)
+        fused = patch_map(foreground, distances)
+        return mean_of_largest(fused) if self.score == "mean5" else score, upsample_blur(fused)
 
     def judge(self, features: PartFeatures) -> tuple[float, Array]:
         """A part's score and map from its features: `match`, then `decide`."""

@@ -58,7 +58,7 @@ class Fusion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return weight_main * main + weight_second * second
 
     def fuse_maps(self, main: Array, second: Array) -> Array:
-        """The map from the distance maps of the two banks, (56, 56) float32 each; zero where both are."""
+        """The patches' distances from those to the two banks, float32 of one shape; zero where both are."""
         weight_main, weight_second = self.map.weights
         fused: Array = np.float32(weight_main) * main + np.float32(weight_second) * second
         return fused

@@ -99,14 +99,17 @@ def test_a_trained_bundle_carries_the_statistics(exported_bundle):
 
 
 def test_the_manifest_says_how_it_was_calibrated_and_the_svm_is_as_asked(features):
-    asked = settings(normalization="reference", projection_eps=0.7, n_neighbors=3, nu=0.3, svm_iterations=200)
+    asked = settings(
+        normalization="reference", projection_eps=0.7, n_neighbors=3, nu=0.3, svm_iterations=200, score="mean5"
+    )
     side = calibrate_side(features, None, asked, silent)
     foreground = np.zeros(3136, bool)
     foreground[:90] = True
     calibrated = combine([foreground] * 3, side, side, "digest", asked)
     record = calibrated.calibration
     assert (record.normalization, record.projection_eps, record.n_neighbors) == ("reference", 0.7, 3)
-    assert (record.nu, record.svm_iterations) == (0.3, 200)
+    assert (record.nu, record.svm_iterations, record.score) == (0.3, 200, "mean5")
+    assert calibrated.decision.score == "mean5"
     other = combine([foreground] * 3, side, side, "digest", settings(nu=0.9))
     assert calibrated.decision.fusion.map.coefficients != other.decision.fusion.map.coefficients
 
@@ -126,6 +129,7 @@ def test_the_manifest_says_how_it_was_calibrated_and_the_svm_is_as_asked(feature
         {"metric": "l3"},
         {"bank_precision": "fp12"},
         {"normalization": "none"},
+        {"score": "best"},
         *(
             {name: value}
             for name in ("false_reject_rate", "coreset_ratio", "projection_eps", "nu", "n_neighbors", "svm_iterations")

@@ -1,5 +1,7 @@
 """The fused line graph says what the NumPy runtime says, for every route, bank and part."""
 
+from dataclasses import replace
+
 import msgspec
 import numpy as np
 import onnx
@@ -147,6 +149,16 @@ def test_any_bank_in_any_number_of_slices(bundle, extractor, networks, scans, mo
     ]
     decision = Decision(*banks, Decision.load(bundle).fusion)
     compared(bundle.manifest, decision, line_graph(bundle.manifest, networks, decision), extractor, part)
+
+
+@pytest.mark.parametrize("n_banks", [1, 2])
+def test_it_has_the_score_that_the_bundle_asks_for(bundle, extractor, networks, scans, n_banks):
+    by_paper, manifest, part = Decision.load(bundle), bundle.manifest, prepared(bundle, scans[0])
+    if n_banks == 1:
+        by_paper, manifest = Decision(by_paper.main, None, None), msgspec.structs.replace(manifest, route="single")
+    decision = replace(by_paper, score="mean5")
+    outputs, _ = compared(manifest, decision, line_graph(manifest, networks, decision), extractor, part)
+    assert outputs["score"] != pytest.approx(by_paper.judge(extractor.extract(part, StageTimes()))[0], rel=1e-2)
 
 
 @pytest.mark.slow

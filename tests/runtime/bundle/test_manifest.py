@@ -135,6 +135,12 @@ def test_what_an_earlier_runtime_would_not_know_of_raises_the_version(values, ve
     assert read.format_version == version and read.preprocessing == preprocessing
 
 
+def test_a_score_that_an_earlier_runtime_would_not_know_of_raises_the_version():
+    other = msgspec.structs.replace(CALIBRATION, score="mean5")
+    read = decode(encode(msgspec.structs.replace(MANIFEST, calibration=other)), "b")
+    assert read.format_version == 3 and read.calibration == other
+
+
 def test_a_calibration_of_version_1_is_refused_in_plain_words():
     before = bundle_of(msgspec.structs.replace(MANIFEST, format_version=1))
     with pytest.raises(BundleError, match=r"earlier version.*cmdiad calibrate SCANS --bundle part\.cmdiad --force"):

@@ -1,5 +1,7 @@
 """Scores and maps follow the paper's formulas, computed here anew from the features."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cmdiad.runtime.banks.bank import build_bank
@@ -66,6 +68,24 @@ def test_two_banks_are_fused_at_the_patches_and_blurred_once(banks):
     fused = 0.8 * patch_map(foreground, matches[0].distances) + 0.4 * patch_map(foreground, matches[1].distances)
     up = torch.nn.functional.interpolate(torch.from_numpy(fused)[None, None], (224, 224), mode="bilinear")
     np.testing.assert_allclose(map_224, gaussian_filter(up[0, 0].numpy(), 4.0, mode="reflect"), atol=1e-4)
+
+
+@pytest.mark.parametrize("n_banks", [1, 2])
+def test_the_score_mean5_is_of_the_fused_patches_that_the_map_shows(banks, n_banks):
+    _, bank = banks
+    combination = Combination(coefficients=(0.4, 0.8), offset=0.3, alpha=2.0, beta=0.5)
+    fusion = Fusion(score=combination, map=combination)
+    by_paper = Decision(bank, bank, fusion) if n_banks == 2 else Decision(bank, None, None)
+    foreground = np.zeros(3136, bool)
+    foreground[100:140] = True
+    main, second = np.random.default_rng(3).normal(size=(2, 40, 8)).astype(np.float32)
+    features = PartFeatures(foreground, main, second if n_banks == 2 else None)
+    score, map_224 = replace(by_paper, score="mean5").judge(features)
+    matches = by_paper.match(features)
+    weights = (0.8, 0.4)[:n_banks] if n_banks == 2 else (1.0,)
+    fused = sum(weight * match.distances for weight, match in zip(weights, matches, strict=True))
+    assert score == pytest.approx(np.sort(fused)[-5:].mean(), rel=1e-6)
+    np.testing.assert_array_equal(map_224, by_paper.judge(features)[1])
 
 
 def test_no_part_means_no_anomaly():
