@@ -42,15 +42,15 @@ class KeyText(NamedTuple):
 
 KEY_TEXTS: dict[str, KeyText] = {
     "sensor.name": KeyText("", "What people call the sensor; messages and the bundle name it."),
-    "sensor.preset": KeyText("", "Where every value comes from that this file does not give."),
+    "sensor.preset": KeyText("", "Supplies every value that this file does not give."),
     "sensor.metres_per_unit": KeyText(
-        "m", "Length of one unit of the scan files: 0.001 for millimetres. Integers need it.", "0.001"
+        "m", "Length of one unit of the scan files: 0.001 for millimeters. Integers need it.", "0.001"
     ),
     "sensor.pixel_pitch_m": KeyText(
-        "m", "Distance of neighboring pixels on the part. Lengths that are not given follow it.", "0.0006"
+        "m", "Distance between neighboring pixels on the part. Lengths that are not given follow it.", "0.0006"
     ),
     "geometry.intrinsics": KeyText(
-        "px", "Pinhole camera: makes an image of one number a pixel a depth image.",
+        "px", "Pinhole camera: an image with one number per pixel is read as a depth image.",
         "{ fx = 600.0, fy = 600.0, cx = 319.5, cy = 239.5 }",
     ),
     "geometry.intrinsics.fx": KeyText("px", "Focal length along the rows."),
@@ -58,49 +58,49 @@ KEY_TEXTS: dict[str, KeyText] = {
     "geometry.intrinsics.cx": KeyText("px", "Column of the principal point, counted from 0."),
     "geometry.intrinsics.cy": KeyText("px", "Row of the principal point, counted from 0."),
     "geometry.height_grid": KeyText(
-        "file's", "Height map: makes an image of one number a pixel heights on a grid.",
+        "file's", "Height map: an image with one number per pixel is read as heights on a grid.",
         "{ x_pitch = 0.1, y_pitch = 0.1, z_scale = 0.001, z_offset = 0.0 }",
     ),
     "geometry.height_grid.x_pitch": KeyText("file's", "From one column to the next."),
     "geometry.height_grid.y_pitch": KeyText("file's", "From one row to the next."),
     "geometry.height_grid.z_scale": KeyText("file's", "Height of one step of the stored number; negative: deeper."),
     "geometry.height_grid.z_offset": KeyText("file's", "Height that the number 0 stands for."),
-    "geometry.depth_scale": KeyText("file's", "Of depth images: depth of one step of the stored number.", "1.0"),
+    "geometry.depth_scale": KeyText("file's", "For depth images: depth of one step of the stored number.", "1.0"),
     "geometry.axes": KeyText("", "Which stored axis becomes x, y and z, each with a sign."),
     "geometry.missing": KeyText(
-        "", "Stored numbers that mark missing points, as -9999 or 1e30. NaN, infinity and (0, 0, 0) always do.",
+        "", "Stored numbers that mark missing points, such as -9999 or 1e30. NaN, infinity and (0, 0, 0) always do.",
     ),
     "geometry.near_m": KeyText("m", "Points with a smaller z count as not measured.", "0.2"),
     "geometry.far_m": KeyText("m", "Points with a larger z count as not measured.", "1.5"),
-    "geometry.grid": KeyText("px", "Width and height of points stored row by row without saying so.", "[640, 480]"),
+    "geometry.grid": KeyText("px", "Width and height of the grid of points stored row by row.", "[640, 480]"),
     "geometry.projection": KeyText(
         "", "Image that points without any order are projected to.",
         '{ model = "orthographic", width = 640, height = 480, pitch = 0.5 }',
     ),
-    "geometry.projection.model": KeyText("", "orthographic, or pinhole by the intrinsics."),
+    "geometry.projection.model": KeyText("", "orthographic, or pinhole with the intrinsics."),
     "geometry.projection.width": KeyText("px", "Columns of the image."),
     "geometry.projection.height": KeyText("px", "Rows of the image."),
-    "geometry.projection.pitch": KeyText("file's", "Side of a pixel; orthographic only."),
-    "geometry.projection.center": KeyText("file's", "x and y of the image's middle; orthographic only."),
+    "geometry.projection.pitch": KeyText("file's", "Side length of a pixel; orthographic only."),
+    "geometry.projection.center": KeyText("file's", "x and y of the image's center; orthographic only."),
     "geometry.projection.viewed_from": KeyText("", "Side the sensor is on; orthographic only."),
-    "geometry.topic": KeyText("", "Topic of a recording that holds the clouds.", '"/camera/points"'),
+    "geometry.topic": KeyText("", "The topic of a recording that holds the clouds.", '"/camera/points"'),
     "geometry.message": KeyText("", "Which cloud of the topic, counted from 0.", "0"),
     "preprocessing.plane": KeyText(
         "", "Scans are raw and the supporting plane is removed (always), or were preprocessed (never).",
     ),
     "preprocessing.side": KeyText("", "Side of the plane that parts stand on: the origin's, or the grid viewer's."),
-    "preprocessing.border_pixels": KeyText("px", "Width of the image's border that the plane is looked for on."),
+    "preprocessing.border_pixels": KeyText("px", "Width of the image border in which the plane is searched."),
     "preprocessing.border_valid_share": KeyText(
-        "share", "Where less of that border was measured, the outermost measured pixels are the border.",
+        "share", "If less of that border was measured, the outermost measured pixels are the border.",
     ),
-    "preprocessing.ransac_threshold_m": KeyText("m", "A point this near a plane lies on it: about 4 times the noise."),
+    "preprocessing.ransac_threshold_m": KeyText("m", "A point this near a plane is on it: about 4 times the noise."),
     "preprocessing.ransac_iterations": KeyText("planes", "How many planes are tried."),
-    "preprocessing.ransac_sample": KeyText("points", "Points that a plane is tried from."),
-    "preprocessing.refine_on": KeyText("", "Points that refine the plane: scan where the border is mostly missing."),
-    "preprocessing.plane_distance_m": KeyText("m", "Points lower than this above the plane are removed."),
-    "preprocessing.cluster_distance_m": KeyText("m", "Neighbors this near belong to one thing: ten pixels or more."),
-    "preprocessing.cluster_min_points": KeyText("px", "The smallest piece that is more than noise."),
-    "preprocessing.pad_multiple": KeyText("px", "Side of the padded square is a multiple of this."),
+    "preprocessing.ransac_sample": KeyText("points", "Points from which each plane is tried."),
+    "preprocessing.refine_on": KeyText("", "Points that refine the plane: scan if the border is mostly missing."),
+    "preprocessing.plane_distance_m": KeyText("m", "Points closer than this above the plane are removed."),
+    "preprocessing.cluster_distance_m": KeyText("m", "Neighbors this close belong to one object: ten pixels or more."),
+    "preprocessing.cluster_min_points": KeyText("px", "The smallest piece that does not count as noise."),
+    "preprocessing.pad_multiple": KeyText("px", "The side of the padded square is a multiple of this."),
     "preprocessing.roi": KeyText(
         "px", "Region of interest: rectangle of the scan in which parts are looked for, or a mask image's file.",
         "{ row = 40, column = 60, height = 200, width = 300 }",
@@ -109,14 +109,14 @@ KEY_TEXTS: dict[str, KeyText] = {
     "preprocessing.roi.column": KeyText("px", "First column, counted from 0."),
     "preprocessing.roi.height": KeyText("px", "Number of rows."),
     "preprocessing.roi.width": KeyText("px", "Number of columns."),
-    "preprocessing.roi.scan": KeyText("px", "Height and width of a mask; of a rectangle not given."),
+    "preprocessing.roi.scan": KeyText("px", "Height and width of a mask; not given for a rectangle."),
     "preprocessing.roi.runs": KeyText("px", "A mask, row by row: pixels out, pixels in, and so on."),
-    "preprocessing.parts": KeyText("", "One part in a scan, or every thing that resembles the product."),
-    "preprocessing.window": KeyText("", "What of a scan the networks see: all of it, or a square around the part."),
+    "preprocessing.parts": KeyText("", "One part per scan, or every object that resembles the product."),
+    "preprocessing.window": KeyText("", "What the networks see of a scan: all of it, or a square around the part."),
     "preprocessing.window_pixels": KeyText(
-        "px", "Side of that square; calibration fixes it where it is left out.", "400"
+        "px", "Side of that square; calibration sets it if it is left out.", "400"
     ),
-    "preprocessing.seed": KeyText("", "Seed of the search for the plane."),
+    "preprocessing.seed": KeyText("", "Random seed of the search for the plane."),
 }  # fmt: skip
 
 

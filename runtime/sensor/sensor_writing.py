@@ -16,7 +16,7 @@ from .sensor_keys import KEY_TEXTS, TABLES, inner_keys, keys_of, without_none
 
 _HEAD = """\
 # A sensor's description: give it to `--sensor`. docs/sensors.md explains every key.
-# A key behind a # has the value that holds without it; take the # away to set it.
+# A commented-out key shows the value in effect without it; remove the # to set it.
 """
 
 
