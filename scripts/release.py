@@ -2,7 +2,8 @@
 
     python scripts/release.py [--allow-changes]
 
-It refuses a checkout with changes, and a version that CHANGELOG.md does not have; --allow-changes is for a trial.
+It refuses a checkout with changes, a version that CHANGELOG.md does not have, and one of which no bundle is kept;
+--allow-changes is for a trial.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DIST = ROOT / "dist"
+# Where bundles of released versions are kept, and which of each.
+KEPT = ROOT / "tests" / "released"
+PLAIN, REGION = "plain", "region"
 
 
 def main() -> None:
@@ -56,8 +60,11 @@ def refuse_unready(version: str) -> None:
     """End the program where the checkout is not what a tag would hold."""
     if run("git", "status", "--porcelain"):
         sys.exit("the checkout has changes: commit or remove them")
-    if not is_in_changelog(version, (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")):
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    if not is_in_changelog(version, changelog):
         sys.exit(f"CHANGELOG.md: has no heading for {version}: write `## {version} - DATE` in place of Unreleased")
+    if version in not_kept(changelog):
+        sys.exit(f"tests/released/{version}: is not whole: run `python scripts/keep_released_bundle.py`, and commit it")
 
 
 def is_in_changelog(version: str, changelog: str) -> bool:
@@ -70,6 +77,26 @@ def is_in_changelog(version: str, changelog: str) -> bool:
         False
     """
     return re.search(rf"^## \[?{re.escape(version)}\]?(\s|$)", changelog, re.MULTILINE) is not None
+
+
+def released_versions(changelog: str) -> list[str]:
+    """The versions that a changelog has a heading for; "Unreleased" is none.
+
+    Example:
+        >>> released_versions("## Unreleased" + chr(10) + "## 0.2.0 - 2027-01-01" + chr(10) + "## [0.1.0] - 2026-12-01")
+        ['0.2.0', '0.1.0']
+    """
+    return re.findall(r"^## \[?(\d[^\]\s]*)\]?", changelog, re.MULTILINE)
+
+
+def not_kept(changelog: str, kept: Path = KEPT) -> list[str]:
+    """The released versions of which something is missing below a folder."""
+    names = [f"{name}{ending}" for name in (PLAIN, REGION) for ending in (".cmdiad", ".json", "_map.tiff")]
+    return [
+        version
+        for version in released_versions(changelog)
+        if not all((kept / version / name).is_file() for name in (*names, "scan.tiff"))
+    ]
 
 
 def build() -> tuple[Path, Path]:

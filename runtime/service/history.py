@@ -17,7 +17,7 @@ import numpy as np
 from ..choices import Verdict
 from ..errors import OutputError, UsageError
 from .arrival import PartRecord
-from .journal import NAME, RECORD_COLUMNS, Journal, read_record
+from .journal import NAME, RECORD_COLUMNS, Journal, read_record, require_version
 
 MOST_AT_ONCE = 1000
 _NEWEST = 5000
@@ -105,7 +105,7 @@ def read_history(out: Path, query: HistoryQuery) -> Iterator[PartRecord]:
     """The results of a folder, whether a line works in it now or not.
 
     Raises:
-        OutputError: the journal is damaged.
+        OutputError: the journal is damaged, or of another version.
         UsageError: there is no journal.
     """
     path = out / NAME
@@ -113,6 +113,7 @@ def read_history(out: Path, query: HistoryQuery) -> Iterator[PartRecord]:
         raise UsageError(f"{out}: there is no {NAME} here: give the folder that `watch` or `serve` writes to (--out)")
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            require_version(path, connection.execute("PRAGMA user_version").fetchone()[0])
             for row in connection.execute(*query.as_sql()):
                 yield read_record(*row)
     except (sqlite3.Error, ValueError) as cause:

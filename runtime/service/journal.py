@@ -224,11 +224,7 @@ class Journal:
     def _prepare(self) -> int:
         """Begin or take up the tables: the last number that was given, which no part gets again."""
         version = self._writing.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, _SCHEMA_VERSION):
-            raise OutputError(
-                f"{self.path}: is a journal of version {version}, this cmdiad-rt writes {_SCHEMA_VERSION}: "
-                "give another folder, or install the version that wrote it"
-            )
+        require_version(self.path, version)
         with self._changing() as change:
             if version == 0:
                 for statement in _SCHEMA.strip().split(";\n"):
@@ -295,6 +291,19 @@ class Journal:
                 f"{self.path}: the journal cannot be used ({cause}): free some space, look at the disk, "
                 "or move a damaged journal away"
             ) from cause
+
+
+def require_version(path: Path, version: int) -> None:
+    """Let a journal of this version pass, or one (0) that was not begun yet.
+
+    Raises:
+        OutputError: it is of another version.
+    """
+    if version not in (0, _SCHEMA_VERSION):
+        raise OutputError(
+            f"{path}: is a journal of version {version}, this cmdiad-rt reads and writes {_SCHEMA_VERSION}: "
+            "give another folder, or install the version that wrote it"
+        )
 
 
 def _connected(path: Path) -> sqlite3.Connection:

@@ -123,6 +123,12 @@ class LineHealth:
 
     def _taken_up(self, product: str, manifest: Manifest) -> _Watched:
         baseline = None if manifest.calibration is None else manifest.calibration.health
+        if baseline is None:
+            _log.warning(
+                "%s: its bundle does not say what sensor, table and parts measured at calibration, so drift is told "
+                "against its first parts alone: calibrate it again",
+                product,
+            )
         last, _, state = (self._journal.note(_note(product)) or "").partition(" ")
         try:
             monitor = DriftMonitor.restored(state.encode() or None, manifest.digest, baseline)

@@ -12,6 +12,7 @@ from cmdiad.runtime.bundle.manifest import Bank, Calibration, Manifest, Statisti
 from cmdiad.runtime.bundle.parameters import Grouping, Preprocessing, Threshold
 from cmdiad.runtime.bundle.reading import Bundle, require_calibration
 from cmdiad.runtime.bundle.region_of_interest import RegionOfInterest
+from cmdiad.runtime.bundle.scan_geometry import AS_STORED
 from cmdiad.runtime.bundle.writing import MemoryStore
 from cmdiad.runtime.errors import BundleError
 from hypothesis import given
@@ -150,3 +151,24 @@ def test_a_calibration_of_version_1_is_refused_in_plain_words():
         uncalibrated = msgspec.structs.replace(MANIFEST, format_version=version, calibration=None)
         with pytest.raises(BundleError, match="is not calibrated"):
             require_calibration(bundle_of(uncalibrated))
+
+
+def test_what_a_manifest_leaves_out_keeps_its_meaning():
+    # Manifests do not say these where they are the default: another default would change what old bundles mean.
+    nothing = ("intrinsics", "height_grid", "depth_scale", "near_m", "far_m", "grid", "projection", "topic", "message")
+    assert msgspec.structs.asdict(AS_STORED) == {**dict.fromkeys(nothing), "axes": "x,y,z", "missing": ()}
+    region = msgspec.structs.asdict(RegionOfInterest(row=0, column=0, height=4, width=5))
+    assert (region["scan"], region["runs"]) == (None, ())
+    written = json.loads(encode(MANIFEST))
+    assert written["preprocessing"]["geometry"] == {}
+    # All others are written, whatever they are.
+    known = {name for name in Preprocessing.__struct_fields__ if name != "geometry"}
+    assert known <= written["preprocessing"].keys()
+    assert set(Calibration.__struct_fields__) <= written["calibration"].keys()
+
+
+def test_a_key_that_a_later_version_wrote_is_passed_over_at_the_top_of_a_manifest():
+    content = {**json.loads(encode(MANIFEST)), "of_a_later_version": 1, "digest": "0" * 64}
+    blank = json.dumps(content).encode()
+    raw = blank.replace(b"0" * 64, hashlib.sha256(blank).hexdigest().encode(), 1)
+    assert decode(raw, "b").calibration == CALIBRATION

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -98,3 +100,12 @@ def test_without_a_journal_and_with_a_damaged_one(tmp_path: Any) -> None:
     (tmp_path / "journal.sqlite").write_bytes(b"rubbish " * 200)
     with pytest.raises(OutputError, match="cannot be read"):
         list(read_history(tmp_path, HistoryQuery()))
+
+
+def test_the_journal_of_another_version_is_refused_and_not_called_damaged(filled: Journal) -> None:
+    filled.close()
+    with closing(sqlite3.connect(filled.path)) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    with pytest.raises(OutputError, match="is a journal of version 99, this cmdiad-rt reads and writes 1") as refusal:
+        list(read_history(filled.path.parent, HistoryQuery()))
+    assert refusal.value.exit_code == 74

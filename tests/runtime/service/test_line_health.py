@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any
 
@@ -89,3 +90,11 @@ def test_a_damaged_note_begins_a_new_monitor(journal: Journal, loaded: Any, note
     health = LineHealth(journal)
     health.begin("thing", loaded.inspector.bundle.manifest)
     assert health.problems() == []
+
+
+def test_a_bundle_that_says_nothing_of_its_calibration_is_named(
+    journal: Journal, loaded: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "cmdiad.line"):
+        LineHealth(journal).begin("thing", loaded.inspector.bundle.manifest)
+    assert "thing: its bundle does not say" in caplog.text and "calibrate it again" in caplog.text
