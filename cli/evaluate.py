@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from ..runtime.bundle.parameters import Modality, RouteName
+from ..runtime.bundle.parameters import Modality, RouteName, ScoreName
 from . import console, options
 from .extras import EVALUATE, needs
 from .interruption import when_interrupted
@@ -36,7 +36,10 @@ def evaluate(
     coreset_ratio: options.Coreset = 0.1,
     metric: options.Metric = "l2",
     n_neighbors: options.Neighbors = 2,
-    score: options.Score = "paper",
+    scores: Annotated[
+        list[str] | None,
+        options.several("--score", ScoreName, f"{options.SCORE_HELP} Repeatable.  [default: paper]"),
+    ] = None,
     settings_file: options.Settings = None,
     sensor: options.OtherSensor = None,
     roi: options.Roi = None,
@@ -71,7 +74,6 @@ def evaluate(
         coreset_ratio=coreset_ratio,
         metric=metric,
         n_neighbors=n_neighbors,
-        score=score,
         seed=seed,
     )
     settings = apply_settings_file(given, settings_file)
@@ -88,6 +90,7 @@ def evaluate(
             provider,
             progress,
             (sensor, told),
+            cast("list[ScoreName]", scores or []),
         )
     written = write_reports(evaluation, data, settings, provider, wanted)
     if json:

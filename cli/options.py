@@ -70,13 +70,11 @@ Rate = Annotated[float, typer.Option(min=1e-6, max=0.5, help="Share of good part
 Coreset = Annotated[float, typer.Option(min=1e-4, max=1.0, help="Share of the patches kept in a bank.")]
 Metric = Annotated[parameters.Metric, typer.Option(help="Distance of bank, coreset and score alike.")]
 Neighbors = Annotated[int, typer.Option(min=1, max=64, help="Neighbors in the score's re-weighting.")]
-Score = Annotated[
-    parameters.ScoreName,
-    typer.Option(
-        help="paper: the largest patch distance of each bank, re-weighted, and fused. mean5: the mean of the five "
-        "largest fused ones; docs/method.md."
-    ),
-]
+SCORE_HELP = (
+    "A part's score. paper: each bank's largest patch distance, re-weighted, and fused. mean5: the mean of the five "
+    "largest fused distances; docs/method.md."
+)
+Score = Annotated[parameters.ScoreName, typer.Option(help=SCORE_HELP)]
 Settings = Annotated[
     Path | None,
     typer.Option(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..calibration.calibration_settings import CalibrationSettings
 from ..calibration.evaluation.contenders import Candidate
 from ..calibration.evaluation.evaluate import evaluate_dataset
 from ..calibration.evaluation.outcomes import Evaluation
-from ..runtime.bundle.parameters import Modality, RouteName
-from ..runtime.bundle.reading import open_bundle
+from ..runtime.bundle.parameters import Modality, RouteName, ScoreName
+from ..runtime.bundle.reading import Bundle, open_bundle
 from ..runtime.patches.routes import route_of
 from ..runtime.progress import Progress
 from ..runtime.sensor.sensor_file import adapted
@@ -30,6 +31,7 @@ def evaluate_runs(
     provider: str,
     progress: Progress,
     sensor: tuple[str | None, Sequence[str]] = (None, ()),
+    scores: Sequence[ScoreName] = (),
 ) -> Evaluation:
     """Evaluate routes, each with the run that trained it.
 
@@ -43,23 +45,48 @@ def evaluate_runs(
         provider: the execution provider.
         progress: called with (stage, done, all, remark).
         sensor: a sensor file or preset, and values of its description, in place of the runs' own.
+        scores: each is evaluated; none: that of the settings.
 
     Raises:
         UsageError: there is no such run, or none that was trained for a route; the dataset is not as described.
         ScanError: a scan cannot be read or used.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        candidates = []
+        candidates: list[Candidate] = []
         for number, (route, main) in enumerate(routes):
             progress("export", number, len(routes), route)
             path = Path(scratch) / f"{route}_{main}"
             export_bundle(choose_run(runs, route, main), route, main, path, settings=ExportSettings(data=data))
-            bundle = open_bundle(path)
-            described = adapted(bundle.manifest.description, *sensor)
-            told = None if described is None else described.preprocessing
-            candidates.append(Candidate(route_of(route, main).title, bundle, settings, told))
+            candidates += _candidates(open_bundle(path), settings, scores or [settings.score], sensor)
         progress("export", len(routes), len(routes), "")
         return evaluate_dataset(data, class_names, candidates, provider, progress)
+
+
+def _candidates(
+    bundle: Bundle,
+    settings: CalibrationSettings,
+    scores: Sequence[ScoreName],
+    sensor: tuple[str | None, Sequence[str]],
+) -> list[Candidate]:
+    """A bundle with each of the scores."""
+    manifest = bundle.manifest
+    described = adapted(manifest.description, *sensor)
+    told = None if described is None else described.preprocessing
+    return [
+        Candidate(candidate_name(manifest.route, manifest.main, score), bundle, replace(settings, score=score), told)
+        for score in scores
+    ]
+
+
+def candidate_name(route: RouteName, main: Modality, score: ScoreName) -> str:
+    """What reports call a route with a score.
+
+    Example:
+        >>> candidate_name("single", "pc", "mean5")
+        'Single bank, PC, mean5'
+    """
+    title = route_of(route, main).title
+    return title if score == "paper" else f"{title}, {score}"
 
 
 def routes_of(routes: Sequence[RouteName], mains: Sequence[Modality]) -> list[tuple[RouteName, Modality]]:

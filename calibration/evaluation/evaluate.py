@@ -104,6 +104,7 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
             contender.require_range(),
             (outcome.calibration.threshold, outcome.calibration.pixel_threshold),
             bank_bytes(outcome.decision),
+            outcome.decision.score,
         )
         for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True)
     ]

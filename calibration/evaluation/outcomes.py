@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...runtime.bundle.manifest import Manifest
-from ...runtime.bundle.parameters import Modality, PartRange, RouteName, Threshold
+from ...runtime.bundle.parameters import Modality, PartRange, RouteName, ScoreName, Threshold
 from ...runtime.sensor.dataset import GOOD, Sample
 from ...runtime.verdict.auroc import auroc
 from ..detection_scores import Curve, partial_area, pixel_auroc, pro_curve, roc_curve
@@ -44,6 +44,12 @@ class Row(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
     aupro: float | None
     aupro_001: float | None
     n_test: int
+    scored_by: ScoreName = "paper"
+
+    @property
+    def title(self) -> str:
+        """The route, and the score where it is not the paper's."""
+        return self.route if self.scored_by == "paper" else f"{self.route}, {self.scored_by}"
 
 
 @dataclass(frozen=True)
@@ -223,22 +229,23 @@ def measure(
     part_range: PartRange,
     thresholds: tuple[Threshold, Threshold],
     n_bytes: int,
+    scored_by: ScoreName = "paper",
 ) -> ClassOutcome:
     """The metrics of one class on one candidate, and what is kept for reports.
 
     Args:
-        class_name: of the dataset.
-        name: the candidate's.
+        class_name, name: of the dataset, and the candidate's.
         manifest: of its bundle.
         scored: the test parts.
         part_range: what calibration saw of the class's parts.
         thresholds: of the score and of the map.
         n_bytes: size of the memory banks.
+        scored_by: what made the scores of patch distances.
     """
     pro = None if scored.masks is None else pro_curve(scored.maps, scored.masks)
     return ClassOutcome(
         name=name,
-        row=_row_of(class_name, manifest, scored, pro),
+        row=_row_of(class_name, manifest, scored, pro, scored_by),
         manifest=manifest,
         part_range=part_range,
         by_defect=measure_defects(scored.scores, scored.defects) if scored.has_both_labels else {},
@@ -262,7 +269,7 @@ def _name_of(sample: Sample) -> str:
     return f"{sample.defect}/{folder}{sample.name}"
 
 
-def _row_of(class_name: str, manifest: Manifest, scored: Scored, pro: Curve | None) -> Row:
+def _row_of(class_name: str, manifest: Manifest, scored: Scored, pro: Curve | None, scored_by: ScoreName) -> Row:
     return Row(
         class_name=class_name,
         route=manifest.route,
@@ -272,6 +279,7 @@ def _row_of(class_name: str, manifest: Manifest, scored: Scored, pro: Curve | No
         aupro=None if pro is None else partial_area(pro, FPR_LIMIT),
         aupro_001=None if pro is None else partial_area(pro, STRICT_FPR_LIMIT),
         n_test=len(scored.samples),
+        scored_by=scored_by,
     )
 
 
@@ -305,6 +313,7 @@ def mean_row(rows: Sequence[Row]) -> Row:
         aupro=mean([row.aupro for row in rows]),
         aupro_001=mean([row.aupro_001 for row in rows]),
         n_test=sum(row.n_test for row in rows),
+        scored_by=rows[0].scored_by,
     )
 
 

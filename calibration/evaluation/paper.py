@@ -54,11 +54,15 @@ def paper_classes() -> list[str]:
 def printed_figure(row: Row, metric: str) -> float | None:
     """What the paper prints for the route, main modality and class of a row; None where it prints nothing.
 
+    It prints nothing of another score than its own.
+
     Example:
         >>> row = Row("mean", "f2f", "pc", i_auroc=None, p_auroc=None, aupro=None, aupro_001=None, n_test=0)
         >>> printed_figure(row, "i_auroc")
         0.938
     """
+    if row.scored_by != "paper":
+        return None
     route = route_of(row.route, row.main)
     number = _TABLES.get(metric, {}).get(tuple(sorted(route.measured)))
     if number is None:

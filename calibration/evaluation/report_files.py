@@ -120,7 +120,6 @@ def gather_facts(evaluation: Evaluation, data: Path, settings: CalibrationSettin
     lines += [
         ("coreset", f"{settings.coreset_ratio:.3g} of the patches, metric {settings.metric}"),
         ("normalization", settings.normalization),
-        ("score", settings.score),
         ("seed", str(settings.seed)),
         ("version", _version(evaluation)),
         ("machine", f"{machine_name()}, execution provider {provider}"),

@@ -37,7 +37,7 @@ def metrics_table(evaluation: Evaluation) -> Table:
     rows = []
     for row in evaluation.rows:
         cells = [metric_cell(evaluation, row, metric) for metric in METRICS]
-        rows.append([row.class_name, row.route, row.main, *cells, str(row.n_test)])
+        rows.append([row.class_name, row.title, row.main, *cells, str(row.n_test)])
     notes = [f"In parentheses: {paper().source}. {COMPARABILITY}"] if is_compared(evaluation) else []
     notes += [ONE_KIND] if any(row.i_auroc is None for row in evaluation.rows) else []
     return Table("Scores of detection", headers, rows, 3, " ".join(notes))
@@ -146,7 +146,8 @@ def counted(count: int, n: int, rate: float | None) -> str:
 
 
 def as_json(evaluation: Evaluation) -> bytes:
-    """The documented object: `rows` of metrics, and beside it what else was found, each with class, route, main.
+    """The documented object: `rows` of metrics, and beside it what else was found, each with class, route, main,
+    scored_by.
 
     `parts` are the test parts with their scores; `refusal` says why `infer` would give no verdict on a part. `trade`
     has what every other threshold would reject and miss.
@@ -154,7 +155,8 @@ def as_json(evaluation: Evaluation) -> bytes:
     content: dict[str, list[object]] = {"rows": list(evaluation.rows)}
     content |= {name: [] for name in ("defects", "thresholds", "latency", "parts", "trade")}
     for outcome in evaluation.outcomes:
-        key = dict(zip(("class", "route", "main"), _labels(outcome), strict=True))
+        row = outcome.row
+        key = {"class": row.class_name, "route": row.route, "main": row.main, "scored_by": row.scored_by}
         content["defects"] += [{**key, "defect": name, "i_auroc": value} for name, value in outcome.by_defect.items()]
         content["thresholds"].append({**key, **_threshold_object(outcome)})
         content["parts"] += [{**key, **part} for part in part_objects(outcome)]
@@ -173,7 +175,7 @@ def as_csv(evaluation: Evaluation) -> str:
     """One line a row of metrics, with the paper's figures and the rates at the threshold; empty where unknown."""
     papers = [f"paper_{metric}" for metric in METRICS]
     rates = ["threshold", "false_reject_rate", "miss_rate", "n_refused", "ms"]
-    rows: list[list[object]] = [["class", "route", "main", *METRICS, "n_test", *papers, *rates]]
+    rows: list[list[object]] = [["class", "route", "main", "scored_by", *METRICS, "n_test", *papers, *rates]]
     for name in evaluation.names:
         outcomes = evaluation.of(name)
         for outcome in outcomes:
@@ -191,8 +193,8 @@ def as_markdown(evaluation: Evaluation, title: str) -> str:
 
 
 def _labels(outcome: ClassOutcome) -> list[str]:
-    """Class, route and main modality."""
-    return [outcome.row.class_name, outcome.row.route, outcome.row.main]
+    """Class, route with its score, and main modality."""
+    return [outcome.row.class_name, outcome.row.title, outcome.row.main]
 
 
 def _threshold_object(outcome: ClassOutcome) -> dict[str, object]:
@@ -217,4 +219,4 @@ def _rate_cells(threshold: float | None, verdicts: Verdicts, milliseconds: float
 def _csv_cells(evaluation: Evaluation, row: Row) -> list[object]:
     ours = [getattr(row, metric) for metric in METRICS]
     printed = [paper_figure(evaluation, row, metric) for metric in METRICS]
-    return [row.class_name, row.route, row.main, *ours, row.n_test, *printed]
+    return [row.class_name, row.route, row.main, row.scored_by, *ours, row.n_test, *printed]

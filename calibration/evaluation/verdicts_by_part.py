@@ -89,15 +89,15 @@ def parts_table(outcome: ClassOutcome) -> Table:
 
 
 def parts_as_csv(evaluation: Evaluation) -> str:
-    """One line a test part of each class, route and main modality; an empty refusal where `infer` would inspect it."""
-    headers = ["class", "route", "main", "part", "defect", "score", "threshold", "is_defect", "verdict", "refusal"]
-    rows: list[list[object]] = [list(headers)]
+    """One line a test part of each class and candidate; an empty refusal where `infer` would inspect it."""
+    key = ["class", "route", "main", "scored_by"]
+    rows: list[list[object]] = [[*key, "part", "defect", "score", "threshold", "is_defect", "verdict", "refusal"]]
     for outcome in evaluation.outcomes:
         row = outcome.row
         for part in judged_parts(outcome):
             is_defect = "true" if part.is_defect else "false"
             verdict = [part.score, part.threshold, is_defect, part.verdict, part.refusal]
-            rows.append([row.class_name, row.route, row.main, part.name, part.defect, *verdict])
+            rows.append([row.class_name, row.route, row.main, row.scored_by, part.name, part.defect, *verdict])
     return csv_text(rows)
 
 

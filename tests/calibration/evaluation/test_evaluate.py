@@ -25,7 +25,7 @@ from cmdiad.runtime.sensor.dataset import GOOD, Sample, find_samples
 from cmdiad.runtime.sensor.find import find_scans
 from PIL import Image
 
-FIELDS = {"class", "route", "main", "i_auroc", "p_auroc", "aupro", "aupro_001", "n_test"}
+FIELDS = {"class", "route", "main", "i_auroc", "p_auroc", "aupro", "aupro_001", "n_test", "scored_by"}
 DEFECTS = ["contamination", "crack", "dent", "missing_piece", "worn_texture"]
 SETTINGS = CalibrationSettings(coreset_ratio=0.01)
 
@@ -52,18 +52,20 @@ def candidates(trained_run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluation(candidates, synth_data):
     larger = dataclasses.replace(candidates[1], name="larger", settings=CalibrationSettings(coreset_ratio=0.02))
-    return evaluate_dataset(synth_data, [], [*candidates, larger], "cpu", silent)
+    mean5 = dataclasses.replace(candidates[1], name="mean5", settings=dataclasses.replace(SETTINGS, score="mean5"))
+    return evaluate_dataset(synth_data, [], [*candidates, larger, mean5], "cpu", silent)
 
 
 def test_every_candidate_is_evaluated_on_the_same_parts(evaluation):
     content = json.loads(as_json(evaluation))
     rows = content["rows"]
-    assert [(row["route"], row["main"]) for row in rows] == [
-        ("single", "pc"),
-        ("f2f", "pc"),
-        ("dual", "pc"),
-        ("single", "rgb"),
-        ("f2f", "pc"),
+    assert [(row["route"], row["main"], row["scored_by"]) for row in rows] == [
+        ("single", "pc", "paper"),
+        ("f2f", "pc", "paper"),
+        ("dual", "pc", "paper"),
+        ("single", "rgb", "paper"),
+        ("f2f", "pc", "paper"),
+        ("f2f", "pc", "mean5"),
     ]
     assert all(row.keys() == FIELDS and row["n_test"] == 7 and row["class"] == "gland" for row in rows)
     assert all(0 <= row[name] <= 1 for row in rows for name in ("i_auroc", "p_auroc", "aupro", "aupro_001"))
@@ -83,7 +85,8 @@ def test_another_sensors_preprocessing_holds_and_is_not_decided_anew(exported_bu
 
 def test_it_scores_a_part_as_the_calibrated_bundle_does(candidates, evaluation, synth_data, tmp_path):
     scans = find_scans([synth_data / "gland" / "train" / "good"])
-    for candidate in (candidates[1], candidates[2]):
+    mean5 = dataclasses.replace(candidates[1], name="mean5", settings=dataclasses.replace(SETTINGS, score="mean5"))
+    for candidate in (candidates[1], candidates[2], mean5):
         calibrate_bundle(candidate.bundle, scans, candidate.settings, tmp_path / candidate.name)
         inspector = Inspector.load(tmp_path / candidate.name)
         (outcome,) = evaluation.of(candidate.name)
