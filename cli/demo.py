@@ -30,7 +30,7 @@ def demo(
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """The whole loop on synthetic parts: data, training, comparison, bundle, and two inspections."""
+    """Run the whole loop on synthetic parts: data, training, comparison, bundle, and two inspections."""
     from . import line, workstation
 
     if folder.exists():

@@ -176,7 +176,7 @@ class MemoryBank:
         if not np.isfinite(queries).all():
             wrong = np.count_nonzero(~np.isfinite(queries).all(axis=1))
             raise NotFiniteError(
-                f"the networks answer with features that are not numbers for {wrong} of {len(queries)} patches, so "
+                f"the networks return features that are not finite for {wrong} of {len(queries)} patches, so "
                 "there is no verdict: look for absurd coordinates in the scan"
             )
 

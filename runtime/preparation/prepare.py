@@ -297,7 +297,7 @@ def _on(evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preproces
 
 def _no_cluster(preprocessing: Preprocessing) -> str:
     return (
-        f"no {preprocessing.cluster_min_points} points hang together: no part is in "
+        f"no {preprocessing.cluster_min_points} points are connected: no part is in "
         f"view, or pixels are farther apart than {preprocessing.cluster_distance_m * 1e3:g} mm, or parts smaller: "
         "calibrate with a larger --set preprocessing.cluster_distance_m=METRES, with a smaller "
         "--set preprocessing.cluster_min_points=PIXELS, or with --sensor for another kind of sensor"

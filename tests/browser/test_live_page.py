@@ -331,7 +331,7 @@ def test_a_line_with_a_token_asks_for_it_and_a_line_that_is_gone_is_said(
         page.wait_for_selector("#login[open]")
         page.fill("#token", "not the token at all")
         page.keyboard.press("Enter")
-        page.locator("#login-words", has_text="not the token").wait_for()
+        page.locator("#login-words", has_text="wrong token").wait_for()
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         settled(page, "S-1")
