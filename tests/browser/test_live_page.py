@@ -295,9 +295,9 @@ def test_drift_lamps_regions_sinks_and_problems_are_shown_as_the_line_tells_them
     page.wait_for_selector(".regions")
     cells = page.locator(".regions tbody td").all_inner_texts()
     assert cells == ["1", "3.20", "4.2", "1.0", "3.1", "10.0, -2.0, 400.0"]
-    assert "40 regions in all" in page.locator(".details").inner_text()
+    assert "40 regions in total" in page.locator(".details").inner_text()
     words = page.locator("#line-status").inner_text()
-    assert "1 problem" in words and "does not take results" in words and "12 waiting" in words
+    assert "1 problem" in words and "does not accept results" in words and "12 waiting" in words
     assert "the table has become rougher" in words and "drifted" in words and "1 measure as usual" in words
     assert "plane rms\n" in words and "0.310 mm, usually 0.200" in words
     assert page.locator(".lamps .mark.alarm").count() == 2

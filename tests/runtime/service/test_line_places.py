@@ -42,14 +42,14 @@ def a_line(*folders: FolderTable, out: str = "out", **tables: object) -> LineFil
         (
             [FolderTable(path="in", recursive=True, after="move", done="in/done")],
             "out",
-            "moves scans to .*in/done, where folder 'folder' would take them again",
+            "moves scans to .*in/done, where .* would take them again",
         ),
         ([FolderTable(path="in", after="move", done="in")], "out", "would take them again"),
         ([FolderTable(path="in", after="move", done="file")], "out", "folder 'folder', done: .*file is no folder"),
         (
             [FolderTable(path="a/b", name="b", after="move"), FolderTable(path="a", name="a", recursive=True)],
             "out",
-            "folder 'b': moves scans to .*b-done, where folder 'a' would take them again",
+            "folder 'b': moves scans to .*b-done, where .* would take them again",
         ),
         (
             [FolderTable(path="in", name="a"), FolderTable(path="in", name="b", after="delete")],
