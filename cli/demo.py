@@ -24,7 +24,7 @@ ROUTES = "--route single --route f2f --route dual"
 
 
 @needs(EVALUATE)
-@when_interrupted("run it again; it begins anew")
+@when_interrupted("run it again; it starts from scratch")
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything goes.")] = Path("demo"),
     seed: options.Seed = 0,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PrecisionOption = Annotated[
     Precision,
-    typer.Option(help="fp16 in place of fp32; beside fp32: bf16 for engines, int8 for engines and the CPU."),
+    typer.Option(help="fp16 replaces fp32; bf16 (for engines) and int8 (for engines and the CPU) are added to fp32."),
 ]
 _ScansOption = Annotated[
     list[str] | None,

@@ -44,7 +44,7 @@ _AddressOption = Annotated[
 
 
 @needs(CALIBRATE)
-@when_interrupted("products that are done are kept: the same command goes on with the others")
+@when_interrupted("finished products are kept: the same command continues with the others")
 def fleet(
     file: _FileArgument,
     export: _ExportOption = False,

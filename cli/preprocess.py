@@ -11,7 +11,7 @@ from . import console, options
 from .interruption import when_interrupted
 
 
-@when_interrupted("the same command goes on")
+@when_interrupted("the same command continues")
 def preprocess(
     data: options.Data,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the preprocessed copy.")],

@@ -66,4 +66,6 @@ def write_models(
         remark = "" if written.is_new else " (has this bundle already)"
         console.emit(f"model: {written.model} version {written.version}{remark}: {written.folder}")
         if written.config_kept:
-            console.emit(f"config.pbtxt of {written.model} says something else and was kept: --force writes it anew")
+            console.emit(
+                f"config.pbtxt of {written.model} differs from these options and was kept: --force rewrites it"
+            )

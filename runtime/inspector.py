@@ -368,12 +368,12 @@ def check_finite(answer: Answer) -> None:
     """
     if not math.isfinite(answer.score):
         raise NotFiniteError(
-            f"the networks return a score of {answer.score}, so there is no verdict: look for absurd "
+            f"the networks return a score of {answer.score}, so there is no verdict: check for absurd "
             "coordinates in the scan, and run `cmdiad-rt selftest` to check this machine"
         )
     wrong = answer.map.size - int(np.count_nonzero(np.isfinite(answer.map)))
     if wrong:
         raise NotFiniteError(
-            f"{wrong} of {answer.map.size} values of the anomaly map are not numbers, so there is no verdict: look for "
+            f"{wrong} of {answer.map.size} values of the anomaly map are not finite, so there is no verdict: look for "
             "absurd coordinates in the scan, and run `cmdiad-rt selftest` to check this machine"
         )

@@ -177,7 +177,7 @@ class MemoryBank:
             wrong = np.count_nonzero(~np.isfinite(queries).all(axis=1))
             raise NotFiniteError(
                 f"the networks return features that are not finite for {wrong} of {len(queries)} patches, so "
-                "there is no verdict: look for absurd coordinates in the scan"
+                "there is no verdict: check the scan for absurd coordinates"
             )
 
     def _half_norms_without(self, group: int | None) -> Float32Array:

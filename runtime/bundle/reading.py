@@ -361,5 +361,5 @@ def _check_file(path: Path, store: Store, name: str, digest: str) -> None:
 
 def _unreadable(path: Path, name: str, cause: OSError) -> BundleError:
     """Of a file that the system does not give: that is not the bundle's fault."""
-    advice = "give this user permission to read it" if isinstance(cause, PermissionError) else "look at the disk"
+    advice = "give this user permission to read it" if isinstance(cause, PermissionError) else "check the disk"
     return BundleError(f"{path}: {name} cannot be read: {cause.strerror or cause}: {advice}")

@@ -130,7 +130,7 @@ def decide_side(evidence: Sequence[PlaneEvidence], names: Sequence[str]) -> Side
     if not against:
         return SideDecision(side)
     told = (
-        f"in {_some(names, against)} what stands on the plane is on the other side of it than in the others: "
+        f"in {_some(names, against)} what is on the plane is on the opposite side from the other scans: "
         "are they all from one sensor, and is none of them mirrored?"
     )
     return SideDecision(side, (told,))
@@ -173,8 +173,8 @@ def _unclear(evidence: Sequence[PlaneEvidence], names: Sequence[str], unclear: S
     if not unclear:
         return ()
     first = evidence[unclear[0]].doubt()
-    told = f"{_some(names, unclear)} cannot be told to be raw or preprocessed ({names[unclear[0]]}: {first})"
-    return (f"{told}: set --set preprocessing.plane=always or never",)
+    told = f"{_some(names, unclear)} cannot be recognized as raw or preprocessed ({names[unclear[0]]}: {first})"
+    return (f"{told}: give --set preprocessing.plane=always or never",)
 
 
 def _one_field(evidence: Sequence[PlaneEvidence], numbers: Sequence[int]) -> bool:

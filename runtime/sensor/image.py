@@ -81,7 +81,7 @@ def read_defect_mask(path: str | Path) -> npt.NDArray[np.bool_]:
     mask = read_mask(path)
     if not mask.any():
         raise ScanError(
-            f"{path}: marks nothing, but its part is labeled defective: mend the mask, remove it (the part then counts "
+            f"{path}: marks nothing, but its part is labeled defective: correct the mask, remove it (it then counts "
             "without a mask), or move the part to good"
         )
     return mask

@@ -287,7 +287,7 @@ def test_a_mask_that_would_have_to_be_guessed_is_refused(save: Save, case: str, 
 def test_an_empty_mask_is_refused_only_for_a_defective_part(save: Save, empty: bytes) -> None:
     path = save(empty)
     assert not read_mask(path).any()
-    with pytest.raises(ScanError, match="marks nothing, but its part is labeled defective: mend") as caught:
+    with pytest.raises(ScanError, match="marks nothing, but its part is labeled defective: correct") as caught:
         read_defect_mask(path)
     assert str(caught.value).startswith(f"{path}: ")
 
