@@ -110,7 +110,7 @@ def extract_features(
 def _require_like(view: PartView, expected: PartRange) -> None:
     if reasons := outside(view, expected):
         raise ScanError(
-            f"is not such a part as the bundle was calibrated for: {'; '.join(reasons)}: leave it out, or calibrate "
+            f"is not a part that the bundle was calibrated for: {'; '.join(reasons)}: leave it out, or calibrate "
             "for such parts without --update"
         )
 

@@ -34,7 +34,7 @@ def disagreements(views: Sequence[PartView], names: Sequence[str]) -> list[str]:
         (_beside_title(views), [_beside(view) for view in views]),
         ("a part that the edge of the measured field cuts off", [_cut(view) for view in views]),
         ("a part that is not on the plane", [_hanging(view) for view in views]),
-        ("more beside the part than of it", [_little(view) for view in views]),
+        ("other objects that are larger than the part", [_little(view) for view in views]),
         ("a part with large holes where nothing was measured", [_holes(view) for view in views]),
         ("an empty margin all around, unlike the others", _margins(views)),
     ]
@@ -69,7 +69,7 @@ def _unlike(sizes: Sequence[float], unit: str, scale: float, most_times: float) 
 def _beside_title(views: Sequence[PartView]) -> str:
     large = [view for view in views if view.other_objects and view.other_objects[0].pixels >= _LARGE * view.part_pixels]
     # The same in most scans may be a fixture, or the part.
-    return "something beside the part" + (" (which of them is it?)" if 2 * len(large) > len(views) else "")
+    return "something next to the part" + (" (which of them is it?)" if 2 * len(large) > len(views) else "")
 
 
 def _beside(view: PartView) -> str | None:
@@ -77,7 +77,7 @@ def _beside(view: PartView) -> str | None:
         return None
     other, more = view.other_objects[0], len(view.other_objects) - 1
     if other.diameter_m is None or view.diameter_m is None:
-        return f"{other.pixels} pixels beside a part of {view.part_pixels}"
+        return f"{other.pixels} pixels next to a part of {view.part_pixels}"
     return (
         f"{other.diameter_m * 1e3:.1f} mm at row {other.row}, column {other.column}"
         f"{f' and {more} more' if more else ''}, the part {view.diameter_m * 1e3:.1f} mm at row {view.row}, column "

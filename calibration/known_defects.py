@@ -197,7 +197,7 @@ def defect_warnings(defects: Sequence[KnownDefect]) -> list[str]:
         )
     if refused:
         sentences.append(
-            f"{len(refused)} of {len(defects)} known defects are no such parts as the normal scans show, and `infer` "
+            f"{len(refused)} of {len(defects)} known defects are unlike the parts in the normal scans, and `infer` "
             f"would refuse them: {'; '.join(refused)}"
         )
     return sentences

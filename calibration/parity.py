@@ -229,7 +229,9 @@ def read_report(bundle: Bundle) -> ParityReport:
     try:
         return decode_json(bundle.read(REPORT), ParityReport)
     except msgspec.MsgspecError as cause:
-        raise BundleError(f"{bundle.path}: {REPORT} is no parity report ({cause}): export the bundle again") from cause
+        raise BundleError(
+            f"{bundle.path}: {REPORT} is not a parity report ({cause}): export the bundle again"
+        ) from cause
 
 
 def scan_name(scan: PartSource) -> str:

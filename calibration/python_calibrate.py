@@ -152,4 +152,4 @@ def _in_memory(part: PartInMemory | Part | ArrayInput, name: str, measured: Abst
 def _refuse_equal_names(parts: Sequence[PartInMemory]) -> None:
     name, count = max(Counter(part.name for part in parts).items(), key=lambda item: item[1], default=("", 0))
     if count > 1:
-        raise UsageError(f"{count} parts in memory are called {name!r}: give each a name of its own")
+        raise UsageError(f"{count} parts in memory are called {name!r}: give each its own name")

@@ -135,7 +135,7 @@ def _log_normal_bound(values: Scores, rate: float) -> tuple[float, tuple[float, 
         value = float(np.exp(logs.mean() + factor * logs.std(ddof=1)))
     if not math.isfinite(value):
         raise UsageError(
-            f"threshold: {n} good scans cannot tell a false-reject rate of {rate:g}: give more, or raise it"
+            f"threshold: {n} good scans are too few for a false-reject rate of {rate:g}: give more, or raise it"
         )
     return value, (_realized_rate(n, factor, _TAILS[0]), _realized_rate(n, factor, _TAILS[1]))
 

@@ -157,5 +157,5 @@ def _fewer_scans(old: Threshold, new: Threshold) -> list[str]:
         return []
     return [
         f"the new thresholds come from {new.n_scans} scans, those before from {old.n_scans}: more recent good parts "
-        "would tell them better"
+        "would make them more certain"
     ]

@@ -180,9 +180,9 @@ def _require_free(bundle: Bundle, request: UpdateRequest) -> None:
     require_enough(request.scans)
     require_writable(request.out)
     if request.out.exists() or request.out.is_symlink():
-        raise UsageError(f"{request.out}: lies there already, and an update replaces nothing: give --out another name")
+        raise UsageError(f"{request.out}: already exists, and an update replaces nothing: give --out another name")
     if request.out.suffix != ARCHIVE_SUFFIX and request.out.absolute().is_relative_to(bundle.path.absolute()):
-        raise UsageError(f"{request.out}: lies in the bundle that is updated: give --out a name beside it")
+        raise UsageError(f"{request.out}: is inside the bundle that is updated: give --out a name outside it")
 
 
 def _learn(
@@ -272,7 +272,7 @@ def scan_named(name: str, scans: Sequence[Path]) -> Path:
     """
     named = [scan for scan in scans if str(scan) == name] or [scan for scan in scans if scan.name == name]
     if len(named) != 1:
-        which = f"{len(named)} scans have this name" if named else "is none of the scans"
+        which = f"{len(named)} scans have this name" if named else "is not one of the scans"
         raise UsageError(f"--accept-defective {name}: {which}: give the path of one")
     return named[0]
 

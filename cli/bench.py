@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _BundlesOption = Annotated[
     list[Path] | None,
-    typer.Option("--bundle", help="Bundle; repeatable, one a precision.  [default: $CMDIAD_BUNDLE, else ./bundle]"),
+    typer.Option("--bundle", help="Bundle; repeatable, one per precision.  [default: $CMDIAD_BUNDLE, else ./bundle]"),
 ]
 _ScenarioOption = Annotated[
     str | None,
@@ -30,16 +30,16 @@ _ScenarioOption = Annotated[
     ),
 ]
 _TaktOption = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Time between two parts, such as 800ms; exit 7 if it cannot be held.")
+    str | None, typer.Option(metavar="TIME", help="Time between two parts, such as 800ms; exit 7 if it cannot be met.")
 ]
 _LatencyOption = Annotated[
     str | None, typer.Option(metavar="TIME", help="A part's deadline (takt) or bound (server).  [default: the takt]")
 ]
 _RateOption = Annotated[
     float | None,
-    typer.Option(min=1e-6, help="server: parts a second.  [default: the highest that holds --latency]"),
+    typer.Option(min=1e-6, help="server: parts per second.  [default: the highest that holds --latency]"),
 ]
-_StreamsOption = Annotated[int, typer.Option(min=1, help="multi-stream: parts that come at once.")]
+_StreamsOption = Annotated[int, typer.Option(min=1, help="multi-stream: parts that arrive together.")]
 _ProvidersOption = Annotated[str | None, typer.Option(metavar="A,B", help="Execution providers.  [default: cpu]")]
 _EnginesOption = Annotated[
     str | None,
@@ -50,29 +50,29 @@ _GraphsOption = Annotated[
     str | None, typer.Option(metavar="A,B", help="networks, or line: the fused line graph.  [default: auto]")
 ]
 _BatchesOption = Annotated[
-    str | None, typer.Option(metavar="A,B", help="Parts in a call of the networks.  [default: 1]")
+    str | None, typer.Option(metavar="A,B", help="Parts per call of the networks.  [default: 1]")
 ]
 _ThreadsOption = Annotated[str | None, typer.Option(metavar="A,B", help="CPU threads.  [default: all]")]
 _CoresetsOption = Annotated[
     str | None, typer.Option(metavar="A,B", help="Shares of the patches in the banks.  [default: as calibrated]")
 ]
 _HeatmapsOption = Annotated[
-    Written, typer.Option(help="Which parts get heat maps and raw maps, and are timed with them.")
+    Written, typer.Option(help="Which parts get heat maps and raw maps, which count in their times.")
 ]
 _TestOption = Annotated[
-    Path | None, typer.Option("--test", help="Class folder with a labeled test split: detection quality too.")
+    Path | None, typer.Option("--test", help="Class folder with a labeled test split; adds I-AUROC.")
 ]
 _SecondsOption = Annotated[float, typer.Option(min=0.0, help="Measure each scenario at least this long.")]
 _SamplesOption = Annotated[
-    int, typer.Option(min=1, help="Measure at least this many latencies, too (p90 needs 64, p99 662).")
+    int, typer.Option(min=1, help="Also measure at least this many latencies (p90 needs 64, p99 662).")
 ]
-_LoadgenOption = Annotated[bool, typer.Option("--loadgen", help="Run MLCommons' LoadGen too and keep its logs.")]
+_LoadgenOption = Annotated[bool, typer.Option("--loadgen", help="Also run MLCommons' LoadGen, and keep its logs.")]
 _OutOption = Annotated[Path, typer.Option(help="Folder for report.json, report.md and report.html.")]
 _ReportOption = Annotated[
     bool, typer.Option("--json", help="Print the report as one JSON object on stdout, nothing else.")
 ]
 _MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print the report as Markdown on stdout.")]
-_SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the random arrivals.")]
+_SeedOption = Annotated[int, typer.Option(min=0, help="Random seed of the arrivals.")]
 
 
 def bench(
@@ -151,8 +151,8 @@ def bench(
 
 app = new_app(bench.__doc__ or "", name="bench", runs_alone=True)
 app.callback()(bench)
-app.command(short_help="Is the second of two reports slower than the first?")(compare)
-app.command(short_help="A lower bound for a device that is not here.")(estimate)
+app.command(short_help="Test whether the second of two reports is slower than the first.")(compare)
+app.command(short_help="A lower bound for a device that you do not have.")(estimate)
 
 
 def _refuse_options_before(context: typer.Context) -> None:

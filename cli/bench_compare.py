@@ -21,7 +21,7 @@ def compare(
     after: Annotated[Path, typer.Argument(metavar="AFTER", help="The later one.")],
     json: line_options.Json = False,
 ) -> None:
-    """Compare two reports by a test that divides the machine's own speed out.
+    """Compare two reports with a test that corrects for the machine's own speed.
 
     Exit codes: 0 nothing is slower, 2 no report, or one that is too short, 7 something is slower.
     """

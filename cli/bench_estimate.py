@@ -15,7 +15,7 @@ def estimate(
     scans: line_options.Scans = None,
     json: line_options.Json = False,
 ) -> None:
-    """Estimate the time of networks and bank search on a device that is not here, from its published peaks.
+    """Estimate the time of networks and bank search on a device that you do not have, from its published peaks.
 
     Exit codes: 0 done, 2 no peaks of the device are known, 4 bad bundle.
     """

@@ -29,7 +29,7 @@ _ScansArgument = Annotated[
     list[str],
     typer.Argument(
         metavar="SCAN",
-        help="Normal scans (images, if that is the bundle's sensor): files, folders or quoted globs.",
+        help="Normal scans (images if that is the bundle's sensor): files, folders or quoted globs.",
     ),
 ]
 _BankPrecisionOption = Annotated[
@@ -41,7 +41,7 @@ _ProductOption = Annotated[
 _PlaneOption = Annotated[
     Plane | None,
     typer.Option(
-        help="always: scans are raw, the plane that parts stand on is removed. never: they were preprocessed "
+        help="always: scans are raw, and the plane is removed. never: scans were preprocessed "
         "before. auto: decided once, from all of these scans.  [default: the sensor file's, else auto]"
     ),
 ]
@@ -54,32 +54,33 @@ _DefectiveOption = Annotated[
     ),
 ]
 _ReportOption = Annotated[
-    Path | None, typer.Option(help="Write which normal scans to look at, with pictures, and the threshold as HTML.")
+    Path | None,
+    typer.Option(help="Write an HTML report: which normal scans to look at, with pictures, and the threshold."),
 ]
 _LineGraphOption = Annotated[
     bool | None,
     typer.Option(
         "--line-graph/--no-line-graph",
-        help="Write line.onnx, the fused graph for GPUs, or do not.  [default: where it is below 256 MiB]",
+        help="Whether to write line.onnx, the fused graph for GPUs.  [default: where it is below 256 MiB]",
     ),
 ]
 _UpdateOption = Annotated[
     bool,
     typer.Option(
         "--update",
-        help="Bring a calibrated bundle up to date from recent good parts, with its own settings. The old one stays; "
+        help="Update a calibrated bundle from recent good parts, with its own settings. The old one stays; "
         "see docs/drift.md.  [out: NAME-YYYYMMDD]",
     ),
 ]
 _ReplaceOption = Annotated[
     bool,
-    typer.Option("--replace", help="With --update: banks of these scans alone.  [default: the old rows are kept too]"),
+    typer.Option(
+        "--replace", help="With --update: make the banks from these scans alone.  [default: keep the old rows too]"
+    ),
 ]
 _AcceptOption = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="SCAN", help="With --update: a scan that the old bundle rejects, and that is good; repeatable."
-    ),
+    typer.Option(metavar="SCAN", help="With --update: a good scan that the old bundle rejects; repeatable."),
 ]
 
 
@@ -102,7 +103,7 @@ def calibrate(
     product: _ProductOption = None,
     sensor: options.OtherSensor = None,
     metres_per_unit: Annotated[
-        float | None, typer.Option(help="Metres in one unit of the scans.  [default: as trained]")
+        float | None, typer.Option(help="Meters in one unit of the scans.  [default: as trained]")
     ] = None,
     plane: _PlaneOption = None,
     window: options.Window = None,
@@ -122,7 +123,7 @@ def calibrate(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Make memory banks, fusion and thresholds from normal scans, with the exported networks (no torch, no RGB)."""
+    """Make memory banks, fusion and thresholds from normal scans with the exported networks (no torch, no RGB)."""
     from ..runtime.bundle.reading import find_bundle, is_signed, open_bundle
 
     refuse_foreign_options(context, update)

@@ -24,13 +24,13 @@ ROUTES = "--route single --route f2f --route dual"
 
 
 @needs(EVALUATE)
-@when_interrupted("run it again; it begins anew")
+@when_interrupted("run it again; it starts from scratch")
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where everything goes.")] = Path("demo"),
     seed: options.Seed = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """The whole loop on synthetic parts: data, training, comparison, bundle, and two inspections."""
+    """Run the whole loop on synthetic parts: data, training, comparison, bundle, and two inspections."""
     from . import line, workstation
 
     if folder.exists():

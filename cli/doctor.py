@@ -16,7 +16,9 @@ _BundleOption = Annotated[
     Path | None,
     typer.Option(help="Bundle to check against this machine.  [default: $CMDIAD_BUNDLE or ./bundle, if there is one]"),
 ]
-_NeededOption = Annotated[str | None, typer.Option("--provider", help="Exit with 5 if this one does not run here.")]
+_NeededOption = Annotated[
+    str | None, typer.Option("--provider", help="Check this provider; exit 5 if it does not run here.")
+]
 _STATES = {True: "yes", False: "NO", None: ""}
 
 
@@ -28,7 +30,7 @@ def line_doctor(
 ) -> None:
     """Show what this machine can run: GPU, driver, packages, execution providers, and the bundle's engines.
 
-    Exit codes: 0 done, 4 bad bundle, 5 the provider asked for does not run here.
+    Exit codes: 0 done, 4 bad bundle, 5 the requested provider does not run here.
     """
     _examine(bundle, provider, json, workstation=False, keys=require_signature)
 
@@ -38,7 +40,7 @@ def workstation_doctor(
 ) -> None:
     """Show what this machine can run: GPU, driver, packages for training and export, providers, a bundle's engines.
 
-    Exit codes: 0 done, 4 bad bundle, 5 the provider asked for does not run here.
+    Exit codes: 0 done, 4 bad bundle, 5 the requested provider does not run here.
     """
     _examine(bundle, provider, json, workstation=True)
 

@@ -18,7 +18,7 @@ Bundles = Annotated[
     list[Path] | None,
     typer.Option(
         "--bundle",
-        help="An exported bundle to bring to another precision or add engines to, instead of exporting a run; with "
+        help="An exported bundle to convert to another precision or add engines to, instead of exporting a run; with "
         "--triton repeatable.",
     ),
 ]
@@ -29,20 +29,19 @@ Engine = Annotated[
 Target = Annotated[
     list[str] | None,
     typer.Option(
-        "--target", help="Compute capabilities of a tensorrt-rtx engine: sm86,sm89.  Repeatable: an engine each."
+        "--target", help="Compute capabilities of a tensorrt-rtx engine: sm86,sm89.  Repeat for one engine each."
     ),
 ]
-Batch = Annotated[str, typer.Option(metavar="MIN,OPT,MAX", help="Scans that an engine takes at a time.")]
+Batch = Annotated[str, typer.Option(metavar="MIN,OPT,MAX", help="Scans per call of an engine.")]
 Workspace = Annotated[
-    int | None, typer.Option(min=1, metavar="MIB", help="Limit of the builder's scratch memory.  [default: none]")
+    int | None, typer.Option(min=1, metavar="MIB", help="Limit on the builder's scratch memory.  [default: none]")
 ]
 Tf32 = Annotated[bool, typer.Option("--tf32", help="Let fp32 engines round products to TF32.")]
 Strip = Annotated[
-    bool, typer.Option("--strip-weights", help="Leave the weights out of engines; they come from the ONNX graph.")
+    bool,
+    typer.Option("--strip-weights", help="Leave the weights out of engines; at load they come from the ONNX graph."),
 ]
-TimingCache = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Keep the measurements of tensorrt between builds.")
-]
+TimingCache = Annotated[Path | None, typer.Option(metavar="FILE", help="Keep tensorrt's timings between builds.")]
 
 
 def build_engines(

@@ -89,7 +89,7 @@ def new_app(help: str, name: str | None = None, runs_alone: bool = False) -> typ
         name=name,
         cls=Commands,
         help=help,
-        epilog="--debug anywhere shows the traceback of an error." if name is None else None,
+        epilog="--debug, anywhere, shows the traceback of an error." if name is None else None,
         no_args_is_help=not runs_alone,
         invoke_without_command=runs_alone,
         subcommand_metavar="[COMMAND]" if runs_alone else "COMMAND [ARGS]...",
@@ -106,7 +106,7 @@ def new_app(help: str, name: str | None = None, runs_alone: bool = False) -> typ
 def _program(
     version: Annotated[
         bool,
-        typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=console.print_version),
+        typer.Option("--version", help="Print the version and exit.", is_eager=True, callback=console.print_version),
     ] = False,
 ) -> None:
     pass
@@ -178,8 +178,8 @@ def in_words(error: Exception) -> tuple[int, str]:
         where = "" if error.filename is None else f"{error.filename}: "
         return OutputError.exit_code, f"{where}{error.strerror}: {REFUSALS[error.errno]}"
     if isinstance(error, MemoryError):
-        return MachineError.exit_code, f"this machine has too little memory for that: {error}"
-    return BUG, f"this is a bug of the program ({type(error).__name__}): report it with the lines above"
+        return MachineError.exit_code, f"this machine has too little memory: {error}"
+    return BUG, f"this is a bug in the program ({type(error).__name__}): report it with the lines above"
 
 
 def _usage(error: Any) -> str:

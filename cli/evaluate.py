@@ -52,12 +52,12 @@ def evaluate(
     parts_csv: Annotated[
         Path | None, typer.Option("--parts-csv", help="Write every test part's score and verdict as CSV.")
     ] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a report with curves and pictures, one file.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report with curves and pictures as one file.")] = None,
     report: Annotated[Path | None, typer.Option(help="Folder for report.html, .md, .csv, .json and parts.csv.")] = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Calibrate every class on its train/good and score its test, with the exported networks."""
+    """Calibrate every class on its train/good and score its test parts, with the exported networks."""
     from ..calibration.calibration_settings import CalibrationSettings
     from ..calibration.evaluation.report_files import Destinations, write_reports
     from ..calibration.evaluation.report_tables import as_json, tables

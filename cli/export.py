@@ -20,15 +20,16 @@ if TYPE_CHECKING:
 
 _PrecisionOption = Annotated[
     Precision,
-    typer.Option(help="fp16 in place of fp32; beside fp32: bf16 for engines, int8 for engines and the CPU."),
+    typer.Option(help="fp16 replaces fp32; bf16 (for engines) and int8 (for engines and the CPU) are added to fp32."),
 ]
 _ScansOption = Annotated[
     list[str] | None,
-    typer.Option("--scans", help="Real scans for the parity gate; repeatable.  [default: of the run's own data]"),
+    typer.Option("--scans", help="Real scans for the parity gate; repeatable.  [default: from the run's data]"),
 ]
-_CalibratorOption = Annotated[Calibrator, typer.Option(help="How the ranges of int8 are chosen.")]
+_CalibratorOption = Annotated[Calibrator, typer.Option(help="How int8 ranges are chosen.")]
 _AcceptOption = Annotated[
-    str, typer.Option(metavar="REASON", help="Write what the parity gate refuses; the reason is recorded.")
+    str,
+    typer.Option(metavar="REASON", help="Write the bundle even if the parity gate refuses it; the reason is recorded."),
 ]
 
 
@@ -66,8 +67,8 @@ def export(
 ) -> None:
     """Export a trained route's networks to ONNX, checked against torch, as a bundle to calibrate; build engines.
 
-    With --bundle an exported bundle is brought to another precision, or given engines. With --triton nothing is
-    exported: calibrated bundles are put into a Triton model repository.
+    With --bundle, change an exported bundle's precision or add engines to it. With --triton, nothing is
+    exported: calibrated bundles are added to a Triton model repository.
 
     Exit codes: 0 done, 2 wrong usage, 4 bad bundle, 5 an engine cannot be built, 6 a graph does not compute the same.
     """

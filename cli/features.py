@@ -28,7 +28,7 @@ def features(
         list[str],
         typer.Argument(metavar="SCAN", help="Scans (images for main rgb), raw or preprocessed: files or globs."),
     ],
-    out: Annotated[Path, typer.Option(help="File NAME.npz; for several scans a folder.")],
+    out: Annotated[Path, typer.Option(help="File NAME.npz; a folder for several scans.")],
     bundle: Annotated[
         Path | None,
         typer.Option(
@@ -38,13 +38,13 @@ def features(
     point_checkpoint: options.Checkpoint = None,
     image_checkpoint: options.Checkpoint = None,
     route_checkpoint: Annotated[
-        Path | None, typer.Option(help="Weights of a trained route: MTFI_*.pth, or those of a run.")
+        Path | None, typer.Option(help="Weights of a trained route: MTFI_*.pth, or a run's.")
     ] = None,
     point_extractor: Annotated[
         str | None, typer.Option(help=f"embedded, point-mae or point-bert.  [default: {POINT_EXTRACTOR}]")
     ] = None,
     image_extractor: Annotated[
-        str | None, typer.Option(help=f"embedded, or a ViT or CNN of timm.  [default: {IMAGE_EXTRACTOR}]")
+        str | None, typer.Option(help=f"embedded, or a timm ViT or CNN.  [default: {IMAGE_EXTRACTOR}]")
     ] = None,
     main: Annotated[Modality | None, typer.Option(help="Main modality: what the line measures.  [default: pc]")] = None,
     sensor: Annotated[
@@ -57,7 +57,7 @@ def features(
     assignments: options.Assignments = None,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write center_idx, tokens, patch features and hallucination of scans, by networks in torch or a bundle's.
+    """Write center_idx, tokens, patch features and hallucination of scans, with networks in torch or a bundle's.
 
     Extractors and checkpoints make the networks in torch; --main, --sensor, --set and --metres-per-unit go with them.
     """

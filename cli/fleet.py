@@ -22,20 +22,20 @@ _FileArgument = Annotated[
 _ExportOption = Annotated[bool, typer.Option("--export", help="Export each product's run.")]
 _CalibrateOption = Annotated[
     bool,
-    typer.Option("--calibrate", help="Calibrate each product; say what has moved since its last bundle."),
+    typer.Option("--calibrate", help="Calibrate each product; say what has drifted since its last bundle."),
 ]
 _EvaluateOption = Annotated[bool, typer.Option("--evaluate", help="Score each product's labeled test parts.")]
 _BenchOption = Annotated[
-    bool, typer.Option("--bench", help="Measure each product's inspection on this machine, one after the other.")
+    bool, typer.Option("--bench", help="Time each product's inspection on this machine, one after the other.")
 ]
 _ProductOption = Annotated[
-    list[str] | None, typer.Option("--product", help="Product of the file; repeatable.  [default: all]")
+    list[str] | None, typer.Option("--product", help="Only this product of the file; repeatable.  [default: all]")
 ]
 _WorkersOption = Annotated[
     int | None,
     typer.Option(
         help="Products at a time, each in a process of Ray's on one thread; 1: in this process.  [default: all "
-        "processors where Ray is installed, else 1]"
+        "processors if Ray is installed, else 1]"
     ),
 ]
 _AddressOption = Annotated[
@@ -44,7 +44,7 @@ _AddressOption = Annotated[
 
 
 @needs(CALIBRATE)
-@when_interrupted("products that are done are kept: the same command goes on with the others")
+@when_interrupted("finished products are kept: the same command continues with the others")
 def fleet(
     file: _FileArgument,
     export: _ExportOption = False,
@@ -57,11 +57,11 @@ def fleet(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Export, calibrate, evaluate and measure every product of a file; what has not changed is not done again.
+    """Export, calibrate, evaluate and time every product of a file; unchanged steps are not repeated.
 
     A product that fails is reported and does not stop the others.
 
-    Exit codes: 0 done, 2 wrong usage, else that of the first product that failed: 3 a scan, 4 a bundle, 5 a device,
+    Exit codes: 0 done, 2 wrong usage, else that of the first failed product: 3 a scan, 4 a bundle, 5 a device,
     6 parity, 71 the machine, 74 output.
     """
     from ..fleet.fleet_page import require_report_place, write_report

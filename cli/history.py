@@ -20,22 +20,22 @@ _FORMS = ("%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S")
 def history(
     out: Annotated[Path, typer.Option(help="The folder that watch or serve writes to.")] = Path("inspections"),
     part_id: Annotated[
-        str | None, typer.Option(help="Of this part; with a * at the end, of all parts that begin like this.")
+        str | None, typer.Option(help="Only this part; with a * at the end, all parts whose ID starts like this.")
     ] = None,
-    product: Annotated[str | None, typer.Option(help="Inspected as this product.")] = None,
-    verdict: Annotated[Verdict | None, typer.Option(help="With this verdict.")] = None,
-    bundle: Annotated[str | None, typer.Option(help="By the bundle whose digest begins like this.")] = None,
-    since: Annotated[datetime | None, typer.Option(formats=list(_FORMS), help="From this moment on, UTC.")] = None,
-    until: Annotated[datetime | None, typer.Option(formats=list(_FORMS), help="Before this moment, UTC.")] = None,
+    product: Annotated[str | None, typer.Option(help="Only this product.")] = None,
+    verdict: Annotated[Verdict | None, typer.Option(help="Only this verdict.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="Only the bundle whose digest starts like this.")] = None,
+    since: Annotated[datetime | None, typer.Option(formats=list(_FORMS), help="From this time on, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(formats=list(_FORMS), help="Before this time, UTC.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most this many, the newest first.")] = 100,
-    form: Annotated[Form, typer.Option("--format", help="A table, CSV, or one JSON object a line.")] = "table",
+    form: Annotated[Form, typer.Option("--format", help="A table, CSV, or one JSON object per line.")] = "table",
     audit: Annotated[
-        bool, typer.Option("--audit", help="In place of results OUT/audit.jsonl, verified: who changed which bundle.")
+        bool, typer.Option("--audit", help="Print OUT/audit.jsonl instead, verified: who changed which bundle.")
     ] = False,
 ) -> None:
-    """Query the results of a line, the newest first; it may work meanwhile.
+    """Query the results of a line, newest first, even while it is running.
 
-    Exit codes: 0 done, 2 there is no journal or audit trail, 4 the audit trail was changed, 74 the journal is damaged.
+    Exit codes: 0 done, 2 no journal or audit trail, 4 the audit trail was changed, 74 the journal is damaged.
     """
     if audit:
         if form == "csv" or any(value is not None for value in (part_id, product, verdict, bundle, since, until)):

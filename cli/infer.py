@@ -39,17 +39,19 @@ def infer(
     provider: line_options.Provider = "cpu",
     threads: line_options.Threads = None,
     cuda_graph: line_options.CudaGraph = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a scan on stdout, nothing else.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per scan on stdout, nothing else.")
+    ] = False,
     graph: line_options.GraphOption = "auto",
-    batch: Annotated[int, typer.Option(min=1, help="Scans that go through the line graph together: for GPUs.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Scans that go through the line graph together; for GPUs.")] = 1,
     fail_on_defect: Annotated[
         bool, typer.Option("--fail-on-defect", help="Exit with 1 if a defect was found.")
     ] = False,
     profile: Annotated[
         bool,
-        typer.Option("--profile", help="Write time and memory by stage, and a trace for Perfetto, beside the maps."),
+        typer.Option("--profile", help="Write time and memory by stage, and a trace for Perfetto, next to the maps."),
     ] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No rows of good parts.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No rows for good parts.")] = False,
 ) -> None:
     """Inspect scans: verdict, score, defect regions, heat map and raw map of each.
 

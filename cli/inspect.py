@@ -17,13 +17,13 @@ WIDTH = 110
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A bundle, an ONNX file or an engine.")],
     everything: Annotated[
-        bool, typer.Option("--all", help="Of a bundle everything: graphs, digests, checks, this machine.")
+        bool, typer.Option("--all", help="For a bundle, show everything: graphs, digests, checks, this machine.")
     ] = False,
     json: options.Json = False,
 ) -> None:
-    """Show what a bundle, an ONNX file or an engine is, and whether it runs here.
+    """Show what a bundle, an ONNX file or an engine contains, and whether it runs here.
 
-    Exit codes: 0 done, 2 it is none of these, 4 bad bundle.
+    Exit codes: 0 done, 2 PATH is something else, 4 bad bundle.
     """
     from ..export.description import describe
 

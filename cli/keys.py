@@ -13,22 +13,22 @@ from .entry import new_app
 from .extras import SIGN, needs
 from .signing import PASSPHRASE_VARIABLE, passphrase
 
-app = new_app("Keys that bundles are signed with: make one, show its ID.", name="keys")
+app = new_app("Make keys for signing bundles, and show their IDs.", name="keys")
 
 
-@app.command(short_help="Make a key: NAME.key to sign with, NAME.pub to check with.")
+@app.command(short_help="Make a key: NAME.key for signing, NAME.pub for checking.")
 @needs(SIGN)
 def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of both files, and of who signs with it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of both files, and of the signer.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder for both files.")] = Path(),
     encrypt: Annotated[
         bool,
         typer.Option(
-            "--encrypt", help="Ask for a passphrase, which encrypts NAME.key.  [default: $CMDIAD_KEY_PASSPHRASE]"
+            "--encrypt", help="Ask for a passphrase and encrypt NAME.key with it.  [default: $CMDIAD_KEY_PASSPHRASE]"
         ),
     ] = False,
 ) -> None:
-    """Make an Ed25519 key: NAME.key to sign with, which its owner alone can read, and NAME.pub to check with."""
+    """Make an Ed25519 key: NAME.key for signing, which only its owner can read, and NAME.pub for checking."""
     from ..runtime.bundle.key_files import new_key
 
     given = os.environ.get(PASSPHRASE_VARIABLE)
@@ -45,7 +45,7 @@ def new(
 def show(
     path: Annotated[Path, typer.Argument(metavar="KEY", help="NAME.pub or NAME.key.")],
 ) -> None:
-    """Print the ID of a key, which signatures are listed by."""
+    """Print the ID of a key, by which signatures are listed."""
     from ..runtime.bundle.key_files import key_of
 
     console.emit(key_of(path, passphrase).key_id)

@@ -22,7 +22,7 @@ RequireSignature = Annotated[
         help="Refuse a bundle that none of these keys signed; repeatable.  [default: $CMDIAD_REQUIRE_SIGNATURE]",
     ),
 ]
-Provider = Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists them.")]
+Provider = Annotated[str, typer.Option(help="What runs the networks; `cmdiad-rt doctor` lists the choices.")]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads, for everything that can use several.  [default: all]")
 ]
@@ -30,7 +30,7 @@ CudaGraph = Annotated[
     bool | None,
     typer.Option(
         "--cuda-graph/--no-cuda-graph",
-        help="Capture networks as CUDA graphs, or not.  [default: where the provider can]",
+        help="Whether to capture networks as CUDA graphs.  [default: if the provider can]",
         show_default=False,
     ),
 ]
@@ -40,7 +40,7 @@ Threshold = Annotated[
     float | None, typer.Option(help="Score above which a part is defective.  [default: the bundle's]")
 ]
 AllowAnySize = Annotated[
-    bool, typer.Option("--allow-any-size", help="Also inspect what is not like the parts that calibration saw.")
+    bool, typer.Option("--allow-any-size", help="Also inspect parts unlike those that calibration saw.")
 ]
 GraphOption = Annotated[Graph, typer.Option(help="networks, the fused line graph, or auto: line except on the CPU.")]
 Sensor = Annotated[

@@ -21,7 +21,7 @@ Main = Annotated[parameters.Modality, typer.Option(help="Main modality: what the
 Window = Annotated[
     parameters.Window | None,
     typer.Option(
-        help="What of a scan the networks see: all of it, or a square around the part.  [default: scan; calibrate: "
+        help="What the networks see of a scan: all of it, or a square around the part.  [default: scan; calibrate: "
         "as trained]"
     ),
 ]
@@ -36,7 +36,7 @@ Roi = Annotated[
 Parts = Annotated[
     PartsOfScan | None,
     typer.Option(
-        help="One part in a scan, or every thing that resembles the product.  [default: largest; calibrate: as before]"
+        help="One part per scan, or every object that resembles the product.  [default: largest; calibrate: as before]"
     ),
 ]
 Sensor = Annotated[
@@ -56,19 +56,19 @@ Assignments = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="One value of the sensor's description, as preprocessing.plane=never or geometry.grid=640x480; "
+        help="One value of the sensor's description, such as preprocessing.plane=never or geometry.grid=640x480; "
         "repeatable; docs/sensors.md lists them.",
     ),
 ]
 Scale = Annotated[
     float | None,
     typer.Option(
-        min=1e-9, help="Metres in one unit of the scans.  [default: 1 for floating point, refused for integers]"
+        min=1e-9, help="Meters in one unit of the scans.  [default: 1 for floating point, refused for integers]"
     ),
 ]
 Rate = Annotated[float, typer.Option(min=1e-6, max=0.5, help="Share of good parts that may be called defective.")]
-Coreset = Annotated[float, typer.Option(min=1e-4, max=1.0, help="Share of the patches kept in a bank.")]
-Metric = Annotated[parameters.Metric, typer.Option(help="Distance of bank, coreset and score alike.")]
+Coreset = Annotated[float, typer.Option(min=1e-4, max=1.0, help="Share of the patches that a bank keeps.")]
+Metric = Annotated[parameters.Metric, typer.Option(help="Distance used for banks, coreset and score.")]
 Neighbors = Annotated[int, typer.Option(min=1, max=64, help="Neighbors in the score's re-weighting.")]
 SCORE_HELP = (
     "A part's score. paper: each bank's largest patch distance, re-weighted, and fused. mean5: the mean of the five "
@@ -80,27 +80,27 @@ Settings = Annotated[
     typer.Option(
         "--settings",
         metavar="FILE",
-        help="TOML with what is hardly ever changed: normalization, projection_eps, nu, svm_iterations.  "
+        help="TOML file with rarely changed settings: normalization, projection_eps, nu, svm_iterations.  "
         "[default: the paper's]",
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 Class = Annotated[list[str] | None, typer.Option("--class", help="Class of the dataset; repeatable.  [default: all]")]
 PointExtractor = Annotated[str, typer.Option(help="embedded, point-mae or point-bert.")]
 ImageExtractor = Annotated[
     str,
     typer.Option(
-        help="embedded, a ViT of timm (vit_base_patch8_224.dino), or a CNN and its stages' strides (resnet50@8,16)."
+        help="embedded, a timm ViT (vit_base_patch8_224.dino), or a CNN with the strides of its stages (resnet50@8,16)."
     ),
 ]
 Checkpoint = Annotated[
     str | None, typer.Option(help="Weights file, or random:SEED.  [default: found by `cmdiad weights path`]")
 ]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training scans.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Scans in a training step.")]
-Provider = Annotated[str, typer.Option(help="What runs the networks; `cmdiad doctor` lists them.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace a bundle that is calibrated.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Scans per training step.")]
+Provider = Annotated[str, typer.Option(help="What runs the networks; `cmdiad doctor` lists the choices.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace a calibrated bundle.")]
 Markdown = Annotated[Path | None, typer.Option(help="Write the tables as Markdown.")]
 Csv = Annotated[Path | None, typer.Option(help="Write the metrics as CSV.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, nothing else.")]

@@ -11,7 +11,7 @@ from . import console, options
 from .interruption import when_interrupted
 
 
-@when_interrupted("the same command goes on")
+@when_interrupted("the same command continues")
 def preprocess(
     data: options.Data,
     out: Annotated[Path, typer.Argument(metavar="OUT", help="New folder for the preprocessed copy.")],
@@ -22,7 +22,7 @@ def preprocess(
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     quiet: options.Quiet = False,
 ) -> None:
-    """Preprocess a dataset once into a new folder (training and the line do the same on raw scans by themselves)."""
+    """Preprocess a dataset once into a new folder (training and the line do the same on raw scans automatically)."""
     from ..runtime.sensor.sensor_file import open_sensor
     from ..training.preprocess import REPORT, preprocess_dataset
 

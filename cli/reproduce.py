@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 def reproduce(
     number: Annotated[
         Reproducible,
-        typer.Argument(metavar="N", help="Table of the paper: 2, 3, 4, 5, a1 ... a5; or mvtec3d, its main ones."),
+        typer.Argument(metavar="N", help="Table of the paper: 2, 3, 4, 5, a1 ... a5; or mvtec3d for its main tables."),
     ],
     data: options.Data,
     runs: Annotated[
         list[Path] | None,
-        typer.Option("--run", help="Run folder of `cmdiad train` to take instead of training; repeatable."),
+        typer.Option("--run", help="Run folder of `cmdiad train` to use instead of training; repeatable."),
     ] = None,
     class_names: options.Class = None,
     point_extractor: options.PointExtractor = "point-mae",
@@ -49,11 +49,13 @@ def reproduce(
     ] = None,
     epochs: options.Epochs = 100,
     batch_size: options.BatchSize = 32,
-    cache: Annotated[Path, typer.Option(help="Folder of what is trained, and of mvtec3d's finished cells.")] = Path(
+    cache: Annotated[Path, typer.Option(help="Folder for trained runs and mvtec3d's finished cells.")] = Path(
         "runs/paper"
     ),
-    check: Annotated[bool, typer.Option("--check", help="mvtec3d: say what is missing, and run nothing.")] = False,
-    partial: Annotated[bool, typer.Option("--partial", help="mvtec3d: run what can be run with what is here.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="mvtec3d: only say what is missing.")] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="mvtec3d: run whatever is possible with the files that are here.")
+    ] = False,
     sensor: options.Sensor = "structured-light",
     metres_per_unit: options.Scale = None,
     assignments: options.Assignments = None,
@@ -65,10 +67,10 @@ def reproduce(
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Run the experiments of a table of the paper on a dataset and print them beside its figures.
+    """Run the experiments of a table of the paper on a dataset and print them next to the paper's figures.
 
-    What is not given as a run or a checkpoint is trained. `mvtec3d` runs tables 2, 3, A1 and A3 with the published
-    checkpoints: it trains nothing, looks for every file first, goes on where it was stopped, and compares with
+    Routes not given as a run or a checkpoint are trained. `mvtec3d` runs tables 2, 3, A1 and A3 with the published
+    checkpoints: it trains nothing, looks for every file first, continues where it stopped, and compares with
     tolerances.
     """
     from ..calibration.evaluation.report_files import Destinations

@@ -92,5 +92,5 @@ def _require_within(done: Reproduction) -> None:
     compared = [cell for cell in done.comparisons if cell.verdict in ("within", "above", "below")]
     if done.outside:
         raise ParityError(
-            f"{len(done.outside)} of {len(compared)} figures lie outside their tolerance of the paper's: see the table"
+            f"{len(done.outside)} of {len(compared)} figures are outside their tolerance of the paper's: see the table"
         )

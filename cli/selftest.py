@@ -25,7 +25,7 @@ def selftest(
     ] = "auto",
     json: line_options.Json = False,
 ) -> None:
-    """Repeat the bundle's golden scans on this machine and compare every stage with what was recorded.
+    """Repeat the bundle's golden scans on this machine and compare every stage with the record.
 
     Exit codes: 0 every stage is within its tolerance, 4 bad bundle, 5 provider not available, 6 a stage is not.
     """

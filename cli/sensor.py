@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = new_app("Describe a sensor: how its files are read, and how its scans are prepared.", name="sensor")
 
-_Force = Annotated[bool, typer.Option("--force", help="Replace the files that are there.")]
+_Force = Annotated[bool, typer.Option("--force", help="Replace existing files.")]
 _Out = Annotated[Path, typer.Option(help="The file to write.")]
 _Name = Annotated[str | None, typer.Option(help="What people call the sensor.  [default: the file's name]")]
 
@@ -32,7 +32,7 @@ def new(
     assignments: options.Assignments = None,
     force: _Force = False,
 ) -> None:
-    """Write a sensor file that explains itself: every key with its meaning, unit and default."""
+    """Write a commented sensor file: every key with its meaning, unit and default."""
     from ..runtime.files.atomic import atomic_write_bytes
     from ..runtime.sensor.sensor_file import assigned, described
     from ..runtime.sensor.sensor_writing import sensor_toml
@@ -50,18 +50,18 @@ def check(
     file: Annotated[str, typer.Argument(metavar="SENSOR", help="Sensor file, or a preset.")],
     scans: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SCAN", help="Scans to prepare by it: files, folders or globs."),
+        typer.Argument(metavar="SCAN", help="Scans to prepare with it: files, folders or globs."),
     ] = None,
     bundle: Annotated[
-        Path | None, typer.Option(help="Say what differs from this bundle's sensor, and what that means.")
+        Path | None, typer.Option(help="Say how it differs from this bundle's sensor, and what that means.")
     ] = None,
     assignments: options.Assignments = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Read a sensor file; with scans, read and prepare them by it and say what was found in each.
+    """Read a sensor file; with scans, read and prepare them with it and say what was found in each.
 
-    Exit codes: 0 done, 2 the file makes no sense, 3 a scan could not be read or prepared.
+    Exit codes: 0 done, 2 the file is invalid, 3 a scan could not be read or prepared.
     """
     from ..calibration.sensor_fit.checked_scans import check_scans
     from ..runtime.bundle.reading import open_bundle
@@ -87,7 +87,7 @@ def check(
         raise ScanError(f"{checked.n_failed} of {len(checked.outcomes)} scans could not be read or prepared: see above")
 
 
-@app.command(short_help="Print a sensor's description, nothing left open.")
+@app.command(short_help="Print a sensor's full description.")
 def show(
     what: Annotated[str, typer.Argument(metavar="SENSOR", help="Sensor file, preset or bundle.")],
     roi: options.Roi = None,
@@ -95,7 +95,7 @@ def show(
     assignments: options.Assignments = None,
     json: options.Json = False,
 ) -> None:
-    """Print the description of a sensor file, a preset or a bundle, with every value that holds."""
+    """Print the description of a sensor file, a preset or a bundle, with every value in effect."""
     from ..runtime.bundle.sensor_changes import flat_values
     from ..runtime.sensor.sensor_writing import resolved_lines
 
@@ -107,7 +107,7 @@ def show(
         console.emit(line)
 
 
-@app.command(short_help="Measure raw scans, propose a file, and draw what it does.")
+@app.command(short_help="Measure raw scans, propose a file, and draw its effect.")
 @when_interrupted("nothing was written: run it again")
 def fit(
     scans: Annotated[
@@ -124,7 +124,7 @@ def fit(
 ) -> None:
     """Measure pixel pitch, noise, missing points and the table on some raw scans, and propose a sensor file.
 
-    Beside it OUT_fit.png and OUT_fit.html show scan, table and part: look at them. --sensor and --set say what is not
+    OUT_fit.png and OUT_fit.html show scan, table and part: look at them. --sensor and --set say what is not
     measured, such as unit and geometry.
     """
     from ..calibration.sensor_fit.fit_files import fit_files, write_fit

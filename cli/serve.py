@@ -17,12 +17,14 @@ def serve(
     file: Annotated[Path, typer.Argument(metavar="LINE", help="The line's configuration, line.toml.")] = Path(
         "line.toml"
     ),
-    check: Annotated[bool, typer.Option("--check", help="Read the file, open everything, and leave.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a part on stdout, nothing else.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Read the file, open everything, and exit.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per part on stdout, nothing else.")
+    ] = False,
 ) -> None:
     """Serve inspections by HTTP, hot folders and a controller's requests, with a live page, metrics and history.
 
-    Exit codes: 0 it was ended, 2 the file makes no sense, 4 bad bundle, 5 device not available or gone, 6 a bundle
+    Exit codes: 0 stopped, 2 the file is invalid, 4 bad bundle, 5 device not available or gone, 6 a bundle
     fails its self-test, 71 the port cannot be bound, 74 a result could not be written.
     """
     from ..runtime.service.line_file import read_line_file

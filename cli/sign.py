@@ -16,12 +16,14 @@ from .interruption import when_interrupted
 def sign(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or .cmdiad file.")],
     key: Annotated[list[Path], typer.Option("--key", metavar="KEY", help="Private key, NAME.key; repeatable.")],
-    signer: Annotated[str | None, typer.Option(help="Who signs.  [default: the key file's name]")] = None,
-    comment: Annotated[str, typer.Option(help="What else the signature says.")] = "",
-    date: Annotated[str | None, typer.Option(help="When.  [default: today in UTC, as 2026-11-28]")] = None,
-    only: Annotated[bool, typer.Option("--only", help="Drop the signatures by all other keys.")] = False,
+    signer: Annotated[str | None, typer.Option(help="The signer's name.  [default: the key file's name]")] = None,
+    comment: Annotated[str, typer.Option(help="A comment in the signature.")] = "",
+    date: Annotated[
+        str | None, typer.Option(help="Date of the signature.  [default: today in UTC, as 2026-11-28]")
+    ] = None,
+    only: Annotated[bool, typer.Option("--only", help="Remove the signatures by all other keys.")] = False,
 ) -> None:
-    """Sign a bundle where it lies, after verifying every byte of it; signatures by other keys stay.
+    """Sign a bundle in place, after verifying every byte; signatures by other keys stay.
 
     Exit codes: 0 done, 2 wrong usage, 4 bad bundle, 74 it cannot be written.
     """

@@ -16,38 +16,39 @@ from .line_options import as_assignments
 
 
 @needs(TRAIN)
-@when_interrupted("the same command with the run's folder as --out goes on after the last whole epoch")
+@when_interrupted("the same command with the run's folder as --out continues after the last complete epoch")
 def train(
     data: options.Data,
     route: Annotated[TrainedRouteName, typer.Option(help="What to learn.")] = "f2f",
     main: options.Main = "pc",
     class_names: options.Class = None,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder; one that was begun goes on.  [default: a new one under runs/]")
+        Path | None, typer.Option(help="Run folder; an unfinished run continues.  [default: a new one under runs/]")
     ] = None,
     cache: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of extracted features, which runs on the same data may share.  [default: runs/feature_cache; "
-            "in the run folder, where that is not in runs/]"
+            help="Folder for extracted features; runs on the same data can share it.  [default: runs/feature_cache; "
+            "in the run folder if that is not in runs/]"
         ),
     ] = None,
     point_extractor: options.PointExtractor = "embedded",
     image_extractor: options.ImageExtractor = "embedded",
     point_checkpoint: options.Checkpoint = None,
     image_checkpoint: options.Checkpoint = None,
-    loss: Annotated[Loss, typer.Option(help="Distance to the missing modality's features.")] = "l2",
+    loss: Annotated[Loss, typer.Option(help="Distance to the missing modality's features; the loss.")] = "l2",
     epochs: options.Epochs = 100,
     batch_size: options.BatchSize = 32,
     learning_rate: Annotated[
-        float | None, typer.Option(min=1e-9, help="After 10 epochs of warm-up.  [default: 5e-4, i2f 3e-4]")
+        float | None,
+        typer.Option(min=1e-9, help="Learning rate after 10 epochs of warm-up.  [default: 5e-4, i2f 3e-4]"),
     ] = None,
     select: Annotated[
-        bool, typer.Option(help="Ship the checkpoint that detects best on validation parts, or else the last.")
+        bool, typer.Option(help="Ship the checkpoint that detects best on validation parts, or the last one.")
     ] = True,
-    device: Annotated[DeviceName, typer.Option(help="auto: a GPU where there is one.")] = "auto",
+    device: Annotated[DeviceName, typer.Option(help="auto: a GPU if there is one.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads.  [default: all]")] = None,
-    amp: Annotated[bool, typer.Option("--amp", help="bfloat16 where it is safe, on a GPU.")] = False,
+    amp: Annotated[bool, typer.Option("--amp", help="On a GPU, use bfloat16 where it is safe.")] = False,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write event files for TensorBoard.")] = False,
     sensor: options.Sensor = "structured-light",
     metres_per_unit: options.Scale = None,
@@ -60,8 +61,8 @@ def train(
 ) -> None:
     """Train a distillation route on the normal parts of a dataset with RGB and 3D.
 
-    F2F learns both directions at once; F2I and I2F that of --main. A run that was killed goes on when the same
-    command names its folder with --out.
+    F2F learns both directions at once; F2I and I2F learn that of --main. A killed run continues when the same
+    command gives its folder as --out.
     """
     from ..runtime.sensor.sensor_file import open_sensor
 

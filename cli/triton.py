@@ -20,17 +20,17 @@ Triton = Annotated[
         "version.",
     ),
 ]
-Provider = Annotated[str, typer.Option("--triton-provider", help="What runs the networks there.")]
-Instances = Annotated[int, typer.Option("--triton-instances", min=1, help="Processes a product.")]
+Provider = Annotated[str, typer.Option("--triton-provider", help="What runs the networks on the server.")]
+Instances = Annotated[int, typer.Option("--triton-instances", min=1, help="Processes per product.")]
 Batch = Annotated[
-    int, typer.Option("--triton-batch", min=1, help="Requests that go through the line graph together, at most.")
+    int, typer.Option("--triton-batch", min=1, help="Most requests that go through the line graph together.")
 ]
 Site = Annotated[
     str | None,
     typer.Option(
         "--triton-site",
         metavar="FOLDERS",
-        help="The site-packages with cmdiad on the server; several as in $PATH.  [default: $CMDIAD_TRITON_SITE there]",
+        help="The server's site-packages with cmdiad; several as in $PATH.  [default: $CMDIAD_TRITON_SITE there]",
     ),
 ]
 
@@ -66,4 +66,6 @@ def write_models(
         remark = "" if written.is_new else " (has this bundle already)"
         console.emit(f"model: {written.model} version {written.version}{remark}: {written.folder}")
         if written.config_kept:
-            console.emit(f"config.pbtxt of {written.model} says something else and was kept: --force writes it anew")
+            console.emit(
+                f"config.pbtxt of {written.model} differs from these options and was kept: --force rewrites it"
+            )

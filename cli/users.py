@@ -14,16 +14,16 @@ from .entry import new_app
 app = new_app("Manage who may log in to the line.", name="users")
 
 
-@app.command(short_help="Add a user, or give one a new password.")
+@app.command(short_help="Add a user, or give a user a new password.")
 def add(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="The users_file of line.toml; it is created if missing.")
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="The user.")],
 ) -> None:
-    """Add a user to a file of users, or give one a new password.
+    """Add a user to a users file, or give a user a new password.
 
-    The password is asked for; where standard input is not a terminal, it is the first line of it.
+    Asks for the password; if standard input is not a terminal, reads it from the first line.
     """
     from ..runtime.service.users import add_user
 

@@ -27,11 +27,10 @@ _SensorOption = Annotated[
         help="Without a bundle: a sensor's file, or a preset of the parameters.  [default: structured-light]",
     ),
 ]
-_PlaneOption = Annotated[
-    Plane, typer.Option(help="Without a bundle: whether the plane that parts stand on is removed.")
-]
+_PlaneOption = Annotated[Plane, typer.Option(help="Without a bundle: whether to remove the plane that parts stand on.")]
 _SaveOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Write a picture (.png) or a cloud (.ply), and open no window.")
+    Path | None,
+    typer.Option(metavar="FILE", help="Write a picture (.png) or a cloud (.ply) instead of opening a window."),
 ]
 
 
@@ -46,7 +45,7 @@ def view(
     save: _SaveOption = None,
     json: options.Json = False,
 ) -> None:
-    """Show a scan, what was taken as the part, and with a bundle the heat of its anomalies.
+    """Show a scan, the part in it and, with a bundle, the heat of its anomalies.
 
     The window needs the extra `viz` (Open3D); --save needs neither that nor a display.
 

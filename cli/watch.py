@@ -27,16 +27,19 @@ def watch(
     sensor: line_options.Sensor = None,
     roi: line_options.Roi = None,
     parts: line_options.Parts = None,
-    after: Annotated[After, typer.Option(help="What happens to a scan that has its result.")] = "leave",
+    after: Annotated[After, typer.Option(help="What happens to a scan once it has its result.")] = "leave",
     done: Annotated[Path | None, typer.Option(help="Where --after move puts scans.  [default: IN-done]")] = None,
     existing: Annotated[
-        Existing, typer.Option(help="Whether scans are inspected that are there at the very first start.")
+        Existing, typer.Option(help="Whether to inspect scans that are there at the very first start.")
     ] = "inspect",
-    recursive: Annotated[bool, typer.Option("--recursive", help="Look into the folders below IN, too.")] = False,
+    recursive: Annotated[bool, typer.Option("--recursive", help="Look into subfolders of IN too.")] = False,
     settle: Annotated[
-        float, typer.Option(min=0, help="Seconds without a change until a scan counts as written; 0: they are renamed.")
+        float,
+        typer.Option(
+            min=0, help="Seconds without a change until a scan counts as written; 0 if scans are renamed into IN."
+        ),
     ] = 0.5,
-    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks into the folder.")] = 1.0,
+    poll: Annotated[float, typer.Option(min=0.01, help="Seconds between two listings of the folder.")] = 1.0,
     tries: Annotated[int, typer.Option(min=1, help="How often a scan is tried before it is rejected.")] = 3,
     heatmaps: line_options.Heatmaps = "all",
     cloud: line_options.Cloud = "none",
@@ -45,15 +48,17 @@ def watch(
     provider: line_options.Provider = "cpu",
     threads: line_options.Threads = None,
     graph: line_options.GraphOption = "auto",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a part on stdout, nothing else.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object per part on stdout, nothing else.")
+    ] = False,
 ) -> None:
-    """Inspect every scan that is written to a folder, once, whatever is killed when; Ctrl-C or SIGTERM ends it.
+    """Inspect every scan that is written to a folder exactly once, even after a kill; stop with Ctrl-C or SIGTERM.
 
     OUT holds a folder a day with result, heat map and map of each part, `rejected/` with what could not be inspected
     and why, and the journal.
 
-    Exit codes: 0 it was ended, 2 wrong usage, 4 bad bundle, 5 device not available or gone, 6 the bundle fails its
-    self-test, 74 a result could not be written. Started again, it goes on where it ended.
+    Exit codes: 0 stopped, 2 wrong usage, 4 bad bundle, 5 device not available or gone, 6 the bundle fails its
+    self-test, 74 a result could not be written. Started again, it continues where it stopped.
     """
     from ..runtime.bundle.reading import find_bundle, open_bundle
     from ..runtime.sensor.sensor_file import require_same_sensor

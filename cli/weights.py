@@ -12,14 +12,14 @@ from .entry import new_app
 from .extras import TRAIN, needs
 
 app = new_app(
-    "Published weights: their sources, where they are looked for, and whether they are right. No network.",
+    "Published weights: where to get them, where they are looked for, and whether they are valid. Downloads nothing.",
     name="weights",
 )
 
 
 @app.command("list")
 def list_weights(json: options.Json = False) -> None:
-    """Name, source, license, SHA-256 and file of all published weights."""
+    """List name, source, license, SHA-256 and file of all published weights."""
     import msgspec
 
     from ..training.weights.published import NOT_PUBLISHED, PUBLISHED, present_file, weights_folder
@@ -49,15 +49,15 @@ def list_weights(json: options.Json = False) -> None:
     console.emit(f"\nlooked for in {weights_folder()}")
 
 
-@app.command(short_help="Check that the files at hand are whole and right.")
+@app.command(short_help="Check that the files are complete and correct.")
 @needs(TRAIN)
 def verify(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="NAME", help="Which ones.  [default: all that are there]")
+        list[str] | None, typer.Argument(metavar="NAME", help="Names of weights.  [default: all that are here]")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Check that the files at hand are whole, fit their networks, and have the published SHA-256 where there is one."""
+    """Check that the files are complete, fit their networks, and match the published SHA-256 if there is one."""
     from ..runtime.errors import WeightsError
     from ..training.weights_checking import OK, verify_weights
 
@@ -82,11 +82,12 @@ def path() -> None:
     console.emit(weights_folder())
 
 
-@app.command(short_help="Make a run of a published route checkpoint.")
+@app.command(short_help="Make a run from a published route checkpoint.")
 @needs(TRAIN)
 def adopt(
     checkpoint: Annotated[
-        Path, typer.Argument(metavar="CHECKPOINT", help="Of a published route: MTFI_FtoF_PCs.pth, MTFI_FtoI_*.")
+        Path,
+        typer.Argument(metavar="CHECKPOINT", help="Checkpoint of a published route: MTFI_FtoF_PCs.pth, MTFI_FtoI_*."),
     ],
     out: Annotated[Path, typer.Option(help="New run folder.")] = Path("runs/published"),
     main: options.Main = "pc",
@@ -98,7 +99,7 @@ def adopt(
     metres_per_unit: options.Scale = None,
     assignments: options.Assignments = None,
 ) -> None:
-    """Make a run of a published route checkpoint and its extractors, for `cmdiad export` and `cmdiad evaluate`."""
+    """Make a run from a published route checkpoint and its extractors, for `cmdiad export` and `cmdiad evaluate`."""
     from ..runtime.sensor.sensor_file import open_sensor
     from ..training.adoption import Adoption, adopt_checkpoint
     from ..training.feature_dump import CheckpointChoice

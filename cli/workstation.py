@@ -20,23 +20,23 @@ from .train import train
 from .view import view
 
 app = new_app("Train cross-modal-distillation anomaly detection with RGB and 3D, and make bundles for the line.")
-app.command(short_help="The whole loop on synthetic parts, ending with inspections.")(demo)
+app.command(short_help="Run the whole loop on synthetic parts, ending with inspections.")(demo)
 app.command(short_help="Write a synthetic dataset, normal and defective parts.")(synth)
 app.command(short_help="Preprocess a dataset once into a new folder.")(preprocess)
 app.command(short_help="Train a distillation route on normal parts.")(train)
 app.command(short_help="Export a trained route to ONNX as a bundle; build engines.")(export)
 app.command(short_help="Make banks, fusion and thresholds from normal scans.")(calibrate)
 app.command(short_help="Calibrate and score every class of a labeled dataset.")(evaluate)
-app.command(short_help="Do all that for hundreds of products at once.")(fleet)
+app.command(short_help="Do all of this for hundreds of products at once.")(fleet)
 app.command(short_help="Run a table of the paper on a dataset.")(reproduce)
-app.command(short_help="Look at a scan, its part and its anomalies, in 3D.")(view)
-app.command(short_help="Show what a bundle, an ONNX file or an engine is.")(inspect)
+app.command(short_help="View a scan, its part and its anomalies in 3D.")(view)
+app.command(short_help="Show what a bundle, an ONNX file or an engine contains.")(inspect)
 app.command("doctor", short_help="Show what this machine can run, and what to install.")(workstation_doctor)
-app.command(short_help="Write what lies between a scan and its score to a file.")(features)
-app.command(short_help="Sign a bundle, so that a line can tell whose it is.")(sign)
+app.command(short_help="Write the features between a scan and its score to a file.")(features)
+app.command(short_help="Sign a bundle, so that a line can check who released it.")(sign)
 app.add_typer(sensor.app, short_help="Describe a sensor: new, check, show, fit.")
-app.add_typer(keys.app, short_help="Keys that bundles are signed with: make one, show its ID.")
-app.add_typer(weights.app, short_help="Published weights: what there is, and what is here.")
+app.add_typer(keys.app, short_help="Make keys for signing bundles, and show their IDs.")
+app.add_typer(weights.app, short_help="Published weights: what exists, and what is here.")
 
 
 def main() -> None:

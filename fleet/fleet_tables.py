@@ -24,8 +24,8 @@ HEADERS = [
     "median ms",
 ]
 _NOTE = (
-    "Moved: since the product's last bundle; sigma: the shift of the mean of the measure that moved most, in standard "
-    "deviations before. - : not asked for, not known, or there is no last bundle."
+    "Moved: since the product's last bundle; sigma: the shift of the measure that moved most, in its earlier standard "
+    "deviations. - : not requested, not known, or there is no last bundle."
 )
 
 

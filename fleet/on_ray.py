@@ -57,7 +57,7 @@ def _outcome_of(ray: Any, reference: Any, task: ProductTask) -> ProductOutcome:
     try:
         return decode_own_json(ray.get(reference), ProductOutcome)
     except ray.exceptions.RayError as cause:
-        lost = MachineError(f"its process was lost, and tried again in vain ({_last_line(cause)}): run it again")
+        lost = MachineError(f"its process was lost again after restarts ({_last_line(cause)}): run it again")
         return ProductOutcome(product=task.product.name, error=failure_of(None, lost, task.product.name))
 
 

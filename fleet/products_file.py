@@ -144,7 +144,7 @@ def missing_places(product: FleetProduct) -> str | None:
     absent = [place for place in named if not _is_pattern(place) and not Path(place).exists()]
     if not absent:
         return None
-    return f"{product.name}: {', '.join(absent)}: no such file or folder: mend the path in the products file"
+    return f"{product.name}: {', '.join(absent)}: no such file or folder: correct the path in the products file"
 
 
 def _resolved(defaults: dict[str, Any], table: dict[str, Any], base: Path, out: Path, path: Path) -> FleetProduct:

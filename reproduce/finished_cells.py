@@ -66,7 +66,7 @@ class CellStore:
         try:
             cell = decode_json(path.read_bytes(), FinishedCell)
         except msgspec.MsgspecError as cause:
-            raise UsageError(f"{path}: is no finished cell ({cause}): remove it, and it is run again") from cause
+            raise UsageError(f"{path}: is not a finished cell ({cause}): remove it, and it is run again") from cause
         if cell.key != key:
             raise UsageError(f"{path}: holds another cell, {cell.key}: remove it, and it is run again")
         return cell

@@ -228,7 +228,7 @@ def _size(scan: Path) -> int:
     try:
         return scan.stat().st_size
     except OSError as cause:
-        raise ScanError(f"{scan}: cannot be read: {cause.strerror}: mend or remove it") from cause
+        raise ScanError(f"{scan}: cannot be read: {cause.strerror}: repair or remove it") from cause
 
 
 def fits(run: Run, experiment: Experiment) -> bool:

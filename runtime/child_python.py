@@ -97,4 +97,4 @@ def ending(code: int) -> str:
 def last_words(printed: bytes) -> str:
     """The end of what a process printed, in one line, to be put behind an error; empty where it printed nothing."""
     text = " ".join(printed.decode(errors="replace").split())[-TAIL_CHARACTERS:]
-    return f"; it said last: {text}" if text else ""
+    return f"; its last output: {text}" if text else ""

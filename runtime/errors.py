@@ -22,7 +22,7 @@ def one_line(text: str) -> str:
 
 
 class CmdiadError(Exception):
-    """The root of all errors that are the user's to mend; its message is one line, whatever names are in it."""
+    """The root of all errors that the user can fix; the message is one line, whatever names are in it."""
 
     exit_code: ClassVar[int] = 2
     kind: ClassVar[str] = "error"
@@ -33,28 +33,28 @@ class CmdiadError(Exception):
 
 
 class UsageError(CmdiadError):
-    """A command or function was asked for something that makes no sense."""
+    """The command line, a settings file or a function's argument is invalid."""
 
     exit_code = 2
     kind = "usage"
 
 
 class WeightsError(CmdiadError):
-    """A weights file is missing, damaged, or not of the network it was given for."""
+    """A weights file is missing, damaged, or belongs to a different network."""
 
     exit_code = 2
     kind = "weights"
 
 
 class ScanError(CmdiadError):
-    """A scan or image cannot be read, or holds nothing that can be inspected."""
+    """A scan or image cannot be read, or contains nothing that can be inspected."""
 
     exit_code = 3
     kind = "scan"
 
 
 class NotFiniteError(CmdiadError):
-    """What was computed for a part is not a number, so that there is no verdict on it."""
+    """The values computed for a part are not finite, so there is no verdict."""
 
     exit_code = 3
     kind = "not_finite"
@@ -67,7 +67,7 @@ class PoisonError(ScanError):
 
 
 class BundleError(CmdiadError):
-    """A bundle is missing, incomplete, changed, or of a format this version does not read."""
+    """A bundle is missing, incomplete, changed, or in a format that this version does not read."""
 
     exit_code = 4
     kind = "bundle"
@@ -88,14 +88,14 @@ class ParityError(CmdiadError):
 
 
 class LineRateError(CmdiadError):
-    """A configuration cannot hold the asked line rate."""
+    """A configuration cannot meet the requested line rate."""
 
     exit_code = 7
     kind = "line_rate"
 
 
 class InternalError(CmdiadError):
-    """A bug of the program; its traceback is the cause's."""
+    """A bug in the program; its traceback is the cause's."""
 
     exit_code = 70
     kind = "internal"
@@ -109,7 +109,7 @@ class MachineError(CmdiadError):
 
 
 class BusyError(CmdiadError):
-    """The queue is full: ask again in a moment (EX_TEMPFAIL of sysexits.h)."""
+    """The queue is full: try again in a moment (EX_TEMPFAIL of sysexits.h)."""
 
     exit_code = 75
     kind = "busy"
@@ -147,10 +147,10 @@ def as_cmdiad_error(error: Exception) -> CmdiadError:
     if isinstance(error, CmdiadError):
         return error
     if isinstance(error, MemoryError):
-        named: CmdiadError = MachineError(f"this machine has too little memory for that: {error}")
+        named: CmdiadError = MachineError(f"this machine has too little memory: {error}")
     elif isinstance(error, OSError):
         named = MachineError(f"the system refuses: {error.strerror or error}")
     else:
-        named = InternalError(f"this is a bug of the program ({type(error).__name__}: {error}): report it")
+        named = InternalError(f"this is a bug in the program ({type(error).__name__}: {error}): report it")
     named.__cause__ = error
     return named

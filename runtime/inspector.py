@@ -100,7 +100,9 @@ class Inspector:
         """
         calibration = require_calibration(bundle)
         if threshold is not None and not math.isfinite(threshold):
-            raise UsageError(f"threshold {threshold}: give a finite number: no part is above it, or all are")
+            raise UsageError(
+                f"threshold {threshold}: give a finite number; otherwise no part would be above it, or all would"
+            )
         self.bundle = bundle
         self._measured = modalities(bundle.manifest)
         self._expected, self._allow_any_size = calibration.part, allow_any_size
@@ -366,12 +368,12 @@ def check_finite(answer: Answer) -> None:
     """
     if not math.isfinite(answer.score):
         raise NotFiniteError(
-            f"the networks answer with a score of {answer.score}, so there is no verdict: look for absurd "
+            f"the networks return a score of {answer.score}, so there is no verdict: check for absurd "
             "coordinates in the scan, and run `cmdiad-rt selftest` to check this machine"
         )
     wrong = answer.map.size - int(np.count_nonzero(np.isfinite(answer.map)))
     if wrong:
         raise NotFiniteError(
-            f"{wrong} of {answer.map.size} values of the anomaly map are not numbers, so there is no verdict: look for "
+            f"{wrong} of {answer.map.size} values of the anomaly map are not finite, so there is no verdict: look for "
             "absurd coordinates in the scan, and run `cmdiad-rt selftest` to check this machine"
         )

@@ -25,8 +25,8 @@ def check_likeness(view: PartView, expected: PartRange) -> None:
 def _unlike(reasons: Sequence[str], which: str = "") -> ScanError:
     """The refusal of what is not such a part as calibration saw; `which` says of what in the scan."""
     return ScanError(
-        f"{which}{which and ' '}is not such a part as the bundle was calibrated for: {'; '.join(reasons)}: check the "
-        "view and the product, or inspect it all the same with `cmdiad-rt infer --allow-any-size`"
+        f"{which}{which and ' '}is not a part that the bundle was calibrated for: {'; '.join(reasons)}: check the "
+        "view and the product, or inspect it anyway with `cmdiad-rt infer --allow-any-size`"
     )
 
 
@@ -47,6 +47,6 @@ def refused_parts(parts: Sequence[PreparedPart | ScanError], expected: PartRange
             refused.append(RefusedPart(number, _unlike(reasons, f"part {number} of {len(parts)}")))
     if expected is not None and views and (reasons := scan_outside(views[0], expected)):
         said = f"not everything in view is judged: {'; '.join(reasons)}"
-        advice = "take it away, move parts apart that touch, or let it stand with `cmdiad-rt infer --allow-any-size`"
+        advice = "remove it, separate parts that touch, or allow it with `cmdiad-rt infer --allow-any-size`"
         refused.append(RefusedPart(None, ScanError(f"{said}: {advice}")))
     return refused

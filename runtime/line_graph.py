@@ -175,7 +175,7 @@ class LineGraph:
             self._warned = True
             warnings.warn(
                 "this device computes half-precision products outside their error bound, and such parts are searched "
-                "again on the CPU: run `cmdiad-rt selftest`, and give --graph networks if it stays",
+                "again on the CPU: run `cmdiad-rt selftest`, and give --graph networks if this persists",
                 stacklevel=3,
             )
 
@@ -209,7 +209,7 @@ def open_line_graph(
     if manifest.line_graph is None:
         raise BundleError(
             f"{bundle.path}: has no line graph: run `cmdiad calibrate SCANS --line-graph`, "
-            "or leave out --graph line where calibration says that there can be none"
+            "or leave out --graph line if calibration says that there can be none"
         )
     expected = route_of(manifest.route, manifest.main).line_inputs(manifest.grouping)
     if manifest.line_graph.inputs != expected:

@@ -157,7 +157,7 @@ class _Steps:
         if not self._alone:
             self._alone = True
             reason = as_cmdiad_error(error)
-            warnings.warn(f"a batch of {size} parts failed, and they go one by one: {reason}", stacklevel=2)
+            warnings.warn(f"a batch of {size} parts failed, and they are tried one by one: {reason}", stacklevel=2)
 
     def write(self, job: _Job) -> list[Outcome]:
         whole = job.inspection

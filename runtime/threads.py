@@ -65,7 +65,7 @@ def thread_count(asked: int | None) -> int:
     if asked is None:
         return usable_processors()
     if asked < 1:
-        raise UsageError(f"{asked} threads: give 1 or more, or none for all that this process may use")
+        raise UsageError(f"{asked} threads: give 1 or more, or leave it out for all that this process may use")
     return asked
 
 

@@ -70,7 +70,7 @@ def preprocess_dataset(
         ScanError: a scan cannot be read or holds no part.
     """
     if out.resolve() == data.resolve() or data.resolve() in out.resolve().parents:
-        raise UsageError(f"{out}: lies in the dataset, which is never changed: choose another folder")
+        raise UsageError(f"{out}: is inside the dataset, which is never changed: choose another folder")
     _claim(out, preprocessing)
     jobs = _jobs(data, out, class_names)
     settled = settle_scans(preprocessing, [sample.scan for sample, _ in jobs])

@@ -15,7 +15,7 @@ def open_device(name: DeviceName, threads: int | None) -> torch.device:
     """The device to train on; a GPU multiplies in TF32.
 
     Args:
-        name: cpu, cuda, or auto: a GPU where there is one.
+        name: cpu, cuda, or auto: a GPU if there is one.
         threads: of the CPU; None: the processors this process may use.
 
     Raises:

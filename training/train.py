@@ -56,7 +56,7 @@ class TrainingSettings:
         select: whether to ship the checkpoint of the best detection on validation parts, or else the last.
         device: auto, cpu or cuda.
         threads: of the CPU; None: the processors this process may use.
-        amp: bfloat16 where it is safe, on a GPU.
+        amp: On a GPU, use bfloat16 where it is safe.
         tensorboard: whether to write event files.
 
     Example:

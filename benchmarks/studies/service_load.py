@@ -178,7 +178,7 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         *(argument for path in options.scans for argument in ("--scans", str(path))),
     ]
     if started(command).wait():
-        raise SystemExit("cmdiad-rt bench failed: run it alone and see why")
+        raise SystemExit("cmdiad-rt bench failed: run it alone to see why")
     report = json.loads((folder / "bench" / "report.json").read_bytes())
     line: dict[str, Any] = {"measure": "bench_before_the_load"}
     for result in report["outcomes"][0]["results"]:

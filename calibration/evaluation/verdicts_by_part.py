@@ -84,7 +84,7 @@ def parts_table(outcome: ClassOutcome) -> Table:
     rows = []
     for part in worst_first(judged_parts(outcome)):
         share = f"{part.score / part.threshold:.0%}" if part.threshold > 0 else MISSING
-        rows.append([part.name, part.verdict, f"{part.score:.4g}", share, part.refusal or "inspects it"])
+        rows.append([part.name, part.verdict, f"{part.score:.4g}", share, part.refusal or "that inspects it"])
     return Table(f"All test parts, {outcome.name}", headers, rows, 2)
 
 

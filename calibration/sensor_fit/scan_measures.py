@@ -89,7 +89,7 @@ def measure_scan(points_hw3: _Points, preprocessing: Preprocessing, origin: Vect
     evidence = evidence_of(points_hw3, preprocessing, origin)
     pitch = pixel_pitch(points_hw3)
     if not pitch:
-        raise ScanError("has no two neighboring pixels that were measured: there is no pixel pitch to tell")
+        raise ScanError("has no two neighboring pixels that were measured, so its pixel pitch is unknown")
     table = _best_evidence(points_hw3, pitch, preprocessing, origin)
     valid = valid_mask(points_hw3)
     return SensorMeasure(

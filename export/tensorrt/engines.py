@@ -57,7 +57,7 @@ def parse_targets(given: Sequence[str]) -> list[tuple[str, ...]]:
         names = [name.strip().lower() for name in entry.split(",")]
         wrong = [name for name in names if not re.fullmatch(r"sm\d{2,3}", name)]
         if wrong:
-            raise UsageError(f"--target {entry}: {wrong[0]!r} is no compute capability: write it as in sm86,sm89")
+            raise UsageError(f"--target {entry}: {wrong[0]!r} is not a compute capability: write it as in sm86,sm89")
         parsed.append(tuple(sorted(set(names), key=lambda name: int(name[2:]))))
     return parsed
 

@@ -120,7 +120,7 @@ def limits(bundle: Bundle, provider: str, line: bool) -> Limits:
     recorded = read_roundings(bundle)
     rounding = recorded.forms.get(form) if is_reduced(networks_of(manifest, form)) else None
     if rounding is None and is_reduced(networks_of(manifest, form)):
-        raise BundleError(f"{bundle.path}: {FILE} has nothing of its {form}: run `cmdiad calibrate SCANS` again")
+        raise BundleError(f"{bundle.path}: {FILE} has no entry for its {form}: run `cmdiad calibrate SCANS` again")
     return Limits(rounding, manifest.calibration.threshold.value)
 
 

@@ -147,7 +147,7 @@ def _onnxruntime_version(wheel: str) -> str | None:
 def _providers(machine: Machine) -> Iterator[Finding]:
     for provider in PROVIDERS.values():
         problem = _provider_problem(provider)
-        yield Finding("provider", provider.name, problem is None, problem or "runs networks by ONNX Runtime")
+        yield Finding("provider", provider.name, problem is None, problem or "runs networks with ONNX Runtime")
     for name, flavor_name in ENGINE_PROVIDERS.items():
         problem = _engine_problem(name, FLAVORS[flavor_name], machine)
         only = ", of fp16 bundles only" if machine.target in FLAVORS[flavor_name].fp16_only else ""

@@ -91,7 +91,7 @@ def _kernel_problem(device: Device) -> str | None:
     made, expected = DeviceGrouper(device)(points, pixels, grouping), group_on_cpu(points, pixels, grouping)
     if np.array_equal(made.center_idx, expected.center_idx) and np.array_equal(made.groups, expected.groups):
         return None
-    return "kernels group points otherwise than the CPU does: update the driver, and report it: --provider cpu is right"
+    return "kernels group points differently from the CPU: update the driver, and report it; --provider cpu is correct"
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def compare_tensor(
     elements = choose_elements(actual).astype(np.float64)
     if recorded.shape != elements.shape:
         return failed(
-            f"{recorded.shape} elements were recorded, {elements.shape} are wanted: calibrate the bundle again"
+            f"{recorded.shape} elements were recorded, {elements.shape} are needed: calibrate the bundle again"
         )
     difference = np.abs(elements - recorded)
     if not np.isfinite(difference).all():

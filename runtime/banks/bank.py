@@ -176,8 +176,8 @@ class MemoryBank:
         if not np.isfinite(queries).all():
             wrong = np.count_nonzero(~np.isfinite(queries).all(axis=1))
             raise NotFiniteError(
-                f"the networks answer with features that are not numbers for {wrong} of {len(queries)} patches, so "
-                "there is no verdict: look for absurd coordinates in the scan"
+                f"the networks return features that are not finite for {wrong} of {len(queries)} patches, so "
+                "there is no verdict: check the scan for absurd coordinates"
             )
 
     def _half_norms_without(self, group: int | None) -> Float32Array:

@@ -85,4 +85,4 @@ def estimate_lines(estimates: Sequence[Estimate], work: Sequence[Work]) -> list[
         total = in_ms(sum(stage.seconds for stage in stages))
         parts = ", ".join(f"{e.stage} {in_ms(e.seconds)} ({e.rate}, bound by {e.bound_by})" for e in stages)
         lines.append(f"ESTIMATE {device}: at least {total} ms: {parts}; peaks: {stages[0].source}")
-    return [*lines, "Host stages (read, preprocess, group), launch overheads and transfers are not in it."]
+    return [*lines, "Host stages (read, preprocess, group), launch overheads and transfers are not included."]

@@ -162,7 +162,7 @@ def new_key(name: str, folder: Path, passphrase: bytes | None = None) -> tuple[P
     private_path, public_path = (folder / f"{name}{suffix}" for suffix in (PRIVATE_SUFFIX, PUBLIC_SUFFIX))
     for path in (private_path, public_path):
         if path.exists():
-            raise UsageError(f"{path}: is there already, and a lost key cannot be made again: choose another name")
+            raise UsageError(f"{path}: already exists, and a lost key cannot be recreated: choose another name")
         require_writable(path)
     private = Ed25519PrivateKey.generate()
     _write_private(private_path, _private_pem(private, passphrase))
@@ -212,4 +212,4 @@ def _decoded(text: bytes) -> bytes:
 
 def _warn_if_open(path: Path) -> None:
     if os.name == "posix" and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        warnings.warn(f"{path}: others than its owner can use this private key: chmod 600 it", stacklevel=2)
+        warnings.warn(f"{path}: users other than its owner can read this private key: chmod 600 it", stacklevel=2)

@@ -244,7 +244,9 @@ def decode(raw: bytes, where: str) -> Manifest:
         BundleError: the bytes were changed, are no manifest, or are of another format version.
     """
     if len(raw) > MAX_BYTES:
-        raise BundleError(f"{where}: {NAME} has more than {MAX_BYTES} bytes, as no manifest has: get the bundle again")
+        raise BundleError(
+            f"{where}: {NAME} has more than {MAX_BYTES} bytes, too many for a manifest: get the bundle again"
+        )
     try:
         head = msgspec.json.decode(raw, type=_Head)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
@@ -258,7 +260,9 @@ def decode(raw: bytes, where: str) -> Manifest:
         return msgspec.json.decode(raw, type=Manifest)
     # UnicodeDecodeError: the first look skips over what the second reads.
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
-        raise BundleError(f"{where}: {NAME} says what this cmdiad does not read ({cause}): export it again") from cause
+        raise BundleError(
+            f"{where}: {NAME} contains what this version of cmdiad cannot read ({cause}): export it again"
+        ) from cause
 
 
 def _require_readable(version: int, where: str) -> None:

@@ -251,12 +251,12 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
         """One sentence for those who run the line."""
         if self.rule == "midpoint":
             return (
-                f"known defects placed it: all {self.n_known} score above the {self.normal_value:.4g} that the normal "
+                f"known defects moved it: all {self.n_known} score above the {self.normal_value:.4g} that the normal "
                 f"scans alone give, and it lies halfway to the lowest of them, {self.lowest:.4g}"
             )
         return (
             f"known defects did not move it: {self.n_missed} of {self.n_known} score at it or below (the lowest "
-            f"{self.lowest:.4g}) and are missed, for the false-reject rate that was asked for is kept"
+            f"{self.lowest:.4g}) and are missed, because the requested false-reject rate has priority"
         )
 
 

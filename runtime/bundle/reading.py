@@ -135,7 +135,7 @@ def _refuse_interrupted(path: Path) -> None:
     aside = interrupted_replacement(path)
     if aside is not None:
         raise BundleError(
-            f"{path}: writing it was interrupted at its last step; the bundle before lies in {aside}: move it back "
+            f"{path}: writing it was interrupted at the last step; the previous bundle is in {aside}: move it back "
             f"with: mv {shlex.quote(str(aside))} {shlex.quote(str(path))}"
         )
 
@@ -313,7 +313,7 @@ def _check_directory(path: Path) -> None:
     if locator[:4] == b"PK\x06\x07":  # then the record of large archives counts
         size = int.from_bytes(large[40:48], "little")
     if size > manifest_format.MAX_BYTES:
-        raise BundleError(f"{path}: its table of contents is larger than a bundle's ever is: do not use it")
+        raise BundleError(f"{path}: its table of contents is too large for a bundle: do not use it")
 
 
 def manifest_bytes(path: Path, store: Store) -> bytes:
@@ -339,7 +339,9 @@ def _check_name(path: Path, name: str) -> None:
     # One file under many names would be hashed as often.
     if str(parts) != name or len(name) > _LONGEST_NAME or "\0" in name:
         shown = repr(name[:_LONGEST_NAME])
-        raise BundleError(f"{path}: the manifest names {shown}, as no bundle calls a file: do not use it")
+        raise BundleError(
+            f"{path}: the manifest names {shown}, which is not a valid file name in a bundle: do not use it"
+        )
 
 
 def _check_file(path: Path, store: Store, name: str, digest: str) -> None:
@@ -359,5 +361,5 @@ def _check_file(path: Path, store: Store, name: str, digest: str) -> None:
 
 def _unreadable(path: Path, name: str, cause: OSError) -> BundleError:
     """Of a file that the system does not give: that is not the bundle's fault."""
-    advice = "give this user the right to read it" if isinstance(cause, PermissionError) else "look at the disk"
+    advice = "give this user permission to read it" if isinstance(cause, PermissionError) else "check the disk"
     return BundleError(f"{path}: {name} cannot be read: {cause.strerror or cause}: {advice}")

@@ -68,7 +68,7 @@ class RegionOfInterest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         if len(self.runs) > MOST_RUNS:
             raise ValueError(f"has a mask of {len(self.runs)} runs, more than {MOST_RUNS}: draw whole areas")
         if min(self.runs) < 0 or sum(self.runs) > self.height * self.width or not sum(self.runs[1::2]):
-            raise ValueError("has runs that are no mask of its rectangle, or that mark nothing")
+            raise ValueError("has runs that do not fit its rectangle, or that mark nothing")
 
     @classmethod
     def of_mask(cls, mask_hw: _Mask) -> RegionOfInterest:
@@ -81,7 +81,7 @@ class RegionOfInterest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
         rows, columns = np.flatnonzero(mask_hw.any(axis=1)), np.flatnonzero(mask_hw.any(axis=0))
         if not rows.size:
-            raise ValueError("marks no pixel: draw what is to be inspected with any value but 0")
+            raise ValueError("marks no pixel: draw the area to inspect with any nonzero value")
         top, left = int(rows[0]), int(columns[0])
         inside = mask_hw[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
         edges = np.flatnonzero(np.diff(inside.ravel(), prepend=False, append=False))

@@ -51,7 +51,7 @@ class Intrinsics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         """
         (fx, skew, cx), (other_skew, fy, cy), last = rows
         if skew or other_skew or last != [0, 0, 1]:
-            raise ValueError("is no pinhole camera's matrix ((fx, 0, cx), (0, fy, cy), (0, 0, 1))")
+            raise ValueError("is not a pinhole camera's matrix ((fx, 0, cx), (0, fy, cy), (0, 0, 1))")
         return cls(fx=fx, fy=fy, cx=cx, cy=cy)
 
 
@@ -108,7 +108,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         if self.model == "orthographic" and self.pitch is None:
             raise ValueError("an orthographic projection needs pitch, a pixel's side in the file's unit")
         if self.model == "pinhole" and (self.pitch, self.center, self.viewed_from) != (None, None, "-z"):
-            raise ValueError("a pinhole projection takes no pitch, center or viewed_from: intrinsics say all of it")
+            raise ValueError("a pinhole projection takes no pitch, center or viewed_from: intrinsics say all of that")
         if self.pitch is not None:
             require_positive(self, "pitch")
         if self.center is not None and not all(map(math.isfinite, self.center)):

@@ -71,7 +71,7 @@ def what_must_be_done(changes: Sequence[SensorChange]) -> str:
     points = [change for change in changes if change.changes_points]
     if points:
         named = "; ".join(map(str, points))
-        return f"{named}: banks were made of other points, so that {MADE_AGAIN} must be made again (`cmdiad calibrate`)"
+        return f"{named}: banks were made from other points, so {MADE_AGAIN} must be made again (`cmdiad calibrate`)"
     if changes:
         return f"{'; '.join(map(str, changes))}: points stay the same, and the calibration holds"
     return "nothing differs"

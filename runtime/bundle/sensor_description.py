@@ -105,12 +105,12 @@ def complete_preprocessing(
 
 
 def _range() -> str:
-    return f"from {SMALLEST_PITCH_M:g} to {LARGEST_PITCH_M:g} metres"
+    return f"from {SMALLEST_PITCH_M:g} to {LARGEST_PITCH_M:g} meters"
 
 
 def _fitting(pitch_m: float) -> str:
     """What a pitch was meant to be, as the end of a sentence."""
-    for unit, factor in (("millimetres", 1e-3), ("micrometres", 1e-6)):
+    for unit, factor in (("millimeters", 1e-3), ("micrometers", 1e-6)):
         if SMALLEST_PITCH_M <= pitch_m * factor <= LARGEST_PITCH_M:
             return f": in {unit} it would be {pitch_m * factor:g}"
     return ""

@@ -168,7 +168,7 @@ def decode_signatures(raw: bytes, where: str) -> tuple[BundleSignature, ...]:
     """
     todo = "sign the bundle again, or get it again"
     if len(raw) > MAX_BYTES:
-        raise BundleError(f"{where}: {NAME} has more than {MAX_BYTES} bytes, as no signatures have: {todo}")
+        raise BundleError(f"{where}: {NAME} has more than {MAX_BYTES} bytes, too many for signatures: {todo}")
     try:
         versions = msgspec.json.decode(raw, type=_SignatureVersions)
         newest = max((entry.signed.format_version for entry in versions.signatures), default=FORMAT_VERSION)
@@ -192,7 +192,9 @@ def read_signatures(store: Store, where: str) -> tuple[BundleSignature, ...]:
     except KeyError:
         return ()
     except OSError as cause:
-        raise BundleError(f"{where}: {NAME} cannot be read: {cause.strerror or cause}: look at its rights") from cause
+        raise BundleError(
+            f"{where}: {NAME} cannot be read: {cause.strerror or cause}: check its permissions"
+        ) from cause
     return decode_signatures(raw, where)
 
 

@@ -95,7 +95,7 @@ def _others(bundle: Bundle, digest: str, new: AbstractSet[str], alone: bool) -> 
         if alone:
             dropped.append(f"the signature by key {entry.signed.key_id}")
         elif entry.signed.manifest_digest != digest:
-            dropped.append(f"the signature by key {entry.signed.key_id}, which is of another state of the bundle")
+            dropped.append(f"the signature by key {entry.signed.key_id}, which belongs to another state of the bundle")
         else:
             kept.append(entry)
     return kept, dropped

@@ -75,11 +75,11 @@ class ZipStore:
         self._members = {member.filename: member for member in members}
         for member in members:
             if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-                raise BundleError(f"{path}: {member.filename} is compressed, a bundle's files never are")
+                raise BundleError(f"{path}: {member.filename} is compressed, which a bundle's files never are")
         if len(self._members) < len(members):
             raise BundleError(f"{path}: two members have the same name: get the bundle again")
         if sum(member.file_size for member in members) > path.stat().st_size:
-            raise BundleError(f"{path}: its members overlap, so that it would grow when read: do not use it")
+            raise BundleError(f"{path}: its members overlap, so it would grow when read: do not use it")
 
     def open(self, name: str) -> BinaryIO:
         """See `Store`."""
@@ -121,7 +121,7 @@ def map_array(path: Path, begin: int, size: int) -> npt.NDArray[Any]:
     length = math.prod(shape) * dtype.itemsize
     is_possible = all(0 <= side <= sys.maxsize for side in shape)
     if dtype.hasobject or fortran or not is_possible or begin + size != offset + length:
-        raise ValueError("not a plain array of its own size")
+        raise ValueError("not a plain array of the stated size")
     return np.memmap(path, dtype, "r", offset, shape) if length else np.zeros(shape, dtype)
 
 

@@ -130,7 +130,7 @@ class CudaDevice:
     def synchronize(self) -> None:
         """Wait until all that was queued is done, as `Device.synchronize`."""
         self._enter()
-        self._call("finish what was queued", self._driver.cuStreamSynchronize, self._stream)
+        self._call("finish the queued work", self._driver.cuStreamSynchronize, self._stream)
 
     def _load(self, kernel: Kernel) -> Any:
         """A kernel's function on the GPU."""
@@ -175,7 +175,7 @@ def open_cuda_device(number: int = 0) -> CudaDevice:
         driver = importlib.import_module("cuda.bindings.driver")
         nvrtc = importlib.import_module("cuda.bindings.nvrtc")
     except ImportError as cause:
-        raise EngineError(f"cuda-bindings is not installed, which calls the NVIDIA driver: {INSTALL}") from cause
+        raise EngineError(f"cuda-bindings, which calls the NVIDIA driver, is not installed: {INSTALL}") from cause
     return CudaDevice(driver, nvrtc, number, kernel_cache())
 
 
@@ -191,7 +191,9 @@ def _size(nbytes: int) -> str:
 
 def _refused(what: str, status: str) -> EngineError:
     if status == _NO_MEMORY:
-        advice = "memory is full: choose a smaller batch, or end what else uses the GPU (nvidia-smi lists it)"
+        advice = (
+            "memory is full: choose a smaller batch, or stop other programs that use the GPU (nvidia-smi lists them)"
+        )
     elif status in _NO_DEVICE:
         advice = "there is no such GPU: `nvidia-smi` lists those of this machine, CUDA_VISIBLE_DEVICES may hide them"
     elif status in _REFUSALS:

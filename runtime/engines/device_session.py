@@ -111,5 +111,5 @@ class DeviceSession:
         except Exception as cause:  # ONNX Runtime's errors share no public base class
             raise EngineError(
                 f"ONNX Runtime cannot run the line graph on the device: {' '.join(str(cause).split())[:300]}: choose a "
-                "smaller --batch where memory is full, or --provider cpu"
+                "smaller --batch if memory is full, or --provider cpu"
             ) from cause

@@ -100,10 +100,10 @@ def import_polygraphy(flavor: Flavor) -> Any:
         EngineError: Polygraphy is not installed, or bound to the other flavor in this process.
     """
     if importlib.util.find_spec("polygraphy") is None:
-        raise EngineError(f"Polygraphy is not installed, which runs {flavor.name} engines: {flavor.install}")
+        raise EngineError(f"Polygraphy is not installed; it runs {flavor.name} engines: {flavor.install}")
     wanted = "1" if flavor.name == "tensorrt-rtx" else "0"
     if "polygraphy" in sys.modules and os.environ.get(_RTX_VARIABLE, "0") != wanted:
-        raise EngineError("engines of both TensorRT flavors cannot run in one process: start another")
+        raise EngineError("engines of both TensorRT flavors cannot run in one process: use separate processes")
     os.environ[_RTX_VARIABLE] = wanted
     return importlib.import_module("polygraphy.backend.trt")
 

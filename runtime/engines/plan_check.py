@@ -185,7 +185,7 @@ def has_engine(bundle: Bundle, role: str, flavor: str, machine: Machine) -> bool
 def _check_header(bundle: Bundle, engine: TensorRTEngine, plan: bytes, command: str) -> None:
     header = read_header(plan)
     if header is None or header.size != len(plan):
-        raise EngineError(f"{bundle.path}: {engine.file} is no whole TensorRT-RTX engine: {command}")
+        raise EngineError(f"{bundle.path}: {engine.file} is not a complete TensorRT-RTX engine: {command}")
     if (header.version, header.targets) != (engine.version, engine.targets):
         raise EngineError(
             f"{bundle.path}: {engine.file} says of itself {header.version} for {' '.join(header.targets)}, "

@@ -34,7 +34,9 @@ def run_small_engine(flavor: Flavor, target: str) -> None:
     x = np.eye(2, dtype=np.float32)
     with polygraphy.TrtRunner(context) as runner:
         if not np.array_equal(runner.infer({"x": x})["y"], 2 * x):
-            raise EngineError(f"{flavor.name} computes a small engine wrongly on this {target}: update the driver")
+            raise EngineError(
+                f"{flavor.name} gives wrong results for a small engine on this {target}: update the driver"
+            )
 
 
 def small_plan(trt: Any, target: str, logger: Any) -> bytes:

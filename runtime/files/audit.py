@@ -136,7 +136,7 @@ def verify_audit(path: Path) -> list[AuditEntry]:
     return entries
 
 
-_ADVICE = "lines were changed or removed: compare it with a copy of before, and move it away to begin a new one"
+_ADVICE = "lines were changed or removed: compare it with an earlier copy, and move it away to start a new one"
 
 
 def _last_line(path: Path, stream: BinaryIO) -> bytes | None:
@@ -155,7 +155,7 @@ def _decoded(path: Path, line: bytes, where: str) -> AuditEntry:
     try:
         return msgspec.json.decode(line, type=AuditEntry)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as cause:
-        raise BundleError(f"{path}: {where} is not one of an audit trail ({cause}): {_ADVICE}") from cause
+        raise BundleError(f"{path}: {where} is not an entry of an audit trail ({cause}): {_ADVICE}") from cause
 
 
 def _user() -> str:

@@ -34,7 +34,7 @@ def read_toml(path: Path, most_bytes: int = MAX_BYTES) -> dict[str, Any]:
     except (OSError, ValueError) as cause:  # ValueError: a null byte in the name
         raise UsageError(f"{path}: cannot be read: {getattr(cause, 'strerror', None) or cause}") from cause
     if len(raw) > most_bytes:
-        raise UsageError(f"{path}: has more than {most_bytes} bytes, as no settings have: give a TOML file")
+        raise UsageError(f"{path}: has more than {most_bytes} bytes, too many for settings: give a TOML file")
     longest = max(map(len, raw.splitlines()), default=0)
     if longest > MAX_LINE_BYTES:
         raise UsageError(f"{path}: has a line of {longest} bytes, at most {MAX_LINE_BYTES} are read: break it up")

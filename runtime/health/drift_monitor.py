@@ -220,7 +220,7 @@ def _alarm(name: str, direction: DriftDirection, state: MeasureState, part: int)
 
 
 def _decoded(raw: bytes) -> DriftState:
-    advice = "remove it to begin anew"
+    advice = "remove it to start again"
     if len(raw) > MAX_STATE_BYTES:
         raise UsageError(f"drift: the saved state has {len(raw)} bytes, as none has: {advice}")
     try:

@@ -34,7 +34,7 @@ class MeasureKind:
 
 
 _TABLE = "the table or the sensor moved: check their mounting, then calibrate again"
-_PLACE = "parts lie elsewhere: check the fixture, the trigger and the sensor's mounting"
+_PLACE = "parts are in a different place: check the fixture, the trigger and the sensor's mounting"
 _SIZE = "parts or the sensor's scale changed: measure a part, check the product and the sensor's calibration"
 _SURFACE = "check the height of table and fixture, and the sensor's mounting"
 

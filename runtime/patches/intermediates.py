@@ -48,7 +48,7 @@ class FeatureSource:
             UsageError: a scan is all parts in it.
         """
         if self.preprocessing.parts == "all":
-            raise UsageError("features are those of one part, and here a scan is all parts in it: use parts = largest")
+            raise UsageError("features are of one part, but here a scan has several: use parts = largest")
         measured = self.path.route.measured
         with naming_scan(file):
             part = read_part(file, measured, self.preprocessing)
@@ -100,7 +100,7 @@ def write_features(source: FeatureSource, files: Sequence[Path], out: Path, prog
     else:
         targets = [out / f"{file.stem}{SUFFIX}" for file in files]
     if len(files) > 1 and out.suffix == SUFFIX:
-        raise UsageError(f"{out}: holds the features of one scan, these are {len(files)}: give a folder as --out")
+        raise UsageError(f"{out}: holds the features of one scan, but these are {len(files)}: give a folder as --out")
     if len(set(targets)) < len(targets):
         raise UsageError(f"{out}: several scans have the same name: give those of one folder at a time")
     for number, (file, target) in enumerate(zip(files, targets, strict=True), 1):

@@ -233,7 +233,9 @@ class F2I(Route):
     @property
     def line_obstacle(self) -> str:
         """Grouping is no graph."""
-        return "F2I from RGB groups the points that it hallucinates, which is no graph" if self.other == "pc" else ""
+        return (
+            "F2I from RGB groups the points that it hallucinates, which a graph cannot do" if self.other == "pc" else ""
+        )
 
     def second(self, steps: Steps[T]) -> Second[T]:
         """The other extractor's features of the hallucinated input."""

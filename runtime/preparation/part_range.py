@@ -30,7 +30,7 @@ def range_of(views: Sequence[PartView]) -> PartRange:
         ValueError: there is none.
     """
     if not views:
-        raise ValueError("a range is made of at least one part's view")
+        raise ValueError("a range needs at least one part's view")
     others = [_other_diameter(view) for view in views]
     return PartRange(
         n_parts=len(views),
@@ -121,7 +121,7 @@ def _measured(view: PartView, part_range: PartRange) -> list[str]:
 
 
 def _inspected(view: PartView, part_range: PartRange) -> list[str]:
-    what = "of what stands in view is the part"
+    what = "of what is in view is the part"
     return _too_little(view.inspected_share, LEAST_INSPECTED, part_range.inspected_share, what)
 
 
@@ -145,7 +145,7 @@ def _place(view: PartView, part_range: PartRange) -> list[str]:
         allowed = clearance.greatest + MORE_CLEARANCE * (view.diameter_m or 0.0)
         if not view.clearance_m <= allowed:
             reasons.append(
-                f"what was taken as the part begins {view.clearance_m * 1e3:.1f} mm above the plane: calibration saw "
+                f"what was taken as the part starts {view.clearance_m * 1e3:.1f} mm above the plane: calibration saw "
                 f"at most {clearance.greatest * 1e3:.1f} mm, and {allowed * 1e3:.1f} mm is allowed"
             )
     return reasons

@@ -247,9 +247,9 @@ def _supporting_plane(
         raise ScanError(_no_plane(evidence))
     if preprocessing.side == "origin" and evidence.origin_m == 0:
         raise ScanError(
-            f"the origin of the coordinates is {math.hypot(*origin):.0f} m away beside the supporting plane, and that "
-            "of calibration's scans was before it: record scans in the same frame as those, or calibrate again, with "
-            "--set preprocessing.side=grid (or mirrored) if scans come in any frame"
+            f"the origin of the coordinates is {math.hypot(*origin):.0f} m to the side of the supporting plane, but in "
+            "calibration's scans it was in front of it: record scans in the same frame as those, or calibrate again, "
+            "with --set preprocessing.side=grid (or mirrored) if scans come in any frame"
         )
     if verdict == "unclear":
         raise ScanError(
@@ -264,7 +264,7 @@ def _no_plane(evidence: PlaneEvidence) -> str:
         f"no supporting plane: {evidence.border_points} points were measured along the scan's border, and "
         f"{evidence.objection()}; calibrate with --set preprocessing.plane=never if scans were preprocessed before, "
         "with --sensor for another kind of sensor (`cmdiad sensor fit` measures it; a noisy one needs a larger "
-        "preprocessing.ransac_threshold_m), or with --set sensor.metres_per_unit=UNIT if they are not in metres"
+        "preprocessing.ransac_threshold_m), or with --set sensor.metres_per_unit=UNIT if they are not in meters"
     )
 
 
@@ -297,7 +297,7 @@ def _on(evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preproces
 
 def _no_cluster(preprocessing: Preprocessing) -> str:
     return (
-        f"no {preprocessing.cluster_min_points} points hang together: no part is in "
+        f"no {preprocessing.cluster_min_points} points are connected: no part is in "
         f"view, or pixels are farther apart than {preprocessing.cluster_distance_m * 1e3:g} mm, or parts smaller: "
         "calibrate with a larger --set preprocessing.cluster_distance_m=METRES, with a smaller "
         "--set preprocessing.cluster_min_points=PIXELS, or with --sensor for another kind of sensor"

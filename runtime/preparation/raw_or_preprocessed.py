@@ -100,7 +100,9 @@ def decide_plane(
     if _one_field(evidence, unclear):
         raw = sorted(raw + unclear)
     if raw and not any(evidence[number].carries for number in raw):
-        flat = f"{_some(names, raw)} show a plane up to the image's border with nothing on it, and count as flat parts"
+        flat = (
+            f"{_some(names, raw)} show a plane up to the image's border with nothing on it, and are taken as flat parts"
+        )
         told = f"{flat}: if it is a table, calibrate with --set preprocessing.plane=always"
         return PlaneDecision("never", _reason(evidence, raw), (*warnings, told))
     if not raw:
@@ -128,8 +130,8 @@ def decide_side(evidence: Sequence[PlaneEvidence], names: Sequence[str]) -> Side
     if not against:
         return SideDecision(side)
     told = (
-        f"in {_some(names, against)} what stands on the plane is on the other side of it than in the others: "
-        "are they all of one sensor, and none of them mirrored?"
+        f"in {_some(names, against)} what is on the plane is on the opposite side from the other scans: "
+        "are they all from one sensor, and is none of them mirrored?"
     )
     return SideDecision(side, (told,))
 
@@ -153,7 +155,7 @@ def _told(
     reason = f"preprocessing.plane={plane} was given"
     if not against:
         return PlaneDecision(plane, reason)
-    what = "show no plane that parts stand on" if plane == "always" else "show a plane that something stands on"
+    what = "show no plane that parts stand on" if plane == "always" else "show a plane with something on it"
     return PlaneDecision(plane, reason, (f"{_some(names, against)} {what}, but {reason}",))
 
 
@@ -171,8 +173,8 @@ def _unclear(evidence: Sequence[PlaneEvidence], names: Sequence[str], unclear: S
     if not unclear:
         return ()
     first = evidence[unclear[0]].doubt()
-    told = f"{_some(names, unclear)} cannot be told to be raw or preprocessed ({names[unclear[0]]}: {first})"
-    return (f"{told}: say it with --set preprocessing.plane=always or never",)
+    told = f"{_some(names, unclear)} cannot be recognized as raw or preprocessed ({names[unclear[0]]}: {first})"
+    return (f"{told}: give --set preprocessing.plane=always or never",)
 
 
 def _one_field(evidence: Sequence[PlaneEvidence], numbers: Sequence[int]) -> bool:

@@ -41,7 +41,7 @@ def refuse_repeated(planes_3hw: npt.NDArray[np.float32], valid_hw: _Mask) -> Non
         x, y, z = planes_3hw[:, valid_hw][:, first[most]]
         raise ScanError(
             f"{counts[most]} of {len(keys)} measured points are the same point ({x:g}, {y:g}, {z:g}) m: the sensor "
-            "repeats one measurement, or marks missing points with it: restart it, or have it write zero or NaN there"
+            "repeats one measurement, or marks missing points with it: restart it, or make it write zero or NaN there"
         )
     if len(counts) < _LEAST_DISTINCT * len(keys):
         raise ScanError(

@@ -53,7 +53,7 @@ def choose_parts(things: Sequence[Thing], expected: PartRange | None, of_image: 
     """
     if len(things) > MOST_PARTS:
         raise ScanError(
-            f"more than {MOST_PARTS} things stand in view, the most that are inspected in one scan: give a smaller "
+            f"more than {MOST_PARTS} objects are in view, the most that are inspected in one scan: give a smaller "
             "region of interest (preprocessing.roi), or scans of fewer parts"
         )
     diameters, areas = _sizes(things, expected, of_image)

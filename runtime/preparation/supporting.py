@@ -103,11 +103,11 @@ class PlaneEvidence:
     def objection(self) -> str:
         """Why the plane is not one that parts stand on, as the end of a sentence."""
         if self.plane is None:
-            return "most of them lie on no common plane"
+            return "most of them are not on a common plane"
         if self.peak < _LEAST_PEAK:
-            return "the plane nearest to them is not a surface: points lie as densely beside it as on it"
+            return "the plane nearest to them is not a surface: points next to it are as dense as on it"
         return (
-            f"behind the plane that most of them lie on there is {self.behind_share:.0%} of the scan, before it "
+            f"behind the plane that most of them are on is {self.behind_share:.0%} of the scan, before it "
             f"{self.standing_share:.0%}: it is a side of the part"
         )
 

@@ -82,7 +82,7 @@ def _of_pixels(stored: Stored, geometry: ScanGeometry) -> npt.NDArray[np.float64
     if geometry.height_grid is not None:
         return _points_of_heights(numbers, geometry.height_grid, geometry.missing)
     raise ScanError(
-        f"holds one number a pixel ({shape}), as a depth or a height map, and nothing says which: give the camera with "
+        f"holds one number per pixel ({shape}), a depth or a height map, but does not say which: give the camera with "
         "--set geometry.intrinsics=FX,FY,CX,CY, or the grid with --set geometry.height_grid=X_PITCH,Y_PITCH (or in "
         "--sensor FILE), or save H x W x 3"
     )
@@ -104,7 +104,7 @@ def _camera(stored: Stored, geometry: ScanGeometry) -> Intrinsics | None:
         if any(abs(one - other) > _SAME_INTRINSICS * max(abs(one), abs(other), 1) for one, other in pairs):
             raise ScanError(
                 f"holds the intrinsics fx, fy, cx, cy = {_in_words(own)}, but geometry.intrinsics is "
-                f"{_in_words(given)}: drop those that are wrong"
+                f"{_in_words(given)}: remove the wrong ones"
             )
     return own
 

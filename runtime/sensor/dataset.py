@@ -72,13 +72,13 @@ def find_classes(root: Path, wanted: Iterable[str] = ()) -> list[Path]:
     classes = list_classes(root)
     if not classes:
         raise UsageError(
-            f"{root}: no class in the MVTec 3D-AD layout (CLASS/train/good/xyz/*.tiff) or that of Eyecandies "
-            "(CLASS/train/data/*_depth.png) is here"
+            f"{root}: found no class in the layout of MVTec 3D-AD (CLASS/train/good/xyz/*.tiff) or Eyecandies "
+            "(CLASS/train/data/*_depth.png)"
         )
     names = list(wanted) or list(classes)
     missing = [name for name in names if name not in classes]
     if missing:
-        raise UsageError(f"{root}: there is no class {', '.join(missing)}; here are {', '.join(classes)}")
+        raise UsageError(f"{root}: there is no class {', '.join(missing)}; found {', '.join(classes)}")
     return [classes[name] for name in names]
 
 

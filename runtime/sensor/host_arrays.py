@@ -58,13 +58,13 @@ def host_array(values: ArrayInput, name: str) -> npt.NDArray[Any]:
     if isinstance(values, np.ndarray):
         return np.asarray(values)
     if isinstance(values, str | Path):
-        raise UsageError(f"{name} is a file's name, {values}: call the inspector with it, or read the file first")
+        raise UsageError(f"{name} is a file name, {values}: call the inspector with it, or read the file first")
     if isinstance(values, HasDLPack):
         return _from_dlpack(values, name)
     if isinstance(values, HasArray):
         return np.asarray(values)
     raise UsageError(
-        f"{name} is a {type(values).__name__}, not an array: give one of NumPy, or with `__array__` or `__dlpack__`"
+        f"{name} is a {type(values).__name__}, not an array: give a NumPy array, or one with `__array__`, `__dlpack__`"
     )
 
 
@@ -75,7 +75,7 @@ def _from_dlpack(values: HasDLPack, name: str) -> npt.NDArray[Any]:
             return np.from_dlpack(values)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
-        raise UsageError(f"{name}: {library} does not give it away ({reason}): give a plain NumPy array") from error
+        raise UsageError(f"{name}: {library} does not export it ({reason}): give a plain NumPy array") from error
     raise UsageError(
         f"{name} is on a GPU ({library}): copy it into the host's memory first, as `.cpu()` of PyTorch or "
         "`cupy.asnumpy` does"

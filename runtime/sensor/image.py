@@ -81,8 +81,8 @@ def read_defect_mask(path: str | Path) -> npt.NDArray[np.bool_]:
     mask = read_mask(path)
     if not mask.any():
         raise ScanError(
-            f"{path}: marks nothing, but its part is labeled defective: mend the mask, remove it (the part then counts "
-            "without a mask), or file the part under good"
+            f"{path}: marks nothing, but its part is labeled defective: correct the mask, remove it (it then counts "
+            "without a mask), or move the part to good"
         )
     return mask
 
@@ -114,7 +114,7 @@ def _one_plain_error() -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except UnidentifiedImageError as error:
-        raise ScanError("is not an image that is read: save it as PNG, JPEG, TIFF or BMP") from error
+        raise ScanError("is not in a supported image format: save it as PNG, JPEG, TIFF or BMP") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ScanError(f"has more than the {MAX_PIXELS} pixels that are read: save it smaller") from error
     except MemoryError as error:
@@ -166,9 +166,7 @@ def _marked_colors(pixels: npt.NDArray[np.unsignedinteger]) -> npt.NDArray[np.bo
     overlay = varies and opacity.all() and colored.all()
     hidden = (varies or colored.any()) and not marked.any()
     if overlay or hidden:
-        raise ScanError(
-            "is a mask whose color and transparency say different things: save 8-bit gray, 0 where the part is good"
-        )
+        raise ScanError("is a mask whose color and transparency disagree: save 8-bit gray, 0 where the part is good")
     return marked
 
 
@@ -183,6 +181,6 @@ def _check(image: Image.Image, data: bytes, modes: Sequence[str]) -> None:
     check_unpacked(width * height, n_bytes, MAX_UNPACKED_PIXELS)
     # Each goes over the whole image, however few bytes it has; in its data no marker can stand.
     if image.format == "JPEG" and data.count(_JPEG_SCAN) > _MOST_JPEG_SCANS:
-        raise ScanError(f"is a JPEG of more than {_MOST_JPEG_SCANS} scans, as no camera writes: record it again")
+        raise ScanError(f"is a JPEG of more than {_MOST_JPEG_SCANS} scans, which no camera writes: record it again")
     if image.mode not in modes:
         raise ScanError(f"is an image of mode {image.mode}, whose range is not known: save 8-bit RGB or gray")

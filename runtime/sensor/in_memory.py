@@ -45,7 +45,7 @@ class PartInMemory:
             ScanError: there is a `Part` and an image beside it.
         """
         if isinstance(self.points, Part) and self.rgb is not None:
-            raise ScanError("a Part has its own image: give it there, and no rgb beside it")
+            raise ScanError("a Part has its own image: give the image there, not as rgb")
 
     def __str__(self) -> str:
         return self.name

@@ -165,7 +165,7 @@ def whole(path: Path) -> Path:
 def cannot_be_searched(path: Path | str, error: Exception) -> ScanError:
     """The error for a place that cannot be listed."""
     reason = getattr(error, "strerror", None) or str(error)
-    return ScanError(f"{path}: cannot be searched: {reason}: check its rights and disk")
+    return ScanError(f"{path}: cannot be searched: {reason}: check its permissions and the disk")
 
 
 def _of_own_folder(folder: Path, files: Sequence[Path], kind: Kind) -> list[Path]:
@@ -190,7 +190,7 @@ def _refuse_doubles(files: Sequence[Path], kind: Kind) -> None:
     for file in files:
         if first[file.stem] != file:
             raise ScanError(
-                f"{first[file.stem]}: has the same name as {file.name} beside it, and a part has one {kind.name}: "
+                f"{first[file.stem]}: has the same name as {file.name} next to it, but a part has one {kind.name}: "
                 "remove one of them, or rename it"
             )
 

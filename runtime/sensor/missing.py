@@ -56,7 +56,7 @@ def refuse_marks(raw_hw3: npt.NDArray[Any], measured_hw: npt.NDArray[np.bool_], 
                 carrying = int(np.count_nonzero(measured_hw & (raw_hw3 == extreme).any(axis=-1)))
                 raise ScanError(
                     f"has {extreme:g} as a coordinate of {carrying} of its {len(values)} points, far from all others: "
-                    f"a mark of missing points? say so with --set geometry.missing={extreme.item():.17g}, or save "
+                    f"if it marks missing points, give --set geometry.missing={extreme.item():.17g}, or save "
                     "these as NaN"
                 )
 

@@ -134,7 +134,7 @@ def find_defective_parts(paths: Sequence[str | Path], measured: AbstractSet[Moda
         _require_file(file)
         place = place_of(file)
         if place is not None and place.defect == GOOD:
-            raise UsageError(f"{file}: is labeled {GOOD}, and is no known defect: leave it out")
+            raise UsageError(f"{file}: is labeled {GOOD}, so it is not a known defect: leave it out")
         files.setdefault(os.path.realpath(file), file)
     return natural_order(files.values())
 
@@ -205,7 +205,7 @@ def part_from_bytes(
     if "rgb" not in measured:
         return Part.of(scan, None)
     if scan.rgb is not None and image is not None:
-        raise ScanError("there are two registered images, one in the scan's file and one beside it: give one of them")
+        raise ScanError("there are two registered images, one in the scan's file and one next to it: give only one")
     if scan.rgb is None and image is None:
         raise ScanError("there is no registered image: this route measures points and image")
     return Part.of(scan, scan.rgb if image is None else decode_rgb(image))
@@ -266,7 +266,7 @@ def _read(scan: Path, image: Path | None, measured: AbstractSet[Modality], prepr
     if image is None and read.rgb is None:
         raise _no_image(scan)
     if image is not None and read.rgb is not None:
-        raise ScanError(f"{scan}: holds its registered image, and {image} may be that too: remove one")
+        raise ScanError(f"{scan}: holds its registered image, and {image} may be one too: remove one")
     rgb = read.rgb if image is None else read_rgb(image)
     with naming_scan(scan):
         return Part.of(read, rgb)
@@ -308,7 +308,7 @@ def _refuse_what_is_not_normal(path: Path, files: Sequence[Path]) -> None:
         if place is not None and place.defect != GOOD:
             normal = normal_folder(place.class_folder)
             raise UsageError(
-                f"{file}: is labeled {place.defect}, and only normal parts are learned from: give {normal}"
+                f"{file}: is labeled {place.defect}, but only normal parts are learned from: give {normal}"
             )
         if place is not None:
             places[f"{place.class_folder.name}/{place.split}"] = place
@@ -322,7 +322,9 @@ def _require_file(file: Path) -> None:
     except FileNotFoundError as error:
         raise ScanError(f"{file}: there is no such file") from error
     except OSError as error:
-        raise ScanError(f"{file}: cannot be read: {error.strerror}: check its name, rights and disk") from error
+        raise ScanError(
+            f"{file}: cannot be read: {error.strerror}: check its name, its permissions and the disk"
+        ) from error
 
 
 def _several(path: Path, what: str, names: Sequence[str], class_folder: Path) -> UsageError:
@@ -344,7 +346,7 @@ def _no_image(scan: Path) -> ScanError:
     folder = _image_folder(scan)
     suffixes = IMAGES.suffixes_in_folder if folder.name == IMAGES.folder else IMAGES.suffixes
     names = ", ".join(f"{scan.stem}{suffix}" for suffix in suffixes)
-    return ScanError(f"{scan}: there is no registered image for it in {folder}: it would be called one of {names}")
+    return ScanError(f"{scan}: there is no registered image for it in {folder}: name it one of {names}")
 
 
 def _image_folder(scan: Path) -> Path:

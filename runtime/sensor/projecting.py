@@ -39,19 +39,19 @@ class Projected:
         notes = []
         if self.hidden > _TOLD_SHARE * self.total:
             notes.append(
-                f"{_share(self.hidden, self.total)} fell onto a pixel that a nearer one has, and are not inspected: "
+                f"{_share(self.hidden, self.total)} are hidden by a nearer point in the same pixel and not inspected: "
                 "a smaller pitch, or more pixels, keeps more (geometry.projection)"
             )
         if self.outside > _TOLD_SHARE * self.total:
             notes.append(
-                f"{_share(self.outside, self.total)} lie outside of the image, and are not inspected: make it larger, "
+                f"{_share(self.outside, self.total)} are outside the image, and are not inspected: make it larger, "
                 "or move its center (geometry.projection)"
             )
         filled = self._filled()
         if filled < _FEWEST_FILLED:
             notes.append(
-                f"only {filled:.0%} of the pixels between its points have one: a larger pitch, or fewer pixels, leaves "
-                "fewer holes (geometry.projection)"
+                f"only {filled:.0%} of the pixels between its points are filled: a larger pitch, or fewer pixels, "
+                "leaves fewer holes (geometry.projection)"
             )
         return tuple(notes)
 
@@ -83,7 +83,7 @@ def project(points_n3: _Points, projection: Projection, intrinsics: Intrinsics |
     n_inside = int(np.count_nonzero(inside))
     if n_inside < _MOST_OUTSIDE * len(points_n3) or not n_inside:
         raise ScanError(
-            f"has {_share(len(points_n3) - n_inside, len(points_n3))} outside of the {projection.width} x "
+            f"has {_share(len(points_n3) - n_inside, len(points_n3))} outside the {projection.width} x "
             f"{projection.height} pixels that it is projected to: check geometry.projection, its unit and center"
         )
     pixels = rows[inside].astype(np.int64) * projection.width + columns[inside].astype(np.int64)

@@ -51,7 +51,7 @@ class Scan:
     def __post_init__(self) -> None:
         check_shape(self.points.shape)
         if self.points.dtype != np.float32:
-            raise ScanError(f"holds {self.points.dtype} points: give float32 metres")
+            raise ScanError(f"holds {self.points.dtype} points: give float32 meters")
 
 
 def read_scan(path: str | Path, metres_per_unit: float | None = None, geometry: ScanGeometry = AS_STORED) -> Scan:
@@ -122,7 +122,7 @@ def _scan_of(stored: Stored, metres_per_unit: float | None, geometry: ScanGeomet
     if stored.numbers.dtype.kind != "f" and unit is None and not has_length:
         raise ScanError(
             f"holds {stored.numbers.dtype} numbers without a unit: give it with --metres-per-unit when calibrating "
-            "(0.001 for millimetres); the bundle's manifest keeps it"
+            "(0.001 for millimeters); the bundle's manifest keeps it"
         )
     check_shape(raw.points.shape)
     pixels = stored.numbers if stored.is_pixels else None

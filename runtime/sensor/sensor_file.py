@@ -148,7 +148,7 @@ def read_sensor_file(path: Path) -> Settings:
     try:
         settings = tomllib.loads(raw.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as cause:
-        raise UsageError(f"{path}: is not TOML: {cause}: `cmdiad sensor new` writes a file to begin with") from cause
+        raise UsageError(f"{path}: is not TOML: {cause}: `cmdiad sensor new` writes a file to start from") from cause
     _refuse_unknown(settings, path)
     if "roi" in settings.get("preprocessing", {}):
         settings["preprocessing"]["roi"] = roi_values(settings["preprocessing"]["roi"], path.parent)

@@ -16,7 +16,7 @@ _LARGEST_M = 10.0
 _LARGEST_GIVEN_M = 100.0
 # The supporting plane alone takes several of these.
 _SMALLEST_M = 0.001
-_UNITS = {0.001: "millimetres", 1.0: "metres", 1e-6: "micrometres", 1e-5: "hundredths of a millimetre"}
+_UNITS = {0.001: "millimeters", 1.0: "meters", 1e-6: "micrometers", 1e-5: "hundredths of a millimeter"}
 # Beyond both percentiles lie strays.
 _PERCENTILES = (1, 99)
 _FEWEST_POINTS = 30
@@ -29,7 +29,7 @@ def checked_unit(metres_per_unit: float | None) -> float | None:
         UsageError: it is not a positive, finite number.
     """
     if metres_per_unit is not None and not 0 < metres_per_unit < math.inf:
-        raise UsageError(f"metres per unit is {metres_per_unit}: give a positive number, such as 0.001")
+        raise UsageError(f"meters per unit is {metres_per_unit}: give a positive number, such as 0.001")
     return metres_per_unit
 
 
@@ -56,7 +56,7 @@ def check_extent(sample_n3: npt.NDArray[np.float64], metres_per_unit: float | No
         return
     extent = max(_extent(along) for along in sample_n3.T)
     if not _SMALLEST_M <= extent <= largest:
-        given = "if its numbers are metres" if metres_per_unit is None else f"with {metres_per_unit:g} metres per unit"
+        given = "if its numbers are meters" if metres_per_unit is None else f"with {metres_per_unit:g} meters per unit"
         raise ScanError(f"is {extent:.3g} m across {given}: {_advice(extent, metres_per_unit)}")
 
 
@@ -74,7 +74,7 @@ def _advice(extent: float, metres_per_unit: float | None) -> str:
         "calibrating, the bundle keeps it"
     )
     may_be_metres = metres_per_unit is None and extent <= _LARGEST_GIVEN_M
-    return f"{advice} (or 1 if they are metres)" if may_be_metres else advice
+    return f"{advice} (or 1 if they are meters)" if may_be_metres else advice
 
 
 def _fitting_unit(extent_in_units: float) -> float | None:

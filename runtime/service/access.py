@@ -43,12 +43,12 @@ class Access:
             if not is_local:
                 raise UsageError(
                     f"[http] host {table.host} can be reached from other machines: give token_file (and tls_cert and "
-                    "tls_key), or stay at 127.0.0.1"
+                    "tls_key), or keep 127.0.0.1"
                 )
             return cls(None, is_local)
         if not is_local and table.tls_cert is None and not table.plain_http:
             raise UsageError(
-                f"[http] host {table.host} can be reached from other machines, and without TLS they read the token: "
+                f"[http] host {table.host} can be reached from other machines, and without TLS the token can be read: "
                 "give tls_cert and tls_key, or plain_http = true behind a proxy that has them"
             )
         token = read_token(placed(base, table.token_file), _SHORTEST_TOKEN)

@@ -96,7 +96,7 @@ class Delivery:
             self.sink.tell(self._status())
             self._told_at = time.monotonic()
         if was_down:
-            _log.info("sink %s takes results again", self.sink.name, extra={"sink": self.sink.name})
+            _log.info("sink %s accepts results again", self.sink.name, extra={"sink": self.sink.name})
         self.tries = 0
 
     def _fail(self, error: Exception) -> None:

@@ -117,7 +117,7 @@ def read_history(out: Path, query: HistoryQuery) -> Iterator[PartRecord]:
             for row in connection.execute(*query.as_sql()):
                 yield read_record(*row)
     except (sqlite3.Error, ValueError) as cause:
-        raise OutputError(f"{path}: cannot be read ({cause}): look at the disk") from cause
+        raise OutputError(f"{path}: cannot be read ({cause}): check the disk") from cause
 
 
 def as_row(record: PartRecord) -> list[str]:

@@ -288,7 +288,7 @@ class Journal:
         # What is no journal's: numbers that SQLite does not hold, or values of another kind than a line writes.
         except (sqlite3.Error, OSError, OverflowError, TypeError, ValueError) as cause:
             raise OutputError(
-                f"{self.path}: the journal cannot be used ({cause}): free some space, look at the disk, "
+                f"{self.path}: the journal cannot be used ({cause}): free some space, check the disk, "
                 "or move a damaged journal away"
             ) from cause
 

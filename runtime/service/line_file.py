@@ -182,7 +182,7 @@ def placed(base: Path, name: str) -> Path:
     try:
         return base / Path(name).expanduser()
     except RuntimeError as cause:
-        raise UsageError(f"{base}: {name!r} is in no user's home folder: give the whole path") from cause
+        raise UsageError(f"{base}: {name!r} names an unknown user's home folder: give the full path") from cause
 
 
 def _check(file: LineFile, path: Path) -> None:
@@ -206,12 +206,12 @@ def _check(file: LineFile, path: Path) -> None:
             )
     for folder in file.folder:
         if folder.done is not None and folder.after != "move":
-            raise UsageError(f'{path}: folder {folder.name!r} has a `done` folder: say after = "move" too')
+            raise UsageError(f'{path}: folder {folder.name!r} has a `done` folder: set after = "move" too')
     if (file.http.tls_cert is None) != (file.http.tls_key is None):
-        raise UsageError(f"{path}: [http] has one of tls_cert and tls_key: give both or none")
+        raise UsageError(f"{path}: [http] has only one of tls_cert and tls_key: give both or neither")
 
 
 def _refuse_twins(path: Path, what: str, names: list[str]) -> None:
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
-        raise UsageError(f"{path}: two of {what} are called {twins[0]!r}: give each a name of its own")
+        raise UsageError(f"{path}: two of {what} are called {twins[0]!r}: give each its own name")

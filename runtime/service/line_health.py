@@ -133,7 +133,7 @@ class LineHealth:
         try:
             monitor = DriftMonitor.restored(state.encode() or None, manifest.digest, baseline)
         except UsageError as error:
-            _log.warning("%s: the state of its drift monitor is not used: %s", product, error)
+            _log.warning("%s: the saved state of its drift monitor is ignored: %s", product, error)
             monitor = DriftMonitor(manifest.digest, baseline)
         is_number = last.isascii() and last.isdigit() and len(last) < 19
         watched = _Watched(monitor, manifest.digest, int(last) if is_number and monitor.parts else 0)

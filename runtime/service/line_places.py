@@ -43,12 +43,12 @@ def _check_folder(folder: FolderTable, base: Path, out: Path) -> None:
     _require_folder(who, path, "give the folder that scans are written to")
     if path.resolve().is_relative_to(out.resolve()):
         raise UsageError(
-            f"{who}: {path} lies in the folder of results, {out}, where old files are removed: give one outside"
+            f"{who}: {path} is in the results folder, {out}, where old files are removed: give one outside"
         )
     if _takes(folder, base, out):
         raise UsageError(
-            f"{who}: looks into the folder of results, {out}, and would inspect what is written there: put `out` "
-            "elsewhere, or let the folder not be recursive"
+            f"{who}: looks into the results folder, {out}, and would inspect what is written there: put `out` "
+            "elsewhere, or make the folder non-recursive"
         )
 
 
@@ -59,13 +59,13 @@ def _refuse_what_others_take(folder: FolderTable, other: FolderTable, base: Path
         _require_folder(f"folder {folder.name!r}, done", done, "give a folder")
         if _takes(other, base, done):
             raise UsageError(
-                f"folder {folder.name!r}: moves scans to {done}, where folder {other.name!r} takes them again: give "
-                "`done` outside"
+                f"folder {folder.name!r}: moves scans to {done}, where folder {other.name!r} would take them again: "
+                "give `done` outside"
             )
     shares = folder is not other and (_takes(other, base, path) or _takes(folder, base, placed(base, other.path)))
     if shares and folder.after != "leave":
         raise UsageError(
-            f"folder {folder.name!r}: takes scans away ({folder.after}) that folder {other.name!r} looks at too: "
+            f"folder {folder.name!r}: takes scans away ({folder.after}) that folder {other.name!r} watches too: "
             'say after = "leave" for both, or keep them apart'
         )
 

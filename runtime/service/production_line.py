@@ -119,7 +119,7 @@ class ProductionLine:
             when_ready()
             self.station.run(self.sources)
         except CmdiadError as error:
-            _log.error("the line ends: %s", error)
+            _log.error("the line stops: %s", error)
             raise
         finally:
             self._let_go(started, keepers)
@@ -216,7 +216,7 @@ class ProductionLine:
             except CmdiadError as error:
                 self.station.stop(error)
             except Exception:
-                _log.exception("housekeeping failed, and goes on")
+                _log.exception("housekeeping failed, and will be tried again")
             self._resting.wait(LOOK_SECONDS)
 
     def _keep_house(self) -> None:

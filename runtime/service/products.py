@@ -189,7 +189,7 @@ class Products:
         if _state_of(product.path) != state:
             return
         product.seen = state
-        _log.info("product %s: a new bundle is tested", product.name, extra={"path": str(product.path)})
+        _log.info("product %s: testing a new bundle", product.name, extra={"path": str(product.path)})
         try:
             self._take_over(product)
         except Exception as error:
@@ -200,7 +200,7 @@ class Products:
         digest = self._rehearsed(product.path, self.settings, self._ending.is_set)
         bundle = self._opened(product.path)
         if bundle.manifest.digest != digest:
-            raise BundleError(f"{product.path}: was replaced while it was tested: what is there now is tested next")
+            raise BundleError(f"{product.path}: was replaced during its test: the one there now is tested next")
         loaded = Loaded(self.settings.open(bundle, product.threshold), digest, time.time())
         with product.lock:
             before = product.loaded

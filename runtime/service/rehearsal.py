@@ -46,15 +46,15 @@ def rehearse(
     """
     end = run_child(__name__, [str(path), msgspec.json.encode(settings).decode()], patience_seconds, is_unwanted)
     if end.code is None:
-        why = "the line was ended" if is_unwanted() else f"it was not done after {patience_seconds:g} s"
-        raise BundleError(f"{path}: its test in a process of its own was broken off: {why}")
+        why = "the line was stopped" if is_unwanted() else f"it was not done after {patience_seconds:g} s"
+        raise BundleError(f"{path}: its test in a separate process was aborted: {why}")
     outcome = _outcome_of(end.printed)
     if "error" in outcome:
         raise BundleError(outcome["error"])
     if end.code != 0 or "digest" not in outcome:
         raise BundleError(
             f"{path}: ends the process that tests it ({ending(end.code)}{last_words(end.said)}): run "
-            f"`cmdiad-rt selftest --bundle {path}` and see why"
+            f"`cmdiad-rt selftest --bundle {path}` to see why"
         )
     return outcome["digest"]
 

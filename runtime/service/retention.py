@@ -91,7 +91,7 @@ class Retention:
             self.problem = None
             return
         if self.problem is None:
-            _log.warning("heat maps are not written: %.2f GB are free, %g must be", free, self.limits.min_free_gb)
+            _log.warning("heat maps are not written: %.2f GB are free, %g are required", free, self.limits.min_free_gb)
         self.problem = (
             f"{self.out}: {free:.2f} GB are free, {self.limits.min_free_gb:g} must be: heat maps and maps are not "
             "written until there is space"

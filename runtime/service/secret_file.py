@@ -41,10 +41,12 @@ def read_token(path: Path, at_least: int = 1) -> str:
     """
     token = read_secret(path).strip()
     if not token.isascii() or " " in token:
-        raise UsageError(f"{path}: has a token that no header can hold: use letters, digits, dashes and underscores")
+        raise UsageError(
+            f"{path}: has a token that does not fit in a header: use letters, digits, dashes and underscores"
+        )
     if len(token) < at_least:
         raise UsageError(
-            f"{path}: has a token of {len(token)} characters, at least {at_least} are needed: make one with "
+            f"{path}: has a token of {len(token)} characters, but at least {at_least} are needed: make one with "
             "`python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
         )
     return token

@@ -155,9 +155,11 @@ class Station:
         answer: Future[Answered] = Future()
         with self._changed:
             if self._stopping:
-                raise BusyError("the station is being stopped: ask again in a moment")
+                raise BusyError("the line is stopping: try again in a moment")
             if len(self._requests) >= self.settings.request_queue:
-                raise BusyError(f"{len(self._requests)} requests wait, as many as may: ask again in a moment")
+                raise BusyError(
+                    f"{len(self._requests)} requests are waiting, as many as allowed: try again in a moment"
+                )
             accepted = Accepted(self._journal.reserve(), arrival, time.time(), is_kept=False)
             self._requests.append(PartJob(accepted))
             self._answers[accepted.number] = answer
@@ -269,4 +271,4 @@ class Station:
             self._requests.clear()
             answers, self._answers = self._answers, {}
         for answer in answers.values():
-            answer.set_exception(MachineError("the line ended before this part was inspected: send it again"))
+            answer.set_exception(MachineError("the line stopped before this part was inspected: send it again"))

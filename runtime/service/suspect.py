@@ -29,12 +29,12 @@ def survives(
     end = run_child(__name__, [str(bundle), str(scan), told], patience_seconds)
     if end.code is None:
         raise PoisonError(
-            f"is not done after {patience_seconds:g} s in a process of its own: look at the file, it hangs whoever "
-            "inspects it"
+            f"is not done after {patience_seconds:g} s in a separate process: check the file, it hangs any process "
+            "that inspects it"
         )
     if end.code != 0:
         raise PoisonError(
-            f"ends the process that inspects it ({ending(end.code)}{last_words(end.said)}): look at the file"
+            f"ends the process that inspects it ({ending(end.code)}{last_words(end.said)}): check the file"
         )
 
 

@@ -127,11 +127,11 @@ def read_users(path: Path) -> Users:
         name, _, text = line.strip().partition(":")
         try:
             if not _NAME.fullmatch(name) or name in hashes:
-                raise ValueError("the name is there twice, or is none")
+                raise ValueError("the name is empty, or is there twice")
             hashes[name] = PasswordHash.parse(text)
         except ValueError as cause:
             raise UsageError(
-                f"{path}, line {line_number}: is no user ({cause}): write it with `cmdiad-rt users add`"
+                f"{path}, line {line_number}: is not a user ({cause}): write it with `cmdiad-rt users add`"
             ) from cause
     return Users(hashes)
 
@@ -147,9 +147,11 @@ def add_user(path: Path, name: str, password: str) -> bool:
         OutputError: it cannot be written.
     """
     if not _NAME.fullmatch(name):
-        raise UsageError(f"user {name!r}: a name is of letters, digits, and . _ @ - (at most 64)")
+        raise UsageError(f"user {name!r}: a name consists of letters, digits, and . _ @ - (at most 64)")
     if not 8 <= len(password) <= _LONGEST_PASSWORD or not password.isprintable():
-        raise UsageError(f"a password has 8 to {_LONGEST_PASSWORD} visible characters, this one has {len(password)}")
+        raise UsageError(
+            f"a password has 8 to {_LONGEST_PASSWORD} visible characters, but this one has {len(password)}"
+        )
     is_known, lines = False, list[str]()
     if path.exists():
         is_known = name in read_users(path).names
@@ -166,12 +168,12 @@ def _lines(path: Path) -> list[str]:
         with path.open("rb") as stream:
             raw = stream.read(_MOST_BYTES + 1)
         if len(raw) > _MOST_BYTES:
-            raise UsageError(f"{path}: has more than {_MOST_BYTES} bytes: this is no file of users")
+            raise UsageError(f"{path}: has more than {_MOST_BYTES} bytes: this is not a users file")
         return raw.decode().splitlines()
     except OSError as cause:
         raise UsageError(f"{path}: cannot be read: {cause.strerror or cause}") from cause
     except UnicodeDecodeError as cause:
-        raise UsageError(f"{path}: is not text: this is no file of users") from cause
+        raise UsageError(f"{path}: is not text: this is not a users file") from cause
 
 
 def _scrypt(password: str, salt: bytes, cost: int, block: int, lanes: int, length: int) -> bytes:

@@ -81,13 +81,13 @@ class SentPart:
         n_bytes = sum(len(value) if isinstance(value, bytes) else value.nbytes for value in only.values())
         if n_bytes > most_bytes:
             raise ScanError(
-                f"the request has {n_bytes / 1e6:.0f} MB, and {most_bytes / 1e6:g} MB is the most that is taken here: "
+                f"the request has {n_bytes / 1e6:.0f} MB, and {most_bytes / 1e6:g} MB is the most that is accepted: "
                 "raise max_request_mb in config.pbtxt"
             )
         arrays, files = only.keys() & {SCAN, IMAGE}, only.keys() & {FILE, IMAGE_FILE}
         if bool(arrays) == bool(files) or (files and FILE not in files):
             given = ", ".join(sorted(arrays | files)) or "neither"
-            raise UsageError(f"a request holds either {SCAN} or {FILE}, and this one has {given}: send one of them")
+            raise UsageError(f"a request holds either {SCAN} or {FILE}, but this one has {given}: send one of them")
         part_id = _label(PART_ID, only.get(PART_ID))
         name = _label(FILE_NAME, only.get(FILE_NAME)) or part_id or "request"
         return cls(name, part_id, only.get(SCAN), only.get(IMAGE), only.get(FILE), only.get(IMAGE_FILE))
@@ -120,7 +120,7 @@ def _only(name: str, array: Array) -> Any:
     if array.ndim < 2 or array.shape[0] != 1 or (array.dtype == np.object_ and array.size != 1):
         shape = " x ".join(map(str, array.shape))
         raise UsageError(
-            f"{name} is {shape}, and a request holds one part, with a batch dimension of 1: send parts as requests of "
+            f"{name} is {shape}, but a request holds one part, with a batch dimension of 1: send parts as requests of "
             "their own, the server batches them"
         )
     return bytes(array.flat[0]) if array.dtype == np.object_ else array[0]

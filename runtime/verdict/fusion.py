@@ -78,4 +78,4 @@ def decode_fusion(raw: bytes, where: str) -> Fusion:
     try:
         return decode_json(raw, Fusion)
     except msgspec.MsgspecError as cause:
-        raise BundleError(f"{where}: is not a fusion ({cause}): calibrate the bundle again") from cause
+        raise BundleError(f"{where}: is not a valid fusion ({cause}): calibrate the bundle again") from cause

@@ -57,7 +57,7 @@ def _as_stem(name: str) -> str:
     for character in _FORBIDDEN:
         stem = stem.replace(character, "_")
     if not stem.strip():
-        raise UsageError(f"name {name!r}: give the files a name that is not empty")
+        raise UsageError(f"name {name!r}: give the files a nonempty name")
     return stem
 
 

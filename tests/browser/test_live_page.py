@@ -295,9 +295,9 @@ def test_drift_lamps_regions_sinks_and_problems_are_shown_as_the_line_tells_them
     page.wait_for_selector(".regions")
     cells = page.locator(".regions tbody td").all_inner_texts()
     assert cells == ["1", "3.20", "4.2", "1.0", "3.1", "10.0, -2.0, 400.0"]
-    assert "40 regions in all" in page.locator(".details").inner_text()
+    assert "40 regions in total" in page.locator(".details").inner_text()
     words = page.locator("#line-status").inner_text()
-    assert "1 problem" in words and "does not take results" in words and "12 waiting" in words
+    assert "1 problem" in words and "does not accept results" in words and "12 waiting" in words
     assert "the table has become rougher" in words and "drifted" in words and "1 measure as usual" in words
     assert "plane rms\n" in words and "0.310 mm, usually 0.200" in words
     assert page.locator(".lamps .mark.alarm").count() == 2
@@ -331,7 +331,7 @@ def test_a_line_with_a_token_asks_for_it_and_a_line_that_is_gone_is_said(
         page.wait_for_selector("#login[open]")
         page.fill("#token", "not the token at all")
         page.keyboard.press("Enter")
-        page.locator("#login-words", has_text="not the token").wait_for()
+        page.locator("#login-words", has_text="wrong token").wait_for()
         page.fill("#token", TOKEN)
         page.keyboard.press("Enter")
         settled(page, "S-1")

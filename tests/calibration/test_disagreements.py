@@ -49,7 +49,7 @@ def test_something_as_large_as_the_part_in_most_scans_asks_which_is_the_part() -
     clamp = OtherObject(pixels=9000, diameter_m=0.06, row=10, column=20)
     (warning,) = told(*[{"other_objects": (clamp,)}] * 7)
     assert warning.startswith(
-        "7 of 8 scans show something beside the part (which of them is it?): 000.tiff (60.0 mm at"
+        "7 of 8 scans show something next to the part (which of them is it?): 000.tiff (60.0 mm at"
     )
     assert "the part 40.0 mm at row 80, column 90" in warning and warning.endswith("; and 4 more")
     (warning,) = told({"other_objects": (clamp, clamp)})
@@ -60,7 +60,7 @@ def test_every_other_oddity_is_named() -> None:
     for change, words in (
         ({"touches_border": 0.2}, "cuts off: 000.tiff (20% of its outline)"),
         ({"on_plane": False, "clearance_m": 0.04}, "not on the plane: 000.tiff (it begins 40.0 mm above it)"),
-        ({"inspected_share": 0.3}, "more beside the part than of it: 000.tiff (30% is the part)"),
+        ({"inspected_share": 0.3}, "other objects that are larger than the part: 000.tiff (30% is the part)"),
         ({"measured_share": 0.5}, "nothing was measured: 000.tiff (50% measured)"),
         ({"empty_margin": 12}, "an empty margin all around, unlike the others: 000.tiff (12 pixels)"),
     ):

@@ -132,7 +132,7 @@ def test_a_scan_is_accepted_by_a_name_that_it_has_alone():
     assert scan_named("a/1.tiff", scans) == scans[0]
     with pytest.raises(UsageError, match="2 scans have this name"):
         scan_named("1.tiff", scans)
-    with pytest.raises(UsageError, match="none of the scans"):
+    with pytest.raises(UsageError, match="not one of the scans"):
         scan_named("3.tiff", scans)
 
 

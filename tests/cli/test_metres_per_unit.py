@@ -12,10 +12,10 @@ BAD = pytest.mark.parametrize("unit", [0.0, -0.001, float("nan"), float("inf")])
 @BAD
 @pytest.mark.parametrize("sensor", [None, *PRESETS])
 def test_what_is_not_a_positive_number_is_refused(unit, sensor):
-    with pytest.raises(UsageError, match=r"metres per unit is .*: give a positive number"):
+    with pytest.raises(UsageError, match=r"meters per unit is .*: give a positive number"):
         adapted(SensorDescription(preprocessing=STRUCTURED_LIGHT), sensor, (), unit)
     if sensor is not None:
-        with pytest.raises(UsageError, match=r"metres per unit is .*: give a positive number"):
+        with pytest.raises(UsageError, match=r"meters per unit is .*: give a positive number"):
             open_sensor(sensor, (), unit)
 
 

@@ -75,7 +75,11 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
         ("cmdiad reproduce 2 nowhere", 2, "MVTec 3D-AD layout"),
         ("cmdiad reproduce 2 nowhere --markdown both --csv both", 2, "two reports would be written there"),
         ("cmdiad reproduce 2 nowhere --run nowhere", 2, "MVTec 3D-AD layout"),
-        ("cmdiad reproduce mvtec3d nowhere", 2, "nowhere: is no folder: give the root of MVTec 3D-AD, from https://"),
+        (
+            "cmdiad reproduce mvtec3d nowhere",
+            2,
+            "nowhere: is not a folder: give the root of MVTec 3D-AD, from https://",
+        ),
         ("cmdiad reproduce 2 nowhere --check", 2, "--check: goes with mvtec3d alone"),
         ("cmdiad reproduce 6 nowhere", 2, "N: '6' is not one of '2', '3', '4', '5', 'a1',"),
         ("cmdiad export --precision fp8", 2, "--precision: 'fp8' is not one of 'fp32', 'fp16', 'bf16', 'int8'"),

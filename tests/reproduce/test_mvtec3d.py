@@ -127,7 +127,7 @@ def test_a_cell_that_was_changed_is_refused_by_name(
     run(data, settings, tmp_path / "out")
     cell = min((tmp_path / "out" / "cells").iterdir())
     cell.write_text("{}")
-    with pytest.raises(UsageError, match=rf"{cell.name}: is no finished cell .*remove it"):
+    with pytest.raises(UsageError, match=rf"{cell.name}: is not a finished cell .*remove it"):
         run(data, settings, tmp_path / "out")
 
 

@@ -61,7 +61,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path, monkeypatch, name):
     scan.symlink_to("nowhere.tiff")
     with pytest.raises(ScanError) as caught:
         experiments._digest(settings.training)
-    assert str(caught.value) == f"{scan}: cannot be read: No such file or directory: mend or remove it"
+    assert str(caught.value) == f"{scan}: cannot be read: No such file or directory: repair or remove it"
 
 
 def test_runs_of_other_weights_or_settings_have_a_place_of_their_own(tmp_path, monkeypatch):

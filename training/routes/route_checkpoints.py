@@ -34,7 +34,7 @@ def _route_of(names: Set[str], path: Path) -> DistilledRoute:
             return route
     *known, last = (route.name.upper() for route in DISTILLATIONS.values())
     raise WeightsError(
-        f"{path}: holds {', '.join(sorted(names)[:3])}..., which is no route's: "
+        f"{path}: holds {', '.join(sorted(names)[:3])}..., which belong to no route: "
         f"give an {', '.join(known)} or {last} checkpoint"
     )
 

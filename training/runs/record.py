@@ -86,7 +86,7 @@ def read_run(path: Path) -> tuple[Path, Run]:
         folder = resolve_run(path)
         raw = (folder / CONFIG).read_bytes()
     except PermissionError as cause:
-        reason = f"{cause.strerror}: give this user the right to read it"
+        reason = f"{cause.strerror}: give this user permission to read it"
         raise UsageError(f"{path}: the run cannot be read: {reason}") from cause
     except OSError as cause:
         raise UsageError(f"{path}: no finished training run is here: run `cmdiad train DATA` first") from cause

@@ -156,7 +156,7 @@ def _read_file(path: Path) -> dict[Any, Any]:
         if held is None:
             raise WeightsError(f"{path}: is damaged or no weights file: get it again") from cause
         raise WeightsError(
-            f"{path}: holds {held[1]} beside its weights, and code in a file is never run: save its tensors alone"
+            f"{path}: holds {held[1]} next to its weights, and code in a file is never run: save only its tensors"
         ) from cause
 
 

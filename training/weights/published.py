@@ -145,6 +145,6 @@ def find_weights(name: str, given: str | None, option: str = "its checkpoint opt
     if path_or_none is None:
         raise WeightsError(
             f"{weights_folder() / entry.files[0]}: the weights of {name} are not here: get {entry.files[0]} from "
-            f"{entry.source} and put it there, or give {option} FILE (random:0 in place of a file: seeded weights)"
+            f"{entry.source} and put it there, or give {option} FILE (random:0 instead of a file: seeded weights)"
         )
     return path_or_none.resolve()

@@ -103,5 +103,5 @@ def peaks_of(wanted: str) -> list[GpuPeaks]:
     matching = [device for device in PUBLISHED_PEAKS if device.target == wanted.lower() or device is named]
     if not matching:
         targets = ", ".join(dict.fromkeys(device.target for device in PUBLISHED_PEAKS))
-        raise UsageError(f"{wanted}: there are no published peaks of it here; choose from {targets}, or a name")
+        raise UsageError(f"{wanted}: no published peaks are known for it; choose from {targets}, or a name")
     return matching

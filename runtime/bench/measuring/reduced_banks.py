@@ -27,7 +27,7 @@ def write_reduced(bundle: Bundle, ratio: float, target: Path) -> None:
     """
     calibration = require_calibration(bundle)
     if not ratio > 0:
-        raise UsageError(f"a coreset ratio of {ratio} is none: give a number above 0")
+        raise UsageError(f"a coreset ratio must be above 0, and {ratio} is not")
     if ratio > calibration.coreset_ratio:
         raise UsageError(
             f"the bundle's banks hold {calibration.coreset_ratio:g} of the patches: "

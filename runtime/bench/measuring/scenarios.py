@@ -35,7 +35,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: see the module.
-        parts_a_query: multi-stream: parts that come at once.
+        parts_a_query: multi-stream: parts that arrive together.
         rate_hz: server: parts a second; None: the highest rate that holds the bound is searched for.
         takt_s: takt: seconds between two parts.
         bound_s: server: the latency to hold; takt: the deadline of a part after its arrival.

@@ -239,7 +239,7 @@ class Measurement:
             sample = drive(system, alone, Plan(seconds=0, samples=2 * system.n_scans), clock, stop).latencies
             at_its_rate = highest_rate(system, scenario, plan, sample, clock, stop, progress) if sample else None
             if at_its_rate is None:
-                raise NotMeasured("no rate holds the latency: a part alone takes longer")
+                raise NotMeasured("no rate meets the latency: a single part takes longer")
             return at_its_rate
         between = make_yardstick() if scenario.name == "single-stream" else None
         return scenario, drive(system, scenario, plan, clock, stop, progress, between)

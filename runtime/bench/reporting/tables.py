@@ -48,19 +48,21 @@ def headline(report: Report) -> list[str]:
         versions,
     ]
     if machine.load_1min is not None and machine.load_1min > 0.5 * machine.cores:
-        lines.append(f"The machine was busy: {machine.load_1min:.1f} processes wanted its {machine.cores} cores.")
+        lines.append(
+            f"The machine was busy: {machine.load_1min:.1f} processes were competing for its {machine.cores} cores."
+        )
     for outcome in report.outcomes[:1]:
         lines.append(
             f"bundle {outcome.product} ({outcome.bundle_digest[:12]}), {outcome.n_scans} scans in turn, "
-            f"{outcome.warmup_parts} parts of warm-up in no figure"
+            f"{outcome.warmup_parts} warm-up parts excluded"
         )
         if outcome.gpu is not None:
             gpu = outcome.gpu
             lines.append(f"{gpu.name}, driver {gpu.driver}, CUDA {gpu.cuda}, {gpu.memory_mb:.0f} MB")
         if outcome.gpu_missing is not None:
-            lines.append(f"no figures of the GPU: {outcome.gpu_missing}")
+            lines.append(f"no GPU figures: {outcome.gpu_missing}")
     if report.partial:
-        lines.append("PARTIAL: the run was interrupted; what is here was measured until then.")
+        lines.append("PARTIAL: the run was interrupted; these are the figures measured until then.")
     return lines
 
 

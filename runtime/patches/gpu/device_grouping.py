@@ -190,7 +190,7 @@ class DeviceGrouping:
     def _check(self, patches: npt.NDArray[np.int32]) -> None:
         """Refuse patches that are not the loaded batch's. Raises ValueError."""
         if not self._sizes:
-            raise ValueError("load a batch before it is grouped")
+            raise ValueError("load a batch before grouping it")
         if patches.dtype != np.int32 or patches.ndim != 2 or len(patches) != len(self._sizes):
             raise ValueError(f"patches are ({len(self._sizes)}, P) int32, not {patches.shape} {patches.dtype}")
         if ((patches < -1) | (patches >= N_PATCHES)).any():

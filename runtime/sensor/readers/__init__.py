@@ -31,7 +31,7 @@ SUPPORTED = " and ".join([", ".join(entry.name for entry in _FORMATS[:-1]), _FOR
 _NOT_SCANS = {
     b"\xff\xd8\xff": "a JPEG image",
     b"BM": "a BMP image",
-    b"SQLite format 3\0": "a database (a ROS 2 recording? `ros2 bag convert` makes MCAP of it)",
+    b"SQLite format 3\0": "a database (a ROS 2 recording? `ros2 bag convert` converts it to MCAP)",
 }
 
 

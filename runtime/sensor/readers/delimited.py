@@ -93,7 +93,7 @@ def _table(values: array[float], declared: int | None) -> npt.NDArray[np.float64
     if declared is not None and declared != count:
         raise truncated(declared, count)
     if not count:
-        raise ScanError("holds no points, only names of columns or comments: record or copy it again")
+        raise ScanError("holds no points, only column names or comments: record or copy it again")
     return np.frombuffer(values, np.float64).reshape(count, 3)
 
 

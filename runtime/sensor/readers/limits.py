@@ -50,7 +50,7 @@ def check_unpacked(n_points: int, n_bytes: int, most: int = MAX_UNPACKED_POINTS)
     """
     if n_points > max(most, MAX_POINTS_PER_BYTE * n_bytes):
         raise ScanError(
-            f"declares {n_points} points in {n_bytes} compressed bytes, as no sensor's scan has: record or copy it "
+            f"declares {n_points} points in {n_bytes} compressed bytes, which no sensor's scan has: record or copy it "
             "again, or save it without compression"
         )
 
@@ -118,7 +118,7 @@ def read_bounded(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         # ValueError: a null byte in the name.
         reason = getattr(error, "strerror", None) or str(error)
-        raise ScanError(f"{path}: cannot be read: {reason}: check its name, rights and disk") from error
+        raise ScanError(f"{path}: cannot be read: {reason}: check its name, its permissions and the disk") from error
     except MemoryError as error:
         raise ScanError(
             f"{path}: is too large for this machine's memory: close other programs or save fewer points"

@@ -51,7 +51,7 @@ class TextLines:
             start = self._position
             end = self._text.find(b"\n", start) + 1 or len(self._text)
             if end - start > MAX_HEADER_BYTES:
-                raise ScanError("has a line of points that never ends: record or copy it again")
+                raise ScanError("has an endless line of points: record or copy it again")
             line = self._text[start:end]
             self._position = end
             if not line.isspace():

@@ -111,7 +111,7 @@ def _scan_member(arrays: dict[str, zipfile.ZipInfo]) -> zipfile.ZipInfo:
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, check: _Check) -> npt.NDArray[Any]:
     if member.compress_type not in _COMPRESSIONS or member.flag_bits & _ENCRYPTED:
-        raise ScanError("is an archive packed in a way that is not read: use np.savez_compressed")
+        raise ScanError("is an archive packed in an unsupported way: use np.savez_compressed")
     with archive.open(member) as stream:
         head = stream.read(_HEAD_BYTES)
     with archive.open(member) as stream:

@@ -143,7 +143,7 @@ def _unpacked(block: bytes, size: int) -> bytes:
     # Stored numbers may decode by chance, but not to their own length.
     if len(body) == size or len(block) == size:
         return body if len(body) == size else block
-    raise ScanError(f"has damaged compressed data: {len(body)} bytes in place of {size}: record or copy it again")
+    raise ScanError(f"has damaged compressed data: {len(body)} bytes instead of {size}: record or copy it again")
 
 
 FORMATS = (Format("PCD", (".pcd",), is_pcd, plain(read_pcd)),)

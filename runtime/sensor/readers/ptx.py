@@ -49,7 +49,7 @@ def read_ptx(data: bytes) -> npt.NDArray[Any]:
     next(islice(lines, _PLACE_LINES - 1, _PLACE_LINES), None)
     points = text_columns(lines, rows * columns, _AXES, _first_three)
     if next(iter(lines), None) is not None:
-        raise ScanError(f"goes on behind its {columns} x {rows} points: save one scan a file")
+        raise ScanError(f"continues after its {columns} x {rows} points: save one scan per file")
     return points.reshape(columns, rows, 3).swapaxes(0, 1)
 
 

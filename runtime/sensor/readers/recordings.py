@@ -145,8 +145,8 @@ def _message(count: int, topic: str, wanted: int | None) -> int:
         raise ScanError(f"has no cloud in its topic {topic}: record it again")
     if wanted is None and count > 1:
         raise ScanError(
-            f"has {count} clouds in {topic}, and a scan is one: choose it, from 0 to {count - 1}, with "
-            "--set geometry.message=0, or record one part a file"
+            f"has {count} clouds in {topic}, but a scan is one: choose it, from 0 to {count - 1}, with "
+            "--set geometry.message=0, or record one part per file"
         )
     if wanted is not None and wanted >= count:
         raise ScanError(f"has {count} clouds in {topic}, and geometry.message is {wanted}: the last is {count - 1}")

@@ -82,7 +82,7 @@ class Record:
 
         def pick(words: list[bytes]) -> Sequence[bytes]:
             if len(words) != columns:
-                raise ValueError(f"has {len(words)} numbers, its header says {columns}; record or copy it again")
+                raise ValueError(f"has {len(words)} numbers, but its header says {columns}; record or copy it again")
             picked: Sequence[bytes] = take(words)
             return picked
 

@@ -155,7 +155,7 @@ def _first_full_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
     for page in islice(_pages(file), _MAX_PAGES):
         if not (page.is_reduced or page.is_mask):
             return page
-        refusal = "holds nothing but reduced images and masks: save the scan itself as the first page"
+        refusal = "holds only reduced images and masks: save the scan itself as the first page"
     raise ScanError(refusal)
 
 
@@ -192,13 +192,13 @@ def _check_scan(page: tifffile.TiffPage) -> None:
 
 def _check_image(page: tifffile.TiffPage) -> None:
     if not _is_gray_or_color(page) or page.dtype != np.uint8:
-        raise ScanError("is a TIFF image of a kind that is not read: save 8-bit RGB or gray")
+        raise ScanError("is an unsupported kind of TIFF image: save 8-bit RGB or gray")
     _check_pixels(page)
 
 
 def _check_mask(page: tifffile.TiffPage) -> None:
     if not _is_gray_or_color(page) or page.dtype is None or page.dtype.kind not in "bu":
-        raise ScanError("is a TIFF of a kind that is not read as a mask: save 8-bit gray, 0 where the part is good")
+        raise ScanError("is a kind of TIFF that is not supported as a mask: save 8-bit gray, 0 where the part is good")
     _check_pixels(page)
 
 
@@ -220,7 +220,7 @@ def _check_segments(page: tifffile.TiffPage, n_bytes: int) -> None:
     # Without compression, readers do not agree on what a predictor means.
     predictors = _PREDICTORS[:1] if page.compression == _UNCOMPRESSED else _PREDICTORS
     if page.compression not in _COMPRESSIONS or page.predictor not in predictors:
-        raise ScanError("is a TIFF whose compression is not read: save it plain, or with LZW or zlib")
+        raise ScanError("is a TIFF with unsupported compression: save it plain, or with LZW or zlib")
     offsets, counts = page.dataoffsets, page.databytecounts
     expected = 1 if page.is_contiguous else _product(page.chunked)
     itemsize = 1 / 8 if page.dtype == np.bool_ else page.dtype.itemsize if page.dtype else 0

@@ -79,6 +79,6 @@ def _entries(data: bytes, place: int, forms: _Forms) -> int:
     entries: int = struct.unpack_from(forms.number, data, place)[0]
     if entries > MOST_ENTRIES:
         raise ScanError(
-            f"is a TIFF with a directory of {entries} entries, at most {MOST_ENTRIES} are read: save it anew"
+            f"is a TIFF with a directory of {entries} entries, at most {MOST_ENTRIES} are read: save it again"
         )
     return entries

@@ -75,9 +75,9 @@ class MqttSettings:
         if self.password_file is not None and self.username is None:
             raise UsageError(f"mqtt {self.name!r}: password_file without username: give both")
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise UsageError(f"mqtt {self.name!r}: one of tls_cert and tls_key: give both or none")
+            raise UsageError(f"mqtt {self.name!r}: only one of tls_cert and tls_key is given: give both or neither")
         if (self.tls_cert or self.tls_ca) and not self.tls:
-            raise UsageError(f"mqtt {self.name!r}: certificates without TLS: say tls = true")
+            raise UsageError(f"mqtt {self.name!r}: certificates without TLS: set tls = true")
 
 
 class MqttSink:
@@ -99,7 +99,7 @@ class MqttSink:
         _secret(settings)
         _tls(settings)
         if settings.password_file is not None and not settings.tls and not is_loopback(settings.host):
-            _log.warning("mqtt %s: the password goes to %s unencrypted: say tls = true", self.name, settings.host)
+            _log.warning("mqtt %s: the password goes to %s unencrypted: set tls = true", self.name, settings.host)
 
     def open(self) -> None:
         """Connect, and say that the line is there.
@@ -191,7 +191,7 @@ class BrokerConnection:
         with self._changed:
             refusal = self._refusals.pop(sent.mid)
         if refusal is not None:
-            raise OutputError(f"{self._where} refuses what is sent to {full_topic}: {refusal}")
+            raise OutputError(f"{self._where} refuses messages to {full_topic}: {refusal}")
 
     def close(self) -> None:
         """Say `false` where that is possible, and disconnect."""

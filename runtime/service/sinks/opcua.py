@@ -64,13 +64,17 @@ class OpcuaSettings:
             UsageError: it does.
         """
         if (self.certificate is None) != (self.private_key is None):
-            raise UsageError(f"opcua {self.name!r}: one of certificate and private_key: give both or none")
+            raise UsageError(
+                f"opcua {self.name!r}: only one of certificate and private_key is given: give both or neither"
+            )
         if self.users_file is None and not self.allows_anonymous:
             raise UsageError(f"opcua {self.name!r}: nobody could log in: give users_file (`cmdiad-rt users add`)")
         if is_loopback(self.host):
             return
         if self.certificate is None:
-            raise UsageError(f"opcua {self.name!r}: passwords would cross the network as text: give a certificate")
+            raise UsageError(
+                f"opcua {self.name!r}: passwords would cross the network as plain text: give a certificate"
+            )
         if self.allows_anonymous:
             raise UsageError(f"opcua {self.name!r}: anonymous = true is for host = 127.0.0.1 only: give users_file")
 
@@ -276,8 +280,8 @@ async def _load_certificate(server: Server, settings: OpcuaSettings) -> str:
         return str(names.get_values_for_type(x509.UniformResourceIdentifier)[0])
     except (x509.ExtensionNotFound, IndexError) as cause:
         raise UsageError(
-            f"opcua {settings.name!r}: {settings.certificate} names no URI as its subject's alternative name, "
-            "which OPC UA clients ask for: docs/sinks.md has the line that makes one"
+            f"opcua {settings.name!r}: {settings.certificate} has no URI as subject alternative name, "
+            "which OPC UA clients ask for: docs/sinks.md has the command that makes one"
         ) from cause
 
 

@@ -81,7 +81,7 @@ class Answers:
         except ScanError as error:
             return _refusal("BadNotFound", str(error))
         except TimeoutError:
-            return _refusal("BadTimeout", f"{name!r} is not inspected yet: its result comes like any other")
+            return _refusal("BadTimeout", f"{name!r} is not inspected yet: its result will come like any other")
         except CmdiadError as error:
             return _refusal("BadResourceUnavailable", str(error))
         return _verdict(answered.record)

@@ -29,5 +29,5 @@ def file_in(folder: Path, name: str) -> Path:
     if not path.is_relative_to(root):
         raise UsageError(f"{name!r}: leads out of the trigger folder")
     if not path.is_file():
-        raise ScanError(f"{name!r}: is no file")
+        raise ScanError(f"{name!r}: is not a file")
     return path

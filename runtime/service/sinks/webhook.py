@@ -59,7 +59,7 @@ class WebhookSettings:
         except ValueError:
             is_one = False
         if not is_one or not self.url.isascii() or not self.url.isprintable() or " " in self.url:
-            raise UsageError(f"webhook {self.name!r}: url is no address: give http(s)://host[:port]/path in ASCII")
+            raise UsageError(f"webhook {self.name!r}: url is not an address: give http(s)://host[:port]/path in ASCII")
         if parts.username is not None or parts.password is not None:
             raise UsageError(f"webhook {self.name!r}: url has a password in it: put a token into token_file")
 
@@ -133,7 +133,7 @@ class WebhookSink:
             raise OutputError(words)
         self.passed_over += 1
         _log.warning(
-            "sink %s: part %d is refused for good and passed over: %s",
+            "sink %s: part %d is refused permanently and passed over: %s",
             self.name,
             record.number,
             words,

@@ -135,7 +135,7 @@ class GenicamCamera:
                     self.problem = None
                     self._take_frames(fetch)
             except Exception as error:  # a producer raises what it likes, and the line goes on without its camera
-                self._tell(f"camera {self.name}: {error}: it is opened again")
+                self._tell(f"camera {self.name}: {error}: it is being reopened")
                 self._stop.wait(_RETRY_SECONDS)
 
     def _take_frames(self, fetch: Fetch) -> None:
@@ -159,13 +159,13 @@ class GenicamCamera:
         except BusyError as error:
             self._lose(f"a frame was not inspected: {error}")
         except CmdiadError as error:
-            self._lose(f"a frame was not taken: {error}")
+            self._lose(f"a frame was not accepted: {error}")
         else:
             self.problem = None
 
     def _lose(self, why: str) -> None:
         self.lost += 1
-        self._tell(f"camera {self.name}: {why} ({self.lost} lost since it began)")
+        self._tell(f"camera {self.name}: {why} ({self.lost} lost since the start)")
 
     def _tell(self, problem: str) -> None:
         if problem != self.problem:
@@ -218,7 +218,7 @@ def _chosen(serials: list[str], wanted: str | None) -> int:
     """Which of the cameras is meant."""
     listed = ", ".join(serials) or "none"
     if wanted is not None and wanted not in serials:
-        raise MachineError(f"there is no camera with serial {wanted} (here are: {listed}): check cable and power")
+        raise MachineError(f"there is no camera with serial {wanted} (found: {listed}): check its cable and power")
     if wanted is None and len(serials) != 1:
-        raise MachineError(f"one camera is needed, and here are {len(serials)} ({listed}): set `serial`")
+        raise MachineError(f"one camera is needed, but there are {len(serials)} ({listed}): set `serial`")
     return 0 if wanted is None else serials.index(wanted)

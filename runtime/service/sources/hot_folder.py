@@ -191,7 +191,7 @@ class HotFolder:
                         status = entry.stat()
                         listed[name] = FileVersion(name, status.st_size, status.st_mtime_ns)
         except OSError as error:
-            self.problem = f"{self.settings.path}: cannot be listed: {error.strerror or error}: it is tried again"
+            self.problem = f"{self.settings.path}: cannot be listed: {error.strerror or error}: trying again"
             return None
         self.problem = None
         return listed

@@ -92,7 +92,7 @@ def _add_inspections(app: FastAPI) -> None:
         `part_id`, `product` and `name` go into the address.
         """
         if not app.state.is_open:
-            raise BusyError("the line is being stopped: ask again in a moment")
+            raise BusyError("the line is stopping: try again in a moment")
         most_bytes = int(http.max_request_mb * 1e6)
         with app.state.bodies.held(request, most_bytes):
             arrival = await arrival_of(request, most_bytes, http.timeout_seconds)
@@ -226,7 +226,7 @@ def _add_page(app: FastAPI) -> None:
     async def login(request: Request) -> Response:
         token = (await request.body())[:1024].decode("utf-8", "replace").strip()
         if not access.allows(token):
-            raise HTTPException(401, "this is not the token")
+            raise HTTPException(401, "wrong token")
         response = Response(status_code=204)
         if access.digest is not None:
             secure = request.scope["scheme"] == "https"
@@ -248,9 +248,9 @@ async def _guarded(request: Request, call_next: Any) -> Response:
     """Every request's first and last step: may it ask, and what browsers must not do with the answer."""
     access: Access = request.app.state.access
     if not access.serves_host(request.headers.get("host", "")):
-        response: Response = _problem(421, "usage", "ask for this server as localhost or 127.0.0.1")
+        response: Response = _problem(421, "usage", "address this server as localhost or 127.0.0.1")
     elif request.method not in _READING and not access.serves_origin(request.headers.get("origin")):
-        response = _problem(403, "usage", "a page of another address may not ask for this")
+        response = _problem(403, "usage", "a page from another address may not request this")
     # Not the address as a whole, of which the Host header is a part: `Host: x/healthz?` would open every path.
     elif request.scope["path"] not in _OPEN_PATHS and not access.allows(_token(request)):
         response = _problem(401, "usage", "give the token: Authorization: Bearer TOKEN")

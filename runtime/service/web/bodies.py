@@ -40,7 +40,7 @@ class HeldBodies:
         _refuse_stated_size(request, most_bytes)
         n_bytes = int(request.headers.get("content-length", most_bytes))
         if self._bytes + n_bytes > _MOST_HELD * most_bytes:
-            raise BusyError(f"{self._bytes / 1e6:.0f} MB of requests are under way: ask again in a moment")
+            raise BusyError(f"{self._bytes / 1e6:.0f} MB of requests are in progress: try again in a moment")
         self._bytes += n_bytes
         try:
             yield
@@ -69,7 +69,7 @@ async def arrival_of(request: Request, most_bytes: int, patience_seconds: float)
     except TimeoutError:
         raise HTTPException(408, f"the body did not arrive within {patience_seconds:g} s") from None
     except ClientDisconnect:
-        raise HTTPException(400, "the connection ended within the body") from None
+        raise HTTPException(400, "the connection ended before the end of the body") from None
     return Arrival(SOURCE, name, content=content, part_id=part_id, product=product)
 
 
@@ -117,7 +117,7 @@ def _refuse_stated_size(request: Request, most_bytes: int) -> None:
 
 
 def _too_large(most_bytes: int) -> HTTPException:
-    return HTTPException(413, f"the body has more than {most_bytes / 1e6:g} MB, the most that is taken here")
+    return HTTPException(413, f"the body has more than {most_bytes / 1e6:g} MB, the most that is accepted here")
 
 
 def _points(body: bytes, shape: str | None) -> RawPoints:
@@ -130,7 +130,7 @@ def _points(body: bytes, shape: str | None) -> RawPoints:
         int(side) if side.isascii() and side.isdigit() and len(side) < 8 else 0 for side in (shape or "").split(",")
     ]
     if len(sides) not in (2, 3) or sides[2:] not in ([], [3]):
-        raise ScanError("bare numbers need their shape: add ?shape=HEIGHT,WIDTH to the address")
+        raise ScanError("raw numbers need their shape: add ?shape=HEIGHT,WIDTH to the address")
     full = (*sides[:2], 3)
     check_shape(full)
     if len(body) != 4 * math.prod(full):

@@ -68,7 +68,7 @@ class HttpRequests:
         while not self._server.started and self._thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.01)
         if not self._server.started:
-            raise MachineError(f"{self.address}: cannot be served: is the port taken, or the certificate unreadable?")
+            raise MachineError(f"{self.address}: cannot be served: is the port in use, or the certificate unreadable?")
 
     def stop(self) -> None:
         """Take no more requests, and let those that were taken have their answers."""

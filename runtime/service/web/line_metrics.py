@@ -57,27 +57,29 @@ class LineMetrics:
     def collect(self) -> Iterator[Metric]:
         """What is asked of the line when it is scraped."""
         status = self._line.status()
-        queue = GaugeMetricFamily("cmdiad_queue", "What waits or is under way.", labels=["what"])
+        queue = GaugeMetricFamily("cmdiad_queue", "Parts waiting or in progress.", labels=["what"])
         for what in ("requests", "files", "under_way"):
             queue.add_metric([what], status["queue"][what])
         yield queue
-        sinks = GaugeMetricFamily("cmdiad_sink_waiting", "Results that a sink has not taken yet.", labels=["sink"])
-        passed = GaugeMetricFamily("cmdiad_sink_passed_over", "Results that a sink refused for good.", labels=["sink"])
+        sinks = GaugeMetricFamily("cmdiad_sink_waiting", "Results that a sink has not accepted yet.", labels=["sink"])
+        passed = GaugeMetricFamily(
+            "cmdiad_sink_passed_over", "Results that a sink refused permanently.", labels=["sink"]
+        )
         for sink in status["sinks"]:
             sinks.add_metric([sink["name"]], sink["waiting"])
             passed.add_metric([sink["name"]], sink["passed_over"])
         yield sinks
         yield passed
-        yield GaugeMetricFamily("cmdiad_problems", "Things that are wrong now.", len(status["problems"]))
+        yield GaugeMetricFamily("cmdiad_problems", "Current problems.", len(status["problems"]))
         swaps = GaugeMetricFamily("cmdiad_bundle_swaps", "New bundles that took over.", labels=["product"])
-        info = GaugeMetricFamily("cmdiad_bundle_info", "The bundle at work.", labels=["product", "digest"])
+        info = GaugeMetricFamily("cmdiad_bundle_info", "The bundle in use.", labels=["product", "digest"])
         for product in status["products"]:
             swaps.add_metric([product["name"]], product["swaps"])
             info.add_metric([product["name"], product["digest"] or ""], 1)
         yield swaps
         yield info
         drift = GaugeMetricFamily(
-            "cmdiad_drift", "How a measure stands: 0 ok, 1 watch, 2 alarm.", labels=["product", "measure"]
+            "cmdiad_drift", "State of a measure: 0 ok, 1 watch, 2 alarm.", labels=["product", "measure"]
         )
         means = GaugeMetricFamily("cmdiad_measure_mean", "Its moving mean.", labels=["product", "measure"])
         for lamp in status["health"]:

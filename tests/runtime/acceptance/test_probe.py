@@ -101,7 +101,7 @@ def test_kernels_are_proven_by_grouping_as_the_cpu_does(kernel_libraries, monkey
     )
     assert problem_here(KERNELS) is None, "the same groups, wherever they lie"
     monkeypatch.setattr(probe, "group_on_cpu", lambda points, *others: group_on_cpu(points[::-1].copy(), *others))
-    assert "otherwise than the CPU does" in problem_here(KERNELS)
+    assert "differently from the CPU" in problem_here(KERNELS)
 
 
 def test_without_a_driver_kernels_are_a_problem_in_words():

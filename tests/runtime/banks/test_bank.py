@@ -242,7 +242,7 @@ def test_unusable_queries_are_refused() -> None:
     bank = build_bank(np.eye(3, dtype=np.float32), row_groups=np.zeros(3, np.int32))
     with pytest.raises(UsageError, match=r"expected \(n, 3\)"):
         bank.search(np.ones((1, 4), np.float32))
-    with pytest.raises(NotFiniteError, match="not numbers for 1 of 1 patches"):
+    with pytest.raises(NotFiniteError, match="not finite for 1 of 1 patches"):
         bank.search(np.full((1, 3), np.inf, np.float32))
     with pytest.raises(UsageError, match="no row is left"):
         bank.search(np.ones((1, 3), np.float32), without_group=0)

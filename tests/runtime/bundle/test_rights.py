@@ -78,7 +78,7 @@ def test_a_bundle_is_not_called_damaged(folder: Path, bundle: str, closed: str, 
     error = refusal(open_bundle, folder / bundle)
     assert isinstance(error, BundleError)
     assert str(error) == (
-        f"{folder / bundle}: {said} cannot be read: Permission denied: give this user the right to read it"
+        f"{folder / bundle}: {said} cannot be read: Permission denied: give this user permission to read it"
     )
     if closed != "bundle/x":
         assert isinstance(refusal(read_manifest, folder / bundle), BundleError)
@@ -92,7 +92,7 @@ def test_a_bundle_in_a_closed_folder_is_not_called_missing(folder: Path, monkeyp
     monkeypatch.setenv("CMDIAD_BUNDLE", str(path))
     for function, given in ((find_bundle, path), (find_bundle, None), (open_bundle, path)):
         assert str(refusal(function, given)) == (
-            f"{path}: bundle cannot be read: Permission denied: give this user the right to read it"
+            f"{path}: bundle cannot be read: Permission denied: give this user permission to read it"
         )
 
 
@@ -106,7 +106,7 @@ def test_a_scan_an_image_and_their_folder_are_named(folder: Path) -> None:
     file.parent.chmod(0)
     error = refusal(visible, file.parent)
     assert isinstance(error, ScanError)
-    assert str(error) == f"{file.parent}: cannot be searched: Permission denied: check its rights and disk"
+    assert str(error) == f"{file.parent}: cannot be searched: Permission denied: check its permissions and the disk"
 
 
 @pytest.mark.parametrize("closed", ["runs", "runs/one", "runs/one/run.json", "runs/latest"])
@@ -117,7 +117,7 @@ def test_a_run_is_not_called_missing(folder: Path, closed: str) -> None:
     (folder / closed).chmod(0)
     error = refusal(read_run, folder / "runs" / "latest")
     assert isinstance(error, UsageError)
-    assert str(error).endswith("the run cannot be read: Permission denied: give this user the right to read it")
+    assert str(error).endswith("the run cannot be read: Permission denied: give this user permission to read it")
 
 
 def test_a_run_that_is_not_there_is_still_called_that(folder: Path) -> None:

@@ -42,7 +42,7 @@ def test_without_a_pitch_nothing_is_derived() -> None:
 
 @pytest.mark.parametrize(
     ("pitch", "words"),
-    [(0.6, "in millimetres it would be 0.0006"), (300.0, "in micrometres it would be 0.0003"), (1e-9, "must be from")],
+    [(0.6, "in millimeters it would be 0.0006"), (300.0, "in micrometers it would be 0.0003"), (1e-9, "must be from")],
 )
 def test_a_pitch_that_no_sensor_has_is_refused_with_the_one_that_was_meant(pitch: float, words: str) -> None:
     with pytest.raises(ValueError, match=f"pixel_pitch_m is .*{words}"):

@@ -192,7 +192,7 @@ def test_much_shared_memory_is_asked_for(tmp_path, kernel):
         ("cuLaunchKernel", "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES", r"launch f of f\.cu .*does not take it"),
         ("cuMemcpyHtoDAsync", "CUDA_ERROR_ILLEGAL_ADDRESS", r"copy 8\.0 MiB to the GPU .*lost.*start again"),
         ("cuMemcpyDtoHAsync", "CUDA_ERROR_ECC_UNCORRECTABLE", r"copy 8\.0 MiB from the GPU .*lost.*start again"),
-        ("cuStreamSynchronize", "CUDA_ERROR_LAUNCH_FAILED", r"finish what was queued .*lost.*start again"),
+        ("cuStreamSynchronize", "CUDA_ERROR_LAUNCH_FAILED", r"finish the queued work .*lost.*start again"),
     ],
 )
 def test_what_the_driver_refuses_is_told_with_what_to_do(kernel, call, status, message):
@@ -227,7 +227,10 @@ def test_without_nvrtc_the_device_does_not_start():
 
 def test_without_cuda_bindings_the_command_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "cuda.bindings.driver", None)
-    with pytest.raises(EngineError, match=r"cuda-bindings is not installed.*pip install 'cmdiad\[gpu\]'"):
+    with pytest.raises(
+        EngineError,
+        match=r"cuda-bindings, which calls the NVIDIA driver, is not installed.*pip install 'cmdiad\[gpu\]'",
+    ):
         open_cuda_device()
 
 

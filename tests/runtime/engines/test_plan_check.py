@@ -124,7 +124,7 @@ def test_standard_tensorrt_has_no_such_header(make_bundle):
 
 @pytest.mark.parametrize("raw", [b"not an engine", plan(size=5000), plan()[:60]])
 def test_what_is_no_whole_engine_is_refused(make_bundle, raw):
-    with pytest.raises(EngineError, match="no whole TensorRT-RTX engine"):
+    with pytest.raises(EngineError, match="not a complete TensorRT-RTX engine"):
         check(make_bundle(raw))
 
 

@@ -126,7 +126,7 @@ def test_a_restart_changes_nothing_and_another_bundle_begins_anew():
 
 @pytest.mark.parametrize("raw", [b"", b"{}", b"\xff", b"[" * 5000, b'{"version":9,"bundle_digest":"","measures":{}}'])
 def test_a_damaged_state_is_refused_in_plain_words(raw):
-    with pytest.raises(UsageError, match="remove it to begin anew"):
+    with pytest.raises(UsageError, match="remove it to start again"):
         DriftMonitor.restored(raw, DIGEST, None)
 
 

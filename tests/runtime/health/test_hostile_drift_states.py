@@ -49,7 +49,7 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
 def test_a_state_that_no_monitor_writes_is_refused_when_it_is_read(change: str) -> None:
     state = saved()
     CHANGES[change](state)
-    with pytest.raises(UsageError, match="remove it to begin anew"):
+    with pytest.raises(UsageError, match="remove it to start again"):
         DriftMonitor.restored(json.dumps(state).encode(), "d", None)
 
 

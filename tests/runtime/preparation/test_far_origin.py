@@ -54,7 +54,7 @@ def test_an_origin_far_aside_says_nothing_about_the_side(offset: tuple[float, fl
 
 
 def test_a_scan_of_another_frame_is_refused_where_calibration_s_told_the_side() -> None:
-    with pytest.raises(ScanError, match="is 100000 m away beside the supporting plane"):
+    with pytest.raises(ScanError, match="is 100000 m to the side of the supporting plane"):
         prepare_part(moved(scan(dome()[0]), (1e5, 0, 0)), POINTS, TOWARDS_ORIGIN)
 
 

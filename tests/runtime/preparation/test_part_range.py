@@ -67,7 +67,7 @@ def test_a_part_of_which_less_than_a_third_was_seen_is_outside() -> None:
     "change, words",
     [
         ({"measured_share": 0.4}, "40% of the part's silhouette was measured: calibration saw"),
-        ({"inspected_share": 0.3}, "30% of what stands in view is the part: calibration saw 100%"),
+        ({"inspected_share": 0.3}, "30% of what is in view is the part: calibration saw 100%"),
         ({"touches_border": 0.2}, "20% of the part's outline is cut off"),
         ({"on_plane": False, "clearance_m": 0.05}, "begins 50.0 mm above the plane"),
         ({"other_objects": (OtherObject(500, 0.02, 30, 40),)}, "1 other object in view (20.0 mm at row 30, column 40)"),

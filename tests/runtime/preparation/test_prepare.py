@@ -163,7 +163,7 @@ def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(ScanError, match="no part is in view"):
         prepare(table, STRUCTURED_LIGHT)
     table[100, 100] = points[100, 100]
-    with pytest.raises(ScanError, match="hang together"):
+    with pytest.raises(ScanError, match="are connected"):
         prepare(table, STRUCTURED_LIGHT)
     with pytest.raises(ScanError, match=r"--set preprocessing\.plane=never"):
         prepare(points * part[..., None], changed(plane="always"))

@@ -145,7 +145,7 @@ def test_a_preprocessed_scan_of_strays_alone_has_no_part() -> None:
     points = tray(6).points()
     strays = np.zeros_like(points)
     strays[::20, ::20] = points[::20, ::20]
-    with pytest.raises(ScanError, match="no 30 points hang together"):
+    with pytest.raises(ScanError, match="no 30 points are connected"):
         prepare_all(strays, msgspec.structs.replace(ALL, plane="never", side="auto"))
 
 

@@ -164,7 +164,7 @@ def test_an_unreadable_folder_is_said_whether_a_folder_or_a_pattern_leads_to_it(
         found = find_files([asked], SCANS)
         assert "test/good/xyz/1.npy" in names(found.files, tree)
         assert [str(problem.error) for problem in found.problems] == [
-            f"{tree / 'test' / 'hole'}: cannot be searched: Permission denied: check its rights and disk"
+            f"{tree / 'test' / 'hole'}: cannot be searched: Permission denied: check its permissions and the disk"
         ]
 
 

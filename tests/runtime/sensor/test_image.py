@@ -268,9 +268,9 @@ def png_16_bit_color() -> bytes:
         ("a hole in black", encoded(with_alpha((0, 0, 0, 255), (0, 0, 0, 0))), "color and transparency"),
         ("drawn invisibly", encoded(with_alpha((0, 0, 0, 0), (255, 0, 0, 0))), "color and transparency"),
         ("lighter overlay", encoded(with_alpha((255, 0, 0, 50), (255, 0, 0, 200))), "color and transparency"),
-        ("float TIFF", tiff(DEFECT.astype(np.float32), "minisblack"), "not read as a mask"),
-        ("signed TIFF", tiff(DEFECT.astype(np.int16), "minisblack"), "not read as a mask"),
-        ("TIFF of zero as white", tiff(DEFECT, "miniswhite"), "not read as a mask"),
+        ("float TIFF", tiff(DEFECT.astype(np.float32), "minisblack"), "not supported as a mask"),
+        ("signed TIFF", tiff(DEFECT.astype(np.int16), "minisblack"), "not supported as a mask"),
+        ("TIFF of zero as white", tiff(DEFECT, "miniswhite"), "not supported as a mask"),
         ("truncated", MASKS["16 bits"][:-30], "damaged or truncated"),
         ("no image", b"1 2 3", "PNG, JPEG, TIFF or BMP"),
     ],
@@ -287,7 +287,7 @@ def test_a_mask_that_would_have_to_be_guessed_is_refused(save: Save, case: str, 
 def test_an_empty_mask_is_refused_only_for_a_defective_part(save: Save, empty: bytes) -> None:
     path = save(empty)
     assert not read_mask(path).any()
-    with pytest.raises(ScanError, match="marks nothing, but its part is labeled defective: mend") as caught:
+    with pytest.raises(ScanError, match="marks nothing, but its part is labeled defective: correct") as caught:
         read_defect_mask(path)
     assert str(caught.value).startswith(f"{path}: ")
 

@@ -169,4 +169,6 @@ def test_a_folder_that_cannot_be_read_stops_no_other(tmp_path: Path, monkeypatch
     complaints: list[str] = []
     below = [path.name for path in folders_below(tmp_path, lambda place, error: complaints.append(str(error)))]
     assert below == [tmp_path.name, "a", "locked", "z"]
-    assert complaints == [f"{tmp_path / 'locked'}: cannot be searched: Permission denied: check its rights and disk"]
+    assert complaints == [
+        f"{tmp_path / 'locked'}: cannot be searched: Permission denied: check its permissions and the disk"
+    ]

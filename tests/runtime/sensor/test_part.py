@@ -358,7 +358,7 @@ def test_arrays_that_are_no_part_are_refused_in_words(points: Any, rgb: Any, say
 
 @pytest.mark.parametrize("unit", [0, -1.0, float("nan"), float("inf")])
 def test_a_unit_that_is_no_length_is_refused(unit: float) -> None:
-    with pytest.raises(UsageError, match="metres per unit"):
+    with pytest.raises(UsageError, match="meters per unit"):
         part_from_arrays(CLOUD, metres_per_unit=unit)
 
 

@@ -76,7 +76,7 @@ def test_a_file_sets_all_there_is(tmp_path: Path) -> None:
         ("[preprocessing]\nplane = 'nver'", "preprocessing.plane is 'nver': choose auto, always, never"),
         ("[preprocessing]\nplane_distance_m = nan", "preprocessing.plane_distance_m is nan"),
         ("[sensor]\nmetres_per_unit = -1.0", "give a positive number"),
-        ("[sensor]\npixel_pitch_m = 0.5", "in millimetres it would be 0.0005"),
+        ("[sensor]\npixel_pitch_m = 0.5", "in millimeters it would be 0.0005"),
         ("[sensor]\npreset = 'zed'", "sensor.preset is 'zed': choose structured-light, kinect, eyecandies"),
     ],
 )

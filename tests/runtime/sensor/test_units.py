@@ -33,14 +33,14 @@ def test_scenes_in_metres_are_read_without_a_unit(tmp_path: Path, metres: float)
 @pytest.mark.parametrize("metres", [0.015, 0.1, 1.0, 5.0])
 def test_scenes_in_millimetres_without_a_unit_are_called_that(tmp_path: Path, metres: float) -> None:
     path = save(tmp_path, scene(1000 * metres))
-    with pytest.raises(ScanError, match=r"m across if its numbers are metres: they look like millimetres; .* 0\.001 "):
+    with pytest.raises(ScanError, match=r"m across if its numbers are meters: they look like millimeters; .* 0\.001 "):
         read_scan(path)
     np.testing.assert_array_equal(read_scan(path, 0.001).points, (scene(1000 * metres) * 0.001).astype(np.float32))
 
 
 def test_a_hall_is_read_if_its_unit_is_said(tmp_path: Path) -> None:
     path = save(tmp_path, scene(25.0))
-    with pytest.raises(ScanError, match=r"25 m across .*or 1 if they are metres"):
+    with pytest.raises(ScanError, match=r"25 m across .*or 1 if they are meters"):
         read_scan(path)
     assert read_scan(path, 1.0).points.shape == (30, 40, 3)
 
@@ -48,10 +48,10 @@ def test_a_hall_is_read_if_its_unit_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("metres", "unit", "stored_in", "says"),
     [
-        (0.3, 1.0, 0.001, "look like millimetres; give --metres-per-unit 0.001"),
-        (0.3, 0.001, 1.0, "look like metres; give --metres-per-unit 1 "),
-        (0.3, 0.001, 1e-6, "look like micrometres; give --metres-per-unit 1e-06"),
-        (0.3, None, 1e-6, "look like micrometres; give --metres-per-unit 1e-06"),
+        (0.3, 1.0, 0.001, "look like millimeters; give --metres-per-unit 0.001"),
+        (0.3, 0.001, 1.0, "look like meters; give --metres-per-unit 1 "),
+        (0.3, 0.001, 1e-6, "look like micrometers; give --metres-per-unit 1e-06"),
+        (0.3, None, 1e-6, "look like micrometers; give --metres-per-unit 1e-06"),
     ],
 )
 def test_a_unit_that_cannot_be_is_refused_with_the_one_that_can(

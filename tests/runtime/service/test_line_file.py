@@ -41,8 +41,8 @@ def test_a_product_is_all_that_is_needed(tmp_path: Path) -> None:
         (PRODUCT + "[[folder]]\npath = 'in'\nproduct = 'gland'", "names product 'gland': there are flange"),
         (PRODUCT + "[[camera]]\nproducer = 'a.cti'\nproduct = 'gland'", "source 'camera' names product 'gland'"),
         (PRODUCT + "[[camera]]\nproducer = 'a.cti'\n" * 2, "two of source (folder, camera) are called 'camera'"),
-        (PRODUCT + "[[folder]]\npath = 'in'\ndone = 'done'", 'say after = "move" too'),
-        (PRODUCT + "[http]\ntls_cert = 'a.pem'", "give both or none"),
+        (PRODUCT + "[[folder]]\npath = 'in'\ndone = 'done'", 'set after = "move" too'),
+        (PRODUCT + "[http]\ntls_cert = 'a.pem'", "give both or neither"),
         ('[[product]]\nname = "../up"\nbundle = "b"', "product[0].name: Expected `str` matching regex"),
         ('[[product]]\nname = "up\\n"\nbundle = "b"', "product[0].name: Expected `str` matching regex"),
         (PRODUCT + "[history]\nkeep_days = nan", "history.keep_days"),
@@ -68,7 +68,7 @@ def test_a_path_that_is_none_is_refused(tmp_path: Path, name: str, words: str) -
 def test_a_missing_or_huge_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read: No such file"):
         read_line_file(tmp_path / "none.toml")
-    with pytest.raises(UsageError, match="as no settings have"):
+    with pytest.raises(UsageError, match="too many for settings"):
         read_line_file(written(tmp_path, "#" * (1 << 21)))
 
 

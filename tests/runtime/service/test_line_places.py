@@ -36,26 +36,26 @@ def a_line(*folders: FolderTable, out: str = "out", **tables: object) -> LineFil
         ([], "file", "out: .*file is not a folder: give a folder for results"),
         ([], "file/below", "out: .*file is not a folder"),
         ([FolderTable(path="file")], "out", "folder 'folder': .*file is not a folder: give the folder that scans"),
-        ([FolderTable(path="out/in")], "out", "lies in the folder of results"),
-        ([FolderTable(path="out")], "out", "lies in the folder of results"),
-        ([FolderTable(path="out/rejected")], "out", "lies in the folder of results"),
+        ([FolderTable(path="out/in")], "out", "is in the results folder"),
+        ([FolderTable(path="out")], "out", "is in the results folder"),
+        ([FolderTable(path="out/rejected")], "out", "is in the results folder"),
         ([FolderTable(path="in", recursive=True)], "in/results", "would inspect what is written there"),
         (
             [FolderTable(path="in", recursive=True, after="move", done="in/done")],
             "out",
-            "moves scans to .*in/done, where folder 'folder' takes them again",
+            "moves scans to .*in/done, where .* would take them again",
         ),
-        ([FolderTable(path="in", after="move", done="in")], "out", "takes them again"),
+        ([FolderTable(path="in", after="move", done="in")], "out", "would take them again"),
         ([FolderTable(path="in", after="move", done="file")], "out", "folder 'folder', done: .*file is not a folder"),
         (
             [FolderTable(path="a/b", name="b", after="move"), FolderTable(path="a", name="a", recursive=True)],
             "out",
-            "folder 'b': moves scans to .*b-done, where folder 'a' takes them again",
+            "folder 'b': moves scans to .*b-done, where .* would take them again",
         ),
         (
             [FolderTable(path="in", name="a"), FolderTable(path="in", name="b", after="delete")],
             "out",
-            r"folder 'b': takes scans away \(delete\) that folder 'a' looks at too",
+            r"folder 'b': takes scans away \(delete\) that folder 'a' watches too",
         ),
     ],
 )
@@ -89,7 +89,7 @@ def test_places_that_are_apart_are_accepted(tmp_path: Path, folders: list[Folder
 def test_a_link_to_the_results_is_seen_through(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "in").symlink_to("out")
-    with pytest.raises(UsageError, match="lies in the folder of results"):
+    with pytest.raises(UsageError, match="is in the results folder"):
         require_sound_places(a_line(FolderTable(path="in")), tmp_path)
     (tmp_path / "gone").symlink_to("nowhere")
     with pytest.raises(UsageError, match="gone is a link to nothing"):

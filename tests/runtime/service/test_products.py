@@ -127,7 +127,7 @@ def test_a_bundle_that_is_replaced_during_its_test_does_not_take_over_untested(s
     lay(tmp_path / "b", "second")
     products.look()
     product = products.named(None)
-    assert product.swaps == 0 and "was replaced while it was tested" in str(product.problem)
+    assert product.swaps == 0 and "was replaced during its test" in str(product.problem)
     products.look()
     assert product.loaded is not None and product.loaded.digest == "third" * 8
     assert shelf.rehearsed == ["second", "third"]

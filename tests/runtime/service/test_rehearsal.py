@@ -1,4 +1,4 @@
-"""Rehearsals: a new bundle is tested by another process, which may fail, end or hang without harm."""
+"""Rehearsals: testing a new bundle by another process, which may fail, end or hang without harm."""
 
 from __future__ import annotations
 
@@ -80,6 +80,6 @@ def test_a_line_that_ends_does_not_wait_for_a_process_that_hangs(
 ) -> None:
     shell_child("exec sleep 60")
     begin = time.monotonic()
-    with pytest.raises(BundleError, match="the line was ended"):
+    with pytest.raises(BundleError, match="the line was stopped"):
         rehearsal.rehearse(tmp_path, InspectorSettings(), lambda: True)
     assert time.monotonic() - begin < 30

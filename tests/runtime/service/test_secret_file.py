@@ -31,12 +31,12 @@ def test_a_token_is_a_secret_that_a_header_can_hold_and_long_enough_where_we_ask
     assert read_token(file, 16) == "a-token-of-24-characters"
     for content in ("a-token-with-a-€-in-it", "two words"):
         file.write_text(content, encoding="utf-8")
-        with pytest.raises(UsageError, match="no header can hold"):
+        with pytest.raises(UsageError, match="does not fit in a header"):
             read_token(file)
     file.write_text("one\ntwo\n")
     with pytest.raises(UsageError, match="on one line"):
         read_token(file)
     for content in ("short", "   "):
         file.write_text(content)
-        with pytest.raises(UsageError, match=f"of {len(content.strip())} characters, at least 16"):
+        with pytest.raises(UsageError, match=f"of {len(content.strip())} characters, but at least 16"):
             read_token(file, 16)

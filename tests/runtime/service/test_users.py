@@ -64,7 +64,7 @@ def test_a_hash_is_read_as_it_was_written_and_two_of_one_password_differ() -> No
 def test_a_line_that_is_no_user_is_named_and_left_alone(line: str, tmp_path: Path) -> None:
     file = tmp_path / "users"
     file.write_text(f"mes:scrypt$2$8$1$c2FsdHNhbHQ=$MDEyMzQ1Njc4OWFiY2RlZg==\n{line}\n")
-    with pytest.raises(UsageError, match="users, line 2: is no user"):
+    with pytest.raises(UsageError, match="users, line 2: is not a user"):
         read_users(file)
     before = file.read_text()
     with pytest.raises(UsageError, match="line 2"):
@@ -74,7 +74,11 @@ def test_a_line_that_is_no_user_is_named_and_left_alone(line: str, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("name", "password", "words"),
-    [("a:b", "first password", "a name is of"), ("", "first password", "a name"), ("plc", "short", "this one has 5")],
+    [
+        ("a:b", "first password", "a name consists of"),
+        ("", "first password", "a name"),
+        ("plc", "short", "this one has 5"),
+    ],
 )
 def test_names_and_passwords_that_are_none_are_refused(name: str, password: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=words):

@@ -78,7 +78,7 @@ def test_scans_of_a_batch_that_fails_go_one_by_one(model, scans, monkeypatch):
 
 def test_what_is_not_finite_is_an_error_of_its_request(model, scans, monkeypatch):
     def fails(self, ready):
-        raise NotFiniteError("the networks answer with a score of nan")
+        raise NotFiniteError("the networks return a score of nan")
 
     monkeypatch.setattr(Inspector, "finish_batch", fails)
     (answer,) = model.answer([file_request(scans[0].read_bytes())])

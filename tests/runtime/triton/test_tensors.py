@@ -27,7 +27,7 @@ def test_numbers_and_files_are_taken_with_their_names():
         ({"PART_ID": text(b"A17")}, "neither"),
         ({"SCAN": SCAN, "FILE": text(b"x")}, "has FILE, SCAN: send one"),
         ({"IMAGE_FILE": text(b"x")}, "has IMAGE_FILE"),
-        ({"SCAN": np.ones((2, 4, 5, 3), np.float32)}, "SCAN is 2 x 4 x 5 x 3, and a request holds one part"),
+        ({"SCAN": np.ones((2, 4, 5, 3), np.float32)}, "SCAN is 2 x 4 x 5 x 3, but a request holds one part"),
         ({"SCAN": np.ones((0, 4, 5, 3), np.float32)}, "holds one part"),
         ({"FILE": text(b"x", 2)}, "FILE is 2 x 1"),
         ({"SCAN": SCAN, "PART_ID": text(b"x" * 201)}, "PART_ID has more than 200 characters"),

@@ -44,10 +44,10 @@ export class Bundles {
 
   words(one, other) {
     if (this.bundles.length === 1) return "One bundle has inspected parts so far: there is nothing to compare it with.";
-    if (one === other) return "A and B are the same bundle: choose another one.";
+    if (one === other) return "A and B are the same bundle: choose a different one.";
     const unknown = [one, other].filter((bundle) => !bundle.manifest);
     return unknown.length
-      ? `The manifest of ${unknown.map((bundle) => short(bundle.digest)).join(" and ")} is not here: it is no longer at work.`
+      ? `The manifest of ${unknown.map((bundle) => short(bundle.digest)).join(" and ")} is not available: the bundle is no longer in use.`
       : "";
   }
 }
@@ -67,7 +67,7 @@ function merged({ products, bundles }) {
 
 function nameOfBundle({ digest, product, manifest, figures }) {
   const parts = figures ? `${count(figures.parts)} parts` : "no parts";
-  return `${short(digest)} \u2013 ${product ?? "no product"}, ${parts}${manifest ? ", at work" : ""}`;
+  return `${short(digest)} \u2013 ${product ?? "no product"}, ${parts}${manifest ? ", in use" : ""}`;
 }
 
 function partRows(one, other) {
@@ -121,7 +121,7 @@ function factsOf(manifest) {
   add("digest", digest);
   add("product of the line", name);
   add("place", path);
-  add("at work since", clock(loadedAt));
+  add("in use since", clock(loadedAt));
   add("", said);
   return facts;
 }

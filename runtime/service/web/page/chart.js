@@ -31,7 +31,7 @@ export class ScoreChart {
     this.plot.setData([this.parts.map((part) => part.finished_at), this.parts.map(heightOf)]);
     const defects = parts.filter((part) => part.verdict === "defect").length;
     this.place.setAttribute("aria-label", `Score relative to threshold of the last ${parts.length} parts, ${defects} of them `
-      + "defects. Left and right arrow select a part.");
+      + "defects. The left and right arrow keys select a part.");
   }
 
   /** Show which part is selected. */

@@ -56,8 +56,8 @@ export class History {
     byId("history-table").hidden = !shown;
     byId("more").hidden = this.next === null;
     byId("history-words").textContent = shown
-      ? `${count(shown)} ${shown === 1 ? "result" : "results"}, the newest first${this.next === null ? "" : "; there are older ones"}.`
-      : "No result is like that.";
+      ? `${count(shown)} ${shown === 1 ? "result" : "results"}, newest first${this.next === null ? "" : "; there are older ones"}.`
+      : "No results match.";
   }
 
   question(before) {

@@ -13,7 +13,7 @@ async function start() {
       Object.entries(methods).map(([method, operation]) => operationOf(path, method, operation)));
     byId("operations").replaceChildren(...operations);
   } catch (refused) {
-    byId("operations").textContent = `The description cannot be read: ${refused.message}.`;
+    byId("operations").textContent = `The description cannot be loaded: ${refused.message}.`;
   }
 }
 

@@ -88,8 +88,8 @@ function lampOf(lamp, several) {
       ? `${[measured(factor * lamp.value), unit].join(" ").trimEnd()}${usual}` : `not measured${usual}`),
     lamp.lamp === "ok" || !lamp.message ? null : make("span", { class: "message" }, lamp.message),
     lamp.lamp !== "alarm" ? null : make("span", { class: "message" },
-      make("button", { type: "button", title: "The cause was removed: the lamp goes out", on: acknowledged(false) }, "Cause removed"),
-      make("button", { type: "button", title: "The change was wanted: the coming parts are what is normal",
+      make("button", { type: "button", title: "The cause was removed: switch off the lamp", on: acknowledged(false) }, "Cause removed"),
+      make("button", { type: "button", title: "The change was intended: treat the coming parts as normal",
         on: acknowledged(true) }, "New normal")));
 }
 
@@ -128,7 +128,7 @@ function bar(share) {
 
 function throughput(rate, total, queue, uptime) {
   const facts = [
-    ["Parts a minute", rate],
+    ["Parts per minute", rate],
     ["Parts since the start", count(total)],
     ["Under way", count(queue.under_way)],
     ["Requests waiting", `${count(queue.requests)} of ${count(queue.request_limit)}`],
@@ -144,13 +144,13 @@ function sinks(all) {
   return card("Sinks", make("ul", { class: "lamps" }, all.map((sink) => make("li", {},
     mark(sink.problem ? "alarm" : "ok"),
     make("span", { class: "name" }, sink.name),
-    make("span", { class: `word ${sink.problem ? "alarm" : "ok"}` }, sink.problem ? "does not take results" : "delivers"),
+    make("span", { class: `word ${sink.problem ? "alarm" : "ok"}` }, sink.problem ? "does not accept results" : "delivers"),
     make("span", { class: "value" }, `${count(sink.waiting)} waiting`),
     sink.problem ? make("span", { class: "message" }, sink.problem) : null))));
 }
 
 /** For the bar's lamp while nothing comes. */
 export function silenceWords(seconds, lastStatusAt) {
-  const since = lastStatusAt === null ? "" : ` What is shown is of ${clock(lastStatusAt / 1e3)}.`;
-  return `No connection to the line for ${duration(seconds)}.${since} It is tried again.`;
+  const since = lastStatusAt === null ? "" : ` The data shown is from ${clock(lastStatusAt / 1e3)}.`;
+  return `No connection to the line for ${duration(seconds)}.${since} Reconnecting.`;
 }

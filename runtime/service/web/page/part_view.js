@@ -17,7 +17,7 @@ export class PartView {
     this.heading = make("header", { class: "verdict-line" });
     this.picture = make("div", { class: "frame" });
     this.canvas = make("canvas", { tabindex: 0, role: "img", "aria-label":
-      "The scan in 3D, colored by anomaly. Arrow keys turn it, plus and minus zoom, 0 puts it back." });
+      "The scan in 3D, colored by anomaly. Arrow keys rotate, plus and minus zoom, 0 resets." });
     this.words = make("p", { class: "over" });
     this.facts = make("div", { class: "details", tabindex: 0, role: "group", "aria-label": "Details of the part" });
     this.reset = make("button", { type: "button", class: "corner", on: { click: () => this.cloud?.reset() } }, "Reset view");
@@ -169,7 +169,7 @@ function regionsOf(regions, total) {
       ["number", millimetres(region.width_m)], ["number", area(region)], ["number", center(region)]))));
   const box = make("div", { class: "regions-box" }, table);
   if (!(total > regions.length)) return box;
-  return make("div", {}, box, make("p", { class: "soft" }, `${count(total)} regions in all: those of the highest peaks are listed.`));
+  return make("div", {}, box, make("p", { class: "soft" }, `${count(total)} regions in total: those with the highest peaks are listed.`));
 }
 
 function factsOf(part) {
@@ -186,7 +186,7 @@ function factsOf(part) {
   if (isNumber(result.part_diameter_m)) facts.push(["Part's diameter", `${millimetres(result.part_diameter_m)} mm`]);
   if (isNumber(result.measured_share)) facts.push(["Measured", percent(result.measured_share)]);
   if (isNumber(result.inspected_share) && result.inspected_share < 1) {
-    facts.push(["Inspected of what stands there", percent(result.inspected_share)]);
+    facts.push(["Inspected share of objects in view", percent(result.inspected_share)]);
   }
   if (result.other_objects?.length) facts.push(["Other objects, not inspected", count(result.other_objects.length)]);
   if (result.tries > 1) facts.push(["Tries", count(result.tries)]);

@@ -14,7 +14,7 @@ export function startTheme(changed = () => {}) {
     else document.documentElement.dataset.theme = theme;
     button.replaceChildren("\u25d0", make("span", {}, WORDS[theme]));
     button.setAttribute("aria-label", `Theme: ${WORDS[theme].toLowerCase()}`);
-    button.title = "Theme: as the system says, light, or dark";
+    button.title = "Theme: system, light, or dark";
     button.dataset.theme = theme;
     changed();
   };

@@ -250,7 +250,7 @@ def test_a_line_whose_list_is_damaged_is_named(line: bytes) -> None:
 
 def test_a_line_without_a_number_in_the_middle_is_refused_even_if_enough_are_left() -> None:
     start = header("ascii", GRID, 54).replace(b"property float z\n", b"property float z\nproperty uchar red\n")
-    with pytest.raises(ScanError, match=r"line 22, '1\.0 3\.0 128', has 3 numbers, its header says 4"):
+    with pytest.raises(ScanError, match=r"line 22, '1\.0 3\.0 128', has 3 numbers, but its header says 4"):
         decode_points(start + b"1.0 2.0 3.0 128\n" * 10 + b"1.0 3.0 128\n" + b"1.0 2.0 3.0 128\n" * 43)
 
 
@@ -304,7 +304,7 @@ def test_a_range_grid_may_stand_before_the_points(kind: str) -> None:
             header("ascii", GRID, 54, number="int") + b"1 nan 3\n" * 54,
             "line 11, .*whole numbers",
         ),
-        ("one endless line", header("ascii", GRID, 54) + b"1 " * 40000, "never ends"),
+        ("one endless line", header("ascii", GRID, 54) + b"1 " * 40000, "an endless line"),
         ("grid names a missing point", with_range_grid("ascii").replace(b"1 49\n", b"1 50\n"), "not there"),
         ("grid with two points", with_range_grid("ascii").replace(b"1 48\n", b"2 48 49\n"), "neither"),
     ],

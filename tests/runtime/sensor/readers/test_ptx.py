@@ -28,7 +28,7 @@ def test_columns_follow_each_other_and_the_world_s_matrix_is_not_applied(rest: s
     ("case", "data", "says"),
     [
         ("truncated", ptx()[:-40], "truncated: . of 6"),
-        ("two scans", ptx() + ptx(), "save one scan a file"),
+        ("two scans", ptx() + ptx(), "save one scan per file"),
         ("one column", ptx().replace(b"2\n3\n", b"1\n3\n", 1), "unorganized"),
         ("more than it can hold", ptx().replace(b"2\n3\n", b"9999\n999\n", 1), "do not fit"),
         ("larger than any scan", ptx().replace(b"2\n3\n", b"99999\n99999\n", 1), "more than"),

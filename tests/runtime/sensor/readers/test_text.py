@@ -178,7 +178,7 @@ def test_what_is_not_a_number_is_named_with_its_line(name: str, end: bytes, word
 
 @NAMES
 def test_a_long_bad_line_is_shortened(name: str) -> None:
-    with pytest.raises(ScanError, match="has 4 numbers, its header says 3; record") as caught:
+    with pytest.raises(ScanError, match="has 4 numbers, but its header says 3; record") as caught:
         decode_points(scan(name, True, [b"\n"], rows=[*TEXT[:3], "1.0 2.0 3.0 " + "x" * 5000, *TEXT[4:]]))
     assert len(str(caught.value)) < 180
     assert "..." in str(caught.value)

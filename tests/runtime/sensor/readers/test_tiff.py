@@ -117,7 +117,7 @@ def test_the_first_page_of_full_resolution_is_read(case: str, data: bytes) -> No
 
 
 def test_a_file_of_previews_alone_is_refused() -> None:
-    with pytest.raises(ScanError, match="nothing but reduced images and masks: save"):
+    with pytest.raises(ScanError, match="only reduced images and masks: save"):
         decode_points(pages(REDUCED, SMALLER, MASK))
 
 

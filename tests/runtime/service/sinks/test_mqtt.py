@@ -260,8 +260,8 @@ def test_a_broker_that_is_silent_or_absent_is_an_error_in_time(record_of: Record
         ({"topic": "plant/#"}, "cannot be published to"),
         ({"topic": "$SYS/line"}, "cannot be published to"),
         ({"password_file": Path("secret")}, "password_file without username"),
-        ({"tls": True, "tls_cert": Path("a")}, "give both or none"),
-        ({"tls_ca": Path("a")}, "say tls = true"),
+        ({"tls": True, "tls_cert": Path("a")}, "give both or neither"),
+        ({"tls_ca": Path("a")}, "set tls = true"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(keys: dict[str, Any], words: str) -> None:

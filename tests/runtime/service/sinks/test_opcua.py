@@ -254,8 +254,8 @@ def test_a_port_in_use_and_a_server_that_does_not_run_are_named(
     ("keys", "words"),
     [
         ({}, "nobody could log in"),
-        ({"host": "0.0.0.0", "users_file": Path("users")}, "as text: give a certificate"),
-        ({"certificate": Path("a"), "users_file": Path("users")}, "give both or none"),
+        ({"host": "0.0.0.0", "users_file": Path("users")}, "as plain text: give a certificate"),
+        ({"certificate": Path("a"), "users_file": Path("users")}, "give both or neither"),
         (
             {"host": "line-pc", "certificate": Path("a"), "private_key": Path("b"), "allows_anonymous": True},
             "anonymous = true is for host = 127.0.0.1 only",

@@ -110,7 +110,7 @@ def test_a_result_refused_for_good_is_counted_named_and_passed_over(
         wait_until(lambda: not journal.count_undelivered("mes"))
     # 2 is refused and not sent again; 3 is sent until it is taken.
     assert address.numbers() == [1, 2, *[3] * 7, 4] and sink.passed_over == 1
-    assert "sink mes: part 2 is refused for good and passed over" in caplog.text and "422" in caplog.text
+    assert "sink mes: part 2 is refused permanently and passed over" in caplog.text and "422" in caplog.text
     assert len({headers["Idempotency-Key"] for _, headers, _ in address.requests}) == 4
 
 
@@ -165,10 +165,10 @@ def test_https_is_spoken_to_whom_the_plants_authority_vouches_for(
 @pytest.mark.parametrize(
     ("url", "words"),
     [
-        ("ftp://mes/parts", "is no address"),
-        ("http:///parts", "is no address"),
-        ("http://mes:70000/parts", "is no address"),
-        ("http://mes/a b", "is no address"),
+        ("ftp://mes/parts", "is not an address"),
+        ("http:///parts", "is not an address"),
+        ("http://mes:70000/parts", "is not an address"),
+        ("http://mes/a b", "is not an address"),
         ("https://line:secret@mes/parts", "has a password in it"),
     ],
 )
@@ -181,5 +181,5 @@ def test_a_token_file_that_is_missing_or_holds_no_token_is_named(tmp_path: Path)
     with pytest.raises(UsageError, match="missing: cannot be read"):
         sink_at(1, token_file=tmp_path / "missing")
     (tmp_path / "token").write_text("schlüssel")
-    with pytest.raises(UsageError, match="no header can hold"):
+    with pytest.raises(UsageError, match="does not fit in a header"):
         sink_at(1, token_file=tmp_path / "token")

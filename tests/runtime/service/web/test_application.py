@@ -187,7 +187,7 @@ def test_a_server_that_others_reach_needs_token_and_tls(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(TOKEN)
     with pytest.raises(UsageError, match="give token_file"):
         Access.of(HttpTable(host="0.0.0.0"), tmp_path)
-    with pytest.raises(UsageError, match="without TLS they read the token"):
+    with pytest.raises(UsageError, match="without TLS the token can be read"):
         Access.of(HttpTable(host="192.168.0.1", token_file="token"), tmp_path)
     assert not Access.of(HttpTable(host="0.0.0.0", token_file="token", plain_http=True), tmp_path).is_local
     (tmp_path / "token").write_text("short")
