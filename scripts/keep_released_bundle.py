@@ -177,7 +177,7 @@ def extractor() -> ModelProto:
         helper.make_node("MatMul", ["centers", "nothing"], ["nowhere"]),
         helper.make_node("Add", ["means", "nowhere"], ["tokens"]),
     ]
-    constants = {
+    constants: dict[str, npt.NDArray[Any]] = {
         "weights": weights,
         "points": np.array([2], np.int64),
         "nothing": np.zeros((3, POINT_DIM), np.float32),

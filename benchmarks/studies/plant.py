@@ -223,10 +223,11 @@ def main() -> None:
     parser.add_argument("--no-banks", action="store_true", help="measure no banks")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        cost = measured_part(options.bundle.resolve(), *options.scan, options.parts, Path(folder))
+        width, height = options.scan
+        cost = measured_part(options.bundle.resolve(), width, height, options.parts, Path(folder))
         for rows in () if options.no_banks else options.rows:
             print(json.dumps(measured_bank(rows, options.dim, Path(folder))), flush=True)
-    plant = Plant(options.lines, options.takt, *options.scan, options.hours)
+    plant = Plant(options.lines, options.takt, width, height, options.hours)
     figures = [*part_figures(plant, cost), *plant_figures(plant, cost, options.gpu_ms)]
     print(figures_table(figures, plant.lines))
     print(json.dumps(machine()))
@@ -312,9 +313,15 @@ def measured_bank(rows: int, dim: int, folder: Path) -> dict[str, float | str]:
     held.flush()
     reduction = fit_reduction(held)
     cells = build_screen(held, reduction).cells
-    arrays = {"half_norms": half_sq_norms(held), "basis": reduction.basis, "cells": cells}
-    arrays |= {"mean": np.zeros(dim, np.float32), "row_groups": np.zeros(rows, np.int32)}
-    for name, array in {**arrays, "neighbors": np.zeros((rows, 2), np.int32)}.items():
+    arrays: dict[str, np.ndarray] = {
+        "half_norms": half_sq_norms(held),
+        "basis": reduction.basis,
+        "cells": cells,
+        "mean": np.zeros(dim, np.float32),
+        "row_groups": np.zeros(rows, np.int32),
+        "neighbors": np.zeros((rows, 2), np.int32),
+    }
+    for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
     command = [sys.executable, __file__, "--child", str(folder)]
     answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=child_environment())

@@ -1,8 +1,11 @@
 """The sums of a plant: what is asked, times what a part takes."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from cmdiad.benchmarks.studies.plant import (
+    GPU_MS,
     PartCost,
     Plant,
     bank_device_bytes,
@@ -103,3 +106,19 @@ def test_sizes_are_width_by_height():
     for wrong in ("800", "0x800", "axb"):
         with pytest.raises(ValueError):
             parsed_size(wrong)
+
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "scaling.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_table_of_what_was_measured():
+    cost = PartCost(2334.0, 462_338.0, 1_509_180.0, 2816.0, 0.266)
+    rows = [*part_figures(PLANT, cost), *plant_figures(PLANT, cost, GPU_MS)]
+    assert figures_table(rows, PLANT.lines) in PAGE
+
+
+@pytest.mark.parametrize(("rows", "dim"), [(10_000, 192), (76_518, 192), (76_518, 768), (500_000, 768)])
+def test_the_page_shows_what_banks_take(rows, dim):
+    (line,) = [line for line in PAGE.splitlines() if line.startswith(f"| {rows:,} x {dim} ")]
+    sizes = [function(rows, dim, size) / 1e6 for function in (bank_host_bytes, bank_device_bytes) for size in (4, 2)]
+    assert [cell.strip() for cell in line.split("|")[2:-1]] == [f"{size:,.0f} MB" for size in sizes]
