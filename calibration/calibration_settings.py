@@ -26,7 +26,7 @@ class CalibrationSettings:
         projection_eps: distortion of the sparse random projection the coreset is selected in, 0 to 1.
         n_neighbors: bank rows next to the nearest one that re-weight the image score.
         score: how a part's score comes from its patches' distances. paper: the largest, re-weighted, of each bank, and
-            fused. mean5: the mean of the five largest that are fused.
+            fused. map: the largest value of the map.
         nu: of the fusion's one-class SVMs.
         svm_iterations: passes of their descent over the data.
         seed: of everything random.

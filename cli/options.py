@@ -71,8 +71,8 @@ Coreset = Annotated[float, typer.Option(min=1e-4, max=1.0, help="Share of the pa
 Metric = Annotated[parameters.Metric, typer.Option(help="Distance used for banks, coreset and score.")]
 Neighbors = Annotated[int, typer.Option(min=1, max=64, help="Neighbors in the score's re-weighting.")]
 SCORE_HELP = (
-    "A part's score. paper: each bank's largest patch distance, re-weighted, and fused. mean5: the mean of the five "
-    "largest fused distances; docs/method.md."
+    "A part's score. paper: each bank's largest patch distance, re-weighted, and fused. map: the largest value of the "
+    "map; docs/method.md."
 )
 Score = Annotated[parameters.ScoreName, typer.Option(help=SCORE_HELP)]
 Settings = Annotated[

@@ -82,8 +82,8 @@ def candidate_name(route: RouteName, main: Modality, score: ScoreName) -> str:
     """What reports call a route with a score.
 
     Example:
-        >>> candidate_name("single", "pc", "mean5")
-        'Single bank, PC, mean5'
+        >>> candidate_name("single", "pc", "map")
+        'Single bank, PC, map'
     """
     title = route_of(route, main).title
     return title if score == "paper" else f"{title}, {score}"

@@ -26,7 +26,7 @@ from ...runtime.patches.features import token_of_patch
 from ...runtime.patches.pooling import N_PATCHES, PATCH_GRID, SIZE
 from ...runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, Route, route_of
 from ...runtime.verdict.decision import Decision, NormalizedBank
-from ...runtime.verdict.scoring import N_LARGEST, upsample_blur_matrix
+from ...runtime.verdict.scoring import upsample_blur_matrix
 from .graph_writing import GraphWriter, encode_model
 from .half_screen import ScreenedBank, screened_bank
 from .searching import Searched, write_search
@@ -311,21 +311,20 @@ def _write_score(graph: GraphWriter, role: str, bank: MemoryBank, scored: _Score
 
 
 def _write_decision(graph: GraphWriter, decision: Decision, roles: Sequence[str], matches: list[str]) -> None:
-    """The fused score (B,) and the fused, upsampled and blurred map (B, 224, 224)."""
-    scores, fused, fusion = [f"score_{role}" for role in roles], matches[0], decision.fusion
+    """The fused, upsampled and blurred map (B, 224, 224), and the score (B,)."""
+    fused, scores, fusion = matches[0], [f"score_{role}" for role in roles], decision.fusion
     if fusion is not None:
         fused = graph.op("Add", *_weighted(graph, matches, fusion.map.weights))
-    if decision.score == "mean5":
-        largest, _ = graph.highest(fused, N_LARGEST)
-        graph.op("ReduceMean", largest, graph.constant([1], np.int64), name="score", keepdims=0)
-    elif fusion is None:
-        graph.op("Identity", scores[0], name="score")
-    else:
-        graph.op("Add", *_weighted(graph, scores, fusion.score.weights), name="score")
     grid = graph.op("Reshape", fused, graph.constant([-1, PATCH_GRID, PATCH_GRID], np.int64))
     upsampling = upsample_blur_matrix()
     rows = graph.op("MatMul", graph.constant(upsampling), grid)
     graph.op("MatMul", rows, graph.constant(upsampling.T), name="map")
+    if decision.score == "map":
+        graph.op("ReduceMax", "map", graph.constant([1, 2], np.int64), name="score", keepdims=0)
+    elif fusion is None:
+        graph.op("Identity", scores[0], name="score")
+    else:
+        graph.op("Add", *_weighted(graph, scores, fusion.score.weights), name="score")
 
 
 def _weighted(graph: GraphWriter, tensors: list[str], weights: tuple[float, float]) -> list[str]:

@@ -21,7 +21,7 @@ DEFAULT_ROUTE: RouteName = "f2f"
 Modality = Literal["pc", "rgb"]
 Metric = Literal["l2", "l1", "cosine"]
 Normalization = Literal["paper", "reference"]
-ScoreName = Literal["paper", "mean5"]
+ScoreName = Literal["paper", "map"]
 """How a part's score comes from its patches' distances; see `runtime.verdict.scoring`."""
 Plane = Literal["auto", "always", "never"]
 Window = Literal["scan", "part"]

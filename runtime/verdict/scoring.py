@@ -14,8 +14,6 @@ from ..patches.pooling import PATCH_GRID, SIZE
 
 BLUR_SIGMA = 4.0
 BLUR_TRUNCATE = 4.0  # standard deviations: a radius of 16 pixels
-# Of so many patches the score mean5 is the mean: a defect seldom lies in one alone, and noise often does.
-N_LARGEST = 5
 
 Array = npt.NDArray[np.float32]
 
@@ -39,19 +37,6 @@ def image_score(s_star: float, neighbor_distances: npt.ArrayLike, dim: int) -> f
         return s_star
     surplus = s_star / math.sqrt(dim) - float(logsumexp(exponents))
     return -math.expm1(min(surplus, 0.0)) * s_star
-
-
-def mean_of_largest(patch_distances: Array) -> float:
-    """The score mean5: the mean of the `N_LARGEST` largest of all patch distances.
-
-    Args:
-        patch_distances: (56, 56) float32, fused where there are two banks, zero where there is no part.
-
-    Example:
-        >>> mean_of_largest(np.array([[0, 1, 2], [3, 4, 5]], np.float32))
-        3.0
-    """
-    return float(np.partition(patch_distances, -N_LARGEST, axis=None)[-N_LARGEST:].mean(dtype=np.float64))
 
 
 @lru_cache(maxsize=1)

@@ -100,7 +100,7 @@ def test_a_trained_bundle_carries_the_statistics(exported_bundle):
 
 def test_the_manifest_says_how_it_was_calibrated_and_the_svm_is_as_asked(features):
     asked = settings(
-        normalization="reference", projection_eps=0.7, n_neighbors=3, nu=0.3, svm_iterations=200, score="mean5"
+        normalization="reference", projection_eps=0.7, n_neighbors=3, nu=0.3, svm_iterations=200, score="map"
     )
     side = calibrate_side(features, None, asked, silent)
     foreground = np.zeros(3136, bool)
@@ -108,8 +108,8 @@ def test_the_manifest_says_how_it_was_calibrated_and_the_svm_is_as_asked(feature
     calibrated = combine([foreground] * 3, side, side, "digest", asked)
     record = calibrated.calibration
     assert (record.normalization, record.projection_eps, record.n_neighbors) == ("reference", 0.7, 3)
-    assert (record.nu, record.svm_iterations, record.score) == (0.3, 200, "mean5")
-    assert calibrated.decision.score == "mean5"
+    assert (record.nu, record.svm_iterations, record.score) == (0.3, 200, "map")
+    assert calibrated.decision.score == "map"
     other = combine([foreground] * 3, side, side, "digest", settings(nu=0.9))
     assert calibrated.decision.fusion.map.coefficients != other.decision.fusion.map.coefficients
 

@@ -52,8 +52,8 @@ def candidates(trained_run, tmp_path_factory):
 @pytest.fixture(scope="module")
 def evaluation(candidates, synth_data):
     larger = dataclasses.replace(candidates[1], name="larger", settings=CalibrationSettings(coreset_ratio=0.02))
-    mean5 = dataclasses.replace(candidates[1], name="mean5", settings=dataclasses.replace(SETTINGS, score="mean5"))
-    return evaluate_dataset(synth_data, [], [*candidates, larger, mean5], "cpu", silent)
+    by_map = dataclasses.replace(candidates[1], name="map", settings=dataclasses.replace(SETTINGS, score="map"))
+    return evaluate_dataset(synth_data, [], [*candidates, larger, by_map], "cpu", silent)
 
 
 def test_every_candidate_is_evaluated_on_the_same_parts(evaluation):
@@ -65,7 +65,7 @@ def test_every_candidate_is_evaluated_on_the_same_parts(evaluation):
         ("dual", "pc", "paper"),
         ("single", "rgb", "paper"),
         ("f2f", "pc", "paper"),
-        ("f2f", "pc", "mean5"),
+        ("f2f", "pc", "map"),
     ]
     assert all(row.keys() == FIELDS and row["n_test"] == 7 and row["class"] == "gland" for row in rows)
     assert all(0 <= row[name] <= 1 for row in rows for name in ("i_auroc", "p_auroc", "aupro", "aupro_001"))
@@ -85,8 +85,8 @@ def test_another_sensors_preprocessing_holds_and_is_not_decided_anew(exported_bu
 
 def test_it_scores_a_part_as_the_calibrated_bundle_does(candidates, evaluation, synth_data, tmp_path):
     scans = find_scans([synth_data / "gland" / "train" / "good"])
-    mean5 = dataclasses.replace(candidates[1], name="mean5", settings=dataclasses.replace(SETTINGS, score="mean5"))
-    for candidate in (candidates[1], candidates[2], mean5):
+    by_map = dataclasses.replace(candidates[1], name="map", settings=dataclasses.replace(SETTINGS, score="map"))
+    for candidate in (candidates[1], candidates[2], by_map):
         calibrate_bundle(candidate.bundle, scans, candidate.settings, tmp_path / candidate.name)
         inspector = Inspector.load(tmp_path / candidate.name)
         (outcome,) = evaluation.of(candidate.name)

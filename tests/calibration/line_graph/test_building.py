@@ -156,7 +156,7 @@ def test_it_has_the_score_that_the_bundle_asks_for(bundle, extractor, networks, 
     by_paper, manifest, part = Decision.load(bundle), bundle.manifest, prepared(bundle, scans[0])
     if n_banks == 1:
         by_paper, manifest = Decision(by_paper.main, None, None), msgspec.structs.replace(manifest, route="single")
-    decision = replace(by_paper, score="mean5")
+    decision = replace(by_paper, score="map")
     outputs, _ = compared(manifest, decision, line_graph(manifest, networks, decision), extractor, part)
     assert outputs["score"] != pytest.approx(by_paper.judge(extractor.extract(part, StageTimes()))[0], rel=1e-2)
 

@@ -137,7 +137,7 @@ def test_what_an_earlier_runtime_would_not_know_of_raises_the_version(values, ve
 
 
 def test_a_score_that_an_earlier_runtime_would_not_know_of_raises_the_version():
-    other = msgspec.structs.replace(CALIBRATION, score="mean5")
+    other = msgspec.structs.replace(CALIBRATION, score="map")
     read = decode(encode(msgspec.structs.replace(MANIFEST, calibration=other)), "b")
     assert read.format_version == 3 and read.calibration == other
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from cmdiad.runtime.verdict.scoring import image_score, mean_of_largest, upsample_blur, upsample_blur_matrix
+from cmdiad.runtime.verdict.scoring import image_score, upsample_blur, upsample_blur_matrix
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
@@ -22,14 +22,6 @@ def test_image_score_is_the_published_formula() -> None:
     root = math.sqrt(12)
     weight = 1 - math.exp(s_star / root) / sum(math.exp(distance[patch, n] / root) for n in next_two)
     assert image_score(float(s_star), distance[patch, next_two], 12) == pytest.approx(weight * s_star)
-
-
-@given(st.lists(st.floats(0, 1e6, width=32, allow_subnormal=False), max_size=40), st.integers(0, 99))
-def test_mean5_is_the_mean_of_the_five_largest_wherever_they_are(distances: list[float], seed: int) -> None:
-    values = np.array([*distances, *[0.0] * (3136 - len(distances))], np.float32)
-    expected = math.fsum(np.sort(values)[-5:].tolist()) / 5
-    shuffled = np.random.default_rng(seed).permutation(values).reshape(56, 56)
-    assert mean_of_largest(shuffled) == pytest.approx(expected, rel=1e-6)
 
 
 @given(st.floats(0, 1e6), st.lists(st.floats(0, 1e6), min_size=1, max_size=4), st.integers(1, 768))
