@@ -99,7 +99,7 @@ def _header(vertices: npt.NDArray[np.void], shape_hw: tuple[int, ...]) -> bytes:
     lines = [
         "ply",
         "format binary_little_endian 1.0",
-        "comment cmdiad: metres, colors of the heat map, score is the anomaly map",
+        "comment cmdiad: meters, colors of the heat map, score is the anomaly map",
         f"obj_info num_cols {width}",
         f"obj_info num_rows {height}",
         f"element vertex {len(vertices)}",
