@@ -1,4 +1,4 @@
-"""What int8 networks cost in detection: image AUROC against fp32, both calibrated and evaluated by themselves.
+"""What int8 networks cost in detection: image AUROC lost against fp32, both calibrated and evaluated by themselves.
 
     python benchmarks/gates/int8_detection.py [--quick] [DATA ...]
 
@@ -66,9 +66,10 @@ def compare(data: Path, work: Path) -> None:
     mean = {name: evaluation.mean(name).i_auroc for name in ("fp32", "int8")}
     if mean["int8"] is None or mean["fp32"] is None:
         raise SystemExit(f"{data}: has no good or no defective test parts")
-    difference = abs(mean["int8"] - mean["fp32"])
+    # A gain is not a cost; one of the 352 pairs of tabletop_objects that changes places is 0.0028.
+    lost = max(0.0, mean["fp32"] - mean["int8"])
     line = {"measure": f"int8_i_auroc_{data.name}", "int8": round(mean["int8"], 4), "fp32": round(mean["fp32"], 4)}
-    print(json.dumps({**line, "error": round(difference, 5), "baseline": "fp32", "bar": BAR, "met": difference <= BAR}))
+    print(json.dumps({**line, "error": round(lost, 5), "baseline": "fp32", "bar": BAR, "met": lost <= BAR}))
 
 
 if __name__ == "__main__":
