@@ -32,9 +32,9 @@ def a_line(*folders: FolderTable, out: str = "out", **tables: object) -> LineFil
 @pytest.mark.parametrize(
     ("folders", "out", "words"),
     [
-        ([], "file", "out: .*file is no folder: give a folder for results"),
-        ([], "file/below", "out: .*file is no folder"),
-        ([FolderTable(path="file")], "out", "folder 'folder': .*file is no folder: give the folder that scans"),
+        ([], "file", "out: .*file is not a folder: give a folder for results"),
+        ([], "file/below", "out: .*file is not a folder"),
+        ([FolderTable(path="file")], "out", "folder 'folder': .*file is not a folder: give the folder that scans"),
         ([FolderTable(path="out/in")], "out", "is in the results folder"),
         ([FolderTable(path="out")], "out", "is in the results folder"),
         ([FolderTable(path="out/rejected")], "out", "is in the results folder"),
@@ -45,7 +45,7 @@ def a_line(*folders: FolderTable, out: str = "out", **tables: object) -> LineFil
             "moves scans to .*in/done, where .* would take them again",
         ),
         ([FolderTable(path="in", after="move", done="in")], "out", "would take them again"),
-        ([FolderTable(path="in", after="move", done="file")], "out", "folder 'folder', done: .*file is no folder"),
+        ([FolderTable(path="in", after="move", done="file")], "out", "folder 'folder', done: .*file is not a folder"),
         (
             [FolderTable(path="a/b", name="b", after="move"), FolderTable(path="a", name="a", recursive=True)],
             "out",
