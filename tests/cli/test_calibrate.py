@@ -88,7 +88,7 @@ def test_known_defects_place_the_threshold_and_everything_is_told_as_json_and_ht
 
 def test_a_good_part_is_no_known_defect(here, good):
     answer = cmdiad("calibrate", good, "--out", "b", "--defective", good.parent.parent / "test" / "good", cwd=here)
-    assert answer.returncode == 2 and "is labeled good, and is no known defect" in answer.stderr
+    assert answer.returncode == 2 and "is labeled good, so it is not a known defect" in answer.stderr
     answer = cmdiad("calibrate", good, "--out", "b", "--defective", "nowhere", cwd=here)
     assert answer.returncode == 3 and "nowhere" in answer.stderr and not (here / "b").exists()
 

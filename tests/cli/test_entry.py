@@ -42,7 +42,7 @@ def refusal(number: int, *filename: str) -> OSError:
         (OutputError("o: cannot be written"), 74, "error: o: cannot be written"),
         (refusal(errno.ENOSPC), 74, "error: No space left on device: free some space"),
         (refusal(errno.EACCES, "/place"), 74, "error: /place: Permission denied: give this user the right"),
-        (MemoryError("Unable to allocate 9 TiB"), 71, "too little memory for that: Unable to allocate 9 TiB"),
+        (MemoryError("Unable to allocate 9 TiB"), 71, "too little memory: Unable to allocate 9 TiB"),
     ],
 )
 def test_what_is_not_the_programs_fault_is_one_line(

@@ -54,14 +54,14 @@ def gpu_wheel(tmp_path, monkeypatch):
 def test_what_a_library_says_is_kept(gpu_wheel):
     gpu_wheel(REFUSES)
     problem = problem_apart("tensorrt", "")
-    assert "Please install TensorRT libraries" in problem and "it said last: [E:onnxruntime" in problem
+    assert "Please install TensorRT libraries" in problem and "its last output: [E:onnxruntime" in problem
     assert "'cuda' is not available" in problem_apart("cuda", "")
     assert problem_apart("cpu", "") is None
 
 
 def test_a_crash_is_a_problem(gpu_wheel):
     gpu_wheel("os.abort()")
-    assert "crashed (SIGABRT); it said last: [E:onnxruntime" in problem_apart("cuda", "")
+    assert "crashed (SIGABRT); its last output: [E:onnxruntime" in problem_apart("cuda", "")
 
 
 def test_what_does_not_end_is_ended(gpu_wheel, monkeypatch):

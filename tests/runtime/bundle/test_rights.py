@@ -102,7 +102,7 @@ def test_a_scan_an_image_and_their_folder_are_named(folder: Path) -> None:
         file.parent.mkdir(exist_ok=True)
         file.write_bytes(b"data")
         file.chmod(0)
-        assert f"{file}: cannot be read: Permission denied: check its name, rights" in str(refusal(read, file))
+        assert f"{file}: cannot be read: Permission denied: check its name, its permissions" in str(refusal(read, file))
     file.parent.chmod(0)
     error = refusal(visible, file.parent)
     assert isinstance(error, ScanError)

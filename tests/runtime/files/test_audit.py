@@ -65,7 +65,7 @@ def test_nothing_is_chained_to_a_line_that_is_none(trail):
     with pytest.raises(BundleError, match="cut off"):
         append_audit(trail, entry())
     changed(trail, lambda lines: [*lines[:3], b"{}\n"])
-    with pytest.raises(BundleError, match="last line is not one"):
+    with pytest.raises(BundleError, match="last line is not an entry"):
         append_audit(trail, entry())
     assert trail.read_bytes()[:-3] == before[: len(trail.read_bytes()) - 3]
 

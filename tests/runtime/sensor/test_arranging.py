@@ -155,7 +155,7 @@ def test_points_in_no_order_are_projected_and_what_is_lost_is_noted() -> None:
     stored = np.concatenate([behind, plate, np.full((5, 3), np.nan)])
     scan = scan_from_array(stored, geometry=ScanGeometry(projection=projection))
     assert (scan.points[..., 2] == np.float32(0.4)).all()
-    assert len(scan.notes) == 1 and "40 of 440 points (9%) fell onto a pixel" in scan.notes[0]
+    assert len(scan.notes) == 1 and "40 of 440 points (9%) are hidden by a nearer point" in scan.notes[0]
 
 
 def test_no_point_at_all_is_said() -> None:

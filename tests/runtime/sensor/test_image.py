@@ -124,7 +124,7 @@ def test_an_orientation_mark_is_ignored(save: Save) -> None:
         ("truncated BMP", encoded(COLORS, "BMP")[:-60], "truncated"),
         ("truncated TIFF", tiff(COLORS)[:-60], "truncated"),
         ("TIFF without a width", tiff(COLORS).replace(b"\x00\x01\x04\x00", b"\x01\x01\x04\x00", 1), "TIFF"),
-        ("broken PNG", encoded(COLORS).replace(b"IDAT", b"IDAX"), "damaged|not an image"),
+        ("broken PNG", encoded(COLORS).replace(b"IDAT", b"IDAX"), "damaged|not in a supported image format"),
     ],
 )
 def test_what_cannot_be_read_is_one_line_with_its_name(save: Save, case: str, data: bytes, says: str) -> None:

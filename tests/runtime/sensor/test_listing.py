@@ -66,7 +66,7 @@ def test_two_files_of_one_part_are_an_error_that_names_both(
     tmp_path: Path, folder: str, kind: object, doubles: tuple[str, str]
 ) -> None:
     write(tmp_path / folder, "9.tiff" if folder == "xyz" else "9.png", *doubles)
-    with pytest.raises(ScanError, match=f"{folder}/{doubles[0]}: has the same name as {doubles[1]} beside it"):
+    with pytest.raises(ScanError, match=f"{folder}/{doubles[0]}: has the same name as {doubles[1]} next to it"):
         files_in(tmp_path / folder, kind)  # type: ignore[arg-type]
 
 

@@ -120,7 +120,7 @@ def test_several_classes_are_refused_by_name(data: Path) -> None:
     ],
 )
 def test_what_is_labeled_defective_is_never_learned_from(data: Path, asked: str) -> None:
-    with pytest.raises(UsageError, match=r"is labeled hole, and only normal parts .* give .*bagel/train/good"):
+    with pytest.raises(UsageError, match=r"is labeled hole, but only normal parts .* give .*bagel/train/good"):
         find_normal_parts([str(data / asked)], POINTS)
     with pytest.raises(UsageError, match="is labeled hole"):
         find_normal_parts([data / "bagel" / "train" / "good", str(data / asked)], POINTS)
@@ -250,7 +250,7 @@ def test_an_image_in_the_scan_s_file_and_one_beside_it_are_refused(tmp_path: Pat
     scan = tmp_path / "000.npz"
     scan.write_bytes(npz(points=CLOUD, rgb=PIXELS))
     Image.fromarray(PIXELS).save(tmp_path / "000.png")
-    with pytest.raises(ScanError, match=r"000.npz: holds its registered image, and .*000.png may be that too"):
+    with pytest.raises(ScanError, match=r"000.npz: holds its registered image, and .*000.png may be one too"):
         read_part(scan, BOTH, Preprocessing())
     with pytest.raises(ScanError, match="two registered images"):
         part_from_bytes(scan.read_bytes(), BOTH, Preprocessing(), (tmp_path / "000.png").read_bytes())

@@ -130,7 +130,7 @@ def test_what_ends_a_line_stands_in_its_log(
     line.station.stop(OutputError("out/journal.sqlite: the disk is full"))
     with pytest.raises(OutputError):
         line.run()
-    assert "the line ends: out/journal.sqlite: the disk is full" in caplog.text
+    assert "the line stops: out/journal.sqlite: the disk is full" in caplog.text
 
 
 def test_a_line_that_cannot_open_a_bundle_lets_the_journal_go(calibrated_bundle: Path, tmp_path: Path) -> None:

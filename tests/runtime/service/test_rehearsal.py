@@ -44,7 +44,9 @@ def test_a_process_that_is_killed_is_told_with_its_signal_and_last_words(
     tmp_path: Path, shell_child: Callable[[str], None]
 ) -> None:
     shell_child("echo no more memory >&2; kill -9 $$")
-    with pytest.raises(BundleError, match=r"ends the process that tests it \(SIGKILL; it said last: no more memory\)"):
+    with pytest.raises(
+        BundleError, match=r"ends the process that tests it \(SIGKILL; its last output: no more memory\)"
+    ):
         rehearsal.rehearse(tmp_path, InspectorSettings())
 
 

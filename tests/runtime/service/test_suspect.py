@@ -22,7 +22,7 @@ def test_a_process_that_is_killed_is_told_with_its_signal_and_last_words(
     tmp_path: Path, shell_child: Callable[[str], None]
 ) -> None:
     shell_child("echo no more memory >&2; kill -9 $$")
-    with pytest.raises(PoisonError, match=r"inspects it \(SIGKILL; it said last: no more memory\)"):
+    with pytest.raises(PoisonError, match=r"inspects it \(SIGKILL; its last output: no more memory\)"):
         suspect.survives(tmp_path, tmp_path / "scan.tiff", InspectorSettings())
 
 

@@ -23,7 +23,7 @@ def test_numbers_and_files_are_taken_with_their_names():
 @pytest.mark.parametrize(
     ("tensors", "words"),
     [
-        ({}, "either SCAN or FILE, and this one has neither"),
+        ({}, "either SCAN or FILE, but this one has neither"),
         ({"PART_ID": text(b"A17")}, "neither"),
         ({"SCAN": SCAN, "FILE": text(b"x")}, "has FILE, SCAN: send one"),
         ({"IMAGE_FILE": text(b"x")}, "has IMAGE_FILE"),

@@ -211,7 +211,7 @@ def test_a_broker_that_wants_a_password_gets_it_from_the_file(tmp_path: Path, re
         secret.write_text("correct horse\n")
         sink.open()
         # Without this a broker that throws results away would look like one that takes them.
-        with pytest.raises(OutputError, match="refuses what is sent to plant/line/result: Not authorized"):
+        with pytest.raises(OutputError, match="refuses messages to plant/line/result: Not authorized"):
             sink.deliver(record_of(1))
         sink.close()
     finally:
