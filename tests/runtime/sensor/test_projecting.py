@@ -61,7 +61,7 @@ def test_what_is_lost_is_told(points: list[list[float]], says: str) -> None:
 
 
 def test_a_setting_that_misses_the_part_is_an_error() -> None:
-    with pytest.raises(ScanError, match=r"2 of 3 points \(67%\) outside of the 4 x 3 pixels"):
+    with pytest.raises(ScanError, match=r"2 of 3 points \(67%\) outside the 4 x 3 pixels"):
         project(np.array([[0.0, 0, 1], [90, 0, 1], [99, 0, 1]]), from_above(center=(0.0, 0.0)), None)
 
 
