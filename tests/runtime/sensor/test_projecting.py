@@ -49,7 +49,7 @@ def test_what_is_behind_the_camera_is_outside() -> None:
 @pytest.mark.parametrize(
     ("points", "says"),
     [
-        ([[x, 0.0, 1.0] for x in (0, 1, 2, 3, 90, 91)], "2 of 6 points (33%) lie outside"),
+        ([[x, 0.0, 1.0] for x in (0, 1, 2, 3, 90, 91)], "2 of 6 points (33%) are outside"),
         ([[0.0, 0.0, 1.0], [2.99, 2.0, 1.0]], "only 22% of the pixels"),
         ([[0.0, 0.0, 1.0], [0.1, 0.0, 1.0], [1.0, 0.0, 1.0]], "1 of 3 points (33%) are hidden by a nearer point"),
     ],
