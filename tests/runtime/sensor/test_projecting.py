@@ -49,7 +49,7 @@ def test_what_is_behind_the_camera_is_outside() -> None:
 @pytest.mark.parametrize(
     ("points", "says"),
     [
-        ([[x, 0.0, 1.0] for x in (0, 1, 2, 3, 90, 91)], "2 of 6 points (33%) lie outside"),
+        ([[x, 0.0, 1.0] for x in (0, 1, 2, 3, 90, 91)], "2 of 6 points (33%) are outside"),
         ([[0.0, 0.0, 1.0], [2.99, 2.0, 1.0]], "only 22% of the pixels"),
         ([[0.0, 0.0, 1.0], [0.1, 0.0, 1.0], [1.0, 0.0, 1.0]], "1 of 3 points (33%) are hidden by a nearer point"),
     ],
@@ -61,7 +61,7 @@ def test_what_is_lost_is_told(points: list[list[float]], says: str) -> None:
 
 
 def test_a_setting_that_misses_the_part_is_an_error() -> None:
-    with pytest.raises(ScanError, match=r"2 of 3 points \(67%\) outside of the 4 x 3 pixels"):
+    with pytest.raises(ScanError, match=r"2 of 3 points \(67%\) outside the 4 x 3 pixels"):
         project(np.array([[0.0, 0, 1], [90, 0, 1], [99, 0, 1]]), from_above(center=(0.0, 0.0)), None)
 
 
