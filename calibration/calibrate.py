@@ -142,6 +142,7 @@ def calibrate(
     scan_of: Sequence[int] | None = None,
 ) -> Calibrated:
     """Banks, fusion and thresholds from the features of normal parts; `scan_of` as `calibrate_side` takes it."""
+    features = [part.averaged(settings.neighborhood) for part in features]
     patchless_main, patchless_second = extractor.without_points(features[0].main.shape[1])
     fixed = fixed_statistics(manifest, settings)
     main_progress = naming_bank(progress, MAIN)
@@ -251,6 +252,7 @@ def combine(
         projection_eps=settings.projection_eps,
         n_neighbors=settings.n_neighbors,
         score=settings.score,
+        neighborhood=settings.neighborhood,
         nu=settings.nu,
         svm_iterations=settings.svm_iterations,
         threshold=threshold_from_good(scores, rate),
@@ -264,13 +266,14 @@ def _fused(
     main: Side, second: Side | None, settings: CalibrationSettings
 ) -> tuple[Decision, Sequence[tuple[BankMatch, ...]]]:
     """The decision by one bank or two, with the fusion of two, and every normal scan's matches with them."""
+    choices = settings.score, settings.neighborhood
     if second is None:
-        return Decision(main.bank, None, None, settings.score), [(match,) for match in main.matches]
+        return Decision(main.bank, None, None, *choices), [(match,) for match in main.matches]
     pairs = list(zip(main.matches, second.matches, strict=True))
     scores = np.array([[match.score for match in pair] for pair in pairs])
     pixels = np.concatenate([np.stack([match.distances for match in pair], axis=1) for pair in pairs])
     fusion = fit_fusion(scores, pixels, settings.nu, settings.svm_iterations, settings.seed)
-    return Decision(main.bank, second.bank, fusion, settings.score), pairs
+    return Decision(main.bank, second.bank, fusion, *choices), pairs
 
 
 def statistics_of(features: Array) -> Statistics:

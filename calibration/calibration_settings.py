@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from ..runtime.bundle.parameters import Metric, Normalization, ScoreName
+from ..runtime.bundle.parameters import NEIGHBORHOODS, Metric, Normalization, ScoreName
 from ..runtime.errors import UsageError
 from .choices import BankPrecision
 
@@ -27,6 +27,7 @@ class CalibrationSettings:
         n_neighbors: bank rows next to the nearest one that re-weight the image score.
         score: how a part's score comes from its patches' distances. paper: the largest, re-weighted, of each bank, and
             fused. map: the largest value of the map.
+        neighborhood: patches on a side of the square that features are averaged over before they are compared; odd.
         nu: of the fusion's one-class SVMs.
         svm_iterations: passes of their descent over the data.
         seed: of everything random.
@@ -40,6 +41,7 @@ class CalibrationSettings:
     projection_eps: float = 0.9
     n_neighbors: int = 2
     score: ScoreName = "paper"
+    neighborhood: int = 1
     nu: float = 0.5
     svm_iterations: int = 1000
     seed: int = 0
@@ -58,6 +60,8 @@ class CalibrationSettings:
         for name in ("projection_eps", "false_reject_rate"):
             if not 0 < getattr(self, name) < 1:
                 raise UsageError(f"{name} is {getattr(self, name)}: must lie between 0 and 1")
+        if self.neighborhood not in NEIGHBORHOODS:
+            raise UsageError(f"neighborhood is {self.neighborhood}: choose one of {', '.join(map(str, NEIGHBORHOODS))}")
         if not 0 <= self.seed < 1 << 32:
             raise UsageError(f"seed is {self.seed}: must be 0 or a whole number below 2^32")
         for name, known in _WORDS.items():

@@ -157,6 +157,7 @@ def settings_of(bundle: Bundle, calibration: Calibration) -> CalibrationSettings
         projection_eps=calibration.projection_eps,
         n_neighbors=calibration.n_neighbors,
         score=calibration.score,
+        neighborhood=calibration.neighborhood,
         nu=calibration.nu,
         svm_iterations=calibration.svm_iterations,
         seed=calibration.seed,
@@ -236,6 +237,7 @@ def _merged(
     scan_of: Sequence[int],
 ) -> Calibrated:
     """Banks with the old rows and the recent ones; fusion and thresholds from the recent parts."""
+    features = [part.averaged(settings.neighborhood) for part in features]
     own = [part.main for part in features]
     main = merged_side(decision.main, own, settings, naming_bank(progress, MAIN), scan_of)
     second = None

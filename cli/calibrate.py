@@ -98,6 +98,7 @@ def calibrate(
     metric: options.Metric = "l2",
     bank_precision: _BankPrecisionOption = "fp32",
     n_neighbors: options.Neighbors = 2,
+    neighborhood: options.Neighborhood = 1,
     score: options.Score = "paper",
     settings_file: options.Settings = None,
     product: _ProductOption = None,
@@ -137,7 +138,6 @@ def calibrate(
     from ..calibration.calibrated_bundle import calibrate_bundle, product_of
     from ..calibration.calibration_settings import CalibrationSettings
     from ..calibration.settings_file import apply_settings_file
-    from ..runtime.bundle.writing import protect_calibration
     from ..runtime.patches.routes import modalities
     from ..runtime.sensor.part import find_defective_parts, find_normal_parts
 
@@ -147,6 +147,7 @@ def calibrate(
         metric=metric,
         bank_precision=bank_precision,
         n_neighbors=n_neighbors,
+        neighborhood=neighborhood,
         score=score,
         seed=seed,
     )
@@ -155,8 +156,7 @@ def calibrate(
     signed_before, inputs = is_signed(source.path), find_normal_parts(scans, modalities(source.manifest))
     known = find_defective_parts(defective, modalities(source.manifest)) if defective else []
     product, target = product or product_of(inputs) or source.manifest.product, out or source.path
-    if not force:
-        protect_calibration(target, _advice(product))
+    _protect(target, product, force)
     told = [*as_assignments(plane=plane, window=window, roi=roi, parts=parts), *(assignments or ())]
     described = _adapted(source.manifest, sensor, metres_per_unit, told)
     source, preprocessing = source.of_sensor(described.identity), described.preprocessing
@@ -224,10 +224,14 @@ def _print(completed: Completed) -> None:
         console.warn(warning)
 
 
-def _advice(product: str) -> str:
-    """How to keep a calibration that is there, and how to replace it."""
+def _protect(target: Path, product: str, force: bool) -> None:
+    """Say how to keep a calibration that is there, and how to replace it, where nobody asked to."""
+    from ..runtime.bundle.writing import protect_calibration
+
+    if force:
+        return
     name = Path(re.sub(r"[^\w.-]+", "_", product) + ".cmdiad")
-    return f"--out {'NAME.cmdiad' if name.exists() else name} keeps it, --force replaces it"
+    protect_calibration(target, f"--out {'NAME.cmdiad' if name.exists() else name} keeps it, --force replaces it")
 
 
 def _adapted(

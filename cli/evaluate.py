@@ -36,6 +36,7 @@ def evaluate(
     coreset_ratio: options.Coreset = 0.1,
     metric: options.Metric = "l2",
     n_neighbors: options.Neighbors = 2,
+    neighborhood: options.Neighborhood = 1,
     scores: Annotated[
         list[str] | None,
         options.several("--score", ScoreName, f"{options.SCORE_HELP} Repeatable.  [default: paper]"),
@@ -74,6 +75,7 @@ def evaluate(
         coreset_ratio=coreset_ratio,
         metric=metric,
         n_neighbors=n_neighbors,
+        neighborhood=neighborhood,
         seed=seed,
     )
     settings = apply_settings_file(given, settings_file)

@@ -74,6 +74,13 @@ SCORE_HELP = (
     "A part's score. paper: each bank's largest patch distance, re-weighted, and fused. map: the largest value of the "
     "map; docs/method.md."
 )
+Neighborhood = Annotated[
+    int,
+    typer.Option(
+        metavar="1|3",
+        help="Side, in patches, of the square over which features are averaged before comparison; docs/method.md.",
+    ),
+]
 Score = Annotated[parameters.ScoreName, typer.Option(help=SCORE_HELP)]
 Settings = Annotated[
     Path | None,

@@ -118,6 +118,7 @@ def calibration_inputs(product: FleetProduct, bundle: Path) -> CalibrationInputs
         metric=product.metric,
         bank_precision=product.bank_precision,
         n_neighbors=product.n_neighbors,
+        neighborhood=product.neighborhood,
         score=product.score,
         seed=product.seed,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -57,6 +57,7 @@ class DefaultsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         metric: distance of bank, coreset and score alike.
         bank_precision: how banks hold their rows.
         n_neighbors: neighbors in the score's re-weighting.
+        neighborhood: patches on a side of the square that features are averaged over.
         score: how a part's score comes from its patches' distances.
         seed: of everything random.
         defective: a scan with a known defect, which places the threshold and is kept for `cmdiad-rt selftest`.
@@ -79,6 +80,7 @@ class DefaultsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     metric: Metric = "l2"
     bank_precision: BankPrecision = "fp32"
     n_neighbors: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    neighborhood: Literal[1, 3] = 1
     score: ScoreName = "paper"
     seed: Annotated[int, msgspec.Meta(ge=0, lt=1 << 32)] = 0
     defective: str | None = None

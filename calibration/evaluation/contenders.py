@@ -174,7 +174,7 @@ class NormalParts:
             ScanError: a scan cannot be read or used.
         """
         settings = contender.candidate.settings
-        measured = [part.features for part in self._measure(contender)]
+        measured = [part.features.averaged(settings.neighborhood) for part in self._measure(contender)]
         patchless = contender.extractor.without_points(measured[0].main.shape[1])
         main = self._side(contender, MAIN, contender.main_key, patchless[0], lambda: [part.main for part in measured])
         second = None
@@ -207,7 +207,9 @@ class NormalParts:
                 contender.second_key,
                 [self._complete(contender, measured) for measured in self._measure(contender)],
             )
-        return [part.second for part in self._completed[1] if part.second is not None]
+        size = contender.candidate.settings.neighborhood
+        completed = (part.averaged(size) for part in self._completed[1])
+        return [part.second for part in completed if part.second is not None]
 
     def _complete(self, contender: Contender, measured: _Measured) -> PartFeatures:
         scan, prepared = measured.sample.scan, measured.prepared

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ...runtime.errors import UsageError, naming_scan
 from ...runtime.patches.features import FeatureExtractor
+from ...runtime.patches.neighborhood import neighborhood_mean
 from ...runtime.patches.pooling import SIZE
 from ...runtime.preparation.frame import Frame, map_to_input, prepare_mask, sample_nearest
 from ...runtime.preparation.part_range import outside
@@ -251,13 +252,16 @@ def _score_part(
     main_key, second_key = (contender.main_key, which), (contender.second_key, which)
     features = shared.get(main_key, times, lambda own: extractor.measure(prepared, own))
     require_usable(sample.scan, features)
+    size, foreground = decision.neighborhood, features.foreground
     banks = [(main_key, decision.main, features.main)]
     if decision.second is not None:
         completed = shared.get(second_key, times, lambda own: extractor.complete(features, prepared, own))
         require_usable(sample.scan, completed)
         assert completed.second is not None
         banks.append((second_key, decision.second, completed.second))
-    matches = tuple(shared.get((*key, id(bank)), times, partial(_match, bank, rows)) for key, bank, rows in banks)
+    matches = tuple(
+        shared.get((*key, id(bank)), times, partial(_match, bank, rows, foreground, size)) for key, bank, rows in banks
+    )
     with times.stage("score"):
         return decision.decide(features.foreground, matches)
 
@@ -268,6 +272,8 @@ def bank_bytes(decision: Decision) -> int:
     return sum(array.nbytes for bank in banks for array in bank.arrays().values())
 
 
-def _match(bank: NormalizedBank, rows: Array, times: StageTimes) -> BankMatch:
+def _match(
+    bank: NormalizedBank, rows: Array, foreground: npt.NDArray[np.bool_], size: int, times: StageTimes
+) -> BankMatch:
     with times.stage("search"):
-        return match_bank(bank, rows)
+        return match_bank(bank, neighborhood_mean(rows, foreground, size))

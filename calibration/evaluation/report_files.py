@@ -120,6 +120,7 @@ def gather_facts(evaluation: Evaluation, data: Path, settings: CalibrationSettin
     lines += [
         ("coreset", f"{settings.coreset_ratio:.3g} of the patches, metric {settings.metric}"),
         ("normalization", settings.normalization),
+        ("neighborhood", f"{settings.neighborhood} x {settings.neighborhood} patches"),
         ("seed", str(settings.seed)),
         ("version", _version(evaluation)),
         ("machine", f"{machine_name()}, execution provider {provider}"),

@@ -59,11 +59,12 @@ def line_graph(manifest: Manifest, networks: Mapping[str, bytes], decision: Deci
     graph, route = GraphWriter(), route_of(manifest.route, manifest.main)
     layout = _write_layout(graph)
     features = _write_features(graph, route, networks, layout)
+    averaged = [_write_neighborhood(graph, feature, layout, decision.neighborhood) for feature in features]
     roles = route.banks
     banks = [bank for bank in (decision.main, decision.second) if bank is not None]
     matches = [
         _write_match(graph, role, bank, feature, layout)
-        for role, bank, feature in zip(roles, banks, features, strict=True)
+        for role, bank, feature in zip(roles, banks, averaged, strict=True)
     ]
     _write_decision(graph, decision, roles, matches)
     dims = [len(normalized.bank.mean) for normalized in banks]
@@ -225,6 +226,28 @@ class _GraphSteps:
         shape = onnx.load_model_from_string(network).graph.output[0].type.tensor_type.shape
         index = self._graph.constant(token_of_patch(shape.dim[1].dim_value), np.int64)
         return self._graph.op("Gather", tokens, index, axis=1, name=f"{role}_features")
+
+
+def _write_neighborhood(graph: GraphWriter, features: str, layout: _Layout, size: int) -> str:
+    """The features (B, P, D) averaged over the patches around that carry part (`patches.neighborhood`)."""
+    if size == 1:
+        return features
+    foreground = graph.op("Unsqueeze", layout.foreground, graph.constant([2], np.int64))
+    placed = graph.op("Where", foreground, graph.rows_at(features, layout.places), graph.constant(0.0))
+    around = _write_mean_around(graph, placed, size)
+    share = _write_mean_around(graph, graph.op("Cast", foreground, to=TensorProto.FLOAT), size)
+    # Where there is no part around, so that nothing is divided by zero.
+    mean = graph.op("Div", around, graph.op("Max", share, graph.constant(0.5 / size**2)))
+    return graph.rows_at(mean, layout.patches)
+
+
+def _write_mean_around(graph: GraphWriter, rows: str, size: int) -> str:
+    """Rows of all patches (B, 3136, D) averaged over squares of the grid, what is outside of it being zero."""
+    grid = graph.op("Reshape", rows, graph.constant([0, PATCH_GRID, PATCH_GRID, -1], np.int64))
+    channels, pads = graph.op("Transpose", grid, perm=[0, 3, 1, 2]), [size // 2] * 4
+    pooled = graph.op("AveragePool", channels, kernel_shape=[size, size], pads=pads, count_include_pad=1)
+    back = graph.op("Transpose", pooled, perm=[0, 2, 3, 1])
+    return graph.op("Reshape", back, graph.constant([0, N_PATCHES, -1], np.int64))
 
 
 def _write_match(graph: GraphWriter, role: str, normalized: NormalizedBank, features: str, layout: _Layout) -> str:

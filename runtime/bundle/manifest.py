@@ -12,6 +12,7 @@ from ..files.json_encoding import encode_json_file
 from .bounds import require_finite, require_positive, require_share
 from .health_baseline import HealthBaseline
 from .parameters import (
+    NEIGHBORHOODS,
     FlavorName,
     Grouping,
     Metric,
@@ -143,6 +144,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         nu: of the one-class SVMs.
         svm_iterations: passes of their descent.
         score: how a part's score comes from its patches' distances; the paper's before format version 3.
+        neighborhood: patches on a side of the square that features are averaged over before they are compared.
         part: how large the part was in these scans, and how much of it was seen; None before format version 2.
         health: what sensor, table, parts and scores measured in these scans; None in bundles from before it was told.
     """
@@ -157,6 +159,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     nu: float = 0.5
     svm_iterations: int = 1000
     score: ScoreName = "paper"
+    neighborhood: int = 1
     threshold: Threshold
     pixel_threshold: Threshold
     part: PartRange | None = None
@@ -166,6 +169,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse numbers that no calibration has; see `bounds`."""
         require_positive(self, "n_scans", "n_neighbors", "svm_iterations")
         require_share(self, "coreset_ratio", "projection_eps", "nu")
+        if self.neighborhood not in NEIGHBORHOODS:
+            raise ValueError(f"neighborhood is {self.neighborhood}: must be one of {NEIGHBORHOODS}")
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -229,7 +234,7 @@ def encode(manifest: Manifest) -> bytes:
     """The manifest file's bytes, with the digest filled in; equal manifests give equal bytes."""
     made, calibration = manifest.preprocessing, manifest.calibration
     has_choices = made.roi is not None or made.parts != "largest"
-    has_choices |= calibration is not None and calibration.score != "paper"
+    has_choices |= calibration is not None and (calibration.score, calibration.neighborhood) != ("paper", 1)
     version = max(manifest.format_version, WITH_CHOICES) if has_choices else manifest.format_version
     blank = msgspec.structs.replace(manifest, digest=_ZERO_DIGEST, format_version=version)
     text = encode_json_file(blank, order="sorted")

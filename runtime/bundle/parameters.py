@@ -23,6 +23,8 @@ Metric = Literal["l2", "l1", "cosine"]
 Normalization = Literal["paper", "reference"]
 ScoreName = Literal["paper", "map"]
 """How a part's score comes from its patches' distances; see `runtime.verdict.scoring`."""
+NEIGHBORHOODS = (1, 3)
+"""Patches on a side of the square that features may be averaged over before they are compared with banks."""
 Plane = Literal["auto", "always", "never"]
 Window = Literal["scan", "part"]
 LEAST_WINDOW, GREATEST_WINDOW = 16, 16_384

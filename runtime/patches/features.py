@@ -26,6 +26,7 @@ from ..sensor.image import network_image
 from ..timing import StageTimes
 from .gpu.device_grouper import DeviceGrouper
 from .grouped import GroupedPart, GroupedPoints, Grouper, group_on_cpu, group_part
+from .neighborhood import neighborhood_mean
 from .pooling import N_PATCHES, PATCH_GRID, foreground_patches
 from .routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, route_of
 
@@ -58,6 +59,16 @@ class PartFeatures:
         features = np.zeros((N_PATCHES, self.main.shape[1]), np.float32)
         features[self.foreground] = self.main
         return features
+
+    def averaged(self, size: int) -> PartFeatures:
+        """The rows as means over neighborhoods of `size` x `size` patches; `grid` stays as it is.
+
+        A bundle that is calibrated so compares these with its banks; networks never see them.
+        """
+        if size == 1:
+            return self
+        second = None if self.second is None else neighborhood_mean(self.second, self.foreground, size)
+        return replace(self, main=neighborhood_mean(self.main, self.foreground, size), second=second)
 
     def everywhere(self) -> PartFeatures:
         """The main modality's features as rows of all 3136 patches."""

@@ -13,6 +13,7 @@ from ..errors import UsageError
 from .supporting import PlaneEvidence, Side
 
 # More scans than this that are of the other kind are no exceptions.
+_UNLIKE_THE_OTHERS = "that parts stand on, unlike the others: look at them"
 _MOST_EXCEPTIONS = 0.25
 _NAMED = 3
 # So many fields that end at the same pixels, but for noise, are a sensor's; parts lie a little differently each time.
@@ -100,10 +101,8 @@ def decide_plane(
     if _one_field(evidence, unclear):
         raw = sorted(raw + unclear)
     if raw and not any(evidence[number].carries for number in raw):
-        flat = (
-            f"{_some(names, raw)} show a plane up to the image's border with nothing on it, and are taken as flat parts"
-        )
-        told = f"{flat}: if it is a table, calibrate with --set preprocessing.plane=always"
+        flat = "show a plane up to the image's border with nothing on it, and are taken as flat parts"
+        told = f"{_some(names, raw)} {flat}: if it is a table, calibrate with --set preprocessing.plane=always"
         return PlaneDecision("never", _reason(evidence, raw), (*warnings, told))
     if not raw:
         return PlaneDecision("never", _reason(evidence, raw), warnings)
@@ -115,9 +114,8 @@ def decide_plane(
     plane: Literal["always", "never"] = "always" if len(raw) > len(cleared) else "never"
     exceptions = cleared if plane == "always" else raw
     if exceptions:
-        kind = "do not show the plane" if plane == "always" else "show a plane"
-        told = f"{_some(names, exceptions)} {kind} that parts stand on, unlike the others: look at them"
-        warnings = (*warnings, told)
+        shown = "do not show the plane" if plane == "always" else "show a plane"
+        warnings = (*warnings, f"{_some(names, exceptions)} {shown} {_UNLIKE_THE_OTHERS}")
     return PlaneDecision(plane, _reason(evidence, raw), warnings)
 
 

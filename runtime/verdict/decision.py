@@ -92,6 +92,7 @@ class Decision:
     second: NormalizedBank | None
     fusion: Fusion | None
     score: ScoreName = "paper"
+    neighborhood: int = 1
     threads: SearchThreads = field(default_factory=SearchThreads, repr=False, compare=False)
 
     @classmethod
@@ -107,16 +108,18 @@ class Decision:
         """
         main, sharing = load_bank(bundle, MAIN), SearchThreads(threads)
         calibration = bundle.manifest.calibration
-        score = "paper" if calibration is None else calibration.score
+        score: ScoreName = "paper" if calibration is None else calibration.score
+        neighborhood = 1 if calibration is None else calibration.neighborhood
         second_bank = route_of(bundle.manifest.route, bundle.manifest.main).second_bank
         if second_bank is None:
-            return cls(main, None, None, score, sharing)
+            return cls(main, None, None, score, neighborhood, sharing)
         fusion = decode_fusion(bundle.read(FUSION), f"{bundle.path}: {FUSION}")
-        return cls(main, load_bank(bundle, second_bank), fusion, score, sharing)
+        return cls(main, load_bank(bundle, second_bank), fusion, score, neighborhood, sharing)
 
     @single_threaded_blas()
     def match(self, features: PartFeatures, without_group: int | None = None) -> tuple[BankMatch, ...]:
         """The part against every bank of the route; two banks are searched at the same time, on one thread in turn."""
+        features = features.averaged(self.neighborhood)
         if self.threads.count == 1:
             return tuple(match_bank(bank, rows, without_group) for bank, rows in self._compared(features))
         # Both banks share the threads, so that the one with less to do lets the other go on.

@@ -130,6 +130,7 @@ def test_the_manifest_says_how_it_was_calibrated_and_the_svm_is_as_asked(feature
         {"bank_precision": "fp12"},
         {"normalization": "none"},
         {"score": "best"},
+        {"neighborhood": 2},
         *(
             {name: value}
             for name in ("false_reject_rate", "coreset_ratio", "projection_eps", "nu", "n_neighbors", "svm_iterations")

@@ -151,6 +151,23 @@ def test_any_bank_in_any_number_of_slices(bundle, extractor, networks, scans, mo
     compared(bundle.manifest, decision, line_graph(bundle.manifest, networks, decision), extractor, part)
 
 
+def test_it_compares_what_is_averaged_over_neighborhoods(bundle, extractor, networks, scans):
+    alone = Decision.load(bundle)
+    decision = replace(alone, neighborhood=3)
+    model = line_graph(bundle.manifest, networks, decision)
+    for scan in scans[:2]:
+        part = prepared(bundle, scan)
+        outputs, _ = compared(bundle.manifest, decision, model, extractor, part)
+        assert outputs["score"] != pytest.approx(alone.judge(extractor.extract(part, StageTimes()))[0], rel=1e-3)
+    # A batch of parts of different sizes.
+    (content,) = encode_model(model, LINE).values()
+    line = LineGraph.on_host(bundle.manifest, OnnxSession(content), decision)
+    parts = [prepared(bundle, scan) for scan in scans[:2]]
+    both = line.run_batch([line.ready(part, StageTimes()) for part in parts], StageTimes())
+    for answer, part in zip(both, parts, strict=True):
+        assert answer.score == pytest.approx(line.run(part, StageTimes()).score, rel=1e-4)
+
+
 @pytest.mark.parametrize("n_banks", [1, 2])
 def test_it_has_the_score_that_the_bundle_asks_for(bundle, extractor, networks, scans, n_banks):
     by_paper, manifest, part = Decision.load(bundle), bundle.manifest, prepared(bundle, scans[0])

@@ -136,8 +136,9 @@ def test_what_an_earlier_runtime_would_not_know_of_raises_the_version(values, ve
     assert read.format_version == version and read.preprocessing == preprocessing
 
 
-def test_a_score_that_an_earlier_runtime_would_not_know_of_raises_the_version():
-    other = msgspec.structs.replace(CALIBRATION, score="map")
+@pytest.mark.parametrize("values", [{"score": "map"}, {"neighborhood": 3}])
+def test_a_comparison_that_an_earlier_runtime_would_not_know_of_raises_the_version(values):
+    other = msgspec.structs.replace(CALIBRATION, **values)
     read = decode(encode(msgspec.structs.replace(MANIFEST, calibration=other)), "b")
     assert read.format_version == 3 and read.calibration == other
 
