@@ -13,8 +13,8 @@ from ..errors import UsageError
 from .supporting import PlaneEvidence, Side
 
 # More scans than this that are of the other kind are no exceptions.
-_UNLIKE_THE_OTHERS = "that parts stand on, unlike the others: look at them"
 _MOST_EXCEPTIONS = 0.25
+_UNLIKE_THE_OTHERS = "that parts stand on, unlike the others: look at them"
 _NAMED = 3
 # So many fields that end at the same pixels, but for noise, are a sensor's; parts lie a little differently each time.
 _LEAST_ALIKE, _SAME_PLACE = 3, 2
