@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from cmdiad.scripts.release import is_in_changelog, sums, version_of
+import pytest
+from cmdiad.scripts import release
+from cmdiad.scripts.release import is_in_changelog, refuse_unready, sums, version_of
 from cmdiad.version import __version__
 
 from .pages import ROOT, text_of
@@ -24,3 +26,22 @@ def test_a_version_that_the_changelog_does_not_have_is_noticed() -> None:
 def test_digests_are_those_that_sha256sum_checks(tmp_path: Path) -> None:
     (tmp_path / "a.whl").write_bytes(b"wheel")
     assert sums([tmp_path / "a.whl"]) == f"{hashlib.sha256(b'wheel').hexdigest()}  a.whl\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "changelog", "words"),
+    [
+        (" M version.py", "", "the checkout has changes"),
+        ("", "## Unreleased", "has no heading for 9.9.9"),
+        ("", "## 9.9.9 - 2099-01-01", "tests/released/9.9.9: is not whole"),
+    ],
+    ids=["changes", "no heading", "no kept bundle"],
+)
+def test_what_is_not_ready_is_not_released(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: str, changelog: str, words: str
+) -> None:
+    (tmp_path / "CHANGELOG.md").write_text(changelog)
+    monkeypatch.setattr(release, "run", lambda *_: changes)
+    monkeypatch.setattr(release, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match=words):
+        refuse_unready("9.9.9")
