@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from cmdiad.cli.extras import CALIBRATE, TRAIN, needs_of, require_extras
 from cmdiad.runtime.errors import UsageError
 from typer.core import TyperGroup
 from typer.main import get_command
+
+from ..forked_commands import run_code
 
 # What is in no installation of the line's, and beside it what the line's own extra brings.
 EXTRA_MODULES = (
@@ -35,8 +37,7 @@ class Hides(importlib.machinery.PathFinder):
     def find_spec(cls, name, path=None, target=None):
         return None if name.split(".")[0] in hidden else super().find_spec(name, path, target)
 sys.meta_path[:] = [Hides if finder is importlib.machinery.PathFinder else finder for finder in sys.meta_path]
-from cmdiad.cli.{module} import main
-main()
+import cmdiad.cli.{module}
 """
 # Every command with arguments that would let it begin.
 ARGUMENTS = {
@@ -84,9 +85,8 @@ NEEDS["features"] = TRAIN
 
 
 def run(module: str, *arguments: str, hidden: tuple[str, ...], folder: Path) -> subprocess.CompletedProcess[str]:
-    code = WITHOUT.format(hidden=hidden, module=module)
-    command = [sys.executable, "-c", code, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    before = WITHOUT.format(hidden=hidden, module=module)
+    return run_code(f"from cmdiad.cli.{module} import main; main()", *arguments, cwd=folder, before=before)
 
 
 def test_the_commands_here_are_all_of_them() -> None:
@@ -114,7 +114,7 @@ def test_without_any_extra_a_command_names_its_extra_or_gets_further(command: st
 @pytest.mark.parametrize("module", ["line", "workstation"])
 def test_help_needs_no_extra(module: str, tmp_path: Path) -> None:
     hidden = (*EXTRA_MODULES, "onnxruntime", "numpy", "scipy")
-    for name in [[], *(command.split() for command in commands(sys.modules[f"cmdiad.cli.{module}"].app))]:
+    for name in [[], *(command.split() for command in commands(importlib.import_module(f"cmdiad.cli.{module}").app))]:
         answer = run(module, *name, "--help", hidden=hidden, folder=tmp_path)
         assert answer.returncode == 0 and "Usage:" in answer.stdout, answer.stderr
 

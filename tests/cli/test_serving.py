@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from cmdiad.runtime.files.audit import AUDIT_FILE, AuditEntry, append_audit
 
+from ..forked_commands import run_command
+
 COMMAND = [sys.executable, "-c", "from cmdiad.cli.line import main; main()"]
 PATIENCE_SECONDS = 60.0
 
@@ -140,18 +142,17 @@ def test_a_line_file_is_checked_without_serving(calibrated_bundle: Path, tmp_pat
     pytest.importorskip("fastapi")
     text = f'[[product]]\nname = "gland"\nbundle = {json.dumps(str(calibrated_bundle))}\n[line]\nout = "out"\n'
     (tmp_path / "line.toml").write_text(text)
-    done = subprocess.run([*COMMAND, "serve", "--check"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "everything opens: products gland" in done.stdout
     (tmp_path / "line.toml").write_text(text + "port = 1\n")
-    done = subprocess.run([*COMMAND, "serve", "--check"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
     assert done.returncode == 2
     assert "unknown field `port`" in done.stderr
 
 
 def audit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [*COMMAND, "history", "--out", ".", "--audit", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return run_command("cmdiad-rt", "history", "--out", ".", "--audit", *arguments, cwd=folder)
 
 
 def test_history_audit_shows_who_changed_which_bundle_and_refuses_a_trail_that_was_changed(tmp_path: Path) -> None:
@@ -172,7 +173,7 @@ def test_history_audit_shows_who_changed_which_bundle_and_refuses_a_trail_that_w
 
 
 def test_history_without_a_journal_is_refused(tmp_path: Path) -> None:
-    done = subprocess.run([*COMMAND, "history"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = run_command("cmdiad-rt", "history", cwd=tmp_path)
     assert done.returncode == 2
     assert "there is no journal.sqlite here" in done.stderr
 
@@ -183,8 +184,6 @@ def test_a_second_watch_in_the_same_place_is_refused(calibrated_bundle: Path, tm
     arguments = ("watch", "in", "--out", "out", "--bundle", calibrated_bundle)
     with running(*arguments, cwd=tmp_path):
         wait_until(lambda: b"watching" in (tmp_path / "stdout").read_bytes(), "the first one's start")
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments)], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
+        done = run_command("cmdiad-rt", *arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert "works in this folder already" in done.stderr

@@ -17,44 +17,35 @@ from cmdiad.runtime.bundle.reading import is_signed, open_bundle
 from cmdiad.runtime.bundle.signature import TrustedKeys
 from cmdiad.runtime.bundle.writing import write_bundle
 
+from ..forked_commands import run_command
 from ..runtime.bundle.manifests import least_manifest
 
 signing = pytest.mark.skipif(importlib.util.find_spec("cryptography") is None, reason="cryptography is not installed")
 
 
-def run(module: str, *arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    code = f"from cmdiad.cli.{module} import main; main()"
-    clean = {"CMDIAD_BUNDLE": "", "CMDIAD_REQUIRE_SIGNATURE": ""}
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=cwd,
-        check=False,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, **clean, **environment},
-    )
+def run(program: str, *arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run_command(program, *arguments, cwd=cwd, **{"CMDIAD_REQUIRE_SIGNATURE": "", **environment})
 
 
-def done(module: str, *arguments: object, cwd: Path, **environment: str) -> str:
-    answer = run(module, *arguments, cwd=cwd, **environment)
+def done(program: str, *arguments: object, cwd: Path, **environment: str) -> str:
+    answer = run(program, *arguments, cwd=cwd, **environment)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 
 
 @signing
 def test_a_key_is_made_and_shown_by_either_file(tmp_path: Path) -> None:
-    made = done("workstation", "keys", "new", "plant", "--out", "keys", cwd=tmp_path)
-    shown = {done("workstation", "keys", "show", f"keys/plant{suffix}", cwd=tmp_path) for suffix in (".key", ".pub")}
+    made = done("cmdiad", "keys", "new", "plant", "--out", "keys", cwd=tmp_path)
+    shown = {done("cmdiad", "keys", "show", f"keys/plant{suffix}", cwd=tmp_path) for suffix in (".key", ".pub")}
     assert len(shown) == 1 and f"key ID: {shown.pop().strip()}" in made and "not encrypted" in made
 
 
 @signing
 def test_a_passphrase_comes_from_the_variable_and_is_asked_for_on_a_terminal_only(tmp_path: Path) -> None:
     secret = {"CMDIAD_KEY_PASSPHRASE": "correct horse"}
-    done("workstation", "keys", "new", "plant", cwd=tmp_path, **secret)
-    assert done("workstation", "keys", "show", "plant.key", cwd=tmp_path, **secret)
-    answer = run("workstation", "keys", "show", "plant.key", cwd=tmp_path)
+    done("cmdiad", "keys", "new", "plant", cwd=tmp_path, **secret)
+    assert done("cmdiad", "keys", "show", "plant.key", cwd=tmp_path, **secret)
+    answer = run("cmdiad", "keys", "show", "plant.key", cwd=tmp_path)
     assert answer.returncode == 2 and "CMDIAD_KEY_PASSPHRASE" in answer.stderr
 
 
@@ -65,18 +56,18 @@ def test_the_line_refuses_what_the_plant_did_not_sign(
     scan = synth_data / "gland" / "test" / "good" / "xyz" / "000.tiff"
     shutil.copytree(calibrated_bundle, tmp_path / "bundle")
     for name in ("plant", "other"):
-        done("workstation", "keys", "new", name, cwd=tmp_path)
+        done("cmdiad", "keys", "new", name, cwd=tmp_path)
     infer = ("infer", scan, "--heatmaps", "none", "--json")
     for asked, variable in ((["--require-signature", "plant.pub"], ""), ([], "plant.pub")):
-        answer = run("line", *infer, *asked, cwd=tmp_path, CMDIAD_REQUIRE_SIGNATURE=variable)
+        answer = run("cmdiad-rt", *infer, *asked, cwd=tmp_path, CMDIAD_REQUIRE_SIGNATURE=variable)
         assert answer.returncode == 4 and "is not signed" in answer.stderr and answer.stdout == ""
-    said = done("workstation", "sign", "bundle", "--key", "plant.key", "--date", "2026-11-28", cwd=tmp_path)
+    said = done("cmdiad", "sign", "bundle", "--key", "plant.key", "--date", "2026-11-28", cwd=tmp_path)
     assert "signed: plant, 2026-11-28, key " in said
     both = os.pathsep.join(("other.pub", "plant.pub"))
-    assert json.loads(done("line", *infer, cwd=tmp_path, CMDIAD_REQUIRE_SIGNATURE=both))["score"] > 0
-    report = json.loads(done("line", "selftest", "--json", "--require-signature", "plant.pub", cwd=tmp_path))
+    assert json.loads(done("cmdiad-rt", *infer, cwd=tmp_path, CMDIAD_REQUIRE_SIGNATURE=both))["score"] > 0
+    report = json.loads(done("cmdiad-rt", "selftest", "--json", "--require-signature", "plant.pub", cwd=tmp_path))
     assert report["passed"] and report["signature"].startswith("plant, 2026-11-28") and "checked" in report["signature"]
-    answer = run("line", "selftest", "--require-signature", "other.pub", cwd=tmp_path)
+    answer = run("cmdiad-rt", "selftest", "--require-signature", "other.pub", cwd=tmp_path)
     assert answer.returncode == 4 and "not trusted here" in answer.stderr and len(answer.stderr.splitlines()) == 1
 
 
@@ -87,10 +78,10 @@ def test_calibrating_a_signed_bundle_ends_its_signature_and_says_so(
 ) -> None:
     good = synth_data / "gland" / "train" / "good"
     shutil.copytree(calibrated_bundle, tmp_path / "bundle")
-    done("workstation", "keys", "new", "plant", cwd=tmp_path)
-    done("workstation", "sign", "bundle", "--key", "plant.key", cwd=tmp_path)
+    done("cmdiad", "keys", "new", "plant", cwd=tmp_path)
+    done("cmdiad", "sign", "bundle", "--key", "plant.key", cwd=tmp_path)
     calibrate = ("calibrate", good, "--force", "--coreset-ratio", "0.02", "--no-line-graph", "-q")
-    answer = run("workstation", *calibrate, cwd=tmp_path)
+    answer = run("cmdiad", *calibrate, cwd=tmp_path)
     assert answer.returncode == 0 and "warning: bundle: is not signed" in answer.stderr
     assert not is_signed(tmp_path / "bundle")
 
@@ -113,13 +104,13 @@ def test_what_a_command_wrote_is_signed_by_the_key_that_was_given(
 @pytest.mark.slow
 def test_the_bench_measures_only_what_is_signed(calibrated_bundle: Path, tmp_path: Path) -> None:
     shutil.copytree(calibrated_bundle, tmp_path / "bundle")
-    done("workstation", "keys", "new", "plant", cwd=tmp_path)
+    done("cmdiad", "keys", "new", "plant", cwd=tmp_path)
     bench = ("bench", "--seconds", "0", "--samples", "1", "--scenario", "single-stream", "-q", "--coreset", "0.01")
     trusted = {"CMDIAD_REQUIRE_SIGNATURE": "plant.pub"}
-    answer = run("line", *bench, cwd=tmp_path, **trusted)
+    answer = run("cmdiad-rt", *bench, cwd=tmp_path, **trusted)
     assert answer.returncode == 4 and "is not signed" in answer.stderr
-    done("workstation", "sign", "bundle", "--key", "plant.key", cwd=tmp_path)
-    done("line", *bench, cwd=tmp_path, **trusted)
+    done("cmdiad", "sign", "bundle", "--key", "plant.key", cwd=tmp_path)
+    done("cmdiad-rt", *bench, cwd=tmp_path, **trusted)
 
 
 def test_without_cryptography_one_line_names_the_extra(tmp_path: Path) -> None:
@@ -138,5 +129,5 @@ def test_without_cryptography_one_line_names_the_extra(tmp_path: Path) -> None:
 
 
 def test_a_key_that_cannot_be_read_is_said_before_the_work(tmp_path: Path) -> None:
-    answer = run("workstation", "calibrate", "scans", "--sign", "nowhere.key", cwd=tmp_path)
+    answer = run("cmdiad", "calibrate", "scans", "--sign", "nowhere.key", cwd=tmp_path)
     assert answer.returncode == 2 and ("nowhere.key" in answer.stderr or "cmdiad[sign]" in answer.stderr)

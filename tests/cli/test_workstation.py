@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from ..forked_commands import run_command
+
 COMMANDS = {
     name: [sys.executable, "-c", f"from cmdiad.cli.{module} import main; main()"]
     for name, module in (("cmdiad", "workstation"), ("cmdiad-rt", "line"))
@@ -14,6 +16,12 @@ COMMANDS = {
 
 
 def run(line, cwd):
+    name, *arguments = line.split()
+    return run_command(name, *arguments, cwd=cwd)
+
+
+def run_fresh(line, cwd):
+    """In an interpreter that has imported nothing."""
     name, *arguments = line.split()
     return subprocess.run(
         [*COMMANDS[name], *arguments],
@@ -35,14 +43,14 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
         "cmdiad export --route f2f",
         "cmdiad calibrate data/gland/train/good --coreset-ratio 0.02 --product gland-7",
     ):
-        answer = run(line, tmp_path)
+        answer = run_fresh(line, tmp_path)
         assert answer.returncode == 0, (line, answer.stderr)
     assert "rejected" in answer.stdout and "95 % confidence" in answer.stdout
     assert (tmp_path / "runs" / "latest" / "run.json").is_file()
-    answer = run("cmdiad-rt infer data/gland/test/crack/xyz/000.tiff --json", tmp_path)
+    answer = run_fresh("cmdiad-rt infer data/gland/test/crack/xyz/000.tiff --json", tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["score"] > 0
-    answer = run(
+    answer = run_fresh(
         "cmdiad evaluate clean --route single --route f2f --json --coreset-ratio 0.02 --report results", tmp_path
     )
     assert answer.returncode == 0, answer.stderr
@@ -99,7 +107,7 @@ def test_every_command_explains_itself(tmp_path):
 def test_a_table_of_the_paper_is_printed_and_written(synth_data, trained_run, tmp_path):
     extractors = "--point-extractor embedded --image-extractor embedded"
     line = f"cmdiad reproduce a3 {synth_data} --run {trained_run} {extractors} --csv a3.csv --quiet"
-    answer = run(line, tmp_path)
+    answer = run_fresh(line, tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "Table A3." in answer.stdout and "written: a3.csv" in answer.stdout
     rows = [row.split(",") for row in (tmp_path / "a3.csv").read_text().splitlines()]

@@ -1,7 +1,6 @@
 """A bundle is replaced whole or not at all, wherever the process that writes it is killed."""
 
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -11,10 +10,12 @@ from cmdiad.runtime.bundle.writing import MemoryStore, StoredFile, draft_bundle,
 from cmdiad.runtime.errors import BundleError
 from cmdiad.runtime.files import atomic_folder
 
+from ...forked_commands import run_code
 from .manifests import least_manifest
 
 ROWS = np.arange(24, dtype=np.float32).reshape(6, 4)
 KILLED = 9
+IMPORTS = "import cmdiad.runtime.bundle.writing"
 CHILD = """
 import os, shutil, sys
 from pathlib import Path
@@ -45,8 +46,7 @@ rewrite_bundle(bundle, path, msgspec.structs.replace(bundle.manifest, product="n
 
 def killed_after(path, steps, can_exchange):
     """Replace the bundle in a process that is killed after so many steps; whether it was."""
-    command = [sys.executable, "-c", CHILD, str(path), str(steps), str(can_exchange)]
-    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    answer = run_code(CHILD, path, steps, can_exchange, cwd=path.parent, before=IMPORTS)
     assert answer.returncode in (0, KILLED), answer.stderr
     return answer.returncode == KILLED
 
