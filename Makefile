@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 PACKAGES := $(addprefix -p cmdiad.,runtime calibration training export fleet reproduce viewing cli pretraining benchmarks)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench docs release clean
+.PHONY: help demo test tests lint style types format bench docs release clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,14 +25,23 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## The whole loop on synthetic parts, ending with two inspections
 	@$(BIN)/cmdiad demo
 
-test: $(READY) lint  ## All checks and tests
+test: $(READY) style  ## All checks and tests
+	@# Types beside the tests: mypy has one thread, and the other processors would wait for it.
+	@$(MAKE) --no-print-directory -j2 types tests
+
+tests: $(READY)
 	@echo "== tests: a worker a processor, each with one thread"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope
 
-lint: $(READY)
-	@echo "== ruff, mypy, import contract"
+lint: style types
+
+style: $(READY)
+	@echo "== ruff"
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+
+types: $(READY)
+	@echo "== mypy, import contract"
 	@MYPYPATH=$(VENV)/typing $(BIN)/mypy $(PACKAGES)
 	@$(BIN)/lint-imports --no-cache
 

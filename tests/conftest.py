@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,11 +30,22 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
     return argname if isinstance(val, bytes | Path) or not is_plain else None
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """`pytest -n --dist loadscope` takes modules in the order below, not those of the fewest tests last."""
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse names that the rule above does not reach."""
+    """Refuse names that the rule above does not reach; modules with the most slow tests come first.
+
+    A long module that begins last has a worker for itself, and the others have nothing to do.
+    """
     for item in items:
         if len(item.nodeid) > LONGEST_NAME or "\\" in item.nodeid or not item.nodeid.isprintable():
             raise pytest.UsageError(f"{item.nodeid!r}: give this test a plain name: pytest.param(..., id=...)")
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
 
 
 @pytest.fixture(scope="session")
@@ -146,6 +158,23 @@ def exported_bundle(trained_run: Path, tmp_path_factory: pytest.TempPathFactory)
     from cmdiad.export.bundles import export_bundle
 
     return made_once(tmp_path_factory, "exported", lambda path: export_bundle(trained_run, "f2f", "pc", path))
+
+
+@pytest.fixture(scope="session")
+def route_bundle(
+    trained_run: Path, exported_bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], Path]:
+    """route, main modality -> the run's bundle of that route, not calibrated; to be read only."""
+
+    def exported(route: str, main: str) -> Path:
+        from cmdiad.export.bundles import export_bundle
+
+        if (route, main) == ("f2f", "pc"):
+            return exported_bundle
+        name = f"exported_{route}_{main}"
+        return made_once(tmp_path_factory, name, lambda path: export_bundle(trained_run, route, main, path))
+
+    return exported
 
 
 @pytest.fixture(scope="session")

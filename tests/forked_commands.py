@@ -1,9 +1,9 @@
 """The commands, each in a process of its own that does not begin with an empty interpreter.
 
-Starting Python and importing torch and its company takes four seconds of a processor; a run of a command that says that
-its argument is wrong takes a few hundredths. So one process has imported everything, has done nothing else, and forks:
-the child gets the command's streams, folder, environment and arguments, and runs the command's `main` to its end. It is
-a process as any other: its streams, exit code, signals and memory are its own.
+Starting Python and importing torch and its company takes four seconds of a processor, a fork a fifth of one. So one
+process has imported everything, has done nothing else, and forks: the child gets the command's streams, folder,
+environment and arguments, and runs the command's `main` to its end. It is a process as any other: its streams, exit
+code, signals and memory are its own.
 
 What depends on how an interpreter starts (its environment, closed streams, what it has not imported yet) is tested with
 an interpreter that is started: see `test_workstation`, `test_line`, `test_streams` and `test_packaging`.

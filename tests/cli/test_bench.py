@@ -10,6 +10,8 @@ import sys
 import pytest
 from cmdiad.runtime.threads import usable_processors
 
+from ..forked_commands import run_command
+
 COMMAND = [sys.executable, "-c", "from cmdiad.cli.line import main; main()", "bench"]
 # A process started in the background may have been told to ignore Ctrl-C.
 LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
@@ -17,7 +19,7 @@ SHORT = ["--seconds", "0", "--samples", "3"]
 
 
 def run(*arguments, cwd):
-    return subprocess.run([*COMMAND, *map(str, arguments)], cwd=cwd, check=False, capture_output=True, text=True)
+    return run_command("cmdiad-rt", "bench", *arguments, cwd=cwd)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,8 @@
 """`cmdiad calibrate` keeps what is calibrated, refuses numbers that mean nothing, and says which scans to look at."""
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +12,11 @@ from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.files.audit import verify_audit
 from PIL import Image
 
+from ..forked_commands import run_command
+
 
 def cmdiad(*arguments, cwd):
-    command = [sys.executable, "-c", "from cmdiad.cli.workstation import main; main()", *map(str, arguments)]
-    environment = {**os.environ, "CMDIAD_BUNDLE": ""}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
+    return run_command("cmdiad", *arguments, cwd=cwd)
 
 
 @pytest.fixture

@@ -1,26 +1,11 @@
 """Which files the commands take, as a user meets it."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 
-MODULES = {"cmdiad": "workstation", "cmdiad-rt": "line"}
-
-
-def run(name, *arguments, cwd):
-    code = f"from cmdiad.cli.{MODULES[name]} import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=cwd,
-        check=False,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "CMDIAD_BUNDLE": ""},
-    )
+from ..forked_commands import run_command
 
 
 def test_a_pattern_that_stands_for_nothing_is_an_outcome_and_the_others_are_inspected(
@@ -29,13 +14,13 @@ def test_a_pattern_that_stands_for_nothing_is_an_outcome_and_the_others_are_insp
     good = synth_data / "gland" / "test" / "good" / "xyz" / "000.tiff"
     (tmp_path / "empty").mkdir()
     arguments = ["infer", "*.nothing", good, "empty", "--bundle", calibrated_bundle, "-q"]
-    answer = run("cmdiad-rt", *arguments, "--json", cwd=tmp_path)
+    answer = run_command("cmdiad-rt", *arguments, "--json", cwd=tmp_path)
     assert answer.returncode == 3
     lines = {line["scan"]: line for line in map(json.loads, answer.stdout.splitlines())}
     assert lines[str(good)]["score"] > 0 and len(lines) == 3
     assert lines["*.nothing"]["error"] == {"kind": "scan", "message": "*.nothing: no file matches this pattern"}
     assert "there is no scan" in lines["empty"]["error"]["message"]
-    answer = run("cmdiad-rt", *arguments, cwd=tmp_path)
+    answer = run_command("cmdiad-rt", *arguments, cwd=tmp_path)
     assert answer.returncode == 3 and "1 inspected" in answer.stdout and "2 could not be inspected" in answer.stdout
     assert len(answer.stderr.strip().splitlines()) == 2
 
@@ -54,7 +39,9 @@ def test_calibrate_refuses_what_is_not_normal_before_it_counts(
 ):
     shutil.copytree(synth_data, tmp_path / "data")
     shutil.copytree(tmp_path / "data" / "gland" / "train", tmp_path / "data" / "other" / "train")
-    answer = run("cmdiad", "calibrate", asked, "--bundle", exported_bundle, "--out", "x", "-q", cwd=tmp_path / "data")
+    answer = run_command(
+        "cmdiad", "calibrate", asked, "--bundle", exported_bundle, "--out", "x", "-q", cwd=tmp_path / "data"
+    )
     assert answer.returncode == code and says in answer.stderr, answer.stderr
     assert len(answer.stderr.strip().splitlines()) == 1 and not (tmp_path / "data" / "x").exists()
 
@@ -63,7 +50,7 @@ def test_calibrate_takes_the_normal_training_parts_of_a_dataset_of_one_class(exp
     found = []
     for number, asked in enumerate((synth_data, synth_data / "gland", synth_data / "gland" / "train" / "good")):
         options = ["--bundle", exported_bundle, "--out", f"{number}", "--coreset-ratio", "0.005", "-q"]
-        answer = run("cmdiad", "calibrate", asked, *options, "--no-line-graph", cwd=tmp_path)
+        answer = run_command("cmdiad", "calibrate", asked, *options, "--no-line-graph", cwd=tmp_path)
         assert answer.returncode == 0, answer.stderr
         found.append(json.loads((tmp_path / f"{number}" / "manifest.json").read_text())["calibration"])
     assert found[0] == found[1] == found[2] and found[0]["n_scans"] == 5
@@ -71,16 +58,16 @@ def test_calibrate_takes_the_normal_training_parts_of_a_dataset_of_one_class(exp
 
 def test_features_takes_the_files_that_the_bundle_looks_at(exported_bundle, synth_data, tmp_path):
     good = synth_data / "gland" / "test" / "good"
-    answer = run("cmdiad", "features", good, "--bundle", exported_bundle, "--out", "arrays", "-q", cwd=tmp_path)
+    answer = run_command("cmdiad", "features", good, "--bundle", exported_bundle, "--out", "arrays", "-q", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert sorted(file.name for file in (tmp_path / "arrays").iterdir()) == ["000.npz", "001.npz"]
-    answer = run("cmdiad", "features", good, "*.no", "--bundle", exported_bundle, "--out", "none", cwd=tmp_path)
+    answer = run_command("cmdiad", "features", good, "*.no", "--bundle", exported_bundle, "--out", "none", cwd=tmp_path)
     assert answer.returncode == 3 and "*.no: no file matches" in answer.stderr and not (tmp_path / "none").exists()
 
 
 def test_files_of_a_dataset_that_nothing_reads_are_a_warning_on_standard_error(calibrated_bundle, synth_data, tmp_path):
     shutil.copytree(synth_data / "gland" / "test" / "good", tmp_path / "good")
     (tmp_path / "good" / "xyz" / "002.stl").write_bytes(b"solid")
-    answer = run("cmdiad-rt", "infer", "good", "--bundle", calibrated_bundle, "--json", cwd=tmp_path)
+    answer = run_command("cmdiad-rt", "infer", "good", "--bundle", calibrated_bundle, "--json", cwd=tmp_path)
     assert answer.returncode == 0 and len(answer.stdout.splitlines()) == 2
     assert answer.stderr.startswith("warning: good/xyz: 1 of 3 files are left out, 002.stl the first")

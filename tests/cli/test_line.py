@@ -14,6 +14,8 @@ from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.runtime.threads import usable_processors
 from PIL import Image
 
+from ..forked_commands import run_command
+
 KEYS = {
     "scan",
     "product",
@@ -41,6 +43,11 @@ COMMAND = [sys.executable, "-c", "from cmdiad.cli.line import main; main()"]
 
 
 def run(*arguments, cwd, **environment):
+    return run_command("cmdiad-rt", *arguments, cwd=cwd, **environment)
+
+
+def run_fresh(*arguments, cwd, **environment):
+    """In an interpreter that has imported nothing."""
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
         cwd=cwd,
@@ -58,7 +65,7 @@ def test_folder(synth_data):
 
 def test_a_scan_gives_a_verdict_and_files_in_its_own_pixels(calibrated_bundle, test_folder, tmp_path):
     scan = test_folder / "dent" / "xyz" / "000.tiff"
-    answer = run("infer", scan, "--bundle", calibrated_bundle, cwd=tmp_path)
+    answer = run_fresh("infer", scan, "--bundle", calibrated_bundle, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "000.tiff" in answer.stdout and "1 inspected" in answer.stdout
     shape = read_scan(scan).points.shape[:2]
@@ -69,7 +76,7 @@ def test_a_scan_gives_a_verdict_and_files_in_its_own_pixels(calibrated_bundle, t
 
 
 def test_json_is_one_documented_object_a_scan_and_nothing_else(calibrated_bundle, test_folder, tmp_path):
-    answer = run("infer", test_folder, "--json", cwd=tmp_path, CMDIAD_BUNDLE=str(calibrated_bundle))
+    answer = run_fresh("infer", test_folder, "--json", cwd=tmp_path, CMDIAD_BUNDLE=str(calibrated_bundle))
     assert answer.returncode == 0, answer.stderr
     objects = [json.loads(line) for line in answer.stdout.splitlines()]
     assert len(objects) == 7

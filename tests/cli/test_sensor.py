@@ -1,20 +1,17 @@
 """`cmdiad sensor`, --sensor and --set from end to end: a file is made, measured, checked, shown, and used."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from cmdiad.runtime.bundle.reading import open_bundle
 
+from ..forked_commands import run_command
 
-def run(*arguments, cwd, app="workstation"):
-    command = [sys.executable, "-c", f"from cmdiad.cli.{app} import main; main()", *map(str, arguments)]
-    environment = {**os.environ, "CMDIAD_BUNDLE": ""}
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=environment)
+
+def run(*arguments, cwd, program="cmdiad"):
+    return run_command(program, *arguments, cwd=cwd)
 
 
 @pytest.fixture
@@ -79,9 +76,9 @@ def test_a_calibrated_bundle_says_what_another_sensor_changes_and_carries_it(tmp
     answer = run("sensor", "check", "cell.toml", "--bundle", "bundle", cwd=tmp_path)
     assert answer.returncode == 0 and words in answer.stdout and "must be made again" in answer.stdout
     scan = good / "xyz" / "000.tiff"
-    answer = run("infer", scan, "--sensor", "cell.toml", cwd=tmp_path, app="line")
+    answer = run("infer", scan, "--sensor", "cell.toml", cwd=tmp_path, program="cmdiad-rt")
     assert answer.returncode == 2 and words in answer.stderr and "leave --sensor out" in answer.stderr
-    answer = run("watch", good, "--sensor", "cell.toml", cwd=tmp_path, app="line")
+    answer = run("watch", good, "--sensor", "cell.toml", cwd=tmp_path, program="cmdiad-rt")
     assert answer.returncode == 2 and words in answer.stderr and not (tmp_path / "inspections").exists()
     options = ("--sensor", "cell.toml", "--set", "preprocessing.cluster_min_points=40", "--out", "new")
     answer = run("calibrate", good, *options, "--coreset-ratio", "0.01", "-q", cwd=tmp_path)
@@ -92,5 +89,5 @@ def test_a_calibrated_bundle_says_what_another_sensor_changes_and_carries_it(tmp
     assert manifest.preprocessing.cluster_min_points == 40 and manifest.preprocessing.plane == "always"
     answer = run("sensor", "show", "new", cwd=tmp_path)
     assert 'name = "cell 3"' in answer.stdout and "plane_distance_m = 0.002" in answer.stdout
-    answer = run("infer", scan, "--bundle", "new", "--sensor", "cell.toml", "--json", cwd=tmp_path, app="line")
+    answer = run("infer", scan, "--bundle", "new", "--sensor", "cell.toml", "--json", cwd=tmp_path, program="cmdiad-rt")
     assert answer.returncode == 2 and "cluster_min_points 40 -> 30" in answer.stderr

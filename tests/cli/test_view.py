@@ -12,6 +12,8 @@ import pytest
 from cmdiad.runtime.sensor.scan import read_scan
 from PIL import Image
 
+from ..forked_commands import run_command
+
 
 @pytest.fixture(scope="module")
 def scan(synth_data: Path) -> Path:
@@ -19,6 +21,11 @@ def scan(synth_data: Path) -> Path:
 
 
 def view(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    return run_command("cmdiad", "view", *arguments, cwd=folder)
+
+
+def view_fresh(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    """In an interpreter that has imported nothing."""
     command = [sys.executable, "-m", "cmdiad", "view", *map(str, arguments)]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
@@ -31,7 +38,7 @@ def size_of(path: Path) -> tuple[int, int]:
 def test_a_picture_is_saved_without_a_window_and_the_verdict_said(
     scan: Path, calibrated_bundle: Path, tmp_path: Path
 ) -> None:
-    answer = view(scan, "--bundle", calibrated_bundle, "--save", "view.png", folder=tmp_path)
+    answer = view_fresh(scan, "--bundle", calibrated_bundle, "--save", "view.png", folder=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert size_of(tmp_path / "view.png") == (3 * 480, 504)
     scanned, part, verdict, written = answer.stdout.splitlines()

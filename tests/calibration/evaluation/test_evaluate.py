@@ -15,7 +15,6 @@ from cmdiad.calibration.evaluation.contenders import Candidate, Contender, settl
 from cmdiad.calibration.evaluation.evaluate import defect_masks, evaluate_dataset, has_masks, in_whole_scan
 from cmdiad.calibration.evaluation.outcomes import Scored, choose_examples, measure, measure_defects
 from cmdiad.calibration.evaluation.report_tables import as_json, threshold_table
-from cmdiad.export.bundles import export_bundle
 from cmdiad.runtime.bundle.parameters import Preprocessing, Threshold
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import ScanError, UsageError
@@ -36,18 +35,16 @@ def silent(*_):
 
 
 @pytest.fixture(scope="module")
-def candidates(trained_run, tmp_path_factory):
-    scratch = tmp_path_factory.mktemp("routes")
-    candidates = []
-    for name, route, main in (
-        ("single", "single", "pc"),
-        ("f2f", "f2f", "pc"),
-        ("dual", "dual", "pc"),
-        ("image", "single", "rgb"),
-    ):
-        export_bundle(trained_run, route, main, scratch / name)
-        candidates.append(Candidate(name, open_bundle(scratch / name), SETTINGS))
-    return candidates
+def candidates(route_bundle):
+    return [
+        Candidate(name, open_bundle(route_bundle(route, main)), SETTINGS)
+        for name, route, main in (
+            ("single", "single", "pc"),
+            ("f2f", "f2f", "pc"),
+            ("dual", "dual", "pc"),
+            ("image", "single", "rgb"),
+        )
+    ]
 
 
 @pytest.fixture(scope="module")

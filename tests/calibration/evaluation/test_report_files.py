@@ -14,7 +14,6 @@ from cmdiad.calibration.evaluation.outcomes import Evaluation
 from cmdiad.calibration.evaluation.report_files import Destinations, gather_facts, write_reports
 from cmdiad.calibration.evaluation.report_page import html_report
 from cmdiad.calibration.part_pictures import PANEL
-from cmdiad.export.bundles import export_bundle
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import OutputError, UsageError
 from PIL import Image
@@ -51,10 +50,8 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def evaluation(trained_run, synth_data, tmp_path_factory):
-    scratch = tmp_path_factory.mktemp("report")
-    export_bundle(trained_run, "single", "pc", scratch / "single")
-    bundle = open_bundle(scratch / "single")
+def evaluation(route_bundle, synth_data):
+    bundle = open_bundle(route_bundle("single", "pc"))
     strict = dataclasses.replace(SETTINGS, false_reject_rate=0.5)
     candidates = [Candidate("Single bank, PC", bundle, SETTINGS), Candidate("strict", bundle, strict)]
     return evaluate_dataset(synth_data, [], candidates, "cpu", lambda *_: None)

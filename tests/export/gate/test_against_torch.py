@@ -1,5 +1,6 @@
 """The gate says no: to every kind of broken export, by the name of the layer, before anything is written."""
 
+import functools
 import json
 import os
 from pathlib import Path
@@ -133,32 +134,48 @@ def test_without_scans_there_is_no_gate_and_no_bundle(trained_run, synth_data, t
     assert {check.scans for check in read_report(open_bundle(tmp_path / "bundle")).tensors} == {1}
 
 
+@pytest.fixture(scope="module")
+def reduced_bundle(calibrated_bundle, trained_run, tmp_path_factory):
+    """precision -> the calibrated bundle in it, written once."""
+
+    @functools.cache
+    def reduced(precision):
+        folder = tmp_path_factory.mktemp(precision) / "b"
+        settings = ExportSettings(precision=precision, accept=AT_THE_THRESHOLD)
+        manifest = reduce_bundle(calibrated_bundle, folder, trained_run, settings)
+        assert manifest == open_bundle(folder).manifest
+        return folder
+
+    return reduced
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp16", "bf16", "int8"])
-def test_a_calibrated_bundle_takes_another_precision(calibrated_bundle, trained_run, tmp_path, precision):
+def test_a_calibrated_bundle_takes_another_precision(
+    reduced_bundle, calibrated_bundle, trained_run, tmp_path, precision
+):
     settings = ExportSettings(precision=precision, accept=AT_THE_THRESHOLD)
-    manifest = reduce_bundle(calibrated_bundle, tmp_path / "b", trained_run, settings)
-    assert run_selftest(open_bundle(tmp_path / "b")).passed
-    on_gpu = limits(open_bundle(tmp_path / "b"), "cuda", line=False).of_stage("map")
+    folder = reduced_bundle(precision)
+    bundle = open_bundle(folder)
+    manifest = bundle.manifest
+    assert run_selftest(bundle).passed
+    on_gpu = limits(bundle, "cuda", line=False).of_stage("map")
     assert on_gpu > STRICT.map if precision == "fp16" else on_gpu == STRICT.map
     assert manifest.precision == precision
     networks = manifest.built_networks()
     assert {network.precision for network in networks.values()} == {precision}
-    bundle = open_bundle(tmp_path / "b")
     for role, network in networks.items():
         assert len(bundle.read(network.file)) < 0.7 * (calibrated_bundle / f"{role}.onnx").stat().st_size
     (decisions,) = [check for check in read_report(bundle).decisions if check.compared == f"{precision} against fp32"]
     assert decisions.passed and decisions.i_auroc_change is not None
     if precision == "fp16":
         with pytest.raises(UsageError, match="export it as fp32"):
-            reduce_bundle(tmp_path / "b", tmp_path / "c", trained_run, settings)
+            reduce_bundle(folder, tmp_path / "c", trained_run, settings)
 
 
 @pytest.fixture(scope="module")
-def int8_bundle(calibrated_bundle, trained_run, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("int8") / "bundle"
-    reduce_bundle(calibrated_bundle, folder, trained_run, ExportSettings(precision="int8", accept=AT_THE_THRESHOLD))
-    return open_bundle(folder)
+def int8_bundle(reduced_bundle):
+    return open_bundle(reduced_bundle("int8"))
 
 
 @pytest.mark.slow

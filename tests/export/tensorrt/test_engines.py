@@ -1,9 +1,5 @@
 """Engines of a bundle's networks: built for every target, singly and together, and written beside what they are."""
 
-import os
-import subprocess
-import sys
-
 import msgspec
 import onnx
 import pytest
@@ -16,6 +12,8 @@ from cmdiad.runtime.engines.flavor import FLAVORS
 from cmdiad.runtime.engines.machine import this_machine
 from cmdiad.runtime.engines.plan_check import read_header
 from cmdiad.runtime.errors import EngineError, UsageError
+
+from ...forked_commands import run_command
 
 pytest.importorskip("tensorrt_rtx", reason="pip install 'cmdiad[tensorrt-rtx]'")
 
@@ -125,15 +123,7 @@ def test_where_one_cannot_be_built_nothing_is_written(bundle, tmp_path):
 
 
 def export(*arguments, cwd):
-    command = [sys.executable, "-c", "from cmdiad.cli.workstation import main; main()", "export"]
-    return subprocess.run(
-        [*command, *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "CMDIAD_BUNDLE": ""},
-    )
+    return run_command("cmdiad", "export", *arguments, cwd=cwd)
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from cmdiad.runtime.engines.opening import ENGINE_PROVIDERS
 from cmdiad.runtime.engines.providers import PROVIDERS
 from cmdiad.runtime.errors import EngineError
 
+from ...forked_commands import run_command
+
 
 @pytest.fixture(scope="module")
 def diagnosis(exported_bundle):
@@ -116,20 +118,21 @@ def test_a_calibration_of_an_earlier_version_is_not_well(diagnosis, calibrated_b
         assert found.ok is ok and words in found.detail
 
 
-def doctor(module, *arguments, cwd):
+def doctor_fresh(module, *arguments, cwd):
+    """In an interpreter that has imported nothing."""
     command = [sys.executable, "-c", f"from cmdiad.cli.{module} import main; main()", "doctor", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def test_both_commands_have_one(exported_bundle, tmp_path):
-    answer = doctor("line", "--bundle", exported_bundle, "--json", "--provider", "cpu", cwd=tmp_path)
+    answer = doctor_fresh("line", "--bundle", exported_bundle, "--json", "--provider", "cpu", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     found = json.loads(answer.stdout)
     assert found.keys() == {"machine", "findings"}
     assert all(each.keys() == {"topic", "name", "ok", "detail"} for each in found["findings"])
     assert not any(each["name"] == "torch" for each in found["findings"])
-    answer = doctor("workstation", "--provider", "abacus", cwd=tmp_path)
+    answer = run_command("cmdiad", "doctor", "--provider", "abacus", cwd=tmp_path)
     assert answer.returncode == 5 and "abacus" in answer.stderr
-    answer = doctor("workstation", cwd=tmp_path)
+    answer = doctor_fresh("workstation", cwd=tmp_path)
     assert answer.returncode == 0 and "torch" in answer.stdout
-    assert doctor("line", "--bundle", "nowhere", cwd=tmp_path).returncode == 4
+    assert run_command("cmdiad-rt", "doctor", "--bundle", "nowhere", cwd=tmp_path).returncode == 4

@@ -16,6 +16,8 @@ from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.bundle.writing import rewrite_bundle
 from cmdiad.runtime.errors import BundleError, EngineError
 
+from ...forked_commands import run_command
+
 
 @pytest.fixture(scope="module")
 def bundle(calibrated_bundle):
@@ -110,13 +112,18 @@ def test_what_cannot_be_tested_is_said(bundle, exported_bundle):
         run_selftest(bundle, "abacus")
 
 
-def selftest(*arguments, cwd):
+def selftest_fresh(*arguments, cwd):
+    """In an interpreter that has imported nothing."""
     command = [sys.executable, "-c", "from cmdiad.cli.line import main; main()", "selftest", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
 
 
+def selftest(*arguments, cwd):
+    return run_command("cmdiad-rt", "selftest", *arguments, cwd=cwd)
+
+
 def test_the_command_prints_every_stage_and_answers_with_its_exit_code(bundle, calibrated_bundle, tmp_path):
-    answer = selftest("--bundle", calibrated_bundle, cwd=tmp_path)
+    answer = selftest_fresh("--bundle", calibrated_bundle, cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "PASSED" in answer.stdout and "extractor.tokens" in answer.stdout and "verdict" in answer.stdout
     network = with_changed_weights(bundle, "extractor", 1.05)
