@@ -27,17 +27,23 @@ def serve(
     Exit codes: 0 stopped, 2 the file is invalid, 4 bad bundle, 5 device not available or gone, 6 a bundle
     fails its self-test, 71 the port cannot be bound, 74 a result could not be written.
     """
-    from ..runtime.service.line_file import read_line_file
+    from ..runtime.service.line_file import placed, read_line_file
     from ..runtime.service.line_log import end_log, start_log
     from ..runtime.service.production_line import ProductionLine
     from ..runtime.service.web.http_server import HttpRequests
 
     settings, base = read_line_file(file), file.parent
+    missing = [folder for folder in settings.folder if not placed(base, folder.path).exists()]
     log = start_log(settings.log, base)
     try:
         line = ProductionLine(settings, base)
         server = HttpRequests(line)
         line.sources.append(server)
+        for folder in missing:
+            console.warn(
+                f"folder {folder.name!r}: {placed(base, folder.path)} did not exist and was created: correct its path "
+                "in line.toml if scans arrive elsewhere"
+            )
         if check:
             line.close()
             products, sinks = ", ".join(line.products.names()), ", ".join(sink.name for sink in line.sinks) or "none"

@@ -145,6 +145,10 @@ def test_a_line_file_is_checked_without_serving(calibrated_bundle: Path, tmp_pat
     done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "everything opens: products gland" in done.stdout
+    (tmp_path / "line.toml").write_text(text + '[[folder]]\npath = "in comming"\n')
+    first, second = (run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path) for _ in range(2))
+    assert first.returncode == 0 and "in comming did not exist and was created: correct its path" in first.stderr
+    assert second.stderr == ""
     (tmp_path / "line.toml").write_text(text + "port = 1\n")
     done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
     assert done.returncode == 2
