@@ -266,14 +266,16 @@ def _fused(
     main: Side, second: Side | None, settings: CalibrationSettings
 ) -> tuple[Decision, Sequence[tuple[BankMatch, ...]]]:
     """The decision by one bank or two, with the fusion of two, and every normal scan's matches with them."""
-    choices = settings.score, settings.neighborhood
+    score, neighborhood = settings.score, settings.neighborhood
     if second is None:
-        return Decision(main.bank, None, None, *choices), [(match,) for match in main.matches]
+        return Decision(main.bank, None, None, score=score, neighborhood=neighborhood), [
+            (match,) for match in main.matches
+        ]
     pairs = list(zip(main.matches, second.matches, strict=True))
     scores = np.array([[match.score for match in pair] for pair in pairs])
     pixels = np.concatenate([np.stack([match.distances for match in pair], axis=1) for pair in pairs])
     fusion = fit_fusion(scores, pixels, settings.nu, settings.svm_iterations, settings.seed)
-    return Decision(main.bank, second.bank, fusion, *choices), pairs
+    return Decision(main.bank, second.bank, fusion, score=score, neighborhood=neighborhood), pairs
 
 
 def statistics_of(features: Array) -> Statistics:

@@ -17,7 +17,7 @@ app = new_app(
 )
 
 
-@app.command("list")
+@app.command("list", short_help="List all published weights and their files.")
 def list_weights(json: options.Json = False) -> None:
     """List name, source, license, SHA-256 and file of all published weights."""
     import msgspec

@@ -91,9 +91,9 @@ class Decision:
     main: NormalizedBank
     second: NormalizedBank | None
     fusion: Fusion | None
+    threads: SearchThreads = field(default_factory=SearchThreads, repr=False, compare=False)
     score: ScoreName = "paper"
     neighborhood: int = 1
-    threads: SearchThreads = field(default_factory=SearchThreads, repr=False, compare=False)
 
     @classmethod
     def load(cls, bundle: Bundle, threads: int | None = None) -> Decision:
@@ -112,9 +112,9 @@ class Decision:
         neighborhood = 1 if calibration is None else calibration.neighborhood
         second_bank = route_of(bundle.manifest.route, bundle.manifest.main).second_bank
         if second_bank is None:
-            return cls(main, None, None, score, neighborhood, sharing)
+            return cls(main, None, None, sharing, score, neighborhood)
         fusion = decode_fusion(bundle.read(FUSION), f"{bundle.path}: {FUSION}")
-        return cls(main, load_bank(bundle, second_bank), fusion, score, neighborhood, sharing)
+        return cls(main, load_bank(bundle, second_bank), fusion, sharing, score, neighborhood)
 
     @single_threaded_blas()
     def match(self, features: PartFeatures, without_group: int | None = None) -> tuple[BankMatch, ...]:

@@ -82,7 +82,7 @@ def test_a_rate_that_two_scans_cannot_tell_still_gives_finite_figures_or_an_erro
     threshold = threshold_from_good([1.0, 1.1], 0.01)
     assert threshold.value > 1.1
     assert 0 <= threshold.rate_low <= threshold.rate_high <= 1
-    with pytest.raises(UsageError, match="cannot tell"):
+    with pytest.raises(UsageError, match="too few for a false-reject rate"):
         threshold_from_good([1.0, 3.0], 1e-6)
 
 

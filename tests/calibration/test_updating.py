@@ -139,7 +139,7 @@ def test_a_scan_is_accepted_by_a_name_that_it_has_alone():
 def test_a_part_of_another_size_is_refused_by_name(calibrated_bundle, recent, tmp_path):
     twice = tmp_path / "twice.tiff"
     tifffile.imwrite(twice, tifffile.imread(recent[0]) * np.float32(2), photometric="rgb")
-    with pytest.raises(ScanError, match=r"twice\.tiff: is not such a part .*without --update"):
+    with pytest.raises(ScanError, match=r"twice\.tiff: is not a part .*without --update"):
         update_bundle(open_bundle(calibrated_bundle), UpdateRequest((*recent, twice), tmp_path / "new"))
 
 
@@ -162,7 +162,7 @@ def test_nothing_is_replaced_and_a_changed_trail_stops_before_the_work(calibrate
     (tmp_path / "taken").mkdir()
     with pytest.raises(UsageError, match="replaces nothing"):
         update_bundle(bundle, UpdateRequest(recent, tmp_path / "taken"), lambda *stage: stages.append(stage))
-    with pytest.raises(UsageError, match="lies in the bundle"):
+    with pytest.raises(UsageError, match="is inside the bundle"):
         update_bundle(bundle, UpdateRequest(recent, calibrated_bundle / "new"), lambda *stage: stages.append(stage))
     with pytest.raises(UsageError, match="at least 3"):
         update_bundle(bundle, UpdateRequest(recent[:2], tmp_path / "new"), lambda *stage: stages.append(stage))

@@ -57,7 +57,9 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
     found = json.loads(answer.stdout)
     assert {path.suffix for path in (tmp_path / "results").iterdir()} == {".html", ".md", ".csv", ".json"}
     parts = (tmp_path / "results" / "parts.csv").read_text().splitlines()
-    assert len(parts) == 1 + len(found["parts"]) and parts[0].startswith("class,route,main,part,defect,score,")
+    assert len(parts) == 1 + len(found["parts"]) and parts[0].startswith(
+        "class,route,main,scored_by,part,defect,score,"
+    )
     assert [row["route"] for row in found["rows"]] == ["single", "f2f"]
     assert {row["defect"] for row in found["defects"]} == {
         "contamination",
@@ -71,7 +73,7 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
-        ("cmdiad train nowhere", 2, "MVTec 3D-AD layout"),
+        ("cmdiad train nowhere", 2, "layout of MVTec 3D-AD"),
         ("cmdiad train nowhere --route single", 2, "'f2f', 'f2i', 'i2f'"),
         ("cmdiad export", 2, "cmdiad train"),
         ("cmdiad calibrate nowhere", 4, "no bundle"),
@@ -80,9 +82,9 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
         ("cmdiad evaluate nowhere --main xyz", 2, "--main: 'xyz' is not one of 'pc', 'rgb'"),
         ("cmdiad evaluate nowhere --settings here.toml", 2, "here.toml: cannot be read"),
         ("cmdiad calibrate nowhere --settings here.toml", 2, "here.toml: cannot be read"),
-        ("cmdiad reproduce 2 nowhere", 2, "MVTec 3D-AD layout"),
+        ("cmdiad reproduce 2 nowhere", 2, "layout of MVTec 3D-AD"),
         ("cmdiad reproduce 2 nowhere --markdown both --csv both", 2, "two reports would be written there"),
-        ("cmdiad reproduce 2 nowhere --run nowhere", 2, "MVTec 3D-AD layout"),
+        ("cmdiad reproduce 2 nowhere --run nowhere", 2, "layout of MVTec 3D-AD"),
         (
             "cmdiad reproduce mvtec3d nowhere",
             2,

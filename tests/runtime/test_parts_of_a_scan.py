@@ -158,7 +158,7 @@ def test_a_part_that_is_cut_off_is_an_error_of_its_own(inspector: Inspector, tmp
     outcomes = outcomes_of(inspector, scans_in(tmp_path, {"cut": points}))
     assert [outcome.part for outcome in outcomes] == [1, 2, 3, 4, 5, 6]
     assert [outcome.inspection is None for outcome in outcomes] == [True, False, False, True, False, False]
-    assert "part 4 of 6 is not such a part" in str(outcomes[3].error) and "cut off" in str(outcomes[3].error)
+    assert "part 4 of 6 is not a part" in str(outcomes[3].error) and "cut off" in str(outcomes[3].error)
 
 
 def test_a_scan_without_a_part_is_one_error(inspector: Inspector, tmp_path: Path) -> None:

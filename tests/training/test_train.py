@@ -194,7 +194,7 @@ def test_a_scan_without_its_image_is_named(synth_data, tmp_path):
 
 
 def test_a_folder_without_classes_is_said_plainly(tmp_path):
-    with pytest.raises(UsageError, match="MVTec 3D-AD layout"):
+    with pytest.raises(UsageError, match="layout of MVTec 3D-AD"):
         train_route(tmp_path, [], SETTINGS, tmp_path / "run", silent)
 
 

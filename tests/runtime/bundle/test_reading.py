@@ -354,6 +354,6 @@ def test_a_bundle_that_this_user_may_not_read_is_not_called_damaged(written, mon
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "open", denied)
-    with pytest.raises(BundleError, match="cannot be read: Permission denied: give this user the right") as caught:
+    with pytest.raises(BundleError, match="cannot be read: Permission denied: give this user permission") as caught:
         open_bundle(written)
     assert "get the bundle again" not in str(caught.value)

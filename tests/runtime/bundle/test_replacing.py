@@ -69,7 +69,7 @@ def test_a_killed_write_leaves_the_old_bundle_or_the_new_one(tmp_path, name, can
             bundle = open_bundle(path)
         except BundleError as error:
             assert not can_exchange
-            bundle = open_bundle(str(error).split(": move it back")[0].rsplit(" lies in ", 1)[1])
+            bundle = open_bundle(str(error).split(": move it back")[0].rsplit(" is in ", 1)[1])
             products.append("moved aside")
         assert bundle.read("x").decode() == bundle.manifest.product
         products.append(bundle.manifest.product)

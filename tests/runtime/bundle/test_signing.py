@@ -218,7 +218,7 @@ def test_a_new_key_is_for_its_owner_alone_and_never_replaces_one(tmp_path: Path)
         assert private.stat().st_mode & 0o777 == 0o600
     assert private.read_text().startswith("-----BEGIN PRIVATE KEY-----")
     assert key_of(private, no_passphrase) == key_of(public, no_passphrase) == read_public_key(public) == key
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         new_key("plant", tmp_path / "keys")
     for name in ("", "..", "a/b", "../plant"):
         with pytest.raises(UsageError, match="key name"):

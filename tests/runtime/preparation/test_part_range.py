@@ -69,7 +69,7 @@ def test_a_part_of_which_less_than_a_third_was_seen_is_outside() -> None:
         ({"measured_share": 0.4}, "40% of the part's silhouette was measured: calibration saw"),
         ({"inspected_share": 0.3}, "30% of what is in view is the part: calibration saw 100%"),
         ({"touches_border": 0.2}, "20% of the part's outline is cut off"),
-        ({"on_plane": False, "clearance_m": 0.05}, "begins 50.0 mm above the plane"),
+        ({"on_plane": False, "clearance_m": 0.05}, "starts 50.0 mm above the plane"),
         ({"other_objects": (OtherObject(500, 0.02, 30, 40),)}, "1 other object in view (20.0 mm at row 30, column 40)"),
         ({"diameter_m": float("nan")}, "mm across"),
         ({"area_m2": float("nan")}, "cm2"),

@@ -128,7 +128,7 @@ def test_nothing_of_the_product_s_size_is_an_error_with_the_sizes() -> None:
 
 def test_more_things_than_are_inspected_are_refused() -> None:
     things = [Thing(number, 1.0, 1.0, (slice(0, 1), slice(0, 1))) for number in range(MOST_PARTS + 1)]
-    with pytest.raises(ScanError, match=f"more than {MOST_PARTS} things"):
+    with pytest.raises(ScanError, match=f"more than {MOST_PARTS} objects"):
         choose_parts(things, None)
     assert len(choose_parts(things[1:], None)) == MOST_PARTS
 

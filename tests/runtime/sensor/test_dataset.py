@@ -1,4 +1,4 @@
-"""The MVTec 3D-AD layout is found as it lies, and what is missing is named."""
+"""The layout of MVTec 3D-AD is found as it lies, and what is missing is named."""
 
 import pytest
 from cmdiad.runtime.errors import ScanError, UsageError
@@ -30,9 +30,9 @@ def test_classes_and_samples(root):
 
 
 def test_what_is_missing_is_named(root):
-    with pytest.raises(UsageError, match="no class carrot; here are bagel"):
+    with pytest.raises(UsageError, match="no class carrot; found bagel"):
         find_classes(root, ["carrot"])
-    with pytest.raises(UsageError, match="MVTec 3D-AD layout"):
+    with pytest.raises(UsageError, match="layout of MVTec 3D-AD"):
         find_classes(root / "nowhere")
     with pytest.raises(UsageError, match="validation"):
         find_samples(root / "bagel", "validation")

@@ -139,5 +139,5 @@ def test_a_png_without_bounds_beside_it_is_no_depth_map(eyecandies_data, tmp_pat
     source = eyecandies_data / "Praline" / "train" / "data" / "000_depth.png"
     depth = copied(source, tmp_path, info_depth=None)
     assert not eyecandies.is_depth_map(depth)
-    with pytest.raises(ScanError, match="one number a pixel"):
+    with pytest.raises(ScanError, match="one number per pixel"):
         read_scan(depth)

@@ -55,7 +55,7 @@ def test_the_file_holds_every_bit() -> None:
 def test_a_wrong_number_is_refused_with_the_place(key: str, value: object) -> None:
     content = json.loads(encode_fusion(FUSION))
     content["map"][key] = value
-    with pytest.raises(BundleError, match=r"bundle: fusion\.json: is not a fusion"):
+    with pytest.raises(BundleError, match=r"bundle: fusion\.json: is not a valid fusion"):
         decode_fusion(json.dumps(content).encode(), "bundle: fusion.json")
 
 

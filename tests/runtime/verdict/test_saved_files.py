@@ -25,5 +25,5 @@ def test_a_name_never_leaves_the_folder(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "  "])
 def test_an_empty_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match="not empty"):
+    with pytest.raises(UsageError, match="nonempty name"):
         saved_files(tmp_path, name, False)

@@ -184,7 +184,7 @@ def test_a_camera_is_opened_by_its_serial_and_let_go_of(harvesters: list[str], t
 
 @pytest.mark.parametrize(
     ("serial", "says"),
-    [("C3", r"no camera with serial C3 \(here are: A1, B2\)"), (None, r"here are 2 \(A1, B2\): set `serial`")],
+    [("C3", r"no camera with serial C3 \(found: A1, B2\)"), (None, r"there are 2 \(A1, B2\): set `serial`")],
     ids=["another", "none named"],
 )
 def test_the_wrong_camera_is_never_taken(harvesters: list[str], tmp_path: Path, serial: str | None, says: str) -> None:
