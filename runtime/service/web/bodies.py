@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -18,6 +18,8 @@ from ..arrival import Arrival, FileContent, RawPoints
 SOURCE = "http"
 RAW = "application/x-float32"
 MULTIPART = "multipart/form-data"
+_PARAMETERS = ("part_id", "product", "name", "shape", "heatmap")
+_FILES = ("scan", "image")
 _LONGEST_NAME = 200
 _MOST_HELD = 4
 _CONTROL = dict.fromkeys((*range(32), 127), "_")
@@ -55,6 +57,7 @@ async def arrival_of(request: Request, most_bytes: int, patience_seconds: float)
         HTTPException: the body is too large (413), too slow (408), or says nothing that can be inspected (400).
         ScanError: bare numbers without a shape, or of another size.
     """
+    _refuse_unknown(request.query_params.keys(), _PARAMETERS, "parameter")
     part_id = _short(request.query_params.get("part_id"), "part_id")
     product = _short(request.query_params.get("product"), "product")
     name = _short(request.query_params.get("name"), "name") or part_id or "request"
@@ -71,6 +74,12 @@ async def arrival_of(request: Request, most_bytes: int, patience_seconds: float)
     except ClientDisconnect:
         raise HTTPException(400, "the connection ended before the end of the body") from None
     return Arrival(SOURCE, name, content=content, part_id=part_id, product=product)
+
+
+def _refuse_unknown(given: Iterable[str], known: Sequence[str], what: str) -> None:
+    """A misspelled `product`, or one in the wrong place, would be inspected as another one."""
+    if unknown := sorted(set(given) - set(known)):
+        raise HTTPException(400, f"unknown {what} {unknown[0]!r}: known are {', '.join(known)}")
 
 
 async def _body(request: Request, most_bytes: int) -> bytes:
@@ -94,8 +103,9 @@ async def _form(request: Request) -> FileContent:
     except (ValueError, LookupError) as cause:  # letters of no alphabet: the header names their encoding
         raise HTTPException(400, f"the form cannot be read: {type(cause).__name__}") from cause
     try:
+        _refuse_unknown(form.keys(), _FILES, "form field")
         contents = {}
-        for field in ("scan", "image"):
+        for field in _FILES:
             value = form.get(field)
             if value is not None:
                 if isinstance(value, str):

@@ -127,6 +127,10 @@ def test_bodies_are_bounded(line: WordLine) -> None:
     assert ask.post("/v1/inspect", content=bytes(2000)).status_code == 413
     assert ask.post("/v1/inspect", content=iter([bytes(600)] * 4)).status_code == 413
     assert ask.post("/v1/inspect", content=b"").status_code == 400
+    misspelled = ask.post("/v1/inspect?prodct=lid", content=b"good")
+    assert misspelled.status_code == 400 and "unknown parameter 'prodct': known are part_id, product" in misspelled.text
+    in_form = ask.post("/v1/inspect", files={"scan": ("a.tiff", b"good")}, data={"product": "lid"})
+    assert in_form.status_code == 400 and "unknown form field 'product'" in in_form.text
     assert ask.post("/v1/inspect?part_id=" + "x" * 300, content=b"good").status_code == 400
 
 
