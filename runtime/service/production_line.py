@@ -25,7 +25,7 @@ from .line_file import CameraTable, FolderTable, LineFile, ProductTable, placed
 from .line_health import LineHealth
 from .line_places import require_sound_places
 from .products import LOOK_SECONDS, Product, Products
-from .result_files import WantedFiles
+from .result_files import REJECTED, WantedFiles
 from .retention import Retention
 from .sinks.named_sinks import open_sinks
 from .sources.genicam import CameraSettings, GenicamCamera, require_harvesters
@@ -84,7 +84,7 @@ class ProductionLine:
             raise
         self.deliveries = [Delivery(sink, self.journal, self.status) for sink in self.sinks]
         self.sources: list[Source] = [
-            HotFolder(_folder(table, base, self.products), self.journal, self.station.wake, self.station.stop)
+            HotFolder(_folder(table, base, self.out, self.products), self.journal, self.station.wake, self.station.stop)
             for table in file.folder
         ]
         self.sources += [GenicamCamera(_camera(table, base), self.station.submit) for table in file.camera]
@@ -248,7 +248,7 @@ def _camera(table: CameraTable, base: Path) -> CameraSettings:
     return CameraSettings(table.name, placed(base, table.producer), table.serial, table.product, table.wait_seconds)
 
 
-def _folder(table: FolderTable, base: Path, products: Products) -> FolderSettings:
+def _folder(table: FolderTable, base: Path, out: Path, products: Products) -> FolderSettings:
     with products.used(table.product) as (_, loaded):
         manifest = loaded.inspector.bundle.manifest
         suffixes = input_suffixes(modalities(manifest), manifest.geometry)
@@ -257,6 +257,7 @@ def _folder(table: FolderTable, base: Path, products: Products) -> FolderSetting
     return FolderSettings(
         name=table.name,
         path=placed(base, table.path),
+        rejected=out / REJECTED,
         suffixes=suffixes,
         product=table.product,
         recursive=table.recursive,

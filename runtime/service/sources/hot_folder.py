@@ -6,6 +6,7 @@ The folder is listed every so often, which also works on network drives, where n
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -15,12 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...choices import After
+from ...errors import OutputError
 from ...files.atomic import naming_place
 from ...files.moving import move_file
 from ...sensor.listing import natural_order
 from ..arrival import Arrival, FileVersion
 from ..journal import Journal
+from ..result_files import file_stem
 
+_log = logging.getLogger("cmdiad.line")
 # A folder that takes long to list is listed the less often.
 _MOST_SHARE_OF_TIME = 0.2
 _TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
@@ -33,6 +37,7 @@ class FolderSettings:
     Attributes:
         name: of the source.
         path: the folder.
+        rejected: where files go that could not be inspected, unless they are left.
         suffixes: of the files that are scans, lower case.
         product: what inspects them; None: the first product.
         recursive: whether folders below count.
@@ -45,6 +50,7 @@ class FolderSettings:
 
     name: str
     path: Path
+    rejected: Path
     suffixes: tuple[str, ...]
     product: str | None = None
     recursive: bool = False
@@ -113,13 +119,21 @@ class HotFolder:
     def finished(self, version: FileVersion, number: int, is_rejected: bool) -> None:
         """A file has its result: move it or delete it, where that was asked.
 
+        One that could not be inspected is never deleted. It is moved as it is: whoever still writes it writes on there.
+
         Raises:
             OutputError: it cannot be moved, or the journal cannot be written.
         """
         path = self.settings.path / version.name
         if self.settings.after == "leave" or _version_of(path, version.name) != version:
             return
-        if self.settings.after == "delete" or is_rejected:
+        if is_rejected:
+            try:
+                move_file(path, self.settings.rejected / Path(file_stem(number, version.name, 0.0)).name)
+            except OutputError as error:
+                _log.warning("folder %s: %s was rejected and stays where it is: %s", self.name, path, error)
+                return
+        elif self.settings.after == "delete":
             with naming_place(path), suppress(FileNotFoundError):
                 path.unlink()
         else:

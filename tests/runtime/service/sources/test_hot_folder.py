@@ -22,7 +22,14 @@ def place(tmp_path: Path) -> Path:
 
 
 def hot(place: Path, journal: Journal, **settings: Any) -> HotFolder:
-    chosen = {"name": "folder", "path": place, "suffixes": (".tiff",), "settle_seconds": 0.5, **settings}
+    chosen = {
+        "name": "folder",
+        "path": place,
+        "rejected": place.with_name("rejected"),
+        "suffixes": (".tiff",),
+        "settle_seconds": 0.5,
+        **settings,
+    }
     return HotFolder(FolderSettings(**chosen), journal, lambda: None, lambda error: None)
 
 
@@ -129,6 +136,7 @@ def test_a_folder_that_is_gone_is_said_and_looked_for_again(place: Path, journal
         ("move", False, False, ["000007_a.tiff"]),
         ("delete", False, False, []),
         ("move", True, False, []),
+        ("delete", True, False, []),
         ("leave", True, True, []),
     ],
 )
@@ -143,7 +151,31 @@ def test_what_happens_to_a_file_that_has_its_result(
     assert path.exists() is left
     place_of_done = place.with_name("in-done")
     assert [file.name for file in place_of_done.glob("*")] == done
+    kept = [file.name for file in place.with_name("rejected").glob("*")]
+    assert kept == (["000007_a.tiff"] if rejected and after != "leave" else [])
     assert ("a.tiff" in journal.known_files("folder")) is left
+
+
+def test_a_rejected_scan_that_is_still_being_written_is_whole_in_the_end(place: Path, journal: Journal) -> None:
+    folder = hot(place, journal, settle_seconds=0, after="move")
+    with (place / "a.tiff").open("wb", buffering=0) as writer:
+        writer.write(b"the first half,")
+        folder.look(0.0)
+        folder.finished(journal.known_files("folder")["a.tiff"], 7, is_rejected=True)
+        writer.write(b" the second")
+    assert place.with_name("rejected").joinpath("000007_a.tiff").read_bytes() == b"the first half, the second"
+
+
+@pytest.mark.parametrize("after", ["move", "delete"])
+def test_a_rejected_scan_that_cannot_be_moved_stays_and_is_not_taken_again(
+    place: Path, journal: Journal, after: str
+) -> None:
+    folder = hot(place, journal, settle_seconds=0, after=after)
+    path = put(place, "a.tiff")
+    place.with_name("rejected").write_bytes(b"a file where the folder should be")
+    folder.look(0.0)
+    folder.finished(journal.known_files("folder")["a.tiff"], 7, is_rejected=True)
+    assert path.exists() and folder.look(9.0) == 0
 
 
 def test_a_file_that_was_written_anew_meanwhile_stays(place: Path, journal: Journal) -> None:
