@@ -201,6 +201,7 @@ class Products:
         bundle = self._opened(product.path)
         if bundle.manifest.digest != digest:
             raise BundleError(f"{product.path}: was replaced during its test: the one there now is tested next")
+        _require_same_product(product, bundle)
         loaded = Loaded(self.settings.open(bundle, product.threshold), digest, time.time())
         with product.lock:
             before = product.loaded
@@ -222,6 +223,22 @@ class Products:
             inspector.close()
             raise
         return Loaded(inspector, bundle.manifest.digest, time.time())
+
+
+def _require_same_product(product: Product, bundle: Bundle) -> None:
+    """Refuse a bundle that was put in another product's place by mistake: it would judge parts that it does not know.
+
+    Raises:
+        BundleError: it is of another product than the bundle at work.
+    """
+    if product.loaded is None:
+        return
+    now, then = product.loaded.inspector.bundle.manifest.product, bundle.manifest.product
+    if now != then:
+        raise BundleError(
+            f"{product.path}: is of product {then!r}, and the bundle at work is of {now!r}: put it in that product's "
+            "place, or restart the line if it is meant to inspect another product"
+        )
 
 
 def _digest(product: Product) -> str:

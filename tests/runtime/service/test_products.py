@@ -15,7 +15,9 @@ from cmdiad.runtime.service.products import Product, Products
 
 
 class Shelf:
-    """Bundles that are files with a word in them: `broken` cannot be opened, `wrong` fails its self-test."""
+    """Bundles that are files with a word in them: `broken` cannot be opened, `wrong` fails its self-test,
+    `foreign` is of another product.
+    """
 
     def __init__(self) -> None:
         self.closed: list[str] = []
@@ -26,7 +28,10 @@ class Shelf:
         word = path.read_text()
         if word == "broken":
             raise BundleError(f"{path}: was changed")
-        return SimpleNamespace(path=path, word=word, manifest=SimpleNamespace(digest=word * 8, files={}))
+        made_for = "another" if word == "foreign" else "thing"
+        return SimpleNamespace(
+            path=path, word=word, manifest=SimpleNamespace(digest=word * 8, files={}, product=made_for)
+        )
 
     def rehearse(self, path: Path, settings: InspectorSettings, is_unwanted: Callable[[], bool]) -> str:
         """What `rehearse` gives: as the shelf opens it, and no self-test is failed."""
@@ -158,6 +163,17 @@ def test_a_bundle_that_fails_changes_nothing_and_says_so(
     products.look()
     assert products.named(None).problem is None
     assert "first" in shelf.closed
+
+
+def test_a_bundle_of_another_product_does_not_take_over(shelf: Shelf, tmp_path: Path) -> None:
+    lay(tmp_path / "b", "old")
+    products = opened(shelf, tmp_path / "b")
+    lay(tmp_path / "b", "foreign")
+    products.look()
+    problem = products.named("thing").problem
+    assert problem is not None and "is of product 'another', and the bundle at work is of 'thing'" in problem
+    with products.used(None) as (_, loaded):
+        assert loaded.digest == "old" * 8
 
 
 def test_a_bundle_that_goes_away_keeps_inspecting(shelf: Shelf, tmp_path: Path) -> None:
