@@ -28,6 +28,7 @@ from ..runtime.patches.routes import route_of
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import joint_digest, place_of
+from ..runtime.sensor.file_copies import refuse_copies
 from ..runtime.sensor.in_memory import PartSource, source_digests
 from ..runtime.sensor.part import Part
 from ..runtime.verdict.decision import FUSION, Decision
@@ -41,7 +42,8 @@ from .line_graph.building import add_line_graph
 from .line_graph.checking import COMPARED as LINE_CHECK
 from .line_graph.checking import check_line_graph
 from .parity import read_report
-from .survey import Survey, refuse_copies, settled_preprocessing
+from .survey import Survey, settled_preprocessing
+from .threshold import far_threshold
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ class Completed:
             *settled.warnings,
             *survey.warnings(),
             *suspicions(survey.parts, calibrated.scores),
+            *far_threshold(calibrated.scores, calibrated.calibration.threshold),
             *defect_warnings(learned.known),
+            *learned.remarks,
         )
         return cls(
             manifest=written,
@@ -134,6 +138,7 @@ class Learned:
         calibrated: banks, fusion and thresholds.
         part: how large parts may be taken to be.
         known: the known defects, scored with the new banks.
+        remarks: what else should be looked at, a sentence each.
     """
 
     scans: tuple[PartSource, ...]
@@ -144,6 +149,7 @@ class Learned:
     calibrated: Calibrated
     part: PartRange
     known: tuple[KnownDefect, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def calibrate_bundle(
@@ -202,19 +208,31 @@ def _learn(
     refuse_copies(scans, digests)
     asked = preprocessing or bundle.manifest.preprocessing.undecided()
     settled = settled_preprocessing(bundle.manifest, asked, scans, progress)
+    named = product or product_of(scans)
     manifest = msgspec.structs.replace(
         bundle.manifest,
         format_version=manifest_format.FORMAT_VERSION,
-        product=product or product_of(scans) or bundle.manifest.product,
+        product=named or bundle.manifest.product,
         preprocessing=settled.preprocessing,
     )
     extractor, survey = FeatureExtractor(bundle, provider), Survey(scans)
     features = extract_features(manifest, extractor, scans, survey, progress)
     calibrated = calibrate(manifest, extractor, features, joint_digest(digests), settings, progress, survey.scan_of)
     part = survey.part_range()
-    known = score_known_defects(defective, digests, manifest, extractor, calibrated.decision, part, progress)
+    known = score_known_defects(defective, survey.known, manifest, extractor, calibrated.decision, part, progress)
     calibrated = with_known_defects(calibrated, known)
-    return Learned(tuple(scans), manifest, settled, extractor, survey, calibrated, part, known)
+    remarks = () if named else _kept_name(bundle.manifest)
+    return Learned(tuple(scans), manifest, settled, extractor, survey, calibrated, part, known, remarks)
+
+
+def _kept_name(before: Manifest) -> tuple[str, ...]:
+    """A doubt about the product's name where a bundle was calibrated before, perhaps for another product."""
+    if before.calibration is None:
+        return ()
+    return (
+        f"the bundle keeps the name {before.product!r} of the product that it was calibrated for before: if these "
+        "scans are of another product, give --product NAME",
+    )
 
 
 def completed_contents(

@@ -21,6 +21,8 @@ FALSE_SUSPICION = 0.05
 # The median absolute deviation of a normal distribution is this part of its standard deviation.
 _MAD_OF_SIGMA = float(stats.norm.ppf(0.75))
 _N_NAMED = 10
+# The spread of few scans may be next to nothing, and the figure then says nothing.
+_MOST_SIGMAS = 20
 
 Scores = npt.NDArray[np.float64]
 
@@ -105,7 +107,7 @@ def suspicions(scans: Sequence[PartSource | str], scores: Scores) -> list[str]:
     if not suspicious:
         return []
     names = names_apart(scans)
-    named = [f"{names[scan.number]} ({scan.score:.4g}, {scan.sigmas:.1f} sigma)" for scan in suspicious[:_N_NAMED]]
+    named = [f"{names[scan.number]} ({scan.score:.4g}, {_in_sigmas(scan)})" for scan in suspicious[:_N_NAMED]]
     more = f", and {len(suspicious) - _N_NAMED} more" if len(suspicious) > _N_NAMED else ""
     score = "scores" if len(suspicious) == 1 else "score"
     return [
@@ -114,3 +116,8 @@ def suspicions(scans: Sequence[PartSource | str], scores: Scores) -> list[str]:
         f"{suspicion_limit(len(ordered)):.1f} robust sigma), as a defective part among them does: {', '.join(named)}"
         f"{more}: look at the part, and if it is bad calibrate without it"
     ]
+
+
+def _in_sigmas(scan: HeldOutScan) -> str:
+    assert scan.sigmas is not None
+    return f"{scan.sigmas:.1f} sigma" if scan.sigmas < _MOST_SIGMAS else f"over {_MOST_SIGMAS} sigma"

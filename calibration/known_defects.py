@@ -24,10 +24,12 @@ from ..runtime.patches.routes import modalities
 from ..runtime.preparation.part_range import outside
 from ..runtime.preparation.prepared_part import prepare_parts, require_parts
 from ..runtime.progress import Progress
+from ..runtime.sensor.file_copies import refuse_copies
 from ..runtime.sensor.in_memory import PartSource, read_source, source_digests
 from ..runtime.timing import StageTimes
 from ..runtime.verdict.decision import Decision
 from .calibrate import Calibrated, require_usable
+from .copies import KnownParts
 from .threshold import rate_interval, threshold_from_good
 
 # What the trade is told at, beside the rate that was asked for.
@@ -45,7 +47,7 @@ class KnownDefect:
         digest: SHA-256 of its file or numbers, in hexadecimal.
         score: its image score.
         refusal: why `infer` would give no verdict on it; empty where it would.
-        is_among_normal: whether the same file is one of the normal scans.
+        is_among_normal: whether the same scan, in this file or another, is one of the normal scans.
     """
 
     scan: PartSource
@@ -74,7 +76,7 @@ class RateChoice:
 
 def score_known_defects(
     scans: Sequence[PartSource],
-    normal: Sequence[bytes],
+    normal: KnownParts,
     manifest: Manifest,
     extractor: FeatureExtractor,
     decision: Decision,
@@ -85,7 +87,7 @@ def score_known_defects(
 
     Args:
         scans: the known defects, each once.
-        normal: digests of the normal scans.
+        normal: the parts of the normal scans.
         manifest: of the bundle, its preprocessing settled.
         extractor: the bundle's networks.
         decision: the new banks and fusion.
@@ -94,13 +96,12 @@ def score_known_defects(
 
     Raises:
         ScanError: a scan cannot be read or used.
-        UsageError: two are the same file: each part counts once.
+        UsageError: two are the same scan: each part counts once.
     """
-    defects: list[KnownDefect] = []
-    measured = modalities(manifest)
-    for number, (scan, digest) in enumerate(zip(scans, source_digests(scans), strict=True), 1):
-        if copy := next((defect.scan for defect in defects if defect.digest == digest.hex()), None):
-            raise UsageError(f"{scan} is the same scan as {copy}: each known defect counts once: leave one out")
+    digests, measured = source_digests(scans), modalities(manifest)
+    refuse_copies(scans, digests)
+    defects, so_far = list[KnownDefect](), KnownParts()
+    for number, (scan, digest) in enumerate(zip(scans, digests, strict=True), 1):
         with naming_scan(scan):
             part = read_source(scan, measured, manifest.preprocessing)
             prepared = require_parts(prepare_parts(part, measured, manifest.preprocessing, expected))
@@ -108,8 +109,9 @@ def score_known_defects(
         scores = [_score(scan, rows, decision) for rows in features]
         # Of several parts in a scan the worst is the defect.
         worst = int(np.argmax(scores))
-        refusal = "; ".join(outside(prepared[worst].view, expected))
-        defects.append(KnownDefect(scan, digest.hex(), scores[worst], refusal, digest in normal))
+        so_far.require_new(prepared[worst], scan)
+        refusal, twin = "; ".join(outside(prepared[worst].view, expected)), normal.like(prepared[worst])
+        defects.append(KnownDefect(scan, digest.hex(), scores[worst], refusal, twin is not None))
         progress("known defects", number, len(scans), "")
     return tuple(defects)
 

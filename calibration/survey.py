@@ -12,7 +12,6 @@ import numpy.typing as npt
 from ..runtime.bundle.health_baseline import HealthBaseline
 from ..runtime.bundle.manifest import Manifest
 from ..runtime.bundle.parameters import PartRange, Preprocessing
-from ..runtime.errors import UsageError
 from ..runtime.health.measures import baseline_of
 from ..runtime.patches.routes import modalities
 from ..runtime.preparation.part_range import range_of
@@ -26,6 +25,7 @@ from ..runtime.sensor.in_memory import PartSource
 from ..runtime.sensor.origin import Vector
 from ..runtime.sensor.part import Part
 from .contact_sheet import TILE, Tile, contact_sheet, evenly_chosen
+from .copies import KnownParts
 from .disagreements import disagreements
 
 
@@ -72,6 +72,7 @@ class Survey:
     Attributes:
         scan_of: the number of every part's scan, from 0.
         parts: every part: its scan or, where scans show several, `SCAN#NUMBER`.
+        known: what was measured of them.
     """
 
     def __init__(self, scans: Sequence[PartSource]) -> None:
@@ -81,19 +82,25 @@ class Survey:
         self._names = [short_name(scan) for scan in scans]
         self._added: list[int] = []
         self._part_names: list[str] = []
+        self.known = KnownParts()
         self._drawn = set(evenly_chosen(len(scans)))
         self._views: list[PartView] = []
         self._origins: list[Vector] = []
         self._tiles: list[Tile] = []
 
     def add(self, part: Part, prepared: Sequence[PreparedPart]) -> None:
-        """The next scan, with its parts."""
+        """The next scan, with its parts.
+
+        Raises:
+            UsageError: one of them was there before, in another file.
+        """
         number = len(self._added)
         self._added.append(len(prepared))
         scan, name = self._scans[number], self._names[number]
         for index, one in enumerate(prepared, 1):
             self.scan_of.append(number)
             self.parts.append(scan if len(prepared) == 1 else f"{scan}#{index}")
+            self.known.require_new(one, self.parts[-1])
             self._part_names.append(name if len(prepared) == 1 else f"{name}#{index}")
             self._views.append(one.view)
             self._origins.append(part.origin)
@@ -127,33 +134,3 @@ def _small_tile(name: str, part: Part, kept: npt.NDArray[np.bool_], beside: Sequ
         for other in beside
     )
     return Tile(name, picture[::step, ::step].copy(), kept[::step, ::step].copy(), others)
-
-
-def copies_among(scans: Sequence[PartSource], digests: Sequence[bytes]) -> list[str]:
-    """Which scans are the same file again, by their digests: a sentence each.
-
-    Example:
-        >>> copies_among([Path("a.tiff"), Path("b.tiff")], [b"1", b"1"])
-        ['b.tiff is the same scan as a.tiff']
-    """
-    first: dict[bytes, PartSource] = {}
-    sentences = []
-    for scan, digest in zip(scans, digests, strict=True):
-        known = first.setdefault(digest, scan)
-        if known != scan:
-            sentences.append(f"{scan} is the same scan as {known}")
-    return sentences
-
-
-def refuse_copies(scans: Sequence[PartSource], digests: Sequence[bytes]) -> None:
-    """Refuse copies: a scan is scored without its own patches in the banks, but its copy's would be in them.
-
-    The threshold would be made from scores of almost nothing.
-
-    Raises:
-        UsageError: two files are the same; the message names them.
-    """
-    if sentences := copies_among(scans, digests):
-        more = f", and {len(sentences) - 1} more" if len(sentences) > 1 else ""
-        advice = "remove the copies, or record again if the sensor was frozen"
-        raise UsageError(f"{sentences[0]}{more}: each part counts once: {advice}")

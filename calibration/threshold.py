@@ -20,6 +20,8 @@ from ..runtime.errors import UsageError
 
 CONFIDENCE = 0.95
 _TAILS = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
+# An extrapolated threshold beyond so many times the highest normal score rests on the few scans' spread alone.
+FAR_OUT = 1.5
 _FARTHEST = 38.0  # standard deviations, beyond which the normal tail is zero in float64
 
 Scores = npt.NDArray[np.float64]
@@ -65,6 +67,26 @@ def threshold_from_good(scores: npt.ArrayLike, rate: float) -> Threshold:
         rate_high=interval[1],
         scans_needed=needed,
     )
+
+
+def far_threshold(scores: npt.ArrayLike, threshold: Threshold) -> list[str]:
+    """One sentence where a threshold lies far above all normal scores for want of scans; none elsewhere.
+
+    Example:
+        >>> far_threshold([1.0, 2.0, 4.0], threshold_from_good([1.0, 2.0, 4.0], rate=0.05))[0][:63]
+        'the threshold is 9.3 times the highest score of the 3 good scan'
+        >>> far_threshold(range(1, 100), threshold_from_good(range(1, 100), rate=0.05))
+        []
+    """
+    highest = float(np.max(scores))
+    if threshold.method != "extrapolated" or threshold.placement is not None or threshold.value <= FAR_OUT * highest:
+        return []
+    return [
+        f"the threshold is {threshold.value / highest:.1f} times the highest score of the {threshold.n_scans} good "
+        "scans: so few say little of how high good parts score, so it lies far out, and a defective part that scores "
+        f"below it passes: calibrate with more good scans ({threshold.scans_needed} need no extrapolation), or place "
+        "it with --defective"
+    ]
 
 
 def rate_interval(scores: npt.ArrayLike, value: float, threshold: Threshold) -> tuple[float, float]:

@@ -27,6 +27,7 @@ from ..runtime.preparation.part_range import joined
 from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.progress import Progress
 from ..runtime.sensor.dataset import file_digests, joint_digest
+from ..runtime.sensor.file_copies import refuse_copies
 from ..runtime.sensor.part import Part
 from ..runtime.verdict.decision import Decision
 from .bank_merging import merged_side
@@ -41,7 +42,7 @@ from .calibrate import (
 from .calibrated_bundle import Completed, Learned, completed_contents
 from .calibration_settings import CalibrationSettings
 from .known_defects import clearest, score_known_defects, with_known_defects
-from .survey import Survey, refuse_copies
+from .survey import Survey
 from .update_comparison import ScanUnderBoth, UpdateComparison, compared, defective_case
 
 _DATED = re.compile(r"-\d{8}(-\d+)?$")
@@ -219,9 +220,9 @@ def _learn(
             "updated_banks": "replaced" if request.replace else "merged",
         },
     )
-    seen = survey.part_range()
+    seen, bad = survey.part_range(), request.defective
     part = seen if request.replace or old.part is None else joined(old.part, seen)
-    known = score_known_defects(request.defective, digests, manifest, extractor, calibrated.decision, part, progress)
+    known = score_known_defects(bad, survey.known, manifest, extractor, calibrated.decision, part, progress)
     calibrated = with_known_defects(calibrated, known)
     settled = Settled(bundle.manifest.preprocessing, "")
     return Learned(request.scans, manifest, settled, extractor, survey, calibrated, part, known), before

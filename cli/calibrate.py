@@ -155,8 +155,8 @@ def calibrate(
     keys, source = signing.signing_keys(sign, "calibrate"), open_bundle(find_bundle(bundle))
     signed_before, inputs = is_signed(source.path), find_normal_parts(scans, modalities(source.manifest))
     known = find_defective_parts(defective, modalities(source.manifest)) if defective else []
-    product, target = product or product_of(inputs) or source.manifest.product, out or source.path
-    _protect(target, product, force)
+    target = out or source.path
+    _protect(target, product or product_of(inputs) or source.manifest.product, force)
     told = [*as_assignments(plane=plane, window=window, roi=roi, parts=parts), *(assignments or ())]
     described = _adapted(source.manifest, sensor, metres_per_unit, told)
     source, preprocessing = source.of_sensor(described.identity), described.preprocessing

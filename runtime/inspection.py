@@ -60,7 +60,7 @@ class Inspection:
         seconds: time by stage.
         spans: each run of a stage, for a profile.
         searched_again: searches of a patch in a bank that the line graph could not prove, and that were repeated.
-        notes: what of the scan's file was not inspected because no pixel of `points` holds it; a sentence each.
+        notes: what is otherwise than at calibration, and what of the scan's file no pixel of `points` holds; sentences.
         part_id: what the caller calls the part; None: nobody said.
         number: of the part among those of its scan, from 1; None: scans of this bundle show one part.
         of: how many parts its scan has; None likewise.

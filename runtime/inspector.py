@@ -14,6 +14,7 @@ import numpy as np
 from .bundle.reading import Bundle, find_bundle, open_bundle, require_calibration
 from .bundle.signature import TrustedKeys, find_trusted
 from .choices import Graph
+from .comparability import differences, whole_part_note
 from .engines.opening import Observer
 from .errors import NotFiniteError, ScanError, UsageError, naming_scan
 from .inspection import Inspection, RefusedPart
@@ -105,7 +106,7 @@ class Inspector:
             )
         self.bundle = bundle
         self._measured = modalities(bundle.manifest)
-        self._expected, self._allow_any_size = calibration.part, allow_any_size
+        self._expected, self._allow_any_size, self._health = calibration.part, allow_any_size, calibration.health
         self.threshold = calibration.threshold.value if threshold is None else threshold
         self.pixel_threshold = calibration.pixel_threshold.value
         self.threads = thread_count(threads)
@@ -334,7 +335,11 @@ class Inspector:
             origin=part.origin,
             spans=tuple(times.spans),
             searched_again=answer.searched_again,
-            notes=part.notes,
+            notes=(
+                *part.notes,
+                *differences(prepared.view, part.origin, self._expected, self._health),
+                *whole_part_note(map_hw, prepared.kept, self.pixel_threshold),
+            ),
             part_id=scan.part_id,
             number=ready.number,
             of=scan.of,

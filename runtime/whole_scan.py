@@ -42,8 +42,16 @@ def whole_scan(parts: Sequence[Inspection], refused: Sequence[RefusedPart]) -> I
         seconds=dict(seconds),
         spans=tuple(span for part in parts for span in part.spans),
         searched_again=sum(part.searched_again for part in parts),
+        notes=_all_notes(parts),
         number=None,
         of=None,
         parts=tuple(parts),
         refused=tuple(refused),
     )
+
+
+def _all_notes(parts: Sequence[Inspection]) -> tuple[str, ...]:
+    """Those of all parts once, and of the others which part they are about."""
+    of_all = [note for note in parts[0].notes if all(note in part.notes for part in parts)]
+    own = [f"part {part.number}: {note}" for part in parts for note in part.notes if note not in of_all]
+    return (*of_all, *own)

@@ -21,7 +21,8 @@ from ..runtime.preparation.part_samples import split_samples
 from ..runtime.preparation.settling import settle_scans
 from ..runtime.preparation.window_size import decide_window
 from ..runtime.progress import Progress
-from ..runtime.sensor.dataset import GOOD, Sample, data_digest, find_classes, find_samples
+from ..runtime.sensor.dataset import GOOD, Sample, file_digests, find_classes, find_samples, joint_digest
+from ..runtime.sensor.file_copies import copies_among
 from ..runtime.sensor.part import BOTH
 from .choices import DeviceName, Loss
 from .extractors.by_name import Extractor, open_extractor
@@ -156,8 +157,12 @@ def _open_material(data: Path, class_names: list[str], settings: TrainingSetting
     samples = [sample for folder in classes for sample in find_samples(folder, "train", GOOD)]
     point = open_extractor(settings.point_extractor, "pc", settings.point_checkpoint)
     image = open_extractor(settings.image_extractor, "rgb", settings.image_checkpoint)
-    digest = data_digest(file for sample in samples for file in (sample.scan, sample.rgb) if file is not None)
-    return _Material(data, classes, samples, digest, point, image)
+    files = [file for sample in samples for file in (sample.scan, sample.rgb) if file is not None]
+    digests = dict(zip(files, file_digests(files), strict=True))
+    scans = [sample.scan for sample in samples]
+    for sentence in copies_among(scans, [digests[scan] for scan in scans]):
+        warn(f"{sentence}: the training sees that part twice as often as the others", stacklevel=4)
+    return _Material(data, classes, samples, joint_digest(digests.values()), point, image)
 
 
 def _train(

@@ -34,7 +34,9 @@ from ..calibrate import (
     require_usable,
 )
 from ..calibration_settings import CalibrationSettings
+from ..copies import KnownParts
 from ..survey import settled_preprocessing
+from .outcomes import name_of
 
 Array = npt.NDArray[np.float32]
 
@@ -159,9 +161,15 @@ class _Measured:
 
 
 class NormalParts:
-    """The normal parts of a class: prepared, measured and made into banks once for all contenders."""
+    """The normal parts of a class: prepared, measured and made into banks once for all contenders.
+
+    Attributes:
+        known: what was measured of them.
+        copies: which of them are there twice, a sentence each.
+    """
 
     def __init__(self, samples: Sequence[Sample], progress: Progress) -> None:
+        self.known, self.copies = KnownParts(), list[str]()
         self._samples, self._progress = samples, progress
         self._measured: dict[object, list[_Measured]] = {}
         self._completed: tuple[object, list[PartFeatures]] = (None, [])
@@ -190,15 +198,27 @@ class NormalParts:
     def _measure(self, contender: Contender) -> list[_Measured]:
         key = contender.main_key
         if key not in self._measured:
+            is_first = not self._measured
             self._measured[key] = []
             for scan, sample in enumerate(self._samples):
                 with naming_scan(sample.scan):
                     for part, prepared in enumerate(prepare(sample, contender.manifest, StageTimes())):
+                        if is_first:
+                            self._note_copy(sample, prepared)
                         features = contender.extractor.measure(prepared, StageTimes())
                         require_usable(sample.scan, features)
                         self._measured[key].append(_Measured(sample, scan, part, features, prepared))
                 self._progress("features", scan + 1, len(self._samples), "")
         return self._measured[key]
+
+    def _note_copy(self, sample: Sample, prepared: PreparedPart) -> None:
+        name = f"train/{name_of(sample)}"
+        if (twin := self.known.like(prepared)) is None:
+            self.known.add(prepared, name)
+        else:
+            self.copies.append(
+                f"{name} is the same scan as {twin}: the threshold means little where parts are copies of each other"
+            )
 
     def _second(self, contender: Contender) -> list[Array]:
         """Those of the last route only: several routes' would need several times the memory."""

@@ -26,14 +26,14 @@ from ...runtime.preparation.part_range import outside
 from ...runtime.preparation.part_samples import labeled_parts, own_pixels
 from ...runtime.preparation.prepared_part import PreparedPart
 from ...runtime.progress import Progress
-from ...runtime.sensor.dataset import GOOD, Sample, file_digests, find_classes, find_samples
+from ...runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
 from ...runtime.sensor.image import read_defect_mask
 from ...runtime.timing import StageTimes
 from ...runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
-from ..calibrate import require_usable
-from ..survey import copies_among
+from ..calibrate import Calibrated, require_usable
+from ..copies import KnownParts
 from .contenders import Candidate, Contender, NormalParts, prepare, settled_contenders
-from .outcomes import ClassOutcome, Evaluation, Scored, measure
+from .outcomes import ClassOutcome, Evaluation, Scored, measure, name_of
 
 Array = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -61,17 +61,21 @@ def evaluate_dataset(
         if id(candidate.bundle) not in opened:
             opened[id(candidate.bundle)] = FeatureExtractor(candidate.bundle, provider)
         contenders.append(Contender(candidate, opened[id(candidate.bundle)]))
-    return Evaluation(
-        [
-            outcome
-            for folder in find_classes(data, class_names)
-            for outcome in evaluate_class(folder, contenders, progress)
-        ]
-    )
+    outcomes: list[ClassOutcome] = []
+    copies: list[str] = []
+    for folder in find_classes(data, class_names):
+        own, told = evaluate_class(folder, contenders, progress)
+        outcomes += own
+        copies += [f"{folder.resolve().name}: {sentence}" for sentence in told]
+    for sentence in copies:
+        warn(sentence, stacklevel=2)
+    return Evaluation(outcomes, tuple(copies))
 
 
-def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Progress) -> list[ClassOutcome]:
-    """One class: calibrated and scored for every contender.
+def evaluate_class(
+    folder: Path, contenders: Sequence[Contender], progress: Progress
+) -> tuple[list[ClassOutcome], list[str]]:
+    """One class: calibrated and scored for every contender; and which of its parts are there twice, in sentences.
 
     Raises:
         UsageError: the class has no train/good or no test, or some defects have a mask and some have none.
@@ -80,23 +84,14 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
     samples = find_samples(folder, "test")
     with_masks = has_masks(samples)
     good = find_samples(folder, "train", GOOD)
-    scans = [sample.scan for sample in good]
-    for sentence in copies_among(scans, file_digests(scans)):
-        warn(f"{sentence}: the threshold means little where parts are copies of each other", stacklevel=2)
     contenders = settled_contenders(contenders, good, progress)
     normal = NormalParts(good, progress)
     calibrated = [normal.calibrate(contender) for contender in contenders]
     contenders = [replace(contender, expected=normal.part_range(contender)) for contender in contenders]
+    copies, known = normal.copies, normal.known
     del normal  # its features are the largest thing here
-    tallies = [Tally() for _ in contenders]
-    for number, sample in enumerate(samples):
-        shared = SharedWork()
-        with naming_scan(sample.scan):
-            for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True):
-                for part in score_parts(sample, contender, outcome.decision, shared):
-                    tally.add(part, outside(part.prepared.view, contender.require_range()))
-        progress("test", number + 1, len(samples), "")
-    return [
+    tallies, also_normal = _scored_parts(samples, contenders, calibrated, known, progress)
+    outcomes = [
         measure(
             folder.resolve().name,
             contender.candidate.name,
@@ -108,6 +103,38 @@ def evaluate_class(folder: Path, contenders: Sequence[Contender], progress: Prog
             outcome.decision.score,
         )
         for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True)
+    ]
+    return outcomes, [*copies, *_tested_and_learned(also_normal, len(samples))]
+
+
+def _scored_parts(
+    samples: Sequence[Sample],
+    contenders: Sequence[Contender],
+    calibrated: Sequence[Calibrated],
+    known: KnownParts,
+    progress: Progress,
+) -> tuple[list[Tally], list[str]]:
+    """Every contender's tally, and which test scans are among the normal ones, in words."""
+    tallies, also_normal = [Tally() for _ in contenders], list[str]()
+    for number, sample in enumerate(samples):
+        shared = SharedWork()
+        with naming_scan(sample.scan):
+            for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True):
+                for part in score_parts(sample, contender, outcome.decision, shared):
+                    tally.add(part, outside(part.prepared.view, contender.require_range()))
+                    if contender is contenders[0] and (twin := known.like(part.prepared)) is not None:
+                        also_normal.append(f"test/{name_of(sample)} ({twin})")
+        progress("test", number + 1, len(samples), "")
+    return tallies, also_normal
+
+
+def _tested_and_learned(copies: Sequence[str], n_test: int) -> list[str]:
+    """A sentence about test scans that are normal ones too; none where there are none."""
+    if not copies:
+        return []
+    return [
+        f"{len(copies)} of {n_test} test scans are among the normal scans too, such as {copies[0]}: the banks "
+        "know them, so their scores are lower than those of parts never seen: take them out of one of the two"
     ]
 
 

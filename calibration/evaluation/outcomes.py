@@ -189,9 +189,15 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The outcomes of all classes on all candidates, class by class."""
+    """The outcomes of all classes on all candidates, class by class.
+
+    Attributes:
+        outcomes: theirs.
+        warnings: what falsifies the figures, such as scans that are learned from and tested, a sentence each.
+    """
 
     outcomes: list[ClassOutcome]
+    warnings: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -253,7 +259,7 @@ def measure(
         pixel_threshold=thresholds[1].value,
         defects=scored.defects,
         scores=scored.scores,
-        names=[_name_of(sample) for sample in scored.samples],
+        names=[name_of(sample) for sample in scored.samples],
         refusals=scored.refusals,
         roc=roc_curve(scored.scores, scored.labels) if scored.has_both_labels else None,
         pro=None if pro is None else thinned(pro),
@@ -263,7 +269,7 @@ def measure(
     )
 
 
-def _name_of(sample: Sample) -> str:
+def name_of(sample: Sample) -> str:
     """What a test part is called: its defect and its number; of several in a scan with the scan's folder between."""
     folder = "" if sample.part is None else f"{sample.scan.parent.parent.name}/"
     return f"{sample.defect}/{folder}{sample.name}"

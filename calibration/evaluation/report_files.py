@@ -111,7 +111,7 @@ def write_tables(tables: Sequence[Table], markdown: Path | None, csv: Path | Non
 def gather_facts(evaluation: Evaluation, data: Path, settings: CalibrationSettings, provider: str) -> Facts:
     """Versions, settings, networks and the machine; no time stamp and no path."""
     name, first = data.resolve().name, evaluation.of(evaluation.names[0])
-    lines = [("dataset", name)]
+    lines = [("dataset", name), *(("warning", sentence) for sentence in evaluation.warnings)]
     lines += [(f"normal parts, {outcome.row.class_name}", str(outcome.threshold.n_scans)) for outcome in first]
     for method in evaluation.names:
         manifest = evaluation.of(method)[0].manifest

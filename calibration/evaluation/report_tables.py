@@ -150,9 +150,9 @@ def as_json(evaluation: Evaluation) -> bytes:
     scored_by.
 
     `parts` are the test parts with their scores; `refusal` says why `infer` would give no verdict on a part. `trade`
-    has what every other threshold would reject and miss.
+    has what every other threshold would reject and miss. `warnings` are sentences about what falsifies the figures.
     """
-    content: dict[str, list[object]] = {"rows": list(evaluation.rows)}
+    content: dict[str, list[object]] = {"rows": list(evaluation.rows), "warnings": list(evaluation.warnings)}
     content |= {name: [] for name in ("defects", "thresholds", "latency", "parts", "trade")}
     for outcome in evaluation.outcomes:
         row = outcome.row

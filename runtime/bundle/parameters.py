@@ -195,6 +195,7 @@ class PartRange(msgspec.Struct, frozen=True, kw_only=True):
         on_plane: whether all of them reached the plane.
         other_objects: the most that was seen beside a part.
         other_diameter: the largest of them over its part's diameter; 0 where there was none.
+        rows, columns: of the scans' grids; None in bundles of versions that did not record them.
     """
 
     n_parts: int
@@ -209,6 +210,8 @@ class PartRange(msgspec.Struct, frozen=True, kw_only=True):
     on_plane: bool = False
     other_objects: int = 0
     other_diameter: float = 0.0
+    rows: Seen | None = None
+    columns: Seen | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no calibration can have seen. Raises ValueError."""

@@ -51,6 +51,7 @@ def view_image(kept_hw: npt.NDArray[np.bool_]) -> PartView:
         plane_rms_m=None,
         empty_margin=0,
         box=box_of((slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))),
+        grid=(kept_hw.shape[0], kept_hw.shape[1]),
     )
 
 

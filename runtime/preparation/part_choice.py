@@ -144,6 +144,7 @@ def view_of(
         empty_margin=empty_margin,
         depth_m=body.depth_m(),
         box=box_of(body.window),
+        grid=(body_hw.shape[0], body_hw.shape[1]),
     )
 
 

@@ -45,6 +45,8 @@ def range_of(views: Sequence[PartView]) -> PartRange:
         on_plane=all(view.on_plane is True for view in views),
         other_objects=max(len(view.other_objects) for view in views),
         other_diameter=max(others),
+        rows=_seen_or_none([None if view.grid is None else view.grid[0] for view in views]),
+        columns=_seen_or_none([None if view.grid is None else view.grid[1] for view in views]),
     )
 
 
@@ -63,6 +65,8 @@ def joined(first: PartRange, second: PartRange) -> PartRange:
         on_plane=first.on_plane and second.on_plane,
         other_objects=max(first.other_objects, second.other_objects),
         other_diameter=max(first.other_diameter, second.other_diameter),
+        rows=_both_or_none(first.rows, second.rows),
+        columns=_both_or_none(first.columns, second.columns),
     )
 
 

@@ -64,6 +64,7 @@ class PartView:
         plane_origin_m: how far before the plane the origin of the file's coordinates is, metres; None without one.
         depth_m: the first and the 99th percentile of the z of its points, metres; None for an image.
         box: its bounding box: first row, first column, height and width, pixels.
+        grid: rows and columns of the scan.
     """
 
     part_pixels: int
@@ -85,6 +86,7 @@ class PartView:
     plane_origin_m: float | None = None
     depth_m: tuple[float, float] | None = None
     box: tuple[int, int, int, int] | None = None
+    grid: tuple[int, int] | None = None
 
 
 def box_of(window: tuple[slice, slice]) -> tuple[int, int, int, int]:

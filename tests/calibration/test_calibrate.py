@@ -87,6 +87,20 @@ def test_in_place_calibration_keeps_the_networks(exported_bundle, scans, tmp_pat
     assert bundle.read("extractor.onnx") == (exported_bundle / "extractor.onnx").read_bytes()
 
 
+def test_a_name_from_an_earlier_calibration_is_doubted_where_the_scans_do_not_say_whose_they_are(
+    calibrated_bundle, exported_bundle, scans, tmp_path
+):
+    loose = [tmp_path / f"{number}.tiff" for number in range(len(scans))]
+    for scan, copy in zip(scans, loose, strict=True):
+        shutil.copy(scan, copy)
+    again = calibrate_bundle(open_bundle(calibrated_bundle), loose, SETTINGS, tmp_path / "again")
+    assert again.manifest.product == "gland"
+    assert any("keeps the name 'gland'" in warning and "--product" in warning for warning in again.warnings)
+    named = calibrate_bundle(open_bundle(calibrated_bundle), loose, SETTINGS, tmp_path / "named", product="lid")
+    first = calibrate_bundle(open_bundle(exported_bundle), loose, SETTINGS, tmp_path / "first")
+    assert not any("keeps the name" in warning for done in (named, first) for warning in done.warnings)
+
+
 def test_banks_carry_their_screen_and_leave_nothing_behind_when_calibrated_again(
     exported_bundle, scans, tmp_path, monkeypatch
 ):

@@ -48,6 +48,11 @@ def test_a_bad_scan_among_the_normal_ones_is_named_with_its_figures() -> None:
     assert "normal/020.tiff (3, " in sentence and "normal/021.tiff (2.5, " in sentence
 
 
+def test_of_few_scans_next_to_no_spread_gives_no_absurd_figure() -> None:
+    (sentence,) = suspicions(scans(5), np.array([1.0, 1.001, 0.999, 1.002, 3.0]))
+    assert "normal/004.tiff (3, over 20 sigma)" in sentence
+
+
 def test_scores_without_a_spread_name_nobody() -> None:
     assert robust_sigmas([1.0, 1.0, 1.0, 5.0]) is None
     assert suspicions(scans(4), np.array([1.0, 1.0, 1.0, 5.0])) == []

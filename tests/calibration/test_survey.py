@@ -12,14 +12,19 @@ SIDE = 120
 RAW = Preprocessing(plane="always", side="origin")
 
 
-def box(half_mm, block_mm=0.0):
-    """A box on a table, with a smaller block beside it."""
+def box(half_mm, block_mm=0.0, seed=0):
+    """A box on a table, with a smaller block beside it; another scan of it for another seed."""
     rows, columns = np.mgrid[:SIDE, :SIDE].astype(np.float64)
     x, y = (columns - SIDE / 2) * 1e-3, (rows - SIDE / 2) * 1e-3
     standing = (np.abs(x) < half_mm * 1e-3) & (np.abs(y) < half_mm * 1e-3)
     standing |= (np.abs(x - 0.045) < block_mm * 5e-4) & (np.abs(y) < block_mm * 5e-4)
-    noise = np.random.default_rng(0).normal(0, 5e-5, x.shape)
+    noise = np.random.default_rng(seed).normal(0, 5e-5, x.shape)
     return Part(np.stack([x, y, np.where(standing, 0.39, 0.4) + noise], axis=-1).astype(np.float32), None)
+
+
+def boxes(count):
+    """Scans of one box."""
+    return [box(15, seed=seed) for seed in range(count)]
 
 
 def survey_of(parts, tmp_path):
@@ -41,12 +46,12 @@ def test_scans_that_agree_give_no_warning(tmp_path):
 
 
 def test_another_size_and_something_beside_the_part_are_said_with_the_scan(tmp_path):
-    warnings = " ".join(survey_of([box(15), box(15), box(15), box(26), box(15, block_mm=12)], tmp_path).warnings())
+    warnings = " ".join(survey_of([*boxes(3), box(26), box(15, block_mm=12, seed=9)], tmp_path).warnings())
     assert "3.tiff" in warnings and "4.tiff" in warnings and "0.tiff" not in warnings
 
 
 def test_the_sheet_shows_at_most_64_scans_however_large_they_are(tmp_path):
-    few, many = survey_of([box(15)] * 3, tmp_path).sheet(), survey_of([box(15)] * 70, tmp_path).sheet()
+    few, many = survey_of(boxes(3), tmp_path).sheet(), survey_of(boxes(70), tmp_path).sheet()
     assert few.dtype == many.dtype == np.uint8 and few.shape[2] == 3 and many.shape[0] > few.shape[0]
     large = Part(np.repeat(np.repeat(box(15).points, 8, axis=0), 8, axis=1), None)
     survey = Survey([tmp_path / "0.tiff"])

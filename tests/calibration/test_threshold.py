@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
-from cmdiad.calibration.threshold import scans_needed, threshold_from_good
+from cmdiad.calibration.threshold import far_threshold, scans_needed, threshold_from_good
+from cmdiad.runtime.bundle.parameters import Placement
 from cmdiad.runtime.errors import UsageError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +110,22 @@ def test_degenerate_scores_are_refused_in_plain_words(scores: list[float], rate:
 def test_copies_are_harmless_where_scores_are_counted() -> None:
     threshold = threshold_from_good([0.0] * 10 + [2.0] * 15, 0.05)
     assert (threshold.method, threshold.value) == ("order-statistic", 2.0)
+
+
+def test_a_threshold_far_above_all_scores_is_said_until_defects_place_it() -> None:
+    scores = [1.0, 2.0, 4.0]
+    threshold = threshold_from_good(scores, 0.05)
+    (sentence,) = far_threshold(scores, threshold)
+    assert f"{threshold.value / 4:.1f} times" in sentence and "19 need no extrapolation" in sentence
+    placed = msgspec.structs.replace(
+        threshold,
+        placement=Placement(rule="asked-rate", normal_value=threshold.value, lowest=3.0, n_known=1, n_missed=1),
+    )
+    assert far_threshold(scores, placed) == []
+
+
+def test_a_threshold_near_the_scores_or_one_of_them_is_not_doubted() -> None:
+    rng = np.random.default_rng(0)
+    for n in (30, 150):
+        scores = np.exp(rng.normal(0, 0.1, n))
+        assert far_threshold(scores, threshold_from_good(scores, 0.01)) == []

@@ -193,6 +193,20 @@ def test_a_scan_without_its_image_is_named(synth_data, tmp_path):
         train_route(copy, [], SETTINGS, tmp_path / "run", silent)
 
 
+def test_a_scan_that_is_learned_from_twice_is_named(synth_data, tmp_path):
+    import shutil
+
+    copy = tmp_path / "data"
+    shutil.copytree(synth_data, copy)
+    for kind in ("xyz/001.tiff", "rgb/001.png"):
+        shutil.copy(
+            copy / "gland" / "train" / "good" / kind, copy / "gland" / "train" / "good" / kind.replace("1", "9")
+        )
+    (copy / "gland" / "train" / "good" / "rgb" / "002.png").unlink()  # ends it before the work
+    with pytest.warns(UserWarning, match=r"009\.tiff is the same scan as .*001\.tiff"), pytest.raises(ScanError):
+        train_route(copy, [], SETTINGS, tmp_path / "run", silent)
+
+
 def test_a_folder_without_classes_is_said_plainly(tmp_path):
     with pytest.raises(UsageError, match="layout of MVTec 3D-AD"):
         train_route(tmp_path, [], SETTINGS, tmp_path / "run", silent)

@@ -57,6 +57,7 @@ def evaluation(candidates, synth_data):
 def test_every_candidate_is_evaluated_on_the_same_parts(evaluation):
     content = json.loads(as_json(evaluation))
     rows = content["rows"]
+    assert content["warnings"] == []
     assert [(row["route"], row["main"], row["scored_by"]) for row in rows] == [
         ("single", "pc", "paper"),
         ("f2f", "pc", "paper"),
@@ -198,6 +199,22 @@ def test_a_class_without_defective_parts_has_its_false_rejects_alone(candidates,
     content = json.loads(as_json(evaluation))
     assert content["rows"][0]["i_auroc"] is None and content["defects"] == []
     assert [entry["part"] for entry in content["parts"]] == ["good/000", "good/001"]
+
+
+def test_scans_that_are_learned_from_twice_or_tested_too_are_said_with_their_names(candidates, synth_data, tmp_path):
+    shutil.copytree(synth_data, tmp_path / "data")
+    folder = tmp_path / "data" / "gland"
+    points = tifffile.imread(folder / "train" / "good" / "xyz" / "001.tiff")
+    for split, name in (("train", "900"), ("test", "000")):
+        scan = folder / split / "good" / "xyz" / f"{name}.tiff"
+        tifffile.imwrite(scan, points.astype(np.float64), photometric="rgb", description="the same again")
+        shutil.copy(folder / "train" / "good" / "rgb" / "001.png", folder / split / "good" / "rgb" / f"{name}.png")
+    with pytest.warns(UserWarning) as told:
+        evaluation = evaluate_dataset(tmp_path / "data", [], candidates[1:3], "cpu", silent)
+    twice, tested = json.loads(as_json(evaluation))["warnings"]
+    assert twice.startswith("gland: train/good/900 is the same scan as train/good/001: ")
+    assert tested.startswith("gland: 1 of 7 test scans are among the normal scans too, such as test/good/000 (train/")
+    assert [str(warning.message) for warning in told] == [twice, tested]
 
 
 def test_a_class_without_good_test_parts_has_its_misses_alone(exported_bundle):
