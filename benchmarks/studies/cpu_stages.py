@@ -21,7 +21,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -97,11 +100,11 @@ def in_a_process(checkout: Path, folder: Path, bundle: Path | None) -> Times:
 
 def measure_here(folder: Path, bundle: Path | None) -> Times:
     """Open a bundle with all processors, then do the rest on one."""
-    from cmdiad.runtime.engines.onnxruntime_import import import_onnxruntime
-    from cmdiad.runtime.inspector import Inspector
-
     times: Times = {}
     if bundle is not None:
+        from cmdiad.runtime.engines.onnxruntime_import import import_onnxruntime
+        from cmdiad.runtime.inspector import Inspector
+
         import_onnxruntime()  # which is not the bundle's time
         times["open_full_size"] = repeated(lambda: Inspector.load(bundle).close(), 3)
     if hasattr(os, "sched_setaffinity"):
@@ -117,21 +120,28 @@ def measure_here(folder: Path, bundle: Path | None) -> Times:
 
 def stages_of(scan: Path) -> Times:
     """One scan's way: its file, and the files of its inspection."""
-    from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
-    from cmdiad.runtime.preparation.prepare import prepare
-    from cmdiad.runtime.sensor.scan import read_scan
-    from cmdiad.runtime.verdict.heatmap import write_heatmap, write_map
-
+    module = checkouts_modules()
+    read_scan, write_heatmap, write_map = module.scan.read_scan, module.heatmap.write_heatmap, module.heatmap.write_map
+    prepare, settings = module.prepare.prepare, module.parameters.STRUCTURED_LIGHT
     path, points = scan.with_suffix(".tiff"), read_scan(scan.with_suffix(".tiff")).points
     with np.load(scan.with_suffix(".npz")) as held:
         valid, anomalies = held["valid"], held["map"]
     heatmap = (scan.with_name("heatmap.png"), anomalies, valid, 1.0, points)
     return {
         "read": repeated(partial(read_scan, path)),
-        "preprocess": repeated(partial(prepare, points, STRUCTURED_LIGHT)),
+        "preprocess": repeated(partial(prepare, points, settings)),
         "heatmap": repeated(partial(write_heatmap, *heatmap)),
         "map": repeated(partial(write_map, scan.with_name("map.tiff"), anomalies)),
     }
+
+
+def checkouts_modules() -> SimpleNamespace:
+    """Where this checkout has its functions: in rooms, or, before they were built, side by side in the runtime."""
+    names = {"scan": "sensor", "prepare": "preparation", "heatmap": "verdict", "parameters": "bundle"}
+    older = {"prepare": "preprocessing", "parameters": "preprocessing"}
+    if find_spec("cmdiad.runtime.preparation") is None:
+        return SimpleNamespace(**{name: import_module(f"cmdiad.runtime.{older.get(name, name)}") for name in names})
+    return SimpleNamespace(**{name: import_module(f"cmdiad.runtime.{room}.{name}") for name, room in names.items()})
 
 
 def repeated(run: Callable[[], object], repeats: int = REPEATS) -> list[tuple[float, float]]:
