@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +37,8 @@ class FolderHold:
     _is_wanted: bool = False
     _was_mounted: bool = False
     _told: set[str] = field(default_factory=set)
+    # Of several hot folders each has a thread of its own.
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self) -> None:
         """Hold the folder from now on, if it is there; else as soon as it is.
@@ -43,29 +46,32 @@ class FolderHold:
         Raises:
             UsageError: another line holds it.
         """
-        self._is_wanted = True
-        if self.folder.is_dir() and not self._is_in_place():
-            self._hold()
+        with self._lock:
+            self._is_wanted = True
+            if self.folder.is_dir() and not self._is_in_place():
+                self._hold()
 
     def release(self) -> None:
         """Let another line have the folder."""
-        self._is_wanted = False
-        self._let_go()
+        with self._lock:
+            self._is_wanted = False
+            self._let_go()
 
     def problem(self) -> str | None:
         """Why what was just listed is not to be taken; None: it may be.
 
         A folder that was made anew is held anew.
         """
-        is_mounted = os.path.ismount(self.folder.resolve())
-        if self._was_mounted and not is_mounted:
-            return f"{self.folder}: nothing is mounted here any more: mount it again"
-        self._was_mounted = is_mounted
-        if self._is_wanted and not self._is_in_place():
-            try:
-                self._hold()
-            except UsageError as error:
-                return str(error)
+        with self._lock:
+            is_mounted = os.path.ismount(self.folder.resolve())
+            if self._was_mounted and not is_mounted:
+                return f"{self.folder}: nothing is mounted here any more: mount it again"
+            self._was_mounted = is_mounted
+            if self._is_wanted and not self._is_in_place():
+                try:
+                    self._hold()
+                except UsageError as error:
+                    return str(error)
         return None
 
     def _is_in_place(self) -> bool:

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from ...errors import OutputError
+from ...errors import MachineError, OutputError
 from ..journal import LOCK as JOURNAL_LOCK
 from ..journal import NAME, require_version
 from ..journal_lock import require_free
@@ -64,7 +64,7 @@ def check_line(file: LineFile, base: Path) -> CheckedLine:
             *((f"[[opcua]] {table.name!r}", table.host, table.port) for table in file.opcua),
         ]
     )
-    with TemporaryDirectory(prefix=".cmdiad-check-") as elsewhere:
+    with _temporary_folder() as elsewhere:
         trial = msgspec.structs.replace(file, line=msgspec.structs.replace(file.line, out=elsewhere))
         line = ProductionLine(trial, base)
         try:
@@ -78,6 +78,14 @@ def check_line(file: LineFile, base: Path) -> CheckedLine:
     )
     doubts = (*missing, *line.doubts)
     return CheckedLine(tuple(line.products.names()), tuple(sink.name for sink in line.sinks), address, out, doubts)
+
+
+def _temporary_folder() -> TemporaryDirectory[str]:
+    try:
+        # Hidden, so that no hot folder above it looks into it.
+        return TemporaryDirectory(prefix=".cmdiad-check-")
+    except OSError as cause:
+        raise MachineError(f"there is no folder for temporary files ({cause.strerror or cause}): set TMPDIR") from cause
 
 
 def _require_journal(out: Path) -> None:
