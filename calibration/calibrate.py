@@ -16,7 +16,7 @@ from ..runtime.errors import EngineError, ScanError, UsageError, naming_scan
 from ..runtime.patches.features import FeatureExtractor, FeaturePath, PartFeatures
 from ..runtime.patches.pooling import N_PATCHES
 from ..runtime.patches.routes import MAIN, modalities, route_of
-from ..runtime.preparation.part_range import outside
+from ..runtime.preparation.part_range import outside, unit_advice
 from ..runtime.preparation.part_view import PartView
 from ..runtime.preparation.prepared_part import prepare_parts, require_parts
 from ..runtime.progress import Progress
@@ -97,7 +97,7 @@ def extract_features(
             parts = require_parts(prepare_parts(part, modalities(manifest), manifest.preprocessing, expected))
             if expected is not None:
                 for prepared in parts:
-                    _require_like(prepared.view, expected)
+                    _require_like(prepared.view, expected, manifest.preprocessing.metres_per_unit)
             survey.add(part, parts)
             own = [extractor.extract(prepared, StageTimes()) for prepared in parts]
         for of_part in own:
@@ -107,8 +107,9 @@ def extract_features(
     return features
 
 
-def _require_like(view: PartView, expected: PartRange) -> None:
+def _require_like(view: PartView, expected: PartRange, metres_per_unit: float | None) -> None:
     if reasons := outside(view, expected):
+        reasons += unit_advice(view, expected, metres_per_unit)
         raise ScanError(
             f"is not a part that the bundle was calibrated for: {'; '.join(reasons)}: leave it out, or calibrate "
             "for such parts without --update"

@@ -17,7 +17,9 @@ def serve(
     file: Annotated[Path, typer.Argument(metavar="LINE", help="The line's configuration, line.toml.")] = Path(
         "line.toml"
     ),
-    check: Annotated[bool, typer.Option("--check", help="Read the file, open everything, and exit.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read the file, open everything, leave nothing behind, and exit.")
+    ] = False,
     json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object per part on stdout, nothing else.")
     ] = False,
@@ -25,31 +27,28 @@ def serve(
     """Serve inspections by HTTP, hot folders and a controller's requests, with a live page, metrics and history.
 
     Exit codes: 0 stopped, 2 the file is invalid, 4 bad bundle, 5 device not available or gone, 6 a bundle
-    fails its self-test, 71 the port cannot be bound, 74 a result could not be written.
+    fails its self-test, 71 a port cannot be listened on, 74 a result could not be written.
     """
-    from ..runtime.service.line_file import placed, read_line_file
+    from ..runtime.service.line_file import read_line_file
     from ..runtime.service.line_log import end_log, start_log
     from ..runtime.service.production_line import ProductionLine
+    from ..runtime.service.web.checking import check_line
     from ..runtime.service.web.http_server import HttpRequests
 
     settings, base = read_line_file(file), file.parent
-    missing = [folder for folder in settings.folder if not placed(base, folder.path).exists()]
+    if check:
+        found = check_line(settings, base)
+        for doubt in found.doubts:
+            console.warn(doubt)
+        products, sinks = ", ".join(found.products), ", ".join(found.sinks) or "none"
+        said = f"products {products}; sinks {sinks}; {found.address}; results in {found.out}"
+        console.emit(f"{file}: everything opens: {said}")
+        return
     log = start_log(settings.log, base)
     try:
         line = ProductionLine(settings, base)
         server = HttpRequests(line)
         line.sources.append(server)
-        for folder in missing:
-            console.warn(
-                f"folder {folder.name!r}: {placed(base, folder.path)} did not exist and was created: correct its path "
-                "in line.toml if scans arrive elsewhere"
-            )
-        if check:
-            line.close()
-            products, sinks = ", ".join(line.products.names()), ", ".join(sink.name for sink in line.sinks) or "none"
-            said = f"products {products}; sinks {sinks}; {server.address}; results in {line.out}"
-            console.emit(f"{file}: everything opens: {said}")
-            return
         run_line(line, f"serving {server.address}, results in {line.out}; Ctrl-C ends it", json)
     finally:
         end_log(log)

@@ -80,7 +80,7 @@ def watch(
             allow_any_size=allow_any_size,
             tries=tries,
         ),
-        product=[ProductTable(name="product", bundle=str(find_bundle(bundle)), threshold=threshold)],
+        product=[ProductTable(name="", bundle=str(find_bundle(bundle)), threshold=threshold)],
         folder=[
             FolderTable(
                 path=str(folder),

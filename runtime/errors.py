@@ -60,6 +60,10 @@ class NotFiniteError(CmdiadError):
     kind = "not_finite"
 
 
+class DamagedScanError(ScanError):
+    """A scan's file is damaged, ends too early, or its content is not a scan's: it may still have been written."""
+
+
 class PoisonError(ScanError):
     """A scan ends every process that inspects it."""
 

@@ -271,13 +271,14 @@ class Inspector:
         with times.stage("preprocess"):
             prepared = prepare_part(part, self._measured, self.bundle.manifest.preprocessing, self._expected)
             if self._expected is not None and not self._allow_any_size:
-                check_likeness(prepared.view, self._expected)
+                check_likeness(prepared.view, self._expected, self.bundle.manifest.preprocessing.metres_per_unit)
         return ReadyScan(part, StageTimes(), (self._ready_part(prepared, times),), part_id=part_id)
 
     def _ready_all(self, part: Part, times: StageTimes, part_id: str | None) -> ReadyScan:
         with times.stage("preprocess"):
             prepared = prepare_parts(part, self._measured, self.bundle.manifest.preprocessing, self._expected)
-            refused = refused_parts(prepared, None if self._allow_any_size else self._expected)
+            expected = None if self._allow_any_size else self._expected
+            refused = refused_parts(prepared, expected, self.bundle.manifest.preprocessing.metres_per_unit)
         numbers = {one.number for one in refused}
         ready = [
             self._ready_part(one, StageTimes(), number)

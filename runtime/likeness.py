@@ -7,19 +7,24 @@ from collections.abc import Sequence
 from .bundle.parameters import PartRange
 from .errors import ScanError
 from .inspection import RefusedPart
-from .preparation.part_range import outside, part_outside, scan_outside
+from .preparation.part_range import outside, part_outside, scan_outside, unit_advice
 from .preparation.part_view import PartView
 from .preparation.prepared_part import PreparedPart
 
 
-def check_likeness(view: PartView, expected: PartRange) -> None:
+def check_likeness(view: PartView, expected: PartRange, metres_per_unit: float | None) -> None:
     """Refuse what is not such a part as calibration saw, or was not seen: its verdict would mean nothing.
+
+    Args:
+        view: what the scan shows of the part.
+        expected: what calibration saw.
+        metres_per_unit: how the scan's numbers were read; None: as metres.
 
     Raises:
         ScanError: says in what it differs, with what calibration saw and what is allowed.
     """
     if reasons := outside(view, expected):
-        raise _unlike(reasons)
+        raise _unlike([*reasons, *unit_advice(view, expected, metres_per_unit)])
 
 
 def _unlike(reasons: Sequence[str], which: str = "") -> ScanError:
@@ -30,12 +35,15 @@ def _unlike(reasons: Sequence[str], which: str = "") -> ScanError:
     )
 
 
-def refused_parts(parts: Sequence[PreparedPart | ScanError], expected: PartRange | None) -> list[RefusedPart]:
+def refused_parts(
+    parts: Sequence[PreparedPart | ScanError], expected: PartRange | None, metres_per_unit: float | None
+) -> list[RefusedPart]:
     """What of a scan of several parts cannot be judged, and at the end what else stands in view that should not.
 
     Args:
         parts: of the scan, at least one.
         expected: what calibration saw; None: whatever can be prepared is judged.
+        metres_per_unit: how the scan's numbers were read; None: as metres.
     """
     refused, views = [], []
     for number, one in enumerate(parts, 1):
@@ -44,6 +52,7 @@ def refused_parts(parts: Sequence[PreparedPart | ScanError], expected: PartRange
             continue
         views.append(one.view)
         if expected is not None and (reasons := part_outside(one.view, expected)):
+            reasons += unit_advice(one.view, expected, metres_per_unit)
             refused.append(RefusedPart(number, _unlike(reasons, f"part {number} of {len(parts)}")))
     if expected is not None and views and (reasons := scan_outside(views[0], expected)):
         said = f"not everything in view is judged: {'; '.join(reasons)}"

@@ -319,6 +319,10 @@ class _ReadingLine:
         self._thread = threading.Thread(target=self.station.run, daemon=True)
         self._thread.start()
 
+    def not_ready(self) -> list[str]:
+        """See `ProductionLine.not_ready`."""
+        return []
+
     def status(self) -> dict[str, Any]:
         """See `ProductionLine.status`."""
         return {

@@ -27,14 +27,22 @@ def claim(path: Path, descriptor: int) -> bool:
     Returns:
         False where it was taken for abandoned before it was held, and is gone: make another.
     """
+    return claimed(path, descriptor) is not False
+
+
+def claimed(path: Path, descriptor: int) -> bool | None:
+    """Hold a file, and say whether that is so: False where another holds it, or it is gone; None where nobody can tell.
+
+    Nobody can where there are no locks, as on Windows and some network disks.
+    """
     if fcntl is None:
-        return True
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
-        return True
+        return None
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:

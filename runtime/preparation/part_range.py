@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from ..bundle.parameters import PartRange, Seen
+from ..sensor.units import UNITS, length_in_words, unit_in_words
 from .part_view import PartView
 
 # How far from what calibration saw a part may be. A part with two fifths of it missing is a defect and stays inside, as
@@ -84,6 +85,43 @@ def part_outside(view: PartView, part_range: PartRange) -> list[str]:
     return [*_size(view, part_range), *_measured(view, part_range), *_place(view, part_range)]
 
 
+def unit_advice(view: PartView, part_range: PartRange, metres_per_unit: float | None) -> list[str]:
+    """That a part of another size would be as large as calibration's, if its scan were read in another unit.
+
+    Args:
+        view: what the scan shows of the part.
+        part_range: what calibration saw.
+        metres_per_unit: how the scan's numbers were read; None: as metres.
+
+    Returns:
+        One sentence, with the unit that fits best; empty where the size is inside the range, or no unit fits.
+    """
+    diameter, normal = view.diameter_m, part_range.diameter_m
+    if not diameter or normal is None or _is_within(diameter, normal, DIAMETER):
+        return []
+    middle = math.sqrt(normal.least * normal.greatest)
+    factors = {unit: unit / (metres_per_unit or 1.0) for unit in UNITS}
+    fitting = [
+        (abs(math.log(diameter * factor / middle)), unit)
+        for unit, factor in factors.items()
+        if _is_within(diameter * factor, normal, DIAMETER) and _area_fits(view, part_range, factor)
+    ]
+    if not fitting:
+        return []
+    _, unit = min(fitting)
+    across = length_in_words(diameter * factors[unit])
+    return [
+        f"if the scan's numbers were {UNITS[unit]}, not {unit_in_words(metres_per_unit)}, it would be {across} across, "
+        "as at calibration: check in which unit scans are saved"
+    ]
+
+
+def _area_fits(view: PartView, part_range: PartRange, factor: float) -> bool:
+    if view.area_m2 is None or part_range.area_m2 is None:
+        return True
+    return _is_within(view.area_m2 * factor**2, part_range.area_m2, AREA)
+
+
 def scan_outside(view: PartView, part_range: PartRange) -> list[str]:
     """What of `outside` is about what else stands in view, the same for all parts of a scan."""
     return [*_inspected(view, part_range), *_others(view, part_range)]
@@ -102,10 +140,15 @@ def _size(view: PartView, part_range: PartRange) -> list[str]:
     return [check for check in checks if check is not None]
 
 
-def _beyond(value: float, normal: Seen, factors: tuple[float, float], what: str, unit: str, scale: float) -> str | None:
+def _is_within(value: float, normal: Seen, factors: tuple[float, float]) -> bool:
     allowed = normal.allowed(factors)
-    if allowed.least <= value <= allowed.greatest:
+    return allowed.least <= value <= allowed.greatest
+
+
+def _beyond(value: float, normal: Seen, factors: tuple[float, float], what: str, unit: str, scale: float) -> str | None:
+    if _is_within(value, normal, factors):
         return None
+    allowed = normal.allowed(factors)
     figures = [
         _plain(number * scale) for number in (value, normal.least, normal.greatest, allowed.least, allowed.greatest)
     ]

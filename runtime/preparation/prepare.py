@@ -15,6 +15,7 @@ from ..bundle.parameters import EYECANDIES, KINECT, STRUCTURED_LIGHT, PartRange,
 from ..errors import ScanError
 from ..sensor.missing import MAX_COORDINATE_M
 from ..sensor.origin import NEAR, Vector
+from ..sensor.units import unit_in_words
 from .close_up import frame_of, view_within, within_frame
 from .clusters import Clusters, find_clusters
 from .frame import Frame, map_to_input, prepare_mask, prepare_rgb, sample_nearest, sample_part
@@ -194,7 +195,7 @@ def without_plane(points_hw3: npt.NDArray[np.float32], preprocessing: Preprocess
     planes, valid = _planar(points_hw3)
     evidence = plane_evidence(planes, valid, preprocessing)
     if not evidence.is_surface:
-        raise ScanError(_no_plane(evidence))
+        raise ScanError(_no_plane(evidence, preprocessing))
     return _before(evidence, planes, valid, preprocessing)[0]
 
 
@@ -244,7 +245,7 @@ def _supporting_plane(
     if verdict == "preprocessed":
         return None
     if not (evidence.is_surface if preprocessing.plane == "always" else evidence.supports):
-        raise ScanError(_no_plane(evidence))
+        raise ScanError(_no_plane(evidence, preprocessing))
     if preprocessing.side == "origin" and evidence.origin_m == 0:
         raise ScanError(
             f"the origin of the coordinates is {math.hypot(*origin):.0f} m to the side of the supporting plane, but in "
@@ -259,12 +260,13 @@ def _supporting_plane(
     return evidence
 
 
-def _no_plane(evidence: PlaneEvidence) -> str:
+def _no_plane(evidence: PlaneEvidence, preprocessing: Preprocessing) -> str:
     return (
         f"no supporting plane: {evidence.border_points} points were measured along the scan's border, and "
         f"{evidence.objection()}; calibrate with --set preprocessing.plane=never if scans were preprocessed before, "
         "with --sensor for another kind of sensor (`cmdiad sensor fit` measures it; a noisy one needs a larger "
-        "preprocessing.ransac_threshold_m), or with --set sensor.metres_per_unit=UNIT if they are not in meters"
+        "preprocessing.ransac_threshold_m), or with --set sensor.metres_per_unit=UNIT if they are not in "
+        f"{unit_in_words(preprocessing.metres_per_unit)}"
     )
 
 
@@ -300,7 +302,8 @@ def _no_cluster(preprocessing: Preprocessing) -> str:
         f"no {preprocessing.cluster_min_points} points are connected: no part is in "
         f"view, or pixels are farther apart than {preprocessing.cluster_distance_m * 1e3:g} mm, or parts smaller: "
         "calibrate with a larger --set preprocessing.cluster_distance_m=METRES, with a smaller "
-        "--set preprocessing.cluster_min_points=PIXELS, or with --sensor for another kind of sensor"
+        "--set preprocessing.cluster_min_points=PIXELS, with --sensor for another kind of sensor, or with --set "
+        f"sensor.metres_per_unit=UNIT if scans are not in {unit_in_words(preprocessing.metres_per_unit)}"
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle.scan_geometry import AS_STORED, HeightGrid, Intrinsics, ScanGeometry
-from ..errors import ScanError
+from ..errors import DamagedScanError, ScanError
 from .projecting import project
 from .readers.format import Stored
 
@@ -168,7 +168,8 @@ def _organized(points: npt.NDArray[Any], geometry: ScanGeometry) -> tuple[npt.ND
     if geometry.grid is not None:
         width, height = geometry.grid
         if len(points) != width * height:
-            raise ScanError(
+            kind = DamagedScanError if len(points) < width * height else ScanError
+            raise kind(
                 f"has {len(points)} points, and geometry.grid is {width} x {height} = {width * height}: give the "
                 "sensor's own grid, or geometry.projection if points are left out where nothing was measured"
             )

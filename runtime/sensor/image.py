@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import ScanError, naming_scan
+from ..errors import DamagedScanError, ScanError, naming_scan
 from .readers.gray_png import DAMAGE
 from .readers.limits import MAX_PIXELS, MAX_UNPACKED_PIXELS, check_unpacked, read_bounded
 from .readers.tiff import is_tiff, read_tiff_image, read_tiff_mask
@@ -114,13 +114,13 @@ def _one_plain_error() -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except UnidentifiedImageError as error:
-        raise ScanError("is not in a supported image format: save it as PNG, JPEG, TIFF or BMP") from error
+        raise DamagedScanError("is not in a supported image format: save it as PNG, JPEG, TIFF or BMP") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ScanError(f"has more than the {MAX_PIXELS} pixels that are read: save it smaller") from error
     except MemoryError as error:
         raise ScanError("is too large for this machine's memory: close other programs or save it smaller") from error
     except DAMAGE as error:
-        raise ScanError("is a damaged or truncated image: record or copy it again") from error
+        raise DamagedScanError("is a damaged or truncated image: record or copy it again") from error
 
 
 def _decode(data: bytes) -> npt.NDArray[np.uint8]:
@@ -175,7 +175,7 @@ def _check(image: Image.Image, data: bytes, modes: Sequence[str]) -> None:
     if width * height > MAX_PIXELS:
         raise ScanError(f"has {height} x {width} pixels, more than the {MAX_PIXELS} that are read: save it smaller")
     if width * height > _MAX_PIXELS_PER_BYTE * n_bytes:
-        raise ScanError(
+        raise DamagedScanError(
             f"is a damaged image: {n_bytes} bytes cannot hold {height} x {width} pixels: record or copy it again"
         )
     check_unpacked(width * height, n_bytes, MAX_UNPACKED_PIXELS)

@@ -16,7 +16,16 @@ _LARGEST_M = 10.0
 _LARGEST_GIVEN_M = 100.0
 # The supporting plane alone takes several of these.
 _SMALLEST_M = 0.001
-_UNITS = {0.001: "millimeters", 1.0: "meters", 1e-6: "micrometers", 1e-5: "hundredths of a millimeter"}
+# The usual ones first; the last two are named where none of these fits.
+UNITS = {
+    0.001: "millimeters",
+    1.0: "meters",
+    0.01: "centimeters",
+    0.0254: "inches",
+    1e-6: "micrometers",
+    1e-5: "hundredths of a millimeter",
+}
+_RARE = (1e-6, 1e-5)
 # Beyond both percentiles lie strays.
 _PERCENTILES = (1, 99)
 _FEWEST_POINTS = 30
@@ -44,8 +53,8 @@ def check_extent(sample_n3: npt.NDArray[np.float64], metres_per_unit: float | No
         metres_per_unit: what they were multiplied with; None: their file gave them as floats, which are metres.
 
     Raises:
-        ScanError: the extent is above 10 m (100 m where a unit was given) or below 1 mm. It names the unit that
-            would fit.
+        ScanError: the extent is above 10 m (100 m where a unit was given) or below 1 mm. It names the units that
+            would fit, and how large the scan would be by each.
     """
     if len(sample_n3) < _FEWEST_POINTS:
         return
@@ -66,16 +75,43 @@ def _extent(along_n: npt.NDArray[np.float64]) -> float:
 
 
 def _advice(extent: float, metres_per_unit: float | None) -> str:
-    unit = _fitting_unit(extent / (metres_per_unit or 1.0))
-    if unit is None:
+    in_units = extent / (metres_per_unit or 1.0)
+    others = [unit for unit in UNITS if unit != (metres_per_unit or 1.0)]
+    fitting = [unit for unit in others if _SMALLEST_M <= in_units * unit <= _LARGEST_M]
+    fitting = [unit for unit in fitting if unit not in _RARE] or fitting
+    if not fitting:
         return "no usual unit fits; check the sensor, and how its scans are saved"
-    advice = (
-        f"they look like {_UNITS[unit]}; give --metres-per-unit {unit:g} (--set sensor.metres_per_unit={unit:g}) when "
-        "calibrating, the bundle keeps it"
-    )
+    names = [f"{UNITS[unit]} ({length_in_words(in_units * unit)} across)" for unit in fitting]
+    looks = f"they look like {names[0]}" if len(names) == 1 else f"they may be {_either(names)}"
+    given = _either([f"{unit:g}" for unit in fitting])
     may_be_metres = metres_per_unit is None and extent <= _LARGEST_GIVEN_M
-    return f"{advice} (or 1 if they are meters)" if may_be_metres else advice
+    or_metres = ", or 1 if they are meters" if may_be_metres else ""
+    return (
+        f"{looks}; give --metres-per-unit {given} (--set sensor.metres_per_unit=UNIT) when calibrating, the bundle "
+        f"keeps it{or_metres}"
+    )
 
 
-def _fitting_unit(extent_in_units: float) -> float | None:
-    return next((unit for unit in _UNITS if _SMALLEST_M <= extent_in_units * unit <= _LARGEST_M), None)
+def length_in_words(length_m: float) -> str:
+    """A length with three digits, in millimeters below a meter.
+
+    Example:
+        >>> length_in_words(0.0123), length_in_words(7.62)
+        ('12.3 mm', '7.62 m')
+    """
+    return f"{length_m:.3g} m" if length_m >= 1 else f"{length_m * 1e3:.3g} mm"
+
+
+def unit_in_words(metres_per_unit: float | None) -> str:
+    """What a file's numbers are read as; None: floats, which are metres.
+
+    Example:
+        >>> unit_in_words(None), unit_in_words(0.0254), unit_in_words(0.002)
+        ('meters', 'inches', 'units of 0.002 m')
+    """
+    unit = 1.0 if metres_per_unit is None else metres_per_unit
+    return UNITS.get(unit, f"units of {unit:g} m")
+
+
+def _either(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -1,10 +1,16 @@
-"""Who may ask: everybody on this machine where the server is bound to it alone, else whoever has the token."""
+"""Who may ask: everybody on this machine where the server is bound to it alone, else whoever has the token.
+
+Either way the server answers only to names that are its own: a name that somebody points at it (DNS rebinding) would
+let a web page elsewhere ask through a browser in the plant.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import socket
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,17 +31,20 @@ class Access:
     Attributes:
         digest: SHA-256 of the token; None: none is needed.
         is_local: whether only this machine is served.
+        names: what the server is called besides `localhost`, lower case; without a token it answers to none of them.
     """
 
     digest: bytes | None
     is_local: bool
+    names: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, table: HttpTable, base: Path) -> Access:
         """The access that a line file grants.
 
         Raises:
-            UsageError: the server would be open to the network without a token, or the token cannot be read.
+            UsageError: the server would be open to the network without a token, or the token cannot be read, or names
+                are given that would not be served.
         """
         # In brackets it is an address's part of a URL, and nothing that a server can be bound to.
         is_local = is_loopback(table.host) and not table.host.startswith("[")
@@ -45,6 +54,11 @@ class Access:
                     f"[http] host {table.host} can be reached from other machines: give token_file (and tls_cert and "
                     "tls_key), or keep 127.0.0.1"
                 )
+            if table.names:
+                raise UsageError(
+                    "[http] names: without a token only localhost and 127.0.0.1 are served: give token_file too, or "
+                    "leave names out"
+                )
             return cls(None, is_local)
         if not is_local and table.tls_cert is None and not table.plain_http:
             raise UsageError(
@@ -52,7 +66,16 @@ class Access:
                 "give tls_cert and tls_key, or plain_http = true behind a proxy that has them"
             )
         token = read_token(placed(base, table.token_file), _SHORTEST_TOKEN)
-        return cls(hashlib.sha256(token.encode()).digest(), is_local)
+        machine = socket.gethostname()
+        names = frozenset(name.lower() for name in (table.host, machine, machine.partition(".")[0], *table.names))
+        return cls(hashlib.sha256(token.encode()).digest(), is_local, names)
+
+    @property
+    def advice(self) -> str:
+        """What to do about a request to a name that is not served."""
+        if self.digest is None:
+            return "address this server as localhost or 127.0.0.1"
+        return "this server does not go by that name: address it by IP address, or add the name to [http] names"
 
     def allows(self, token: str | None) -> bool:
         """Whether a token is the right one; it takes as long either way."""
@@ -62,15 +85,33 @@ class Access:
         return hmac.compare_digest(given, self.digest)
 
     def serves_host(self, host: str) -> bool:
-        """Whether a request's Host header is one of ours: without a token a web page elsewhere may not ask through it.
+        """Whether a request's Host header is one of ours.
 
-        A name that somebody points at 127.0.0.1 (DNS rebinding) is not.
+        Without a token these are this machine's own names; with one also its host name, every IP address, which nobody
+        can point elsewhere, and the names of the line file.
         """
-        if self.digest is not None:
+        name = _without_port(host).lower()
+        if name in _LOOPBACK_NAMES:
             return True
-        name = host.rsplit(":", 1)[0] if not host.endswith("]") and host.count(":") != 0 else host
-        return name in _LOOPBACK_NAMES
+        return self.digest is not None and (name in self.names or _is_address(name))
 
     def serves_origin(self, origin: str | None) -> bool:
-        """Whether a request comes from a page of this machine, or from no page: without a token no other may write."""
-        return origin is None or self.serves_host(urlsplit(origin).netloc)
+        """Whether a request comes from a page of ours, or from no page: no other may write."""
+        if origin is None:
+            return True
+        try:
+            return self.serves_host(urlsplit(origin).netloc)
+        except ValueError:  # no address at all
+            return False
+
+
+def _without_port(host: str) -> str:
+    return host.rsplit(":", 1)[0] if not host.endswith("]") and host.count(":") != 0 else host
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name[1:-1] if name.startswith("[") and name.endswith("]") else name)
+    except ValueError:
+        return False
+    return True

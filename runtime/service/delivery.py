@@ -27,6 +27,7 @@ class Delivery:
         sink: whom it delivers to.
         problem: why the sink takes nothing now; None: it does.
         tries: how often in a row it failed.
+        is_open: whether the sink is connected, or listens.
     """
 
     def __init__(self, sink: Sink, journal: Journal, status: Callable[[], dict[str, Any]]) -> None:
@@ -35,7 +36,7 @@ class Delivery:
         self.problem: str | None = None
         self._journal, self._status = journal, status
         self._wake, self._stop = threading.Event(), threading.Event()
-        self._is_open, self._told_at = False, -STATUS_SECONDS
+        self.is_open, self._told_at = False, -STATUS_SECONDS
         self._thread = threading.Thread(target=self._run, name=f"sink {sink.name}", daemon=True)
 
     def start(self) -> None:
@@ -80,9 +81,9 @@ class Delivery:
             self.sink.close()
 
     def _deliver_all(self) -> None:
-        if not self._is_open:
+        if not self.is_open:
             self.sink.open()
-            self._is_open = True
+            self.is_open = True
         while not self._stop.is_set():
             records = self._journal.undelivered(self.sink.name, _AT_ONCE)
             for record in records:
@@ -106,5 +107,5 @@ class Delivery:
             _log.warning("sink %s: %s: results wait in the journal", self.sink.name, self.problem)
         with suppress(Exception):
             self.sink.close()
-        self._is_open = False
+        self.is_open = False
         self._stop.wait(min(_FIRST_PAUSE_SECONDS * 2 ** min(self.tries - 1, 20), _LONGEST_PAUSE_SECONDS))

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..errors import CmdiadError, as_cmdiad_error, naming_scan
+from ..errors import CmdiadError, DamagedScanError, as_cmdiad_error, naming_scan
 from ..inspection import Inspection
 from ..inspection_files import FilesOfPart
 from ..inspector import ReadyScan
-from .arrival import Accepted, PartRecord, RawPoints
+from .arrival import Accepted, Arrival, PartRecord, RawPoints
 from .products import Loaded, Product, Products
 from .result_files import WantedFiles, file_stem, write_inspection
 
@@ -58,7 +58,19 @@ class PartJob:
             with naming_scan(arrival.path or Path(arrival.scan)):
                 return step(self)
         except Exception as error:
-            return replace(self, ready=None, error=as_cmdiad_error(error))
+            return replace(self, ready=None, error=_with_advice(as_cmdiad_error(error), arrival))
+
+
+def _with_advice(error: CmdiadError, arrival: Arrival) -> CmdiadError:
+    """An error of a file in a hot folder, which may have been read while it was written."""
+    if not isinstance(error, DamagedScanError) or arrival.version is None:
+        return error
+    advised = DamagedScanError(
+        f"{error}; or it was still being written: raise settle_seconds (watch: --settle), or rename files into the "
+        "folder once they are whole"
+    )
+    advised.__cause__ = error
+    return advised
 
 
 class InspectingSteps:

@@ -23,6 +23,7 @@ from .arrival import Accepted, Arrival, FileVersion, PartRecord
 from .journal_lock import hold_alone, identity_of, require_in_place
 
 NAME = "journal.sqlite"
+LOCK = "journal.lock"
 _SCHEMA_VERSION = 1
 _NO_PART = 0
 _BUSY_SECONDS = 30.0
@@ -78,7 +79,7 @@ class Journal:
         self.path = folder / NAME
         self._lock = threading.RLock()
         self._idle, self._connections = list[sqlite3.Connection](), list[sqlite3.Connection]()
-        self._held = hold_alone(folder / "journal.lock")
+        self._held = hold_alone(folder / LOCK)
         try:
             with self._naming():
                 self._writing = _connected(self.path)

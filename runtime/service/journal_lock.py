@@ -1,18 +1,44 @@
-"""One process a journal, and the one that lies there: two would inspect the same files, another would know none."""
+"""One process a folder, and the journal that lies there: two would inspect the same files, another would know none."""
 
 from __future__ import annotations
 
 import os
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import OutputError, UsageError
 from ..files.atomic import naming_place
-from ..files.ownership import claim
+from ..files.ownership import claimed
+
+_LONGEST_HOLDER = 300
 
 
-def hold_alone(path: Path) -> BinaryIO:
+@dataclass(frozen=True)
+class Held:
+    """A lock file that this process holds until it is closed, or until the process ends.
+
+    Attributes:
+        stream: the open file.
+        is_sure: whether no other process can hold it too; on some systems and disks there are no locks.
+    """
+
+    stream: BinaryIO
+    is_sure: bool
+
+    def close(self) -> None:
+        """Let another process have it."""
+        self.stream.close()
+
+
+def hold_alone(path: Path, why: str = "") -> Held:
     """Hold a lock file for as long as what is returned is open; the system gives it up with the process.
+
+    Args:
+        path: the file; its folder is made where there is none.
+        why: what two would do there, as the end of a sentence.
 
     Raises:
         OutputError: the file cannot be made.
@@ -21,21 +47,35 @@ def hold_alone(path: Path) -> BinaryIO:
     with naming_place(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         stream = path.open("a+b")
-    if not claim(path, stream.fileno()):
+    is_held = claimed(path, stream.fileno())
+    if is_held is False:
         stream.seek(0)
-        holder = stream.read(32).decode(errors="replace").strip()
+        holder = stream.read(_LONGEST_HOLDER).decode(errors="replace").strip()
         stream.close()
         raise UsageError(
-            f"{path.parent}: process {holder or 'another'} works in this folder already: stop it, or give another one"
+            f"{path.parent}: process {holder or 'another'} works in this folder already{why}: stop it, or give "
+            "another one"
         )
     try:
         stream.truncate(0)
-        stream.write(f"{os.getpid()}\n".encode())
+        # A share is seen by several machines.
+        stream.write(f"{os.getpid()} on {socket.gethostname()}\n".encode())
         stream.flush()
     except OSError as cause:
         stream.close()
         raise OutputError(f"{path}: cannot be written: {cause.strerror or cause}") from cause
-    return stream
+    return Held(stream, is_held is True)
+
+
+def require_free(path: Path, why: str = "") -> None:
+    """Refuse what another process holds; nothing is made, and what is not there is free.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    if path.exists():
+        with suppress(OutputError):  # a file that cannot be written: its disk says so where it is opened
+            hold_alone(path, why).close()
 
 
 def identity_of(path: Path) -> tuple[int, int]:

@@ -34,7 +34,7 @@ class LineTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ProductTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[[product]]: a bundle, and what requests and folders call it."""
+    """[[product]]: a bundle, and what requests and folders call it; `watch` leaves the name to the bundle ("")."""
 
     name: Name
     bundle: str
@@ -75,6 +75,7 @@ class HttpTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     tls_cert: str | None = None
     tls_key: str | None = None
     plain_http: bool = False
+    names: list[str] = []
     max_request_mb: Positive = 256.0
     timeout_seconds: Positive = 30.0
 

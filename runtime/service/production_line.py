@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from .products import LOOK_SECONDS, Product, Products
 from .result_files import REJECTED, WantedFiles
 from .retention import Retention
 from .sinks.named_sinks import open_sinks
+from .sources.folder_hold import FolderHold
 from .sources.genicam import CameraSettings, GenicamCamera, require_harvesters
 from .sources.hot_folder import FolderSettings, HotFolder
 from .station import Source, Station, StationSettings
@@ -49,6 +51,7 @@ class ProductionLine:
         journal, products, station, retention, tally, health: its parts.
         sources: where parts come from; others may be added before it runs.
         deliveries: one a sink.
+        doubts: what of the line file may be a mistake, in words.
     """
 
     def __init__(self, file: LineFile, base: Path) -> None:
@@ -83,11 +86,10 @@ class ProductionLine:
             self.journal.close()
             raise
         self.deliveries = [Delivery(sink, self.journal, self.status) for sink in self.sinks]
-        self.sources: list[Source] = [
-            HotFolder(_folder(table, base, self.out, self.products), self.journal, self.station.wake, self.station.stop)
-            for table in file.folder
-        ]
+        self._holds: dict[Path, FolderHold] = {}
+        self.sources: list[Source] = [self._hot_folder(table) for table in file.folder]
         self.sources += [GenicamCamera(_camera(table, base), self.station.submit) for table in file.camera]
+        self.doubts = self.products.misnamed()
         self.station.listen(lambda record, inspection: self._heard(record))
         self._resting = threading.Event()
         self._enforce_at = self._return_at = 0.0  # of the monotonic clock
@@ -107,6 +109,8 @@ class ProductionLine:
             for name, work in (("housekeeping", self._keep_house), ("bundles", self.products.look))
         ]
         started: list[Source] = []
+        for doubt in self.doubts:
+            _log.warning("%s", doubt)
         try:
             remove_abandoned_parts(self.out)
             for delivery in self.deliveries:
@@ -143,8 +147,10 @@ class ProductionLine:
         threading.Thread(target=self._end, name="ending", daemon=True).start()
 
     def close(self) -> None:
-        """Let go of bundles and journal."""
+        """Let go of bundles, hot folders and journal."""
         self.products.close()
+        for hold in self._holds.values():
+            hold.release()
         self.journal.close()
 
     def _end(self) -> None:
@@ -152,9 +158,25 @@ class ProductionLine:
             source.stop()
         self.station.stop()
 
+    def _hot_folder(self, table: FolderTable) -> HotFolder:
+        settings = _folder(table, self.file, self.base, self.out, self.products)
+        hold = self._holds.setdefault(settings.path.resolve(), FolderHold(settings.path))
+        return HotFolder(settings, self.journal, self.station.wake, self.station.stop, hold)
+
+    def not_ready(self) -> list[str]:
+        """What keeps parts from coming, by the names of the line file; empty where the line is ready for them.
+
+        A source that can deliver nothing does, and so does a server of this line's own that nobody can reach. A broker
+        or an address that is away does not: results wait for it in the journal.
+        """
+        names = [f"source {source.name}" for source in self.sources if source.problem]
+        names += [f"sink {one.sink.name}" for one in self.deliveries if one.sink.is_server and not one.is_open]
+        return [*names, *(["line"] if self.station.failure is not None else [])]
+
     def problems(self) -> list[str]:
         """What is wrong now, in words; empty where nothing is."""
         problems = [self.retention.problem, *(source.problem for source in self.sources)]
+        problems += [notice for source in self.sources for notice in source.notices()]
         problems += [self.products.named(name).problem for name in self.products.names()]
         problems += self.health.problems()
         problems += [f"sink {one.sink.name}: {one.problem}" for one in self.deliveries if one.problem]
@@ -166,6 +188,7 @@ class ProductionLine:
         busy = self.station.under_way or self.station.waiting_requests
         return {
             "state": "error" if self.station.failure else "busy" if busy else "ready",
+            "not_ready": self.not_ready(),
             "problems": problems,
             "started_at": self.started_at,
             "queue": {
@@ -177,6 +200,7 @@ class ProductionLine:
             **self.tally.as_json(),
             "products": [self.products.named(name).as_json() for name in self.products.names()],
             "health": self.health.lamps(),
+            "sources": [source.as_json() for source in self.sources],
             "sinks": [delivery.as_json() for delivery in self.deliveries],
         }
 
@@ -248,12 +272,10 @@ def _camera(table: CameraTable, base: Path) -> CameraSettings:
     return CameraSettings(table.name, placed(base, table.producer), table.serial, table.product, table.wait_seconds)
 
 
-def _folder(table: FolderTable, base: Path, out: Path, products: Products) -> FolderSettings:
+def _folder(table: FolderTable, file: LineFile, base: Path, out: Path, products: Products) -> FolderSettings:
     with products.used(table.product) as (_, loaded):
         manifest = loaded.inspector.bundle.manifest
         suffixes = input_suffixes(modalities(manifest), manifest.geometry)
-    with suppress(OSError):
-        placed(base, table.path).mkdir(parents=True, exist_ok=True)
     return FolderSettings(
         name=table.name,
         path=placed(base, table.path),
@@ -266,4 +288,12 @@ def _folder(table: FolderTable, base: Path, out: Path, products: Products) -> Fo
         settle_seconds=table.settle_seconds,
         poll_seconds=table.poll_seconds,
         skips_existing=table.existing == "skip",
+        own=frozenset(os.path.realpath(place) for place in _own_places(file, base, out)),
     )
+
+
+def _own_places(file: LineFile, base: Path, out: Path) -> list[Path]:
+    """The folders that a line uses, which may lie in a hot folder."""
+    names = [name for folder in file.folder for name in (folder.path, folder.done)]
+    names += [table.trigger_folder for table in file.opcua]
+    return [out, *(placed(base, name) for name in names if name is not None)]

@@ -42,7 +42,7 @@ class Product:
     """One product of the line, and what is known of its bundle.
 
     Attributes:
-        name: what requests and folders call it.
+        name: what requests and folders call it; empty: as its bundle does, once that is open.
         path: where its bundle lies.
         threshold: in place of the bundle's own.
         follow: whether a new bundle at that place takes over.
@@ -112,13 +112,14 @@ class Products:
             EngineError: the provider is not available.
             ParityError: a bundle fails its self-test on this machine.
         """
-        self._products = {product.name: product for product in products}
-        self._first = products[0].name
         self.settings, self._swapped, self._opened, self._rehearsed = settings, swapped, opened, rehearsed
         self._ending = threading.Event()
         for product in products:
             product.seen = _state_of(product.path)
             product.loaded = self._first_of(product)
+            product.name = product.name or product.loaded.inspector.bundle.manifest.product
+        self._products = {product.name: product for product in products}
+        self._first = products[0].name
 
     def names(self) -> list[str]:
         """Of all products, the first in front."""
@@ -134,6 +135,16 @@ class Products:
         if product is None:
             raise UsageError(f"there is no product {name!r} on this line: there are {', '.join(self._products)}")
         return product
+
+    def misnamed(self) -> list[str]:
+        """Products whose bundles were calibrated for another one, by what both say: two may have been mistaken."""
+        said = ((product, product.loaded) for product in self._products.values())
+        return [
+            f"product {product.name!r}: its bundle, {product.path}, is of product {calibrated!r}: check that it is the "
+            "right one, or give the product that name"
+            for product, loaded in said
+            if loaded is not None and (calibrated := loaded.inspector.bundle.manifest.product) != product.name
+        ]
 
     @contextmanager
     def used(self, name: str | None) -> Iterator[tuple[Product, Loaded]]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..errors import BusyError, EngineError, MachineError, PoisonError
 from ..inspection import Inspection
@@ -61,6 +61,14 @@ class Source(Protocol):
 
     def finished(self, version: FileVersion, number: int, is_rejected: bool) -> None:
         """One of its files has its result; a rejected one lies in `rejected/` too."""
+        ...
+
+    def as_json(self) -> dict[str, Any]:
+        """One object of `/v1/status`: at least `name` and `problem`."""
+        ...
+
+    def notices(self) -> list[str]:
+        """What is wrong and keeps no part away, in words."""
         ...
 
 

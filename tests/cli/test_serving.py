@@ -73,6 +73,7 @@ def test_watch_inspects_what_arrives_ends_on_a_signal_and_goes_on_where_it_ended
     with running(*arguments, "--tries", "1", "--json", cwd=tmp_path) as process:
         wait_until(lambda: len(rows(tmp_path)) == 1, "the third result")
         (third,) = rows(tmp_path)
+        assert third["product"] == "gland"
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_SECONDS) == 0
     assert (third["number"], third["verdict"]) == (3, "error")
@@ -95,9 +96,7 @@ def test_serve_answers_finishes_what_it_took_and_takes_a_new_bundle_over(
     import shutil
 
     shutil.copytree(calibrated_bundle, tmp_path / "bundle")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     (tmp_path / "line.toml").write_text(
         f'[[product]]\nname = "gland"\nbundle = "bundle"\n[http]\nport = {port}\n[log]\nfile = "log.jsonl"\n'
     )
@@ -141,18 +140,73 @@ def test_serve_answers_finishes_what_it_took_and_takes_a_new_bundle_over(
 def test_a_line_file_is_checked_without_serving(calibrated_bundle: Path, tmp_path: Path) -> None:
     pytest.importorskip("fastapi")
     text = f'[[product]]\nname = "gland"\nbundle = {json.dumps(str(calibrated_bundle))}\n[line]\nout = "out"\n'
-    (tmp_path / "line.toml").write_text(text)
+    (tmp_path / "line.toml").write_text(f"{text}[http]\nport = {free_port()}\n")
     done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     assert "everything opens: products gland" in done.stdout
-    (tmp_path / "line.toml").write_text(text + '[[folder]]\npath = "in comming"\n')
-    first, second = (run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path) for _ in range(2))
-    assert first.returncode == 0 and "in comming did not exist and was created: correct its path" in first.stderr
-    assert second.stderr == ""
+    extended = text + f'[[folder]]\npath = "in comming"\n[log]\nfile = "logs/log"\n[http]\nport = {free_port()}\n'
+    (tmp_path / "line.toml").write_text(extended)
+    done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
+    assert done.returncode == 0 and "in comming does not exist and will be created: correct its path" in done.stderr
+    (tmp_path / "line.toml").write_text(extended.replace('"gland"', '"lid"'))
+    done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
+    assert done.returncode == 0 and "warning: product 'lid': its bundle, " in done.stderr
+    assert "is of product 'gland'" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["line.toml"], "a check leaves nothing behind"
     (tmp_path / "line.toml").write_text(text + "port = 1\n")
     done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
     assert done.returncode == 2
     assert "unknown field `port`" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--check", "--json"])
+def test_a_port_that_is_in_use_is_named(calibrated_bundle: Path, tmp_path: Path, option: str) -> None:
+    pytest.importorskip("fastapi")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (tmp_path / "line.toml").write_text(
+            f'[[product]]\nname = "gland"\nbundle = {json.dumps(str(calibrated_bundle))}\n[http]\nport = {port}\n'
+        )
+        done = run_command("cmdiad-rt", "serve", option, cwd=tmp_path)
+    assert done.returncode == 71
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    (error,) = errors
+    assert error.startswith(f"error: [http]: port {port} of 127.0.0.1 is in use: stop the program that listens there")
+
+
+def test_a_check_changes_nothing_in_a_journal_that_is_there(calibrated_bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    from cmdiad.runtime.service.arrival import Arrival
+    from cmdiad.runtime.service.journal import Journal
+
+    (tmp_path / "line.toml").write_text(
+        f'[[product]]\nname = "gland"\nbundle = {json.dumps(str(calibrated_bundle))}\n[line]\nout = "out"\n'
+        f"[http]\nport = {free_port()}\n"
+    )
+    journal = Journal(tmp_path / "out")
+    journal.begin(journal.accept([Arrival("folder", "a.tiff", tmp_path / "a.tiff")]))
+    held = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
+    assert held.returncode == 2 and "works in this folder already" in held.stderr
+    journal.close()
+    before = sorted(path.name for path in (tmp_path / "out").iterdir())
+    done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
+    assert done.returncode == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
+    again = Journal(tmp_path / "out")
+    (waiting,) = again.waiting(9)
+    again.close()
+    assert waiting.deaths == 1, "the check is not taken for a process that the part ended"
+    (tmp_path / "out" / "journal.sqlite").write_bytes(b"not a journal" * 100)
+    done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
+    assert done.returncode == 74 and "journal.sqlite: cannot be read" in done.stderr
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def audit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Iterable
 
 from ...bundle.scan_geometry import AS_STORED, ScanGeometry
-from ...errors import ScanError
+from ...errors import DamagedScanError, ScanError
 from .format import Format, Stored
 from .lines import BYTE_ORDER_MARK
 
@@ -56,7 +56,7 @@ def decode_scan(data: bytes, geometry: ScanGeometry = AS_STORED) -> Stored:
     for magic, what in _NOT_SCANS.items():
         if data.startswith(magic):
             raise ScanError(f"is {what}, not a scan: give the organized point cloud ({SUPPORTED} are read)")
-    raise ScanError(f"is not a scan: its content is none of {SUPPORTED}; save organized points as one of these")
+    raise DamagedScanError(f"is not a scan: its content is none of {SUPPORTED}; save organized points as one of these")
 
 
 def doubtful_suffixes(geometry: ScanGeometry) -> Iterable[str]:

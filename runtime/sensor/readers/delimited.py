@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import ScanError
+from ...errors import DamagedScanError
 from .format import Format, plain
 from .limits import MAX_HEADER_BYTES, MAX_PIXELS, check_count
 from .lines import TextLines
@@ -93,7 +93,7 @@ def _table(values: array[float], declared: int | None) -> npt.NDArray[np.float64
     if declared is not None and declared != count:
         raise truncated(declared, count)
     if not count:
-        raise ScanError("holds no points, only column names or comments: record or copy it again")
+        raise DamagedScanError("holds no points, only column names or comments: record or copy it again")
     return np.frombuffer(values, np.float64).reshape(count, 3)
 
 

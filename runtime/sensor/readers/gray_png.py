@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ...errors import ScanError
+from ...errors import DamagedScanError, ScanError
 from .format import Format, plain
 from .limits import MAX_PIXELS, check_grid, check_unpacked
 
@@ -59,13 +59,15 @@ def read_png(data: bytes) -> npt.NDArray[np.uint16]:
                         "heights): give the sensor's own data"
                     )
                 if image.height * image.width > _MOST_PIXELS_PER_BYTE * len(data):
-                    raise ScanError("declares more pixels than it can hold: record or copy it again")
+                    raise DamagedScanError("declares more pixels than it can hold: record or copy it again")
                 check_unpacked(image.height * image.width, len(data))
                 return np.asarray(image, np.uint16)
     except Image.DecompressionBombError as error:
-        raise ScanError(f"declares more pixels than the {MAX_PIXELS} that are read: record or copy it again") from error
+        raise DamagedScanError(
+            f"declares more pixels than the {MAX_PIXELS} that are read: record or copy it again"
+        ) from error
     except DAMAGE as error:
-        raise ScanError("is a damaged or truncated PNG: record or copy it again") from error
+        raise DamagedScanError("is a damaged or truncated PNG: record or copy it again") from error
 
 
 FORMATS = (Format("PNG", (".png",), is_png, plain(read_png), holds="pixels", doubtful=(".png",)),)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
-from ...errors import ScanError
+from ...errors import DamagedScanError, ScanError
 
 # The largest area scanners give a tenth of this.
 MAX_PIXELS = 64 * 2**20
@@ -31,7 +31,7 @@ def check_grid(height: int, width: int) -> None:
             f"is an unorganized point cloud ({height} x {width}): save it organized, with the sensor's rows and columns"
         )
     if height * width > MAX_PIXELS:
-        raise ScanError(
+        raise DamagedScanError(
             f"declares {height} x {width} points, more than the {MAX_PIXELS} that are read: "
             "record or copy it again, or save a part of the view"
         )
@@ -91,7 +91,7 @@ def check_count(points: int) -> None:
         ScanError: says how many there are.
     """
     if not 0 < points <= MAX_PIXELS:
-        raise ScanError(f"declares {points} points, and 1 to {MAX_PIXELS} are read: record or copy it again")
+        raise DamagedScanError(f"declares {points} points, and 1 to {MAX_PIXELS} are read: record or copy it again")
 
 
 def read_bounded(path: Path) -> bytes:
@@ -107,7 +107,7 @@ def read_bounded(path: Path) -> bytes:
         if not S_ISREG(status.st_mode):
             raise ScanError(f"{path}: is not a regular file: give a file")
         if status.st_size == 0:
-            raise ScanError(f"{path}: is empty (0 bytes): record or copy it again")
+            raise DamagedScanError(f"{path}: is empty (0 bytes): record or copy it again")
         if status.st_size > MAX_FILE_BYTES:
             raise ScanError(
                 f"{path}: has {status.st_size} bytes, more than the {MAX_FILE_BYTES} that are read: save float32"

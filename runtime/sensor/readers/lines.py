@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ...errors import ScanError
+from ...errors import DamagedScanError
 from .limits import MAX_HEADER_BYTES
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -51,7 +51,7 @@ class TextLines:
             start = self._position
             end = self._text.find(b"\n", start) + 1 or len(self._text)
             if end - start > MAX_HEADER_BYTES:
-                raise ScanError("has an endless line of points: record or copy it again")
+                raise DamagedScanError("has an endless line of points: record or copy it again")
             line = self._text[start:end]
             self._position = end
             if not line.isspace():

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy_format
 
 from ...bundle.scan_geometry import AS_STORED, Intrinsics, ScanGeometry
-from ...errors import ScanError
+from ...errors import DamagedScanError, ScanError
 from .format import Format, Stored, plain
 from .limits import check_grid, check_stored_shape, check_unpacked
 
@@ -94,7 +94,7 @@ def read_npz(data: bytes, _: ScanGeometry = AS_STORED) -> Stored:
                 camera = _camera(values.astype(np.float64).tolist())
             return Stored(_read_member(archive, _scan_member(arrays), check_stored_shape), rgb, camera)
     except _ZIP_DAMAGE as error:
-        raise ScanError(_DAMAGED) from error
+        raise DamagedScanError(_DAMAGED) from error
 
 
 def _scan_member(arrays: dict[str, zipfile.ZipInfo]) -> zipfile.ZipInfo:
@@ -154,7 +154,7 @@ def _read_array(head: bytes, stream: IO[bytes], n_packed: int, check: _Check) ->
     start = io.BytesIO(head)
     shape, fortran_order, dtype = _read_header(start)
     if not all(0 <= length <= sys.maxsize for length in shape):
-        raise ScanError(_DAMAGED)
+        raise DamagedScanError(_DAMAGED)
     if dtype.kind not in "fiu" or dtype.itemsize > 8:
         raise ScanError("is a NumPy array that does not hold plain floats or integers: save float32")
     check(shape)
@@ -163,7 +163,7 @@ def _read_array(head: bytes, stream: IO[bytes], n_packed: int, check: _Check) ->
     stream.read(start.tell())
     body = stream.read(n_bytes)
     if len(body) != n_bytes:
-        raise ScanError(_DAMAGED)
+        raise DamagedScanError(_DAMAGED)
     return np.frombuffer(body, dtype).reshape(shape, order="F" if fortran_order else "C")
 
 
@@ -176,7 +176,7 @@ def _read_header(start: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any
             major, _ = npy_format.read_magic(start)
             return _HEADER_READERS[major](start)
     except Exception as error:  # Python's parser of literals raises nearly anything
-        raise ScanError(_DAMAGED) from error
+        raise DamagedScanError(_DAMAGED) from error
 
 
 FORMATS = (Format("NPY", (".npy",), is_npy, plain(read_npy)), Format("NPZ", (".npz",), is_npz, read_npz))

@@ -11,7 +11,7 @@ import imagecodecs
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import ScanError
+from ...errors import DamagedScanError, ScanError
 from .format import Format, plain
 from .limits import MAX_FILE_BYTES, MAX_HEADER_BYTES, check_count, check_unpacked
 from .lines import TextLines, body_start, header_lines
@@ -70,7 +70,7 @@ def read_pcd(data: bytes) -> npt.NDArray[Any]:
 def _read_header(data: bytes) -> _PcdHeader:
     match = _DATA.search(data[:MAX_HEADER_BYTES])
     if match is None:
-        raise ScanError("is a damaged or truncated PCD: its header has no DATA line: record or copy it again")
+        raise DamagedScanError("is a damaged or truncated PCD: its header has no DATA line: record or copy it again")
     entries: dict[str, list[str]] = {}
     for words in header_lines(data[: match.start()]):
         if words and not words[0].startswith("#"):
@@ -121,7 +121,7 @@ def _decompressed(data: bytes, header: _PcdHeader) -> npt.NDArray[Any]:
     check_unpacked(header.points, packed)
     expected = header.points * header.record.itemsize
     if unpacked != expected or expected > min(_MAX_RATIO * packed, MAX_FILE_BYTES):
-        raise ScanError(
+        raise DamagedScanError(
             f"has damaged compressed data: {packed} bytes for {unpacked}, and its header's points have {expected}: "
             "record or copy it again"
         )
@@ -139,11 +139,11 @@ def _unpacked(block: bytes, size: int) -> bytes:
     except imagecodecs.LzfError as error:
         if len(block) == size:
             return block
-        raise ScanError("has damaged compressed data: record or copy it again") from error
+        raise DamagedScanError("has damaged compressed data: record or copy it again") from error
     # Stored numbers may decode by chance, but not to their own length.
     if len(body) == size or len(block) == size:
         return body if len(body) == size else block
-    raise ScanError(f"has damaged compressed data: {len(body)} bytes instead of {size}: record or copy it again")
+    raise DamagedScanError(f"has damaged compressed data: {len(body)} bytes instead of {size}: record or copy it again")
 
 
 FORMATS = (Format("PCD", (".pcd",), is_pcd, plain(read_pcd)),)

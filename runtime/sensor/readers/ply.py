@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import ScanError
+from ...errors import DamagedScanError, ScanError
 from .format import Format, plain
 from .limits import MAX_HEADER_BYTES, MAX_PIXELS, check_grid
 from .lines import TextLines, body_start, header_lines
@@ -112,7 +112,7 @@ def _grid(header: _PlyHeader, elements: dict[str, npt.NDArray[Any]]) -> tuple[in
 def _read_header(data: bytes) -> _PlyHeader:
     end = _END.search(data[:MAX_HEADER_BYTES])
     if end is None:
-        raise ScanError("is a damaged or truncated PLY: its header has no end: record or copy it again")
+        raise DamagedScanError("is a damaged or truncated PLY: its header has no end: record or copy it again")
     lines = header_lines(data[: end.start()])[1:]
     kind = next((words[1] for words in lines if words[:1] == ["format"] and len(words) == 3), "")
     if kind not in _ORDERS:
@@ -239,7 +239,7 @@ def _binary_range_grid(
 
 
 def _damaged(what: str) -> ScanError:
-    return ScanError(f"is a damaged PLY: {what}: record or copy it again")
+    return DamagedScanError(f"is a damaged PLY: {what}: record or copy it again")
 
 
 FORMATS = (Format("PLY", (".ply",), is_ply, plain(read_ply)),)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import ScanError
+from ...errors import DamagedScanError, ScanError
 from .limits import MAX_HEADER_BYTES, MAX_PIXELS
 from .lines import TextLines
 from .records import Field, Picker, Record, binary_columns, text_columns, truncated
@@ -148,7 +148,7 @@ def _first_lengths(data: bytes, position: int, element: Element) -> list[int]:
 
 def _checked_length(length: int) -> int:
     if length < 0:
-        raise ScanError(f"is a damaged PLY: it has a list of {length} numbers: record or copy it again")
+        raise DamagedScanError(f"is a damaged PLY: it has a list of {length} numbers: record or copy it again")
     return length
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...bundle.scan_geometry import AS_STORED, ScanGeometry
-from ...errors import ScanError
+from ...errors import DamagedScanError, ScanError
 from .format import Format, Stored
 from .limits import check_count
 
@@ -76,7 +76,7 @@ def read_recording(data: bytes, geometry: ScanGeometry = AS_STORED) -> Stored:
     except (ScanError, MemoryError):
         raise
     except Exception as error:  # what is damaged makes rosbags raise nearly anything
-        raise ScanError(f"is a damaged or truncated ROS recording ({error}): record or copy it again") from error
+        raise DamagedScanError(f"is a damaged or truncated ROS recording ({error}): record or copy it again") from error
 
 
 def points_of(message: Any) -> npt.NDArray[Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...errors import ScanError
+from ...errors import DamagedScanError, ScanError
 from .lines import TextLines
 
 _AXES = ("x", "y", "z")
@@ -193,12 +193,12 @@ def _integers(words: Sequence[bytes]) -> list[float]:
 def bad_line(number: int, line: bytes, reason: ValueError) -> ScanError:
     """The error of a line, whose number is counted from 1, that does not hold what it should."""
     shown = line.strip().decode("latin-1")
-    return ScanError(f"line {number}, {shown[:_SHOWN]!r}{'...' * (len(shown) > _SHOWN)}, {reason}")
+    return DamagedScanError(f"line {number}, {shown[:_SHOWN]!r}{'...' * (len(shown) > _SHOWN)}, {reason}")
 
 
 def truncated(expected: int, there: int) -> ScanError:
     """The error of a file that ends early."""
-    return ScanError(f"is truncated: {there} of {expected} points are there: record or copy it again")
+    return DamagedScanError(f"is truncated: {there} of {expected} points are there: record or copy it again")
 
 
 def whole_number(text: str, what: str) -> int:
@@ -214,4 +214,4 @@ def whole_number(text: str, what: str) -> int:
 
 def damaged_header(what: str) -> ScanError:
     """The error of a header that contradicts itself or the format."""
-    return ScanError(f"has a damaged header: {what}: record or copy it again")
+    return DamagedScanError(f"has a damaged header: {what}: record or copy it again")

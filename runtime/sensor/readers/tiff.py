@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from ...errors import ScanError
+from ...errors import DamagedScanError, ScanError
 from .format import Format, plain
 from .limits import (
     MAX_PIXELS,
@@ -109,10 +109,10 @@ def _read_first(data: bytes, check: Callable[[tifffile.TiffPage], None], most_un
                 check_unpacked(_product(_shape(page)[:2]), sum(page.databytecounts), most_unpacked)
             image = _pixels(page, data)
             if image.shape != page.shape or not image.size:
-                raise ScanError(_DAMAGED)
+                raise DamagedScanError(_DAMAGED)
             return np.moveaxis(image, 0, -1) if page.axes == "SYX" else image
     except _DAMAGE as error:
-        raise ScanError(_DAMAGED) from error
+        raise DamagedScanError(_DAMAGED) from error
 
 
 def _pixels(page: tifffile.TiffPage, data: bytes) -> npt.NDArray[Any]:
@@ -231,13 +231,13 @@ def _check_segments(page: tifffile.TiffPage, n_bytes: int) -> None:
         page.chunks
     ) * itemsize <= ratio * max(counts, default=0)
     if not (complete and inside and plausible and sum(counts) <= n_bytes):
-        raise ScanError(_DAMAGED)
+        raise DamagedScanError(_DAMAGED)
 
 
 def _product(lengths: tuple[int, ...]) -> int:
     """The product of what should be integers; a damaged tag may be a tuple, which * would repeat."""
     if not all(isinstance(length, int) for length in lengths):
-        raise ScanError(_DAMAGED)
+        raise DamagedScanError(_DAMAGED)
     return math.prod(lengths)
 
 

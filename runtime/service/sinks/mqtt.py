@@ -85,6 +85,7 @@ class MqttSink:
 
     Attributes:
         name: in the journal, the metrics and the log.
+        is_server: False; the broker is.
         passed_over: 0; what a broker refuses is tried again.
     """
 
@@ -95,6 +96,7 @@ class MqttSink:
             UsageError: a file of the settings cannot be used.
         """
         self.name, self._settings, self.passed_over = settings.name, settings, 0
+        self.is_server = False
         self._connection: BrokerConnection | None = None
         _secret(settings)
         _tls(settings)

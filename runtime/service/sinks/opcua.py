@@ -84,6 +84,7 @@ class OpcuaSink:
 
     Attributes:
         name: in the journal, the metrics and the log.
+        is_server: True.
         passed_over: 0; variables refuse nothing.
     """
 
@@ -99,6 +100,7 @@ class OpcuaSink:
             UsageError: the file of users cannot be used.
         """
         self.name, self._settings, self.passed_over = settings.name, settings, 0
+        self.is_server = True
         self._results, self._trigger = results, trigger
         self._server: RunningServer | None = None
         if settings.users_file is not None:

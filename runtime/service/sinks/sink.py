@@ -15,10 +15,12 @@ class Sink(Protocol):
 
     Attributes:
         name: in the journal, the metrics and the log.
+        is_server: whether others come to it, as a controller to trigger inspections: the line is not ready without it.
         passed_over: how many results the other side refused for good since the start; the log has their numbers.
     """
 
     name: str
+    is_server: bool
     passed_over: int
 
     def open(self) -> None:

@@ -84,6 +84,7 @@ class WebhookSink:
 
     Attributes:
         name: in the journal, the metrics and the log.
+        is_server: False; it asks the address.
         passed_over: how many results the address refused for good since the start; the log has their numbers.
     """
 
@@ -94,6 +95,7 @@ class WebhookSink:
             UsageError: a file of the settings cannot be used.
         """
         self.name, self._settings, self.passed_over = settings.name, settings, 0
+        self.is_server = False
         self._address = urlsplit(settings.url)
         self._token: str | None = None
         self._tls: ssl.SSLContext | None = None

@@ -128,6 +128,14 @@ class GenicamCamera:
     def finished(self, version: FileVersion, number: int, is_rejected: bool) -> None:
         """Nothing is left to do: a frame has no file."""
 
+    def as_json(self) -> dict[str, Any]:
+        """One object of `/v1/status`."""
+        return {"name": self.name, "problem": self.problem, "lost": self.lost}
+
+    def notices(self) -> list[str]:
+        """None: what is lost stands in `problem` first, and in `lost` from then on."""
+        return []
+
     def _run(self) -> None:
         while not self._stop.is_set():
             try:

@@ -7,13 +7,13 @@ The folder is listed every so often, which also works on network drives, where n
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ...choices import After
 from ...errors import OutputError
@@ -23,11 +23,12 @@ from ...sensor.listing import natural_order
 from ..arrival import Arrival, FileVersion
 from ..journal import Journal
 from ..result_files import file_stem
+from .folder_hold import FolderHold
+from .left_alone import LeftAlone, list_folder
 
 _log = logging.getLogger("cmdiad.line")
 # A folder that takes long to list is listed the less often.
 _MOST_SHARE_OF_TIME = 0.2
-_TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class FolderSettings:
         settle_seconds: how long size and time of a file must not change before it counts as written.
         poll_seconds: how often the folder is listed.
         skips_existing: whether files that are there at the very first start are left out.
+        own: real paths of folders that the line uses otherwise; nothing is said of those that lie in this one.
     """
 
     name: str
@@ -59,6 +61,7 @@ class FolderSettings:
     settle_seconds: float = 0.5
     poll_seconds: float = 1.0
     skips_existing: bool = False
+    own: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -70,14 +73,17 @@ class HotFolder:
         journal: where arrivals are numbered and kept.
         accepted: called when there are new ones.
         failed: called with what ends the thread before its time.
-        problem: why the folder cannot be listed now; None: it can.
+        hold: keeps other lines out of the folder; shared by all hot folders of this line that look into it.
+        problem: why nothing can be taken from the folder now; None: it can.
     """
 
     settings: FolderSettings
     journal: Journal
     accepted: Callable[[], None]
     failed: Callable[[Exception], None]
+    hold: FolderHold
     problem: str | None = None
+    _left_alone: LeftAlone = field(init=False)
     _unsettled: dict[str, tuple[FileVersion, float]] = field(default_factory=dict)
     _known: dict[str, FileVersion] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -85,17 +91,39 @@ class HotFolder:
     _changed: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        """Nothing is left alone before the folder is listed."""
+        self._left_alone = LeftAlone(self.settings.name)
+
     @property
     def name(self) -> str:
         """Of the source."""
         return self.settings.name
 
+    def as_json(self) -> dict[str, Any]:
+        """One object of `/v1/status`."""
+        return {
+            "name": self.name,
+            "problem": self.problem,
+            "path": str(self.settings.path),
+            "is_alone": self.hold.is_sure or None,
+            "left_alone": self._left_alone.as_json(),
+        }
+
+    def notices(self) -> list[str]:
+        """What lies there and is not inspected, in words."""
+        said = self._left_alone.problem()
+        return [] if said is None else [said]
+
     def start(self) -> None:
-        """Take up what the journal knows of the folder, and look into it from now on.
+        """Take up what the journal knows of the folder, and look into it from now on; it is made where there is none.
 
         Raises:
             OutputError: the journal cannot be read or written.
+            UsageError: another line takes the scans of this folder.
         """
+        self._make()
+        self.hold.take()
         self._known = self.journal.known_files(self.name)
         for version, number, is_rejected in self.journal.finished_files(self.name):
             self.finished(version, number, is_rejected)
@@ -153,7 +181,7 @@ class HotFolder:
             OutputError: the journal cannot be written.
         """
         now = time.monotonic() if now is None else now
-        listed = self._listed()
+        listed = self._listed(now)
         if listed is None:
             return 0
         with self._lock:
@@ -194,24 +222,35 @@ class HotFolder:
             return False
         return now - since >= self.settings.settle_seconds
 
-    def _listed(self) -> dict[str, FileVersion] | None:
+    def _listed(self, now: float) -> dict[str, FileVersion] | None:
         """Every scan below the folder; None where it cannot be listed, which is tried again."""
-        listed: dict[str, FileVersion] = {}
+        settings = self.settings
         try:
-            for entry in _files_below(self.settings.path, self.settings.recursive):
-                name = os.path.relpath(entry.path, self.settings.path).replace(os.sep, "/")
-                if _is_scan(entry.name, self.settings.suffixes):
-                    with suppress(FileNotFoundError):  # moved on while the folder was listed
-                        status = entry.stat()
-                        listed[name] = FileVersion(name, status.st_size, status.st_mtime_ns)
+            listed = list_folder(settings.path, settings.recursive, settings.suffixes, settings.own)
+            problem = self.hold.problem()
         except OSError as error:
-            self.problem = f"{self.settings.path}: cannot be listed: {error.strerror or error}: trying again"
+            problem = f"{settings.path}: cannot be listed: {error.strerror or error}: trying again"
+        if problem is not None and problem != self.problem:
+            _log.warning("folder %s: %s", self.name, problem)
+        self.problem = problem
+        if problem is not None:
             return None
-        self.problem = None
-        return listed
+        self._left_alone.hear(listed, now, settings.settle_seconds)
+        return {name: FileVersion(name, status.st_size, status.st_mtime_ns) for name, status in listed.scans.items()}
+
+    def _make(self) -> None:
+        if self.settings.path.exists():
+            return
+        with suppress(OSError):  # listing it says why it cannot be
+            self.settings.path.mkdir(parents=True, exist_ok=True)
+            _log.warning(
+                "folder %s: %s did not exist and was created: correct its path if scans arrive elsewhere",
+                self.name,
+                self.settings.path,
+            )
 
     def _skip_existing(self) -> None:
-        for version in (self._listed() or {}).values():
+        for version in (self._listed(time.monotonic()) or {}).values():
             self._known[version.name] = version
         self.journal.skip_files(self.name, self._known.values())
 
@@ -256,27 +295,9 @@ def default_done(folder: Path) -> Path:
     return folder.parent / f"{folder.name}-done"
 
 
-def _files_below(folder: Path, recursive: bool) -> Iterator[os.DirEntry[str]]:
-    waiting = [os.fspath(folder)]
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_file():
-                    yield entry
-                elif recursive and entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-
-
-def _is_scan(name: str, suffixes: tuple[str, ...]) -> bool:
-    lower = name.lower()
-    return lower.endswith(suffixes) and not lower.endswith(_TEMPORARY)
-
-
 def _version_of(path: Path, name: str) -> FileVersion | None:
     try:
-        status = path.stat()
+        status = path.lstat()
     except OSError:
         return None
     return FileVersion(name, status.st_size, status.st_mtime_ns)

@@ -207,8 +207,9 @@ def _add_health(app: FastAPI) -> None:
 
     @app.get("/readyz", summary="Whether parts are taken.")
     def readyz() -> Response:
-        is_ready = app.state.is_open and line.station.failure is None
-        return _json({"ready": is_ready}, 200 if is_ready else 503)
+        """Not where a source can deliver nothing, or a server of the line's own does not run; `/v1/status` says why."""
+        not_ready = line.not_ready() if app.state.is_open else ["line"]
+        return _json({"ready": not not_ready, "not_ready": not_ready}, 503 if not_ready else 200)
 
     @app.get("/v1/status", summary="How the line is.")
     def status() -> Response:
@@ -248,7 +249,7 @@ async def _guarded(request: Request, call_next: Any) -> Response:
     """Every request's first and last step: may it ask, and what browsers must not do with the answer."""
     access: Access = request.app.state.access
     if not access.serves_host(request.headers.get("host", "")):
-        response: Response = _problem(421, "usage", "address this server as localhost or 127.0.0.1")
+        response: Response = _problem(421, "usage", access.advice)
     elif request.method not in _READING and not access.serves_origin(request.headers.get("origin")):
         response = _problem(403, "usage", "a page from another address may not request this")
     # Not the address as a whole, of which the Host header is a part: `Host: x/healthz?` would open every path.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
+from typing import Any
 
 import uvicorn
 
@@ -12,6 +14,7 @@ from ...errors import MachineError
 from ..access import Access
 from ..arrival import FileVersion
 from ..line_file import placed
+from ..listening import listening_sockets
 from ..production_line import ProductionLine
 from .application import new_application
 from .bodies import SOURCE
@@ -39,6 +42,7 @@ class HttpRequests:
         self._line, self._table = line, table
         self._application = new_application(line, Access.of(table, line.base))
         self._server = uvicorn.Server(_configuration(line, self._application))
+        self._sockets: list[socket.socket] = []
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
 
     @property
@@ -57,18 +61,19 @@ class HttpRequests:
         """Take requests from now on.
 
         Raises:
-            MachineError: the address cannot be bound.
+            MachineError: the port is in use, or the address is not this machine's.
         """
         state = self._application.state
         self._line.station.listen(state.clouds.keep)
         self._line.station.listen(lambda record, inspection: state.metrics.add(record))
         self._line.station.listen(lambda record, inspection: state.events.tell(record))
+        self._sockets = listening_sockets("[http]", self._table.host, self._table.port)
         self._thread.start()
         deadline = time.monotonic() + _START_SECONDS
         while not self._server.started and self._thread.is_alive() and time.monotonic() < deadline:
             time.sleep(0.01)
         if not self._server.started:
-            raise MachineError(f"{self.address}: cannot be served: is the port in use, or the certificate unreadable?")
+            raise MachineError(f"{self.address}: cannot be served: the log says why")
 
     def stop(self) -> None:
         """Take no more requests, and let those that were taken have their answers."""
@@ -79,9 +84,17 @@ class HttpRequests:
     def finished(self, version: FileVersion, number: int, is_rejected: bool) -> None:
         """Requests leave no files."""
 
+    def as_json(self) -> dict[str, Any]:
+        """One object of `/v1/status`."""
+        return {"name": self.name, "problem": self.problem}
+
+    def notices(self) -> list[str]:
+        """None: whoever asks is answered."""
+        return []
+
     def _serve(self) -> None:
         try:
-            self._server.run()
+            self._server.run(self._sockets)
         except SystemExit:  # how uvicorn says that it could not begin
             self.problem = f"{self.address} cannot be served"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT, PartRange, Seen
 from cmdiad.runtime.preparation.image_view import view_image
-from cmdiad.runtime.preparation.part_range import joined, outside, range_of
+from cmdiad.runtime.preparation.part_range import joined, outside, range_of, unit_advice
 from cmdiad.runtime.preparation.part_view import OtherObject, PartView
 from cmdiad.runtime.preparation.prepare import prepare
 from cmdiad.runtime.sensor.find import find_scans
@@ -50,6 +50,40 @@ def test_parts_of_half_and_twice_the_size_are_outside_with_numbers(size: float) 
     reasons = outside(seen_of(size, 7), CALIBRATION)
     assert any("mm across: calibration saw" in reason and "is allowed" in reason for reason in reasons)
     assert any("cm2 of visible surface" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("saved_in", "read_as", "said"),
+    [
+        (0.01, 0.001, "numbers were centimeters, not millimeters,"),
+        (0.0254, 0.001, "numbers were inches, not millimeters,"),
+        (1.0, 0.001, "numbers were meters, not millimeters,"),
+        (0.001, 0.01, "numbers were millimeters, not centimeters,"),
+        (0.001, None, "numbers were millimeters, not meters,"),
+        (0.0254, None, "numbers were inches, not meters,"),
+        (1.0, 0.0254, "numbers were meters, not inches,"),
+        (0.001, 0.0001, "numbers were millimeters, not units of 0.0001 m,"),
+    ],
+)
+def test_a_part_in_another_unit_is_refused_with_the_unit_that_would_fit(
+    saved_in: float, read_as: float | None, said: str
+) -> None:
+    factor = (read_as or 1.0) / saved_in
+    view = seen_of()
+    assert view.diameter_m is not None and view.area_m2 is not None
+    seen = replace(view, diameter_m=view.diameter_m * factor, area_m2=view.area_m2 * factor**2)
+    (advice,) = unit_advice(seen, CALIBRATION, read_as)
+    assert said in advice and f"{view.diameter_m * 1e3:.3g} mm across, as at calibration" in advice
+
+
+def test_no_unit_is_named_for_another_part_or_one_of_the_right_size() -> None:
+    view = seen_of()
+    assert view.diameter_m is not None and view.area_m2 is not None
+    assert unit_advice(view, CALIBRATION, 0.001) == []
+    larger = replace(view, diameter_m=view.diameter_m * 3, area_m2=view.area_m2 * 9)
+    longer = replace(view, diameter_m=view.diameter_m * 10)
+    for other in (larger, longer, replace(view, diameter_m=None)):
+        assert unit_advice(other, CALIBRATION, 0.01) == []
 
 
 @pytest.mark.parametrize("missing", [0.1, 0.25, 0.4])

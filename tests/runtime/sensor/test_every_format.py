@@ -20,6 +20,7 @@ import tifffile
 from cmdiad.runtime.bundle.parameters import Preprocessing
 from cmdiad.runtime.bundle.reading import Bundle, open_bundle
 from cmdiad.runtime.bundle.scan_geometry import AS_STORED, HeightGrid, Intrinsics, Projection, ScanGeometry
+from cmdiad.runtime.errors import DamagedScanError
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.sensor.part import POINTS, Part, part_from_bytes
 from cmdiad.runtime.sensor.scan import Scan, read_scan, scan_from_bytes
@@ -448,6 +449,13 @@ def row(name: str, setting: str, scans: dict[tuple[str, str], Scan | None], part
     by_unit = [cell([scans[unit, mark] for mark in MARKS]) for unit in UNITS]
     by_mark = [cell([scans[unit, mark] for unit in UNITS]) for mark in MARKS]
     return f"| {name} | {setting or 'nothing'} | {' | '.join(by_unit + by_mark)} |"
+
+
+@pytest.mark.parametrize("case", CLOUDS, ids=lambda case: case.name)
+def test_a_file_that_was_cut_short_is_called_damaged(case: Case) -> None:
+    data = case.write(bumpy(CAMERA).points)
+    with pytest.raises(DamagedScanError):
+        scan_from_bytes(data[: len(data) // 2], 1.0, case.geometry)
 
 
 def test_the_table_of_the_documentation_is_this_one() -> None:

@@ -21,6 +21,7 @@ class FlakySink:
 
     name = "flaky"
     passed_over = 0
+    is_server = False
 
     def __init__(self, refused: set[int], wanted: int) -> None:
         self.refused, self.wanted = refused, wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -139,7 +140,7 @@ def test_a_second_process_is_refused_with_the_first_ones_number(journal: Journal
     )
     command = [sys.executable, "-c", code, str(journal.path.parent)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True, env=child_environment()).stdout
-    assert f"process {os.getpid()} works in this folder already" in printed
+    assert f"process {os.getpid()} on {socket.gethostname()} works in this folder already" in printed
 
 
 def test_a_damaged_journal_is_refused_in_words(tmp_path: Path) -> None:

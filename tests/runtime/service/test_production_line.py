@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
-from cmdiad.runtime.errors import BundleError, OutputError
+from cmdiad.runtime.errors import BundleError, OutputError, UsageError
 from cmdiad.runtime.files.audit import AUDIT_FILE, verify_audit
 from cmdiad.runtime.service import production_line
 from cmdiad.runtime.service.arrival import Arrival, FileContent
-from cmdiad.runtime.service.line_file import FolderTable, LineFile, LineTable, ProductTable
+from cmdiad.runtime.service.line_file import (
+    FolderTable,
+    LineFile,
+    LineTable,
+    OpcuaTable,
+    ProductTable,
+    WebhookTable,
+)
 from cmdiad.runtime.service.production_line import ProductionLine
+from cmdiad.runtime.service.sources.folder_hold import LOCK
 
 WAIT_SECONDS = 60.0
 
 
-def file_of(bundle: Path, **line: object) -> LineFile:
+def file_of(bundle: Path, out: str = "out", **line: object) -> LineFile:
     return LineFile(
-        line=LineTable(out="out", heatmaps="none", **line), product=[ProductTable(name="part", bundle=str(bundle))]
+        line=LineTable(out=out, heatmaps="none", **line), product=[ProductTable(name="part", bundle=str(bundle))]
     )
 
 
@@ -61,7 +72,6 @@ def test_a_line_inspects_with_what_the_plant_signed_and_with_nothing_else(
 
 def put_in_place(folder: Path) -> None:
     """Another bundle, the same with a note, takes the place of `bundle`."""
-    import msgspec
     from cmdiad.runtime.bundle.manifest import encode
     from cmdiad.runtime.bundle.reading import open_bundle
 
@@ -149,4 +159,94 @@ def test_a_folder_source_has_the_suffixes_of_what_its_product_measures(calibrate
     (source,) = line.sources
     line.close()
     assert ".tiff" in source.settings.suffixes and ".png" not in source.settings.suffixes  # type: ignore[attr-defined]
-    assert (tmp_path / "in").is_dir()
+    assert str(tmp_path / "out") in source.settings.own  # type: ignore[attr-defined]
+    assert not (tmp_path / "in").exists(), "nothing is made before the line runs"
+
+
+def until(happens: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not happens():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_line_whose_hot_folder_is_gone_is_not_ready_and_says_so(calibrated_bundle: Path, tmp_path: Path) -> None:
+    file = msgspec.structs.replace(
+        file_of(calibrated_bundle), folder=[FolderTable(path="in", name="scans", poll_seconds=0.02)]
+    )
+    line = ProductionLine(file, tmp_path)
+    running = threading.Thread(target=line.run)
+    running.start()
+    until((tmp_path / "in").is_dir)
+    was_ready = line.status()["not_ready"]
+    (tmp_path / "in").rename(tmp_path / "elsewhere")
+    until(line.not_ready)
+    gone = line.status()
+    (tmp_path / "elsewhere").rename(tmp_path / "in")
+    until(lambda: not line.not_ready())
+    line.end()
+    running.join(WAIT_SECONDS)
+    assert was_ready == [] and gone["not_ready"] == ["source scans"]
+    assert "cannot be listed" in gone["sources"][0]["problem"] and "cannot be listed" in gone["problems"][0]
+
+
+def test_a_line_whose_opcua_server_cannot_listen_is_not_ready(calibrated_bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("asyncua")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        server = OpcuaTable(anonymous=True, port=taken.getsockname()[1])
+        line = ProductionLine(msgspec.structs.replace(file_of(calibrated_bundle), opcua=[server]), tmp_path)
+        running = threading.Thread(target=line.run)
+        running.start()
+        until(line.problems)
+        not_ready = line.not_ready()
+        line.end()
+        running.join(WAIT_SECONDS)
+    assert not_ready == ["sink opcua"]
+
+
+def test_a_webhook_that_is_away_does_not_keep_parts_from_coming(calibrated_bundle: Path, tmp_path: Path) -> None:
+    away = WebhookTable(url="http://127.0.0.1:1/")
+    line = ProductionLine(msgspec.structs.replace(file_of(calibrated_bundle), webhook=[away]), tmp_path)
+    line.close()
+    assert line.deliveries and line.not_ready() == []
+
+
+def test_a_second_line_on_a_hot_folder_is_refused_at_its_start(calibrated_bundle: Path, tmp_path: Path) -> None:
+    folders = [FolderTable(path="in", name=name) for name in ("a", "b")]
+    first, second = (
+        ProductionLine(msgspec.structs.replace(file_of(calibrated_bundle, out=out), folder=folders), tmp_path)
+        for out in ("one", "two")
+    )
+    running = threading.Thread(target=first.run)
+    running.start()
+    until((tmp_path / "in" / LOCK).exists)
+    with pytest.raises(UsageError, match="works in this folder already and takes its scans"):
+        second.run()
+    first.end()
+    running.join(WAIT_SECONDS)
+    third = ProductionLine(msgspec.structs.replace(file_of(calibrated_bundle, out="two"), folder=folders), tmp_path)
+    threading.Timer(0.2, third.end).start()
+    third.run()
+
+
+def test_a_bundle_of_another_product_than_the_line_file_says_is_named(
+    calibrated_bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    line = ProductionLine(file_of(calibrated_bundle), tmp_path)
+    threading.Timer(0.2, line.end).start()
+    line.run()
+    assert len(line.doubts) == 1 and line.doubts[0] in caplog.text
+    assert "product 'part': its bundle, " in caplog.text and "is of product 'gland': check" in caplog.text
+
+
+def test_a_product_without_a_name_is_called_as_its_bundle_says(calibrated_bundle: Path, tmp_path: Path) -> None:
+    line = ProductionLine(LineFile(line=LineTable(out="out"), product=[unnamed(calibrated_bundle)]), tmp_path)
+    line.close()
+    assert line.products.names() == ["gland"] and line.doubts == []
+
+
+def unnamed(bundle: Path) -> ProductTable:
+    """As `watch` names it."""
+    return ProductTable(name="", bundle=str(bundle))

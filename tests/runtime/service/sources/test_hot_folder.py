@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cmdiad.runtime.errors import OutputError, UsageError
+from cmdiad.runtime.files.ownership import CAN_TELL
 from cmdiad.runtime.service.arrival import FileVersion
 from cmdiad.runtime.service.journal import Journal
+from cmdiad.runtime.service.journal_lock import Held
+from cmdiad.runtime.service.sources import folder_hold
+from cmdiad.runtime.service.sources.folder_hold import FolderHold
 from cmdiad.runtime.service.sources.hot_folder import FolderSettings, HotFolder
+from cmdiad.runtime.service.sources.left_alone import FOLDER
 
 N_OLD = 10_000  # with 100,000 it takes 12 s
 
@@ -30,7 +38,7 @@ def hot(place: Path, journal: Journal, **settings: Any) -> HotFolder:
         "settle_seconds": 0.5,
         **settings,
     }
-    return HotFolder(FolderSettings(**chosen), journal, lambda: None, lambda error: None)
+    return HotFolder(FolderSettings(**chosen), journal, lambda: None, lambda error: None, FolderHold(place))
 
 
 def put(place: Path, name: str, content: str = "good", age: int = 0) -> Path:
@@ -108,11 +116,13 @@ def test_files_that_were_there_first_are_skipped_where_that_is_asked(place: Path
     folder = hot(place, journal, settle_seconds=0, skips_existing=True)
     folder.start()
     folder.stop()
+    folder.hold.release()
     put(place, "new.tiff")
     again = hot(place, journal, settle_seconds=0, skips_existing=True)
     again.start()
     again.look(0.0)
     again.stop()
+    again.hold.release()
     assert names(journal) == ["new.tiff"]
 
 
@@ -194,3 +204,203 @@ def test_a_folder_of_many_old_files_is_taken_up_and_new_ones_are_noticed(place: 
     assert folder.look(0.0) == 1
     assert names(journal) == ["new.tiff"]
     assert len(journal.known_files("folder")) == N_OLD + 1
+
+
+def left_alone(folder: HotFolder) -> tuple[int, list[str]]:
+    said = folder.as_json()["left_alone"]
+    return said["count"], said["names"]
+
+
+def test_what_is_not_a_scan_is_said_once_and_counted(
+    place: Path, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(place, "part.stp")
+    put(place, "day/a.tiff")
+    (place / "b.tiff").mkdir()
+    folder = hot(place, journal, settle_seconds=0)
+    for now in (0.0, 1.0, 3.0, 4.0):
+        folder.look(now)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"folder folder: {name} is left alone: {why}"
+        for name, why in (("b.tiff", FOLDER), ("day", FOLDER), ("part.stp", "names of scans end in .tiff"))
+    ]
+    assert left_alone(folder) == (3, ["b.tiff", "day", "part.stp"])
+    assert folder.notices() == ["folder folder: left alone, not inspected: b.tiff, day, part.stp: the log says why"]
+    (place / "part.stp").unlink()
+    folder.look(9.0)
+    assert left_alone(folder) == (2, ["b.tiff", "day"])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (".a.txt", "a.tiff.part", "b.stp~", "Thumbs.db", "desktop.ini", "lost+found/x", ".cmdiad-line.lock"),
+        ("a.tiff", "a.png", "a.json", "a.tiff.md5"),
+    ],
+)
+def test_nothing_is_said_of_what_copying_tools_make_and_of_what_goes_with_a_scan(
+    place: Path, journal: Journal, names: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in names:
+        put(place, name)
+    folder = hot(place, journal, settle_seconds=0)
+    folder.look(0.0)
+    folder.look(9.0)
+    assert caplog.text == "" and left_alone(folder) == (0, []) and folder.notices() == []
+
+
+def test_nothing_is_said_of_a_file_that_is_renamed_once_it_is_written(
+    place: Path, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = hot(place, journal, settle_seconds=0)
+    path = put(place, "a.tiff.writing")
+    folder.look(0.0)
+    folder.look(1.9)
+    path.rename(place / "a.tiff")
+    assert folder.look(2.1) == 1
+    assert caplog.text == ""
+
+
+def test_nothing_is_said_of_folders_that_the_line_uses_itself(place: Path, journal: Journal) -> None:
+    put(place, "done/a.tiff")
+    folder = hot(place, journal, settle_seconds=0, own=frozenset([os.path.realpath(place / "done")]))
+    folder.look(0.0)
+    folder.look(9.0)
+    assert left_alone(folder) == (0, [])
+
+
+def test_of_many_files_that_are_no_scans_a_few_are_named(
+    place: Path, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(1000):
+        os.close(os.open(place / f"{number:04d}.txt", os.O_CREAT | os.O_WRONLY))
+    folder = hot(place, journal, settle_seconds=0)
+    folder.look(0.0)
+    folder.look(9.0)
+    assert left_alone(folder) == (1000, [f"{number:04d}.txt" for number in range(5)])
+    assert len(caplog.records) == 21 and "980 more are left alone" in caplog.text
+    assert "0004.txt and 995 more" in folder.notices()[0]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+@pytest.mark.parametrize("recursive", [False, True])
+def test_links_are_not_followed_and_said(
+    place: Path, journal: Journal, recursive: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = put(place.parent / "elsewhere", "secret.tiff")
+    (place / "linked.tiff").symlink_to(secret)
+    (place / "broken.tiff").symlink_to("nowhere")
+    (place / "below").symlink_to(secret.parent)
+    folder = hot(place, journal, settle_seconds=0, recursive=recursive)
+    assert folder.look(0.0) == folder.look(9.0) == 0
+    assert left_alone(folder) == (3, ["below", "broken.tiff", "linked.tiff"])
+    assert "linked.tiff is left alone: it is a link, and only files are inspected" in caplog.text
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_file_that_became_a_link_is_not_moved_or_deleted(place: Path, journal: Journal) -> None:
+    folder = hot(place, journal, settle_seconds=0, after="delete")
+    path = put(place, "a.tiff")
+    folder.look(0.0)
+    path.rename(place.with_name("a.tiff"))
+    path.symlink_to(place.with_name("a.tiff"))
+    folder.finished(journal.known_files("folder")["a.tiff"], 7, is_rejected=False)
+    assert path.is_symlink()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_hot_folder_may_be_a_link_itself(place: Path, journal: Journal) -> None:
+    put(place, "a.tiff")
+    link = place.with_name("link")
+    link.symlink_to(place)
+    folder = hot(link, journal, settle_seconds=0)
+    folder.hold.take()
+    assert folder.look(0.0) == 1
+    folder.hold.release()
+
+
+def test_a_hot_folder_that_did_not_exist_is_created_and_that_is_said(
+    tmp_path: Path, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = hot(tmp_path / "new", journal)
+    folder.start()
+    folder.stop()
+    folder.hold.release()
+    assert (tmp_path / "new").is_dir()
+    assert "new did not exist and was created: correct its path if scans arrive elsewhere" in caplog.text
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from cmdiad.runtime.service.sources.folder_hold import FolderHold
+hold = FolderHold(Path(sys.argv[1]))
+hold.take()
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not CAN_TELL, reason="no locks here")
+def test_a_folder_that_another_line_holds_is_refused_until_that_ends(place: Path, journal: Journal) -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(place)], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        late = hot(place, journal, settle_seconds=0)
+        with pytest.raises(UsageError, match=f"process {other.pid} on .* works in this folder already and takes its"):
+            late.start()
+        put(place, "a.tiff")
+        # As where the folder, on a share, came only after the start.
+        assert late.look(0.0) == 0 and "works in this folder already" in str(late.problem)
+        other.kill()
+        other.wait()
+    assert late.look(1.0) == 1 and late.problem is None and late.as_json()["is_alone"] is True
+    late.hold.release()
+
+
+@pytest.mark.skipif(not CAN_TELL, reason="no locks here")
+def test_a_folder_that_was_made_anew_is_held_anew(place: Path, journal: Journal) -> None:
+    folder = hot(place, journal, settle_seconds=0)
+    folder.hold.take()
+    place.rename(place.with_name("elsewhere"))
+    assert folder.look(0.0) == 0 and folder.problem is not None and not place.exists()
+    place.mkdir()
+    put(place, "a.tiff")
+    assert folder.look(1.0) == 1
+    assert (place / folder_hold.LOCK).exists()
+    folder.hold.release()
+
+
+def test_a_folder_that_cannot_be_held_is_inspected_and_that_is_said(
+    place: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path, why: str) -> Held:
+        raise OutputError(f"{path}: Read-only file system")
+
+    monkeypatch.setattr(folder_hold, "hold_alone", refuse)
+    folder = hot(place, journal, settle_seconds=0)
+    folder.hold.take()
+    put(place, "a.tiff")
+    assert folder.look(0.0) == 1 and folder.look(1.0) == 0
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{place / folder_hold.LOCK}: Read-only file system: so it is not certain that no other line takes the scans "
+        "of this folder too"
+    ]
+    assert folder.as_json()["is_alone"] is None
+
+
+def test_an_empty_place_where_a_share_was_mounted_is_not_taken_for_the_share(
+    place: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = hot(place, journal, settle_seconds=0)
+    path = put(place, "a.tiff")
+    monkeypatch.setattr("os.path.ismount", lambda asked: True)
+    assert folder.look(0.0) == 1
+    monkeypatch.setattr("os.path.ismount", lambda asked: False)
+    share = path.rename(place.with_name("a.tiff"))
+    assert folder.look(1.0) == 0 and folder.look(2.0) == 0
+    assert folder.problem == f"{place}: nothing is mounted here any more: mount it again"
+    assert caplog.text.count("nothing is mounted here any more") == 1
+    monkeypatch.setattr("os.path.ismount", lambda asked: True)
+    share.rename(path)
+    assert folder.look(3.0) == 0 and folder.problem is None, "the scan has its one result"
+    assert names(journal) == ["a.tiff"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,9 +38,14 @@ class WordLine:
         products.product.as_json = None
         self.file = SimpleNamespace(http=http)
         self.tally = LineTally()
+        self.missing: list[str] = []
         settings = StationSettings(self.out, threads=2, request_queue=4)
         self.station = Station(settings, journal, products)
         self.station.listen(lambda record, inspection: self.tally.add(record))
+
+    def not_ready(self) -> list[str]:
+        """See `ProductionLine.not_ready`."""
+        return self.missing
 
     def status(self) -> dict[str, Any]:
         """See `ProductionLine.status`."""
@@ -185,6 +191,33 @@ def test_with_a_token_everything_but_health_and_the_page_needs_it(line: WordLine
     assert ask.post("/v1/login", content="wrong").status_code == 401
     assert ask.post("/v1/login", content=TOKEN).status_code == 204
     assert ask.get("/v1/status").status_code == 200
+
+
+def test_a_line_whose_source_can_deliver_nothing_is_not_ready_and_says_which(line: WordLine) -> None:
+    ask = client(line)
+    assert ask.get("/readyz").json() == {"ready": True, "not_ready": []}
+    line.missing = ["source scans"]
+    answer = ask.get("/readyz")
+    assert (answer.status_code, answer.json()) == (503, {"ready": False, "not_ready": ["source scans"]})
+    assert ask.get("/healthz").status_code == 200
+
+
+def test_with_a_token_only_names_of_this_server_are_served(line: WordLine, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(TOKEN)
+    table = HttpTable(host="line7.plant.example", token_file="token", plain_http=True, names=["Line7"])
+    ask = client(line, Access.of(table, tmp_path))
+    token = {"authorization": f"Bearer {TOKEN}"}
+    names = ("localhost", "10.0.0.7:8080", "[fe80::1]:8080", "line7.plant.example", "LINE7:8080", socket.gethostname())
+    for host in names:
+        assert ask.get("/v1/status", headers={"host": host, **token}).status_code == 200, host
+    for host in ("evil.example", "line7.evil.example:8080", "10.0.0.7.evil.example", "[10.0.0.7", "1"):
+        refused = ask.get("/v1/status", headers={"host": host, **token})
+        assert refused.status_code == 421 and "add the name to [http] names" in refused.json()["error"]["message"], host
+
+
+def test_names_that_would_not_be_served_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="names: without a token only localhost and"):
+        Access.of(HttpTable(names=["line7"]), tmp_path)
 
 
 def test_a_server_that_others_reach_needs_token_and_tls(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def ask(
 def test_no_host_opens_a_path_that_needs_the_token(line: Any, host: bytes) -> None:
     """The address as a whole begins with the Host header, and `x/healthz?` would make /v1/history a part of it."""
     status, body = ask(line, "/v1/history", [(b"host", host)], access=CLOSED)
-    assert (status, json.loads(body)["error"]["kind"]) == (401, "usage")
+    assert (status, json.loads(body)["error"]["kind"]) == (421, "usage")
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_without_a_token_a_login_sets_no_cookie_of_what_was_sent(line: Any) -> N
 
 
 def test_no_answer_leads_to_an_address_made_of_the_host(line: Any) -> None:
-    assert ask(line, "/v1/history/", [(b"host", b"[::1")], access=CLOSED)[0] in (401, 404)
+    assert ask(line, "/v1/history/", [(b"host", b"[::1")], access=CLOSED)[0] == 421
     assert ask(line, "/v1/history/")[0] == 404
 
 
