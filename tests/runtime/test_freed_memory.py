@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
 import sys
 
 import pytest
-from cmdiad.runtime.freed_memory import return_freed_memory
+from cmdiad.runtime.freed_memory import return_freed_memory, share_heaps
 from cmdiad.runtime.proc import proc_field
 
 
@@ -33,3 +34,33 @@ def test_pages_between_what_is_still_in_use_go_back_to_the_system() -> None:
     assert return_freed_memory() is True
     assert before - resident_kilobytes() > 30_000
     libc.free(blocks[-1])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's heaps")
+def test_threads_share_heaps() -> None:
+    if not hasattr(ctypes.CDLL(None), "malloc_stats"):
+        assert share_heaps() is False
+        return
+    assert heaps_of_a_process_with_many_threads("") > 3
+    assert heaps_of_a_process_with_many_threads("assert share_heaps(2)") <= 2
+
+
+def heaps_of_a_process_with_many_threads(first: str) -> int:
+    """How many heaps glibc says that it has after sixteen threads allocated at the same time."""
+    program = f"""
+import ctypes, threading
+from cmdiad.runtime.freed_memory import share_heaps
+{first}
+libc, all_here = ctypes.CDLL(None), threading.Barrier(16)
+libc.malloc.restype = ctypes.c_void_p
+def allocate():
+    all_here.wait()
+    libc.malloc(20_000)
+    all_here.wait()
+threads = [threading.Thread(target=allocate) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc.malloc_stats()
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return done.stderr.count("Arena ")
