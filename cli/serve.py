@@ -33,16 +33,16 @@ def serve(
     from ..runtime.service.line_file import read_line_file
     from ..runtime.service.line_log import end_log, start_log
     from ..runtime.service.production_line import ProductionLine
-    from ..runtime.service.web.checking import check_line
     from ..runtime.service.web.http_server import HttpRequests
+    from ..runtime.service.web.line_check import check_line
 
     settings, base = read_line_file(file), file.parent
     if check:
-        found = check_line(settings, base)
-        for doubt in found.doubts:
+        checked = check_line(settings, base)
+        for doubt in checked.doubts:
             console.warn(doubt)
-        products, sinks = ", ".join(found.products), ", ".join(found.sinks) or "none"
-        said = f"products {products}; sinks {sinks}; {found.address}; results in {found.out}"
+        products, sinks = ", ".join(checked.products), ", ".join(checked.sinks) or "none"
+        said = f"products {products}; sinks {sinks}; {checked.address}; results in {checked.out}"
         console.emit(f"{file}: everything opens: {said}")
         return
     share_heaps()
