@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ScanError, UsageError
+from ..errors import SETTING_GOES, ScanError, UsageError
 
 # Numbers without a unit are taken as metres up to here. Beyond, a megapixel sensor's pixels would be a centimetre
 # apart, farther than a part is from its table; a view of 10 mm in millimetres begins here.
@@ -69,10 +69,8 @@ def _advice(extent: float, metres_per_unit: float | None) -> str:
     unit = _fitting_unit(extent / (metres_per_unit or 1.0))
     if unit is None:
         return "no usual unit fits; check the sensor, and how its scans are saved"
-    advice = (
-        f"they look like {_UNITS[unit]}; give --metres-per-unit {unit:g} (--set sensor.metres_per_unit={unit:g}) when "
-        "calibrating, the bundle keeps it"
-    )
+    option = f"--metres-per-unit {unit:g} (--set sensor.metres_per_unit={unit:g})"
+    advice = f"they look like {_UNITS[unit]}; give {option} {SETTING_GOES}"
     may_be_metres = metres_per_unit is None and extent <= _LARGEST_GIVEN_M
     return f"{advice} (or 1 if they are meters)" if may_be_metres else advice
 

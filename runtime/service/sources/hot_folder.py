@@ -19,7 +19,7 @@ from ...choices import After
 from ...errors import OutputError
 from ...files.atomic import naming_place
 from ...files.moving import move_file
-from ...sensor.listing import natural_order
+from ...sensor.listing import natural_order, some_names, unrelated
 from ..arrival import Arrival, FileVersion
 from ..journal import Journal
 from ..result_files import file_stem
@@ -103,6 +103,7 @@ class HotFolder:
         if self.settings.skips_existing and self.journal.note(note) is None:
             self._skip_existing()
         self.journal.keep_notes({note: str(self.settings.path)})
+        self._tell_left_out()
         self._threads = [threading.Thread(target=self._look_again, name=f"folder {self.name}", daemon=True)]
         self._threads += [threading.Thread(target=self._be_told, name=f"told {self.name}", daemon=True)]
         for thread in self._threads:
@@ -214,6 +215,20 @@ class HotFolder:
         for version in (self._listed() or {}).values():
             self._known[version.name] = version
         self.journal.skip_files(self.name, self._known.values())
+
+    def _tell_left_out(self) -> None:
+        """Say once what lies in the folder at the start and is never inspected."""
+        try:
+            names = (os.fspath(entry.path) for entry in _files_below(self.settings.path, self.settings.recursive))
+            files = [Path(name) for name in names if not name.lower().endswith(_TEMPORARY)]
+        except OSError:
+            return  # the first look says so
+        scans = [file for file in files if _is_scan(file.name, self.settings.suffixes)]
+        others = natural_order(unrelated(files, scans))
+        if others:
+            rule = f"a scan ends in {', '.join(self.settings.suffixes)}"
+            left_out = f"{len(others)} of {len(files)} files are left out ({some_names(others)})"
+            _log.warning("folder %s: %s: %s", self.settings.path, left_out, rule)
 
     def _look_again(self) -> None:
         try:

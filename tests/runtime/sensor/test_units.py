@@ -33,7 +33,10 @@ def test_scenes_in_metres_are_read_without_a_unit(tmp_path: Path, metres: float)
 @pytest.mark.parametrize("metres", [0.015, 0.1, 1.0, 5.0])
 def test_scenes_in_millimetres_without_a_unit_are_called_that(tmp_path: Path, metres: float) -> None:
     path = save(tmp_path, scene(1000 * metres))
-    with pytest.raises(ScanError, match=r"m across if its numbers are meters: they look like millimeters; .* 0\.001 "):
+    with pytest.raises(
+        ScanError,
+        match=r"m across .* they look like millimeters; .*0\.001\) to this command, or to `cmdiad cal",
+    ):
         read_scan(path)
     np.testing.assert_array_equal(read_scan(path, 0.001).points, (scene(1000 * metres) * 0.001).astype(np.float32))
 

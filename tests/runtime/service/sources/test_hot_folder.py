@@ -194,3 +194,13 @@ def test_a_folder_of_many_old_files_is_taken_up_and_new_ones_are_noticed(place: 
     assert folder.look(0.0) == 1
     assert names(journal) == ["new.tiff"]
     assert len(journal.known_files("folder")) == N_OLD + 1
+
+
+def test_what_lies_in_the_folder_and_is_never_inspected_is_told_once(place: Path, journal: Journal, caplog) -> None:
+    for name in ("a.tiff", "a.png", "image.png", "b.tiff.part"):
+        put(place, name)
+    folder = hot(place, journal)
+    folder.start()
+    folder.stop()
+    told = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert told == [f"folder {place}: 1 of 3 files are left out (image.png): a scan ends in .tiff"]
