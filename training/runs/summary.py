@@ -35,8 +35,8 @@ def _shipped(run: Run) -> str:
     if len(chosen) == 1:
         (main, epoch), *_ = chosen.items()
         return f"epoch {epoch} of {run.epochs}, detection {detection[main]:.3f}"
-    each = (f"main {main} epoch {epoch}, detection {detection[main]:.3f}" for main, epoch in chosen.items())
-    return f"{'; '.join(each)}, of {_epochs(run.epochs)}"
+    directions = (f"main {main} epoch {epoch}, detection {detection[main]:.3f}" for main, epoch in chosen.items())
+    return f"{'; '.join(directions)}, of {_epochs(run.epochs)}"
 
 
 def _epochs(count: int) -> str:
