@@ -18,9 +18,10 @@ from ..runtime.patches.pooling import N_PATCHES
 from ..runtime.patches.routes import MAIN, modalities, route_of
 from ..runtime.preparation.part_range import outside, unit_advice
 from ..runtime.preparation.part_view import PartView
-from ..runtime.preparation.prepared_part import prepare_parts, require_parts
+from ..runtime.preparation.prepared_part import PreparedPart, prepare_parts, require_parts
 from ..runtime.progress import Progress
 from ..runtime.sensor.in_memory import PartSource, read_source
+from ..runtime.sensor.part import Part
 from ..runtime.timing import StageTimes
 from ..runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
 from .calibration_settings import CalibrationSettings
@@ -86,18 +87,14 @@ def extract_features(
 ) -> list[PartFeatures]:
     """Features of every part of every scan, shown to the survey too, which then knows which scan each part is of.
 
-    One that cannot be used stops the calibration with its name.
+    One that cannot be used stops the calibration with its name; see `unusable`.
 
     Where a range of parts is expected, what lies outside of it cannot be used.
     """
     features = []
     for number, scan in enumerate(scans, 1):
         with naming_scan(scan):
-            part = read_source(scan, modalities(manifest), manifest.preprocessing)
-            parts = require_parts(prepare_parts(part, modalities(manifest), manifest.preprocessing, expected))
-            if expected is not None:
-                for prepared in parts:
-                    _require_like(prepared.view, expected, manifest.preprocessing.metres_per_unit)
+            part, parts = read_parts_of(scan, manifest, expected)
             survey.add(part, parts)
             own = [extractor.extract(prepared, StageTimes()) for prepared in parts]
         for of_part in own:
@@ -105,6 +102,22 @@ def extract_features(
         features += own
         progress("features", number, len(scans), "")
     return features
+
+
+def read_parts_of(
+    scan: PartSource, manifest: Manifest, expected: PartRange | None = None
+) -> tuple[Part, list[PreparedPart]]:
+    """A scan and the parts that it shows, all of which can be used.
+
+    Raises:
+        ScanError: it cannot be read, shows no part, or one that is not in the expected range.
+    """
+    part = read_source(scan, modalities(manifest), manifest.preprocessing)
+    parts = require_parts(prepare_parts(part, modalities(manifest), manifest.preprocessing, expected))
+    if expected is not None:
+        for prepared in parts:
+            _require_like(prepared.view, expected, manifest.preprocessing.metres_per_unit)
+    return part, parts
 
 
 def _require_like(view: PartView, expected: PartRange, metres_per_unit: float | None) -> None:

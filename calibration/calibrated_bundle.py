@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..runtime.acceptance.golden import golden_files
+from ..runtime.acceptance.golden import golden_files, recorded_verdicts
 from ..runtime.banks.bank import MemoryBank
 from ..runtime.bundle import manifest as manifest_format
 from ..runtime.bundle.manifest import Manifest
@@ -44,6 +44,7 @@ from .line_graph.checking import check_line_graph
 from .parity import read_report
 from .survey import Survey, settled_preprocessing
 from .threshold import far_threshold
+from .unusable import naming_all_unusable
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Completed:
         sheet: (H, W, 3) uint8, up to 64 of them, with what was taken as the part in each.
         maps: (224, 224) float32 of the normal parts that score highest, by their number.
         known: the known defects, scored.
+        golden: of the recorded golden scans, by name, which are defective.
     """
 
     manifest: Manifest
@@ -73,9 +75,10 @@ class Completed:
     sheet: npt.NDArray[np.uint8]
     maps: dict[int, npt.NDArray[np.float32]]
     known: tuple[KnownDefect, ...] = ()
+    golden: dict[str, bool] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, learned: Learned, written: Manifest) -> Completed:
+    def of(cls, learned: Learned, written: Manifest, contents: Mapping[str, Content]) -> Completed:
         """What was learned, after it was written."""
         calibrated, settled, survey = learned.calibrated, learned.settled, learned.survey
         warnings = (
@@ -97,6 +100,7 @@ class Completed:
             sheet=survey.sheet(),
             maps=calibrated.maps,
             known=learned.known,
+            golden=recorded_verdicts(contents),
         )
 
     @property
@@ -175,22 +179,23 @@ def calibrate_bundle(
         product: what the bundle inspects; None: the class whose train/good the scans are, else unchanged.
         preprocessing: the parameters of another sensor; None: unchanged, but raw or preprocessed is decided anew.
         progress: called with (stage, done, all, remark).
-        defective: known defects, which place the threshold (see `known_defects`), and of which the clearest is one of
-            the golden scans; without any that is the normal scan that scored highest.
+        defective: known defects, which place the threshold; the clearest is a golden scan, else the highest normal one.
         with_line_graph: whether to write the fused graph; None: where it is small, see `add_line_graph`.
 
     Raises:
         UsageError: too few scans, or a line graph is wanted that cannot be.
         ParityError: the line graph does not compute what the runtime does.
-        ScanError: a scan cannot be read or used.
+        ScanError: scans cannot be read or used; it names them.
         OutputError: nothing can be written at `out`.
     """
     require_enough(scans)
     require_writable(out)
-    learned = _learn(bundle, scans, settings, provider, product, preprocessing, progress, defective)
-    shown = clearest(learned.known)
-    manifest, contents = completed_contents(bundle, learned, provider, shown, with_line_graph, progress)
-    return Completed.of(learned, write_bundle(out, manifest, contents))
+    asked = preprocessing or bundle.manifest.preprocessing.undecided()
+    with naming_all_unusable(msgspec.structs.replace(bundle.manifest, preprocessing=asked), scans, progress):
+        learned = _learn(bundle, scans, settings, provider, product, asked, progress, defective)
+    how = provider, clearest(learned.known), with_line_graph, progress
+    manifest, contents = completed_contents(bundle, learned, *how)
+    return Completed.of(learned, write_bundle(out, manifest, contents), contents)
 
 
 def _learn(
@@ -199,14 +204,13 @@ def _learn(
     settings: CalibrationSettings,
     provider: str,
     product: str | None,
-    preprocessing: Preprocessing | None,
+    asked: Preprocessing,
     progress: Progress,
     defective: Sequence[PartSource],
 ) -> Learned:
     """Settle how the scans are prepared, and learn from them; see `calibrate_bundle`."""
     digests = source_digests(scans)
     refuse_copies(scans, digests)
-    asked = preprocessing or bundle.manifest.preprocessing.undecided()
     settled = settled_preprocessing(bundle.manifest, asked, scans, progress)
     named = product or product_of(scans)
     manifest = msgspec.structs.replace(

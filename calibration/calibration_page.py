@@ -67,6 +67,7 @@ def calibration_object(completed: Completed, bundle: Path, sheet: Path, report: 
         "scans": [_scan_object(scan, completed) for scan in completed.ranked()],
         "recommended": asdict(advised_scans(completed)),
         "known_defects": [_defect_object(defect, completed) for defect in completed.known],
+        "golden": completed.golden,
         "trade": [asdict(choice) for choice in choices_of(completed)],
         "warnings": list(completed.warnings),
         "parts_sheet": str(sheet),

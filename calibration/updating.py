@@ -43,6 +43,7 @@ from .calibrated_bundle import Completed, Learned, completed_contents
 from .calibration_settings import CalibrationSettings
 from .known_defects import clearest, score_known_defects, with_known_defects
 from .survey import Survey
+from .unusable import naming_all_unusable
 from .update_comparison import ScanUnderBoth, UpdateComparison, compared, defective_case
 
 _DATED = re.compile(r"-\d{8}(-\d+)?$")
@@ -112,10 +113,11 @@ def update_bundle(bundle: Bundle, request: UpdateRequest, progress: Progress = l
     audit = request.out.absolute().parent / AUDIT_FILE
     _require_free(bundle, request)
     verify_audit(audit)
-    digests = file_digests(request.scans)
-    refuse_copies(request.scans, digests)
     provider = request.provider or bundle.manifest.provenance.get("calibration_provider", "cpu")
-    learned, before = _learn(bundle, old, request, provider, digests, progress)
+    with naming_all_unusable(bundle.manifest, request.scans, progress, old.part):
+        digests = file_digests(request.scans)
+        refuse_copies(request.scans, digests)
+        learned, before = _learn(bundle, old, request, provider, digests, progress)
     defective = clearest(learned.known) or _defective_part(bundle)
     has_line = bundle.manifest.line_graph is not None if request.with_line_graph is None else request.with_line_graph
     manifest, contents = completed_contents(bundle, learned, provider, defective, has_line, progress)
@@ -124,7 +126,7 @@ def update_bundle(bundle: Bundle, request: UpdateRequest, progress: Progress = l
     new = require_calibration(after)
     comparison = compared(bundle, after, old, new, _under_both(learned.survey, before, learned.calibrated))
     append_audit(audit, _entry(request, digests, comparison))
-    completed = Completed.of(learned, after.manifest)
+    completed = Completed.of(learned, after.manifest, contents)
     if old.threshold.placement is not None and not request.defective:
         completed = replace(completed, warnings=(*completed.warnings, _unplaced(old.threshold.placement)))
     return Updated(completed, comparison, audit)

@@ -26,7 +26,8 @@ _ScenarioOption = Annotated[
     str | None,
     typer.Option(
         metavar="A,B",
-        help="single-stream, multi-stream, server, offline, takt, or all.  [default: single-stream,offline]",
+        help="single-stream (one part at a time: how long it takes), multi-stream, server, offline (all parts at once: "
+        "parts per second), takt, or all.  [default: single-stream,offline]",
     ),
 ]
 _TaktOption = Annotated[

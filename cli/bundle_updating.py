@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..calibration.calibrated_bundle import Completed
     from ..calibration.update_comparison import ScanUnderBoth, UpdateComparison
     from ..calibration.updating import Updated
+    from ..runtime.bundle.manifest import Manifest
     from ..runtime.bundle.parameters import Threshold
 
 # All that an update has a use for; the rest it takes from the old bundle.
@@ -77,16 +78,16 @@ def run_update(
 ) -> Path:
     """Update a bundle, and print what has changed: where the new one lies."""
     from ..calibration.updating import UpdateRequest, dated_name, update_bundle
+    from ..runtime.acceptance.golden import unseen_defect
     from ..runtime.bundle.reading import find_bundle, open_bundle
-    from ..runtime.patches.routes import modalities
-    from ..runtime.sensor.part import find_defective_parts, find_normal_parts
 
     source = open_bundle(find_bundle(bundle))
-    inputs = find_normal_parts(scans, modalities(source.manifest))
+    inputs, known, left_out = find_parts(scans, defective, source.manifest)
     target = out or dated_name(source.path, date.today())
     command = (Path(sys.argv[0]).name, *sys.argv[1:])
-    known = tuple(find_defective_parts(defective, modalities(source.manifest)) if defective else ())
-    request = UpdateRequest(tuple(inputs), target, replace, tuple(accepted), provider, known, line_graph, command)
+    request = UpdateRequest(
+        tuple(inputs), target, replace, tuple(accepted), provider, tuple(known), line_graph, command
+    )
     with console.progress_display(quiet) as progress:
         updated = update_bundle(source, request, progress)
     warnings = [*updated.comparison.warnings, *updated.completed.warnings]
@@ -96,15 +97,31 @@ def run_update(
     if report is not None:
         write_calibration_report(updated.completed, report)
     if json:
-        console.emit_json(_as_json(updated, source.path, target, sheet, warnings))
+        console.emit_json(_as_json(updated, source.path, target, sheet, [*left_out, *warnings]))
         return target
     _print(updated.comparison, source.path)
+    if unseen := unseen_defect(updated.completed.golden.values()):
+        console.emit(unseen)
     console.emit(f"what was taken as the part: {sheet}")
     if report is not None:
         console.emit(f"report: {report}")
     console.emit(f"audit trail: {updated.audit}")
     console.emit(f"bundle: {target}")
     return target
+
+
+def find_parts(
+    scans: Sequence[str], defective: Sequence[str], manifest: Manifest
+) -> tuple[list[Path], list[Path], list[str]]:
+    """Normal parts, known defects, and what is left out of their folders, which is said: a sentence each."""
+    from ..runtime.patches.routes import modalities
+    from ..runtime.sensor.part import find_defective_parts, find_normal_parts
+
+    measured = modalities(manifest)
+    with console.said_warnings() as left_out:
+        inputs = find_normal_parts(scans, measured)
+        known = find_defective_parts(defective, measured) if defective else []
+    return inputs, known, left_out
 
 
 def require_report(report: Path | None) -> None:

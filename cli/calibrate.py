@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,14 @@ import typer
 from ..calibration.choices import BankPrecision
 from ..runtime.bundle.parameters import Plane
 from . import console, options, signing
-from .bundle_updating import refuse_foreign_options, require_report, run_update, was_given, write_calibration_report
+from .bundle_updating import (
+    find_parts,
+    refuse_foreign_options,
+    require_report,
+    run_update,
+    was_given,
+    write_calibration_report,
+)
 from .extras import CALIBRATE, needs
 from .interruption import when_interrupted
 from .line_options import as_assignments
@@ -138,8 +146,6 @@ def calibrate(
     from ..calibration.calibrated_bundle import calibrate_bundle, product_of
     from ..calibration.calibration_settings import CalibrationSettings
     from ..calibration.settings_file import apply_settings_file
-    from ..runtime.patches.routes import modalities
-    from ..runtime.sensor.part import find_defective_parts, find_normal_parts
 
     given = CalibrationSettings(
         false_reject_rate=false_reject_rate,
@@ -153,18 +159,18 @@ def calibrate(
     )
     settings = apply_settings_file(given, settings_file)
     keys, source = signing.signing_keys(sign, "calibrate"), open_bundle(find_bundle(bundle))
-    signed_before, inputs = is_signed(source.path), find_normal_parts(scans, modalities(source.manifest))
-    known = find_defective_parts(defective, modalities(source.manifest)) if defective else []
+    signed_before = is_signed(source.path)
+    inputs, known, left_out = find_parts(scans, defective or [], source.manifest)
     target = out or source.path
     _protect(target, product or product_of(inputs) or source.manifest.product, force)
     told = [*as_assignments(plane=plane, window=window, roi=roi, parts=parts), *(assignments or ())]
-    described = _adapted(source.manifest, sensor, metres_per_unit, told)
+    described = _adapted(source.manifest, sensor, metres_per_unit, told, aloud=not json)
     source, preprocessing = source.of_sensor(described.identity), described.preprocessing
     with console.progress_display(quiet or json) as progress:
         completed = calibrate_bundle(
             source, inputs, settings, target, provider, product, preprocessing, progress, known, line_graph
         )
-    _tell(completed, target, report, json)
+    _tell(completed, left_out, target, report, json)
     signing.finish_signing(target, keys, signed_before, aloud=not json)
 
 
@@ -177,17 +183,17 @@ def _require_names(product: str | None, report: Path | None) -> None:
         raise UsageError("--product: give a name, or leave it out")
 
 
-def _tell(completed: Completed, target: Path, report: Path | None, json: bool) -> None:
-    """Write the sheet and the report, and print what was found."""
+def _tell(completed: Completed, said: list[str], target: Path, report: Path | None, json: bool) -> None:
+    """Write the sheet and the report, and print what was found; what was said already is kept in both."""
     from ..calibration.calibration_page import calibration_object
 
-    sheet = completed.write_sheet(target)
+    sheet, with_said = completed.write_sheet(target), replace(completed, warnings=(*said, *completed.warnings))
     if report is not None:
-        write_calibration_report(completed, report)
+        write_calibration_report(with_said, report)
     if json:
         for warning in completed.warnings:
             console.warn(warning)
-        console.emit_json(calibration_object(completed, target, sheet, report))
+        console.emit_json(calibration_object(with_said, target, sheet, report))
         return
     _print(completed)
     for name, path in (("what was taken as the part", sheet), ("report", report), ("bundle", target)):
@@ -197,6 +203,7 @@ def _tell(completed: Completed, target: Path, report: Path | None, json: bool) -
 
 def _print(completed: Completed) -> None:
     from ..calibration.calibration_page import advised_scans, choices_table
+    from ..runtime.acceptance.golden import unseen_defect
 
     manifest, threshold = completed.manifest, completed.threshold
     console.emit(f"product: {manifest.product}")
@@ -220,6 +227,8 @@ def _print(completed: Completed) -> None:
         console.emit(threshold.placement.describe())
         console.print_titled_table(choices_table(completed))
     console.emit(advised_scans(completed).describe())
+    if unseen := unseen_defect(completed.golden.values()):
+        console.emit(unseen)
     for warning in completed.warnings:
         console.warn(warning)
 
@@ -235,12 +244,12 @@ def _protect(target: Path, product: str, force: bool) -> None:
 
 
 def _adapted(
-    manifest: Manifest, sensor: str | None, metres_per_unit: float | None, told: Sequence[str]
+    manifest: Manifest, sensor: str | None, metres_per_unit: float | None, told: Sequence[str], aloud: bool
 ) -> SensorDescription:
-    """The bundle's sensor, changed where asked; says what that changes in a bundle that is calibrated."""
+    """The bundle's sensor, changed where asked; says aloud what that changes in a bundle that is calibrated."""
     import msgspec
 
-    from ..runtime.bundle.sensor_changes import sensor_changes, what_must_be_done
+    from ..runtime.bundle.sensor_changes import sensor_changes, what_is_made_again
     from ..runtime.sensor.sensor_file import adapted
 
     known = manifest.description
@@ -251,6 +260,6 @@ def _adapted(
     if described is None:
         return msgspec.structs.replace(known, preprocessing=known.preprocessing.undecided())
     changes = sensor_changes(known, described)
-    if manifest.calibration is not None and changes:
-        console.emit(f"sensor: {what_must_be_done(changes)}")
+    if manifest.calibration is not None and changes and aloud:
+        console.emit(f"sensor: {what_is_made_again(changes)}")
     return described

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -64,6 +65,20 @@ def complain(message: str) -> None:
 def warn(message: str) -> None:
     """One line on standard error that ends nothing."""
     print(f"warning: {escape_name(message)}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def said_warnings() -> Iterator[list[str]]:
+    """Warnings that the block's work gives, each said at once when it ends, and kept for a result in JSON."""
+    kept: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            yield kept
+        finally:
+            kept += dict.fromkeys(str(warning.message) for warning in caught)
+            for message in kept:
+                warn(message)
 
 
 def on_terminal() -> bool:
@@ -152,6 +167,9 @@ class _PlainProgress:
         self._last: tuple[str, int] = ("", -1)
 
     def __call__(self, stage: str, done: int, total: int, remark: str) -> None:
+        if not total and remark:
+            print(f"{stage}: {remark}", file=sys.stderr, flush=True)
+            return
         tenth = 10 * done // max(total, 1)
         if (stage, tenth) == self._last:
             return
@@ -178,6 +196,9 @@ def _bars() -> Iterator[Progress]:
         tasks: dict[str, Any] = {}
 
         def progress(stage: str, done: int, total: int, remark: str) -> None:
+            if not total and remark:
+                bars.console.print(f"{stage}: {remark}", markup=False, highlight=False, soft_wrap=True)
+                return
             if stage not in tasks or bars.tasks[tasks[stage]].finished:
                 tasks[stage] = bars.add_task(stage, total=total, remark=remark)
             bars.update(tasks[stage], completed=done, total=total, remark=remark)

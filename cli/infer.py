@@ -78,7 +78,8 @@ def infer(
     side_by_side = len(inputs.files) >= thread_count(threads)
     inspector = Inspector(opened, provider, threads, threshold, cuda_graph, graph, batch, allow_any_size, side_by_side)
     missed = [Outcome(problem.path, error=problem.error) for problem in inputs.problems]
-    table = VerdictTable(inputs.files, quiet, opened.manifest.preprocessing.parts == "all")
+    rows = [*inputs.files, *(problem.path for problem in inputs.problems)]
+    table = VerdictTable(rows, quiet, opened.manifest.preprocessing.parts == "all")
     profiler = Profiler() if profile else None
     if not json:
         table.print_header(inspector)

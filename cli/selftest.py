@@ -63,4 +63,6 @@ def _print(report: SelftestReport) -> None:
         f"\n{'FAILED' if failed else 'PASSED'}: {report.product} ({report.precision}) on {report.provider}, "
         f"recorded on {report.recorded_on}{where}."
     )
+    if report.unseen:
+        console.emit(report.unseen)
     console.emit(f"signature: {report.signature}")

@@ -93,4 +93,17 @@ def train(
     )
     with console.progress_display(quiet) as progress:
         folder = train_route(data, class_names or [], settings, out, progress, cache)
+    _tell(folder)
+
+
+def _tell(folder: Path) -> None:
+    """What was decided from the scans, which checkpoint is shipped, and where the run is."""
+    from ..training.runs.record import read_run
+    from ..training.runs.summary import describe_run, doubts_of
+
+    _, run = read_run(folder)
+    for line in describe_run(run):
+        console.emit(line)
+    for doubt in doubts_of(run):
+        console.warn(doubt)
     console.emit(f"run: {folder}")

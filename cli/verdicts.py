@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _WIDEST_SCAN = 60
 _NUMBER_WIDTH = 9
+_BETWEEN_FOLDERS = re.compile(r"[/\\]")
 _NUMBER_OF_PART = len("#64")
 GOOD, DEFECT, NOT_INSPECTED = "good", "DEFECT", "NOT INSPECTED"
 WORDS: dict[Verdict, str] = {"good": GOOD, "defect": DEFECT, "error": NOT_INSPECTED}
@@ -38,7 +40,7 @@ class VerdictTable:
         """Prepare an empty table.
 
         Args:
-            scans: all of them, for the width of the first column.
+            scans: all that get a row, for the width of the first column.
             quiet: whether rows of good parts are left out.
             several_parts: whether a row's name has the part's number behind the scan's.
         """
@@ -101,7 +103,7 @@ class VerdictTable:
             console.emit(f"{', '.join(first)}{' and ' * bool(first)}{last}: {out}")
 
     def _row(self, scan: str, score: str, threshold: str, verdict: str, ms: str) -> str:
-        name = scan if len(scan) <= self._width else f"...{scan[3 - self._width :]}"
+        name = _shortened(scan, self._width)
         numbers = f"{score:>{_NUMBER_WIDTH}}  {threshold:>{_NUMBER_WIDTH}}"
         # A colored verdict is longer than it looks, so the time comes before it.
         return f"{name:<{self._width}}  {numbers}  {ms:>5}  {verdict}"
@@ -111,6 +113,22 @@ class VerdictTable:
 
         if self.exit_code in (0, ScanError.exit_code):
             self.exit_code = code
+
+
+def _shortened(name: str, width: int) -> str:
+    """The end of a path, from a folder's name on; the file's own name is whole, however long it is.
+
+    Example:
+        >>> _shortened("line/monday/part_17.ply", 20)
+        '.../part_17.ply'
+    """
+    if len(name) <= width:
+        return name
+    parts = _BETWEEN_FOLDERS.split(name)
+    if len(parts) == 1:
+        return name
+    ends = ["/".join(["...", *parts[first:]]) for first in range(1, len(parts))]
+    return next((end for end in ends if len(end) <= width), ends[-1])
 
 
 def _defect() -> str:

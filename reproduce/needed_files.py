@@ -80,7 +80,8 @@ def needed_classes(data: Path, class_names: Sequence[str]) -> list[Need]:
         UsageError: the root is no folder.
     """
     if not data.is_dir():
-        raise UsageError(f"{data}: is not a folder: give the root of MVTec 3D-AD, from {DATASET}")
+        wrong = "is not a folder" if data.exists() else "there is no such folder"
+        raise UsageError(f"{data}: {wrong}: give the root of MVTec 3D-AD, from {DATASET}")
     here = list_classes(data)
     names = list(class_names) or [*paper_classes(), *(name for name in here if name not in paper_classes())]
     return [_class_need(name, here.get(name), data) for name in names]

@@ -6,7 +6,7 @@ anything that is neither a `CmdiadError` nor a full disk or the like is a bug of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -14,6 +14,12 @@ from typing import ClassVar
 _WRITTEN_OUT = (*range(32), *range(127, 160), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
 _CONTROLS = {code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" for code in _WRITTEN_OUT}
 _CONTROLS |= dict.fromkeys(range(9, 14), " ")
+
+
+# Scans that one error names.
+_MOST_NAMED = 10
+# Of a setting of the scans that a message asks for: commands with a bundle have none of their own, they follow its.
+SETTING_GOES = "to this command, or to `cmdiad calibrate` where a bundle inspects"
 
 
 def one_line(text: str) -> str:
@@ -141,6 +147,24 @@ def naming_scan(path: object) -> Iterator[None]:
         if str(error).startswith(one_line(f"{path}:")):
             raise
         raise type(error)(f"{path}: {error}") from error
+
+
+def all_of(errors: Sequence[ScanError], count: int) -> ScanError:
+    """Scans' errors as one, which names the first ten of several; what to do is said once where it is the same.
+
+    Args:
+        errors: at least one; each names its scan.
+        count: of all scans.
+    """
+    if len(errors) == 1:
+        return errors[0]
+    facts: dict[str, list[str]] = {}
+    for error in errors[:_MOST_NAMED]:
+        fact, _, remedy = str(error).rpartition(": ")
+        facts.setdefault(remedy, []).append(fact)
+    told = "; ".join(f"{'; '.join(alike)}: {remedy}" for remedy, alike in facts.items())
+    more = f"; and {len(errors) - _MOST_NAMED} more" if len(errors) > _MOST_NAMED else ""
+    return ScanError(f"{len(errors)} of {count} scans cannot be used: {told}{more}")
 
 
 def as_cmdiad_error(error: Exception) -> CmdiadError:

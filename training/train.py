@@ -18,6 +18,7 @@ from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
 from ..runtime.files.json_encoding import encode_json_file
 from ..runtime.preparation.part_samples import split_samples
+from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preparation.settling import settle_scans
 from ..runtime.preparation.window_size import decide_window
 from ..runtime.progress import Progress
@@ -30,7 +31,7 @@ from .features.paired_features import PairedFeatures, Wanted, cache_paired_featu
 from .fitting import FitSettings, fit, select_epochs, selected_weights
 from .routes.distillation import DEFAULT, distillation
 from .runs.curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
-from .runs.record import CONFIG, RUNS, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
+from .runs.record import CONFIG, RUNS, Decisions, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
 from .runs.state import STATE, Epoch, save_weights
 from .selection import Judge, find_validation
 from .torch_device import open_device
@@ -146,7 +147,7 @@ def train_route(
     folder = out or RUNS / time.strftime(f"%Y%m%d-%H%M%S-{settings.route}")
     material = _open_material(data, class_names, settings)
     _claim(folder, settings, [material.data_digest, material.point.digest, material.image.digest])
-    progress("run", 1, 1, str(folder))
+    progress("the run is written to", 0, 0, str(folder))
     cache = cache or (folder.parent if lies_in_runs(folder) else folder) / CACHE
     _train(folder, settings, material, cache, device, progress)
     return folder
@@ -176,7 +177,8 @@ def _train(
     """Cache the features, fit the network on them, and write the run; the folder is this training's."""
     for place in (folder, cache):
         remove_abandoned_parts(place)
-    preprocessing = _decided(settings.preprocessing, material, progress)
+    prepared = _prepared(settings.preprocessing, material, progress)
+    preprocessing = prepared.of_sample
 
     def cached(wanted: Sequence[Wanted], stage: str) -> PairedFeatures:
         def report(done: int, total: int) -> None:
@@ -190,10 +192,39 @@ def _train(
     features = cached([Wanted(sample) for sample in split(material.samples)], "features")
     judges, criterion = _judges(material, settings, cached, split, device)
     log = _fit(features, settings, judges, folder, device, progress)
-    _finish(folder, settings, material, log, criterion, features)
+    _finish(folder, settings, material, prepared, log, criterion, features)
 
 
-def _decided(asked: Preprocessing, material: _Material, progress: Progress) -> Callable[[Sample], Preprocessing]:
+@dataclass(frozen=True)
+class _Prepared:
+    """How the dataset's scans are prepared.
+
+    Attributes:
+        settled: whether they are raw, and why.
+        windows: the same with the part's window, for each class folder.
+    """
+
+    settled: Settled
+    windows: dict[Path, Preprocessing]
+
+    def of_sample(self, sample: Sample) -> Preprocessing:
+        """How a sample's scan is prepared."""
+        scan = sample.scan.resolve()
+        own = (own for folder, own in self.windows.items() if scan.is_relative_to(folder))
+        return next(own, self.settled.preprocessing)
+
+    def decisions(self) -> Decisions:
+        """As the run's record holds them."""
+        pixels = {folder.name: own.window_pixels for folder, own in self.windows.items()}
+        return Decisions(
+            plane=self.settled.preprocessing.plane,
+            reason=self.settled.reason,
+            windows={name: side for name, side in pixels.items() if side is not None},
+            warnings=list(self.settled.warnings),
+        )
+
+
+def _prepared(asked: Preprocessing, material: _Material, progress: Progress) -> _Prepared:
     """Whether the dataset's scans are raw, decided once, and how large the part's window is, for each class."""
     scans = [sample.scan for sample in material.samples]
     settled = settle_scans(asked, scans, lambda done, total: progress("raw or preprocessed", done, total, ""))
@@ -207,18 +238,14 @@ def _decided(asked: Preprocessing, material: _Material, progress: Progress) -> C
             progress(f"window of {name}", done, total, "")
 
         windows[folder] = decide_window(settled.preprocessing, own, BOTH, progress=report)
-
-    def of_sample(sample: Sample) -> Preprocessing:
-        scan = sample.scan.resolve()
-        return next((own for folder, own in windows.items() if scan.is_relative_to(folder)), settled.preprocessing)
-
-    return of_sample
+    return _Prepared(settled, windows)
 
 
 def _finish(
     folder: Path,
     settings: TrainingSettings,
     material: _Material,
+    prepared: _Prepared,
     log: list[Epoch],
     criterion: str,
     features: PairedFeatures,
@@ -231,7 +258,7 @@ def _finish(
     atomic_write_bytes(folder / CHART, encode_chart(log))
     detection = {main: log[epoch - 1].detection[main] for main, epoch in chosen.items()}
     selection = Selection(criterion=criterion, epochs=chosen, detection=detection)
-    write_run(folder, _record(settings, material, selection, log[-1].loss, features.statistics()))
+    write_run(folder, _record(settings, material, prepared.decisions(), selection, log[-1], features.statistics()))
     mark_latest(folder)
     (folder / STATE).unlink(missing_ok=True)
 
@@ -239,8 +266,9 @@ def _finish(
 def _record(
     settings: TrainingSettings,
     material: _Material,
+    decisions: Decisions,
     selection: Selection,
-    final_loss: float,
+    last: Epoch,
     statistics: dict[Modality, Statistics],
 ) -> Run:
     assert material.point.grouping is not None
@@ -265,7 +293,9 @@ def _record(
         batch_size=settings.batch_size,
         learning_rate=settings.rate,
         loss=settings.loss,
-        final_loss=final_loss,
+        final_learning_rate=last.learning_rate,
+        final_loss=last.loss,
+        decisions=decisions,
         selection=selection,
         training_statistics=statistics,
         versions={name: version(name) for name in ("torch", "timm", "numpy")},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -135,6 +135,24 @@ def read_golden(bundle: Bundle) -> Golden:
     if INDEX not in bundle.manifest.files:
         raise BundleError(f"{bundle.path}: there are no golden scans in it: run `cmdiad calibrate SCANS` again")
     return decode_record(bundle, INDEX, Golden, "a record of golden scans")
+
+
+def recorded_verdicts(contents: Mapping[str, Content]) -> dict[str, bool]:
+    """Which cases are defective, of the files of a record that may not be written yet."""
+    index = contents[INDEX]
+    assert isinstance(index, bytes)
+    golden = decode_json(index, Golden)
+    return {case.name: case.is_defect for case in golden.cases}
+
+
+def unseen_defect(verdicts: Iterable[bool]) -> str:
+    """What a self-test of these verdicts never shows, as a sentence; empty where one is a defect."""
+    if any(verdicts):
+        return ""
+    return (
+        "all golden scans are good parts, so the self-test never sees a DEFECT verdict: `cmdiad calibrate "
+        "--defective SCAN` records a defect among them"
+    )
 
 
 def decode_record(bundle: Bundle, file: str, kind: type[Record], what: str) -> Record:

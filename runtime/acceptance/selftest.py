@@ -18,7 +18,17 @@ from ..choices import Graph
 from ..inspector import Inspector
 from ..line_graph import prefers_line_graph
 from .allowances import Limits, judged, limits
-from .golden import MAP, Golden, GoldenCase, GoldenTensor, choose_elements, read_case, read_golden, replay
+from .golden import (
+    MAP,
+    Golden,
+    GoldenCase,
+    GoldenTensor,
+    choose_elements,
+    read_case,
+    read_golden,
+    replay,
+    unseen_defect,
+)
 
 SCORE = "score"
 VERDICT = "verdict"
@@ -49,7 +59,13 @@ class GoldenComparison:
 
 @dataclass(frozen=True)
 class SelftestReport:
-    """The outcome on one provider; `signature` says who signed the bundle, and whether that was checked."""
+    """The outcome on one provider.
+
+    Attributes:
+        signature: who signed the bundle, and whether that was checked.
+        comparisons: every stage of every golden scan.
+        unseen: what passing does not show, a sentence; empty where that is nothing.
+    """
 
     bundle: str
     product: str
@@ -58,6 +74,7 @@ class SelftestReport:
     recorded_on: str
     signature: str
     comparisons: list[GoldenComparison]
+    unseen: str = ""
 
     @property
     def passed(self) -> bool:
@@ -105,6 +122,7 @@ def run_selftest(
         recorded_on=golden.provider,
         signature=bundle.signature_in_words(),
         comparisons=comparisons,
+        unseen=unseen_defect(case.is_defect for case in golden.cases),
     )
 
 

@@ -77,6 +77,15 @@ def what_must_be_done(changes: Sequence[SensorChange]) -> str:
     return "nothing differs"
 
 
+def what_is_made_again(changes: Sequence[SensorChange]) -> str:
+    """The same for a command that makes the calibration at this moment."""
+    points = [change for change in changes if change.changes_points]
+    named = "; ".join(map(str, points or changes))
+    if points:
+        return f"{named}: banks were made from other points; {MADE_AGAIN} are now made from these"
+    return f"{named}: points stay the same"
+
+
 def _changes_points(key: str) -> bool:
     return not key.startswith("sensor.") or key == f"sensor.{UNIT}"
 
@@ -96,4 +105,4 @@ def _without_plane(key: str, old: Mapping[str, object], new: Mapping[str, object
 def _text(value: Any) -> str:
     if isinstance(value, Mapping) and "row" in value:
         return str(msgspec.convert(value, RegionOfInterest))
-    return "not given" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+    return "not given" if value in (None, "") else f"{value:g}" if isinstance(value, float) else str(value)

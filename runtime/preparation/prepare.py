@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle.parameters import EYECANDIES, KINECT, STRUCTURED_LIGHT, PartRange, Preprocessing
-from ..errors import ScanError
+from ..errors import SETTING_GOES, ScanError
 from ..sensor.missing import MAX_COORDINATE_M
 from ..sensor.origin import NEAR, Vector
 from ..sensor.units import unit_in_words
@@ -41,6 +41,14 @@ __all__ = [
     "prepare_rgb",
     "without_plane",
 ]
+
+# A raw scan shows what lies around the part. Of an image whose border has less than this, it was removed.
+_EMPTY_BORDER = 0.02
+_PREPROCESSED = (
+    "no supporting plane: nothing was measured along the image's border, as in a preprocessed scan, whose background "
+    "was removed, but raw scans are expected (preprocessing.plane is always): give the scan as the sensor saved it; if "
+    f"all scans are preprocessed, give --set preprocessing.plane=never {SETTING_GOES}"
+)
 
 _Mask = npt.NDArray[np.bool_]
 _Planes = npt.NDArray[np.float32]
@@ -149,7 +157,7 @@ def _within_region(valid_hw: _Mask, preprocessing: Preprocessing) -> tuple[_Mask
     looked_at = valid_hw & roi.mask(valid_hw.shape)
     if not looked_at.any():
         raise ScanError(
-            f"no point was measured in the region of interest {roi}: check the view, or calibrate with another"
+            f"no point was measured in the region of interest {roi}: check the view, or give another {SETTING_GOES}"
         )
     return looked_at, (slice(roi.row, roi.row + roi.height), slice(roi.column, roi.column + roi.width))
 
@@ -254,20 +262,27 @@ def _supporting_plane(
         )
     if verdict == "unclear":
         raise ScanError(
-            f"{evidence.doubt()}: calibrate with --set preprocessing.plane=always if scans are raw, "
-            "--set preprocessing.plane=never if they are not"
+            f"{evidence.doubt()}: give --set preprocessing.plane=always if scans are raw, --set "
+            f"preprocessing.plane=never if they are not, {SETTING_GOES}"
         )
     return evidence
 
 
 def _no_plane(evidence: PlaneEvidence, preprocessing: Preprocessing) -> str:
+    if _looks_preprocessed(evidence, preprocessing):
+        return _PREPROCESSED
     return (
         f"no supporting plane: {evidence.border_points} points were measured along the scan's border, and "
-        f"{evidence.objection()}; calibrate with --set preprocessing.plane=never if scans were preprocessed before, "
-        "with --sensor for another kind of sensor (`cmdiad sensor fit` measures it; a noisy one needs a larger "
-        "preprocessing.ransac_threshold_m), or with --set sensor.metres_per_unit=UNIT if they are not in "
-        f"{unit_in_words(preprocessing.metres_per_unit)}"
+        f"{evidence.objection()}; give --set preprocessing.plane=never if scans were preprocessed before, --sensor for "
+        "another kind of sensor (`cmdiad sensor fit` measures it; a noisy one needs a larger "
+        "preprocessing.ransac_threshold_m), or --set sensor.metres_per_unit=UNIT if they are not in "
+        f"{unit_in_words(preprocessing.metres_per_unit)}, {SETTING_GOES}"
     )
+
+
+def _looks_preprocessed(evidence: PlaneEvidence, preprocessing: Preprocessing) -> bool:
+    """Whether a scan that should be raw shows no table: nothing was measured along the image's border."""
+    return preprocessing.plane == "always" and evidence.border_share < _EMPTY_BORDER
 
 
 def _before(
@@ -277,12 +292,14 @@ def _before(
     assert evidence.plane is not None
     heights = evidence.plane.distances(planes_3hw.reshape(3, -1).T).reshape(valid_hw.shape)
     standing: _Mask = (heights > preprocessing.plane_distance_m) & valid_hw
+    if not standing.any() and _looks_preprocessed(evidence, preprocessing):
+        raise ScanError(_PREPROCESSED)
     if not standing.any():
         raise ScanError(
             f"no measured point is more than {preprocessing.plane_distance_m * 1e3:g} mm above the supporting plane: "
-            "no part is in view, or scans were preprocessed before (calibrate with --set preprocessing.plane=never), "
-            "or the part is flatter (calibrate with a smaller --set preprocessing.plane_distance_m=METRES), or scans "
-            "are in another frame than calibration's were (calibrate again)"
+            "no part is in view, or scans were preprocessed before (--set preprocessing.plane=never), or the part is "
+            "flatter (a smaller --set preprocessing.plane_distance_m=METRES), or scans are in another frame than "
+            f"calibration's were (calibrate again); settings go {SETTING_GOES}"
         )
     return standing, heights
 
@@ -301,9 +318,10 @@ def _no_cluster(preprocessing: Preprocessing) -> str:
     return (
         f"no {preprocessing.cluster_min_points} points are connected: no part is in "
         f"view, or pixels are farther apart than {preprocessing.cluster_distance_m * 1e3:g} mm, or parts smaller: "
-        "calibrate with a larger --set preprocessing.cluster_distance_m=METRES, with a smaller "
-        "--set preprocessing.cluster_min_points=PIXELS, with --sensor for another kind of sensor, or with --set "
-        f"sensor.metres_per_unit=UNIT if scans are not in {unit_in_words(preprocessing.metres_per_unit)}"
+        "give a larger --set preprocessing.cluster_distance_m=METRES, a smaller --set "
+        "preprocessing.cluster_min_points=PIXELS, --sensor for another kind of sensor, or --set "
+        "sensor.metres_per_unit=UNIT if scans are not in "
+        f"{unit_in_words(preprocessing.metres_per_unit)}, {SETTING_GOES}"
     )
 
 

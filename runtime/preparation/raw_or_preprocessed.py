@@ -102,7 +102,7 @@ def decide_plane(
         raw = sorted(raw + unclear)
     if raw and not any(evidence[number].carries for number in raw):
         flat = "show a plane up to the image's border with nothing on it, and are taken as flat parts"
-        told = f"{_some(names, raw)} {flat}: if it is a table, calibrate with --set preprocessing.plane=always"
+        told = f"{_some(names, raw)} {flat}: if it is a table, give --set preprocessing.plane=always"
         return PlaneDecision("never", _reason(evidence, raw), (*warnings, told))
     if not raw:
         return PlaneDecision("never", _reason(evidence, raw), warnings)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..bundle.parameters import Preprocessing
-from ..errors import naming_scan
+from ..errors import ScanError, all_of, naming_scan
 from ..progress import StepProgress
 from ..sensor.in_memory import PartSource, read_source
 from ..sensor.part import POINTS
@@ -35,19 +35,25 @@ def settle_scans(
         progress: called with (done, all).
 
     Raises:
-        ScanError: a scan cannot be read.
+        ScanError: scans cannot be read; it names them.
         UsageError: scans are of both kinds; the message says what to do.
     """
     chosen = [scans[index] for index in _evenly(len(scans))]
     evidence: list[PlaneEvidence] = []
     notes: list[str] = []
+    errors: list[ScanError] = []
     for number, scan in enumerate(chosen, 1):
-        with naming_scan(scan):
-            part = read_source(scan, POINTS, preprocessing)
-            assert part.points is not None
-            evidence.append(evidence_of(part.points, preprocessing, part.origin))
-            notes += [f"{short_name(scan)}: {note}" for note in part.notes]
+        try:
+            with naming_scan(scan):
+                part = read_source(scan, POINTS, preprocessing)
+                assert part.points is not None
+                evidence.append(evidence_of(part.points, preprocessing, part.origin))
+                notes += [f"{short_name(scan)}: {note}" for note in part.notes]
+        except ScanError as error:
+            errors.append(error)
         progress(number, len(chosen))
+    if errors:
+        raise all_of(errors, len(chosen)) from errors[0]
     settled = settle(preprocessing, evidence, [short_name(scan) for scan in chosen])
     if len(notes) > _MOST_NOTES:
         notes[_MOST_NOTES:] = [f"{len(notes) - _MOST_NOTES} more notes like these, of {len(chosen)} scans"]

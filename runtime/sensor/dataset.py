@@ -7,6 +7,7 @@ in `eyecandies.py`. Every command takes a root of either.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,10 +67,14 @@ def find_classes(root: Path, wanted: Iterable[str] = ()) -> list[Path]:
     """The class folders of a dataset root, by name; a single class folder counts as a root of one.
 
     Raises:
-        UsageError: the root has no class, or not the ones wanted.
+        UsageError: the root is not there or not a folder, has no class, or not the ones wanted.
         ScanError: a folder cannot be read.
     """
     classes = list_classes(root)
+    if not classes and not os.path.lexists(root):
+        raise UsageError(f"{root}: there is no such folder: check the path of the dataset")
+    if not classes and not is_folder(root):
+        raise UsageError(f"{root}: is not a folder: give the folder of a dataset")
     if not classes:
         raise UsageError(
             f"{root}: found no class in the layout of MVTec 3D-AD (CLASS/train/good/xyz/*.tiff) or Eyecandies "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..errors import ScanError
+from ..errors import ScanError, all_of
 from .listing import (
     SCANS,
     Kind,
@@ -20,6 +20,7 @@ from .listing import (
     files_in,
     folders_below,
     is_folder,
+    left_out_of,
     natural_order,
 )
 
@@ -51,10 +52,10 @@ class Found:
         """The files, where all of them are needed.
 
         Raises:
-            ScanError: there is a problem; the first.
+            ScanError: there are problems; it names them.
         """
         if self.problems:
-            raise self.problems[0].error
+            raise all_of([problem.error for problem in self.problems], len(self.files) + len(self.problems))
         return self.files
 
 
@@ -103,7 +104,10 @@ def _files_of(path: str, kind: Kind, problems: list[Problem]) -> Iterator[Path]:
             yield Path(match)
             continue
         try:
-            yield from _files_of_folder(Path(match), kind, problems)
+            files = _files_of_folder(Path(match), kind, problems)
+            for folder in dict.fromkeys(file.parent for file in files):
+                left_out_of(folder, files, kind)
+            yield from files
         except ScanError as error:
             _note(problems, Path(match), error)
 

@@ -10,6 +10,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ from .readers import DOUBTFUL_SUFFIXES, SUFFIXES
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 # What file managers leave in every folder.
 _DEBRIS = ("thumbs.db", "desktop.ini")
+# What inspections leave beside scans, of parts that had no name.
+_RESULTS = ("_heatmap.png", "_result.json")
+_ENDS_OF_STEM = re.compile("[._-]")
+_NAMED = 3
 _DIGITS = re.compile("([0-9]+)")
 
 
@@ -93,6 +98,42 @@ def depth_maps_in(folder: Path) -> list[Path]:
         ScanError: the folder cannot be read.
     """
     return [file for file in visible(folder)[1] if eyecandies.is_depth_map(file)]
+
+
+def left_out_of(folder: Path, found: Sequence[Path], kind: Kind) -> None:
+    """Warn of the files of a folder that are not of a kind, and belong to none that is, where some are.
+
+    A dataset's own folders count theirs when they are listed, see `files_in`.
+
+    Raises:
+        ScanError: the folder cannot be read.
+    """
+    if whole(folder).name == kind.folder or depth_maps_in(folder):
+        return
+    files = visible(folder)[1]
+    if others := unrelated(files, found):
+        _warn_of(folder, others, len(files), f"a {kind.name} ends in {', '.join(kind.suffixes)}; name it to use it")
+
+
+def unrelated(files: Iterable[Path], scans: Iterable[Path]) -> list[Path]:
+    """The files that are no scans and belong to none: registered images, masks, sidecars and results have its name.
+
+    Example:
+        >>> names = ["lid.ply", "lid.png", "lid_mask.png", "lid_2.json", "image.png"]
+        >>> [path.name for path in unrelated(map(Path, names), [Path("lid.ply")])]
+        ['image.png']
+    """
+    known = set(scans)
+    stems = {(scan.parent, scan.stem) for scan in known}
+    return [file for file in files if file not in known and not _belongs(file, stems)]
+
+
+def _belongs(file: Path, stems: AbstractSet[tuple[Path, str]]) -> bool:
+    """Whether a name is that of a scan with something behind it, or what file managers and results leave."""
+    name = file.name
+    if name.lower() in _DEBRIS or name.endswith(_RESULTS):
+        return True
+    return any((file.parent, name[: at.start()]) in stems for at in _ENDS_OF_STEM.finditer(name))
 
 
 def by_stem(files: Iterable[Path]) -> dict[str, Path]:
@@ -176,13 +217,18 @@ def _of_own_folder(folder: Path, files: Sequence[Path], kind: Kind) -> list[Path
     _refuse_doubles(wanted, kind)
     others = [file for file in files if file.suffix.lower() not in suffixes and file.name.lower() not in _DEBRIS]
     if others:
-        warnings.warn(
-            f"{folder}: {len(others)} of {len(files)} files are left out, {others[0].name} the first: "
-            f"a {kind.name} ends in {', '.join(suffixes)}",
-            SkippedFiles,
-            stacklevel=2,
-        )
+        _warn_of(folder, others, len(files), f"a {kind.name} ends in {', '.join(suffixes)}")
     return wanted
+
+
+def _warn_of(folder: Path, others: Sequence[Path], count: int, rule: str) -> None:
+    message = f"{folder}: {len(others)} of {count} files are left out ({some_names(others)}): {rule}"
+    warnings.warn(message, SkippedFiles, stacklevel=3)
+
+
+def some_names(files: Sequence[Path]) -> str:
+    """The first of files by name, and whether there are more."""
+    return ", ".join([*(file.name for file in files[:_NAMED]), *(["..."] if len(files) > _NAMED else [])])
 
 
 def _refuse_doubles(files: Sequence[Path], kind: Kind) -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..bundle.parameters import Modality, Preprocessing
 from ..bundle.scan_geometry import AS_STORED, ScanGeometry
-from ..errors import ScanError, UsageError, naming_scan
+from ..errors import ScanError, UsageError, all_of, naming_scan
 from . import eyecandies
 from .dataset import GOOD, Sample, find_samples, list_classes, normal_folder, place_of
 from .find import Found, find_files
@@ -23,6 +23,7 @@ from .listing import IMAGES, SCANS, Kind, files_in, is_folder, natural_order
 from .missing import valid_mask
 from .origin import NEAR, Vector
 from .readers import doubtful_suffixes
+from .readers.limits import no_such_file
 from .scan import Scan, read_scan, scan_from_array, scan_from_bytes
 
 POINTS: frozenset[Modality] = frozenset({"pc"})
@@ -116,9 +117,15 @@ def find_normal_parts(paths: Sequence[str | Path], measured: AbstractSet[Modalit
     if not paths:
         find_files(paths, _kind(measured))
     files: dict[str, Path] = {}
+    errors: list[ScanError] = []
     for path in paths:
-        for file in _normal_parts(Path(path), measured):
-            files.setdefault(os.path.realpath(file), file)
+        try:
+            for file in _normal_parts(Path(path), measured):
+                files.setdefault(os.path.realpath(file), file)
+        except ScanError as error:
+            errors.append(error)
+    if errors:
+        raise all_of(errors, len(files) + len(errors)) from errors[0]
     return natural_order(files.values())
 
 
@@ -320,7 +327,7 @@ def _require_file(file: Path) -> None:
     try:
         file.stat()
     except FileNotFoundError as error:
-        raise ScanError(f"{file}: there is no such file") from error
+        raise no_such_file(file) from error
     except OSError as error:
         raise ScanError(
             f"{file}: cannot be read: {error.strerror}: check its name, its permissions and the disk"

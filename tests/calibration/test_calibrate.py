@@ -266,3 +266,17 @@ def test_a_bundle_is_calibrated_in_place_from_its_own_mapped_banks(calibrated_bu
         calibrate_bundle(mapped, scans, SETTINGS, path)
         assert open_bundle(path).manifest == bundle.manifest
         assert run_selftest(open_bundle(path)).passed
+
+
+def test_all_scans_that_cannot_be_used_are_named_at_once(exported_bundle, scans, tmp_path):
+    """Of three kinds: not to be read, of another format, and without a part."""
+    bad = [tmp_path / name for name in ("cut.tiff", "empty.tiff", "table.npy")]
+    bad[0].write_bytes(scans[0].read_bytes()[:1000])
+    bad[1].write_bytes(b"")
+    rows, columns = np.mgrid[:200, :200] * 1e-3
+    np.save(bad[2], np.stack([columns, rows, np.full_like(rows, 0.5)], axis=-1).astype(np.float32))
+    with pytest.raises(ScanError) as caught:
+        calibrate_bundle(open_bundle(exported_bundle), [*scans, *bad], SETTINGS, tmp_path / "new")
+    message = str(caught.value)
+    assert message.startswith(f"3 of {len(scans) + 3} scans cannot be used: ")
+    assert all(f"{path}: " in message for path in bad) and not (tmp_path / "new").exists()

@@ -70,4 +70,17 @@ def test_files_of_a_dataset_that_nothing_reads_are_a_warning_on_standard_error(c
     (tmp_path / "good" / "xyz" / "002.stl").write_bytes(b"solid")
     answer = run_command("cmdiad-rt", "infer", "good", "--bundle", calibrated_bundle, "--json", cwd=tmp_path)
     assert answer.returncode == 0 and len(answer.stdout.splitlines()) == 2
-    assert answer.stderr.startswith("warning: good/xyz: 1 of 3 files are left out, 002.stl the first")
+    assert answer.stderr.startswith("warning: good/xyz: 1 of 3 files are left out (002.stl): a scan")
+
+
+def test_files_among_scans_that_are_left_out_are_told_in_words_and_in_json(exported_bundle, synth_data, tmp_path):
+    shutil.copytree(synth_data / "gland" / "train" / "good" / "xyz", tmp_path / "scans")
+    (tmp_path / "scans" / "image.png").write_bytes(b"a picture")
+    options = ["--bundle", exported_bundle, "--out", "new", "--coreset-ratio", "0.01", "--json"]
+    answer = run_command("cmdiad", "calibrate", "scans", *options, cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    told = "scans: 1 of 6 files are left out (image.png): a scan ends in"
+    assert answer.stderr.count(f"warning: {told}") == 1
+    assert json.loads(answer.stdout)["warnings"][0].startswith(told)
+    answer = run_command("cmdiad-rt", "infer", "scans", "--bundle", "new", cwd=tmp_path)
+    assert answer.returncode == 0 and answer.stderr.startswith(f"warning: {told}")

@@ -84,6 +84,7 @@ def test_a_calibrated_bundle_says_what_another_sensor_changes_and_carries_it(tmp
     answer = run("calibrate", good, *options, "--coreset-ratio", "0.01", "-q", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert f"sensor: {words}; preprocessing.cluster_min_points 30 -> 40: banks were made from other" in answer.stdout
+    assert "are now made from these" in answer.stdout and "must be made again" not in answer.stdout
     manifest = open_bundle(tmp_path / "new").manifest
     assert manifest.sensor.name == "cell 3" and manifest.preprocessing.plane_distance_m == 0.002
     assert manifest.preprocessing.cluster_min_points == 40 and manifest.preprocessing.plane == "always"

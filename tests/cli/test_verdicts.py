@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from cmdiad.cli.verdicts import VerdictTable
+from cmdiad.runtime.errors import ScanError
 from cmdiad.runtime.stream import Outcome
 from cmdiad.runtime.verdict.regions import find_regions
 
@@ -67,3 +68,21 @@ def test_a_defect_says_in_a_second_line_where_it_is_and_how_large(capsys, boxes,
     row, where = printed.out.splitlines()
     assert printed.err == "warning: a: lost\n"
     assert "DEFECT" in row and words in where and len(where) < 100
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("line/part.ply", "line/part.ply"),
+        (
+            "/a/very/long/way/to/the/folder/of/all/scans/of/the/line/in/may/part_17.ply",
+            ".../the/folder/of/all/scans/of/the/line/in/may/part_17.ply",
+        ),
+        (f"scans/{'x' * 70}.ply", f".../{'x' * 70}.ply"),
+        (f"{'x' * 70}.ply", f"{'x' * 70}.ply"),
+    ],
+    ids=["short", "long", "long name", "long name alone"],
+)
+def test_a_long_path_is_shown_by_its_end_and_a_file_s_name_is_whole(capsys, name, shown):
+    VerdictTable([Path(name)], quiet=False).print_row(Outcome(Path(name), error=ScanError("gone")))
+    assert capsys.readouterr().out.split()[0] == shown

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ...runtime.bundle.manifest import Statistics
-from ...runtime.bundle.parameters import Grouping, Modality, Preprocessing, TrainedRouteName
+from ...runtime.bundle.parameters import Grouping, Modality, Plane, Preprocessing, TrainedRouteName
 from ...runtime.bundle.sensor_description import UNNAMED, SensorIdentity
 from ...runtime.errors import UsageError
 from ...runtime.files.atomic import atomic_write_bytes
@@ -33,6 +33,22 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     detection: dict[Modality, float] = {}
 
 
+class Decisions(msgspec.Struct, frozen=True, kw_only=True):
+    """What was decided from the scans, of what the settings leave open.
+
+    Attributes:
+        plane: "always": they were taken as raw; "never": as preprocessed before.
+        reason: why, one sentence.
+        windows: the side of the part's window by class, pixels; empty where the whole scan is seen.
+        warnings: what speaks against it, one sentence each.
+    """
+
+    plane: Plane
+    reason: str
+    windows: dict[str, int] = {}
+    warnings: list[str] = []
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The settings and provenance of one training run.
 
@@ -40,6 +56,9 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     embedded ones), and by the digest of the weights: export re-opens exactly these.
 
     `data` is where the dataset's root was, for the scans of export's parity gate.
+    `preprocessing` is what was asked for, `decisions` what that became with these scans; None where nobody knows.
+    `learning_rate` is the rate after the warm-up, `final_learning_rate` that of the last epoch: of a training that
+    ends within the warm-up it is smaller. None where nobody knows.
     `main` is the modality that F2I or I2F hallucinates from; F2F is trained in both directions whatever it says.
     `adopted` names the published checkpoint of a run that was not trained here, whose training figures are zero.
     """
@@ -63,9 +82,11 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     epochs: int
     batch_size: int
     learning_rate: float
+    final_learning_rate: float | None = None
     loss: str
     final_loss: float
     selection: Selection
+    decisions: Decisions | None = None
     training_statistics: dict[Modality, Statistics] = {}
     adopted: str | None = None
     versions: dict[str, str]

@@ -13,6 +13,10 @@ from ..measuring.statistics import TaktSummary, samples_needed
 from .takt_verdict import best_index, margin, pareto_front
 
 BEST = "*"
+_OFFLINE = (
+    "offline: all parts are there at the start and overlap, so its milliseconds are from one result to the next, and "
+    "not how long a part takes; that is in single-stream, and for a line in takt"
+)
 
 
 def report_tables(report: Report) -> list[Table]:
@@ -93,7 +97,8 @@ def _latencies(report: Report, names: Sequence[str]) -> Table:
     else:
         headers.append("I-AUROC")
     title = "Latency and throughput" + (f" ({BEST} lowest median)" if several else "")
-    return Table(title, headers, rows, n_labels=2)
+    overlapping = any(result.scenario.name == "offline" for _, _, result in _results(report))
+    return Table(title, headers, rows, n_labels=2, note=_OFFLINE if overlapping else "")
 
 
 def _quality(outcome: MeasuredConfiguration, result: Result, is_on_front: bool) -> str:

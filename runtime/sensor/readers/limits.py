@@ -94,6 +94,11 @@ def check_count(points: int) -> None:
         raise DamagedScanError(f"declares {points} points, and 1 to {MAX_PIXELS} are read: record or copy it again")
 
 
+def no_such_file(path: Path) -> ScanError:
+    """The error for a name that stands for nothing; one without a suffix may be meant to be a folder's."""
+    return ScanError(f"{path}: there is no such file{'' if path.suffix else ' or folder'}: check its name")
+
+
 def read_bounded(path: Path) -> bytes:
     """Read a whole file.
 
@@ -114,7 +119,7 @@ def read_bounded(path: Path) -> bytes:
             )
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise ScanError(f"{path}: there is no such file: check its name") from error
+        raise no_such_file(path) from error
     except (OSError, ValueError) as error:
         # ValueError: a null byte in the name.
         reason = getattr(error, "strerror", None) or str(error)

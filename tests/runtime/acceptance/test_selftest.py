@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from cmdiad.runtime.acceptance import selftest as selftest_module
-from cmdiad.runtime.acceptance.golden import GoldenTensor
+from cmdiad.runtime.acceptance.golden import GoldenTensor, unseen_defect
 from cmdiad.runtime.acceptance.selftest import compare_tensor, graphs_to_repeat, run_selftest
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.bundle.writing import rewrite_bundle
@@ -158,3 +158,10 @@ def test_a_score_that_is_not_finite_fails_and_the_report_stays_json(bundle, monk
     assert all("recorded" in each.remark for each in failed)
     encoded = msgspec.json.encode(report.as_json())
     json.loads(encoded, parse_constant=pytest.fail)
+
+
+def test_a_self_test_without_a_defect_says_that_it_shows_none(bundle):
+    report = run_selftest(bundle)
+    assert report.unseen.startswith("all golden scans are good parts, so the self-test never sees a DEFECT verdict")
+    assert report.as_json()["unseen"] == report.unseen
+    assert unseen_defect([False, True]) == ""

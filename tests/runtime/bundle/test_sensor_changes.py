@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from cmdiad.runtime.bundle.parameters import Preprocessing
 from cmdiad.runtime.bundle.scan_geometry import ScanGeometry
-from cmdiad.runtime.bundle.sensor_changes import sensor_changes, what_must_be_done
+from cmdiad.runtime.bundle.sensor_changes import sensor_changes, what_is_made_again, what_must_be_done
 from cmdiad.runtime.bundle.sensor_description import SensorDescription, SensorIdentity
 
 KNOWN = SensorDescription(preprocessing=Preprocessing(plane="always", side="grid"))
@@ -49,3 +49,10 @@ def test_where_no_plane_is_removed_its_side_is_of_no_matter() -> None:
     assert [change.key for change in sensor_changes(KNOWN, changed(plane="never", side="origin"))] == [
         "preprocessing.plane"
     ]
+
+
+def test_a_command_that_makes_the_calibration_does_not_ask_for_it() -> None:
+    told = what_is_made_again(sensor_changes(KNOWN, changed(plane_distance_m=0.002)))
+    assert "banks were made from other points; banks, fusion" in told and told.endswith("are now made from these")
+    renamed = msgspec.structs.replace(KNOWN, identity=SensorIdentity(name="cell 3"))
+    assert what_is_made_again(sensor_changes(KNOWN, renamed)) == "sensor.name not given -> cell 3: points stay the same"

@@ -65,3 +65,15 @@ def test_a_scan_that_cannot_be_read_is_named(tmp_path):
 
 def test_a_short_name_tells_scans_of_one_file_name_apart(tmp_path):
     assert short_name(tmp_path / "good" / "xyz" / "0.tiff") == "good/xyz/0.tiff"
+
+
+def test_all_that_cannot_be_read_are_named_at_once_and_what_to_do_is_said_once(tmp_path):
+    scans = write(tmp_path / "raw", 15)
+    for scan in scans[:12]:
+        scan.write_bytes(b"")
+    with pytest.raises(ScanError) as caught:
+        settle_scans(Preprocessing(), scans)
+    message = str(caught.value)
+    assert message.startswith("12 of 15 scans cannot be used: ") and message.endswith("; and 2 more")
+    assert message.count("is empty (0 bytes)") == 10 and message.count("record or copy it again") == 1
+    assert all(str(scan) in message for scan in scans[:10]) and str(scans[10]) not in message

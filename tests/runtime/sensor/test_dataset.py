@@ -33,7 +33,7 @@ def test_what_is_missing_is_named(root):
     with pytest.raises(UsageError, match="no class carrot; found bagel"):
         find_classes(root, ["carrot"])
     with pytest.raises(UsageError, match="layout of MVTec 3D-AD"):
-        find_classes(root / "nowhere")
+        find_classes(root / "bagel" / "train")
     with pytest.raises(UsageError, match="validation"):
         find_samples(root / "bagel", "validation")
 
@@ -79,7 +79,7 @@ def test_two_scans_of_one_part_are_an_error_that_names_both(root):
 
 def test_files_that_are_left_out_are_counted(root):
     (root / "bagel" / "test" / "hole" / "xyz" / "002.stl").write_bytes(b"")
-    with pytest.warns(SkippedFiles, match="1 of 3 files are left out, 002.stl"):
+    with pytest.warns(SkippedFiles, match=r"1 of 3 files are left out \(002.stl\)"):
         assert len(find_samples(root / "bagel", "test")) == 4
 
 
@@ -114,3 +114,11 @@ def test_a_file_knows_its_place_in_a_dataset(root, eyecandies_data, monkeypatch)
 def test_a_file_elsewhere_has_no_place_even_if_its_folders_are_called_alike(path, tmp_path):
     assert place_of(tmp_path / path[1:]) is None
     assert place_of(tmp_path.__class__(path)) is None
+
+
+def test_a_root_that_is_not_there_or_no_folder_is_told_as_that(tmp_path):
+    with pytest.raises(UsageError, match="nowhere: there is no such folder: check the path"):
+        find_classes(tmp_path / "nowhere")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(UsageError, match="file: is not a folder: give the folder of a dataset"):
+        find_classes(tmp_path / "file")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cmdiad.runtime.errors import ScanError
 from cmdiad.runtime.sensor.find import find_files, find_scans
-from cmdiad.runtime.sensor.listing import IMAGES, SCANS
+from cmdiad.runtime.sensor.listing import IMAGES, SCANS, SkippedFiles
 from cmdiad.runtime.sensor.readers import DOUBTFUL_SUFFIXES, SUFFIXES
 
 POINTS = np.random.default_rng(0).normal(size=(5, 6, 3)).astype(np.float32)
@@ -33,7 +33,7 @@ def tree(tmp_path: Path) -> Path:
         "line/b.tiff",
         "line/a.PLY",
         "line/.hidden.tiff",
-        "line/notes.txt",
+        "line/b_notes.txt",
         "line/xyz/ignored.tiff",
         "good/xyz/002.tiff",
         "good/xyz/001.npz",
@@ -50,7 +50,7 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("case", "asked", "expected"),
     [
-        ("a file, whatever its suffix", ["line/notes.txt"], ["line/notes.txt"]),
+        ("a file, whatever its suffix", ["line/b_notes.txt"], ["line/b_notes.txt"]),
         ("a folder's own scans", ["line"], ["line/a.PLY", "line/b.tiff"]),
         ("a folder with xyz", ["good"], ["good/xyz/001.npz", "good/xyz/002.tiff"]),
         ("folders below", ["test"], ["test/good/xyz/1.npy", "test/hole/xyz/2.pcd"]),
@@ -110,7 +110,7 @@ def test_depth_images_and_tables_are_scans_where_no_others_are(tmp_path: Path) -
     save(tmp_path / "set" / "rgb" / "1.png")
     assert names(find_scans([tmp_path / "depth"]), tmp_path) == ["depth/1.png", "depth/2.png"]
     assert names(find_scans([tmp_path / "table"]), tmp_path) == ["table/1.csv"]
-    assert names(find_scans([tmp_path / "mixed"]), tmp_path) == ["mixed/1.ply"]
+    assert names(find_scans([tmp_path / "mixed"]), tmp_path) == ["mixed/1.ply"]  # whose registered image 1.png is
     assert names(find_scans([tmp_path / "set"]), tmp_path) == ["set/xyz/1.npy"]
     with pytest.raises(ScanError, match="there is no scan"):
         find_scans([tmp_path / "set" / "rgb"])
@@ -203,3 +203,31 @@ def test_images_are_found_by_the_same_rule(tmp_path: Path) -> None:
 def test_eyecandies_is_found_below_a_folder(eyecandies_data: Path) -> None:
     assert len(find_scans([eyecandies_data])) == 9
     assert len(find_files([eyecandies_data], IMAGES).require()) == 9
+
+
+def test_files_among_scans_that_are_none_and_belong_to_none_are_told(tmp_path: Path) -> None:
+    for name in ("1.ply", "2.ply", "image.png", "notes.md", "1_more", "10.png", "photo.jpg"):
+        save(tmp_path / name)
+    told = r"5 of 7 files are left out \(10\.png, image\.png, more, \.\.\.\): a scan ends in .*; name it to use it"
+    (tmp_path / "1_more").rename(tmp_path / "more")
+    with pytest.warns(SkippedFiles, match=told):
+        assert names(find_scans([tmp_path]), tmp_path) == ["1.ply", "2.ply"]
+
+
+def test_files_that_belong_to_a_scan_are_not_told(tmp_path: Path) -> None:
+    belonging = ("1.png", "1_mask.png", "1.ply.json", "1-info.yaml", ".hidden", "Thumbs.db", "part_0001_heatmap.png")
+    for name in ("1.ply", *belonging):
+        save(tmp_path / name)
+    assert names(find_scans([tmp_path]), tmp_path) == ["1.ply"]
+    assert names(find_scans([str(tmp_path / "*.ply")]), tmp_path) == ["1.ply"]
+
+
+def test_a_pattern_of_files_leaves_nothing_out(tmp_path: Path) -> None:
+    for name in ("1.ply", "image.png"):
+        save(tmp_path / name)
+    assert names(find_scans([str(tmp_path / "*.ply")]), tmp_path) == ["1.ply"]
+
+
+def test_all_paths_that_stand_for_nothing_are_named_at_once(tree: Path) -> None:
+    with pytest.raises(ScanError, match=r"2 of 4 scans cannot be used: .*no\*.*; .*none\*.*matches this pattern"):
+        find_scans([tree / "line", str(tree / "no*"), str(tree / "none*")])

@@ -121,6 +121,18 @@ def test_tables_are_rectangular_and_say_what_a_small_sample_does_not_carry():
     assert "needs 64" in last and "0.950 (front)" in last
 
 
+def test_the_milliseconds_of_offline_are_explained_where_there_are_some():
+    assert report_tables(full_report())[0].note == ""
+    measured = outcome([0.1] * 64)
+    offline = make_result(Scenario(name="offline"), recording([0.1] * 64), SILENT)
+    report = msgspec.structs.replace(
+        full_report(), outcomes=[msgspec.structs.replace(measured, results=[*measured.results, offline])]
+    )
+    note = report_tables(report)[0].note
+    assert "offline: all parts are there at the start" in note and "not how long a part takes" in note
+    assert note in markdown_report(report) and note in html_report(report)
+
+
 def test_html_is_one_file_with_its_plots_and_nothing_of_the_text_is_markup():
     page = html_report(full_report())
     pictures = re.findall(r'<svg class="chart".*?</svg>', page, re.DOTALL)
