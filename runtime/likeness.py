@@ -11,6 +11,9 @@ from .preparation.part_range import outside, part_outside, scan_outside, unit_ad
 from .preparation.part_view import PartView
 from .preparation.prepared_part import PreparedPart
 
+# Pixels of nothing on every side of what was measured: raw scans reach the image's border on one at least.
+_LEAST_MARGIN = 9
+
 
 def check_likeness(view: PartView, expected: PartRange, metres_per_unit: float | None) -> None:
     """Refuse what is not such a part as calibration saw, or was not seen: its verdict would mean nothing.
@@ -24,14 +27,21 @@ def check_likeness(view: PartView, expected: PartRange, metres_per_unit: float |
         ScanError: says in what it differs, with what calibration saw and what is allowed.
     """
     if reasons := outside(view, expected):
-        raise _unlike([*reasons, *unit_advice(view, expected, metres_per_unit)])
+        raise _unlike([*reasons, *unit_advice(view, expected, metres_per_unit)], view)
 
 
-def _unlike(reasons: Sequence[str], which: str = "") -> ScanError:
+def _unlike(reasons: Sequence[str], view: PartView, which: str = "") -> ScanError:
     """The refusal of what is not such a part as calibration saw; `which` says of what in the scan."""
+    told = f"{which}{which and ' '}is not a part that the bundle was calibrated for: {'; '.join(reasons)}"
+    if view.plane_rms_m is not None and view.empty_margin >= _LEAST_MARGIN:
+        # Of a preprocessed scan a side of the part was taken as the plane, and all figures are of what was left.
+        return ScanError(
+            f"{told}; nothing was measured up to {view.empty_margin} pixels from the image's border, as in a "
+            "preprocessed scan, but this bundle expects raw scans and removes the background itself: give the scan as "
+            "the sensor saved it, or calibrate on preprocessed ones; if it is raw, check the view and the product"
+        )
     return ScanError(
-        f"{which}{which and ' '}is not a part that the bundle was calibrated for: {'; '.join(reasons)}: check the "
-        "view and the product, or inspect it anyway with `cmdiad-rt infer --allow-any-size`"
+        f"{told}: check the view and the product, or inspect it anyway with `cmdiad-rt infer --allow-any-size`"
     )
 
 
@@ -53,7 +63,7 @@ def refused_parts(
         views.append(one.view)
         if expected is not None and (reasons := part_outside(one.view, expected)):
             reasons += unit_advice(one.view, expected, metres_per_unit)
-            refused.append(RefusedPart(number, _unlike(reasons, f"part {number} of {len(parts)}")))
+            refused.append(RefusedPart(number, _unlike(reasons, one.view, f"part {number} of {len(parts)}")))
     if expected is not None and views and (reasons := scan_outside(views[0], expected)):
         said = f"not everything in view is judged: {'; '.join(reasons)}"
         advice = "remove it, separate parts that touch, or allow it with `cmdiad-rt infer --allow-any-size`"
