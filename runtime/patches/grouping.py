@@ -7,6 +7,8 @@ common: of those the first ones in the scan's order are taken, whatever library 
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +25,8 @@ FURTHER = 8
 MANY = 48
 # Places that are worth a thread of their own: fewer are found before it has started.
 PLACES_A_THREAD = 64
+# More than the rounding of float32 takes from a difference and its square; squares of less than the second are zero.
+_ROUNDED_UP, _UNDERFLOW_M = 1.000001, 1e-18
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,9 @@ class Groups:
 def farthest_points(points_n3: npt.NDArray[np.float32], n: int, start: int = 0) -> npt.NDArray[np.int64]:
     """Exact farthest point sampling: each next index is the point farthest from all chosen ones.
 
+    Of a scan's points, row by row, only a range of rows can become nearer by the next choice: no point is farther from
+    the chosen ones than that choice was, so none at such a distance from it, along any axis, changes.
+
     Args:
         points_n3: (N, 3) float32, metres.
         n: how many to choose; beyond N distinct points, point 0 repeats.
@@ -51,22 +58,46 @@ def farthest_points(points_n3: npt.NDArray[np.float32], n: int, start: int = 0) 
     Returns:
         (n,) int64 in order of selection; the lowest index wins a tie.
     """
-    x, y, z = np.ascontiguousarray(points_n3.T)
-    nearest = np.full(len(x), np.inf, np.float32)
-    squared, term = np.empty_like(nearest), np.empty_like(nearest)
+    planes = np.ascontiguousarray(points_n3.T)
+    along, highest_before, lowest_from = _ordered_axis(planes)
+    nearest = np.full(len(along), np.inf, np.float32)
+    room = np.empty_like(planes)
     chosen = np.empty(n, np.int64)
-    index = start
+    index, reach = start, math.inf
     for k in range(n):
         chosen[k] = index
-        np.subtract(x, x[index], out=squared)
+        first = bisect_left(highest_before, along[index] - reach)
+        last = bisect_right(lowest_from, along[index] + reach)
+        squared = room[:, : last - first]
+        np.subtract(planes[:, first:last], planes[:, index, None], out=squared)
         np.multiply(squared, squared, out=squared)
-        for axis in (y, z):
-            np.subtract(axis, axis[index], out=term)
-            np.multiply(term, term, out=term)
-            np.add(squared, term, out=squared)
-        np.minimum(nearest, squared, out=nearest)
+        total, near = squared[0], nearest[first:last]
+        np.add(total, squared[1], out=total)
+        np.add(total, squared[2], out=total)
+        np.minimum(near, total, out=near)
         index = int(nearest.argmax())
+        reach = math.sqrt(nearest[index]) * _ROUNDED_UP + _UNDERFLOW_M
     return chosen
+
+
+def _ordered_axis(planes_3n: npt.NDArray[np.float32]) -> tuple[list[float], list[float], list[float]]:
+    """The coordinate, or its negative, along which the points are most in order, as rows of a scan are.
+
+    Args:
+        planes_3n: (3, N) float32.
+
+    Returns:
+        Of every point: the coordinate, the highest one up to there, and the lowest one from there on.
+    """
+    best: tuple[float, tuple[npt.NDArray[np.float32], ...]] = (math.inf, ())
+    for plane in (*planes_3n, *-planes_3n):
+        highest, lowest = np.maximum.accumulate(plane), np.minimum.accumulate(plane[::-1])[::-1]
+        extent = float(highest[-1] - lowest[0])
+        disorder = float(np.subtract(highest, lowest).mean(dtype=np.float64)) / extent if extent > 0 else 1.0
+        if disorder < best[0]:
+            best = disorder, (plane, highest, lowest)
+    along, highest, lowest = best[1]
+    return along.tolist(), highest.tolist(), lowest.tolist()
 
 
 def group_points(points_n3: npt.NDArray[np.float32], grouping: Grouping, threads: int | None = None) -> Groups:

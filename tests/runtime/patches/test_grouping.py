@@ -25,6 +25,35 @@ def test_farthest_points_equal_the_definition(n_points, n, seed):
     assert farthest_points(points, n).tolist() == plain_farthest_points(points, n)
 
 
+def every_point_measured_each_time(points, n):
+    """The same in float32 without leaving out any point."""
+    nearest, chosen = np.full(len(points), np.inf, np.float32), [0]
+    for _ in range(n - 1):
+        x, y, z = (points - points[chosen[-1]]).T
+        nearest = np.minimum(nearest, (x * x + y * y) + z * z)
+        chosen.append(int(nearest.argmax()))
+    return chosen
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.sampled_from([1e-25, 1e-21, 1e-4, 1.0, 3.0]),
+    st.sampled_from([(1, 1, 1), (-1, 1, 0), (0, -1, 1), (0, 0, 0), (1, 0, 0)]),
+    st.floats(0, 0.5),
+    st.integers(0, 2**32 - 1),
+)
+def test_rows_of_a_scan_that_are_left_out_change_nothing(height, width, step, signs, noise, seed):
+    rows, columns = np.mgrid[:height, :width].reshape(2, -1)
+    rng = np.random.default_rng(seed)
+    scan = np.stack([columns, rows, rng.integers(0, 4, rows.shape)], axis=1) + noise * rng.normal(size=(len(rows), 3))
+    points = (scan * np.array(signs) * step).astype(np.float32)
+    kept = points[rng.random(len(points)) < 0.8] if len(points) > 5 else points
+    points = kept if len(kept) else points
+    assert farthest_points(points, 60).tolist() == every_point_measured_each_time(points, 60)
+
+
 def test_groups_hold_the_nearest_points_relative_to_their_center():
     points = np.random.default_rng(1).normal(size=(500, 3)).astype(np.float32)
     groups = group_points(points, Grouping(n_groups=20, group_size=16))
