@@ -14,6 +14,7 @@ def copies_among(scans: Sequence[PartSource], digests: Sequence[bytes]) -> list[
     """Which scans are the same file again, by their digests: a sentence each.
 
     Example:
+        >>> from pathlib import Path
         >>> copies_among([Path("a.tiff"), Path("b.tiff")], [b"1", b"1"])
         ['b.tiff is the same scan as a.tiff']
     """

@@ -73,7 +73,7 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
 @pytest.mark.parametrize(
     ("line", "code", "words"),
     [
-        ("cmdiad train nowhere", 2, "layout of MVTec 3D-AD"),
+        ("cmdiad train nowhere", 2, "nowhere: there is no such folder: check the path of the dataset"),
         ("cmdiad train nowhere --route single", 2, "'f2f', 'f2i', 'i2f'"),
         ("cmdiad export", 2, "cmdiad train"),
         ("cmdiad calibrate nowhere", 4, "no bundle"),
@@ -82,13 +82,13 @@ def test_the_loop_as_the_readme_types_it(tmp_path):
         ("cmdiad evaluate nowhere --main xyz", 2, "--main: 'xyz' is not one of 'pc', 'rgb'"),
         ("cmdiad evaluate nowhere --settings here.toml", 2, "here.toml: cannot be read"),
         ("cmdiad calibrate nowhere --settings here.toml", 2, "here.toml: cannot be read"),
-        ("cmdiad reproduce 2 nowhere", 2, "layout of MVTec 3D-AD"),
+        ("cmdiad reproduce 2 nowhere", 2, "nowhere: there is no such folder: check the path of the dataset"),
         ("cmdiad reproduce 2 nowhere --markdown both --csv both", 2, "two reports would be written there"),
-        ("cmdiad reproduce 2 nowhere --run nowhere", 2, "layout of MVTec 3D-AD"),
+        ("cmdiad reproduce 2 nowhere --run nowhere", 2, "nowhere: there is no such folder: check the path of"),
         (
             "cmdiad reproduce mvtec3d nowhere",
             2,
-            "nowhere: is not a folder: give the root of MVTec 3D-AD, from https://",
+            "nowhere: there is no such folder: give the root of MVTec 3D-AD, from https://",
         ),
         ("cmdiad reproduce 2 nowhere --check", 2, "--check: goes with mvtec3d alone"),
         ("cmdiad reproduce 6 nowhere", 2, "N: '6' is not one of '2', '3', '4', '5', 'a1',"),

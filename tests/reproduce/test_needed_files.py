@@ -88,5 +88,7 @@ def test_the_embedded_pair_needs_no_file(weights: Path) -> None:
 
 
 def test_a_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"nowhere: is not a folder: give the root of MVTec 3D-AD, from https://"):
+    with pytest.raises(
+        UsageError, match=r"nowhere: there is no such folder: give the root of MVTec 3D-AD, from https://"
+    ):
         needed_classes(tmp_path / "nowhere", [])
