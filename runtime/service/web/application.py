@@ -14,7 +14,9 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ....version import __version__
 from ...choices import Verdict
@@ -67,7 +69,7 @@ def new_application(line: ProductionLine, access: Access) -> FastAPI:
     app.state.bodies = HeldBodies()
     app.state.events, app.state.metrics, app.state.is_open = Events(), LineMetrics(line), True
     app.state.clouds = Clouds()
-    app.middleware("http")(_guarded)
+    app.add_middleware(_Guarded)
     app.exception_handler(CmdiadError)(_refused)
     app.exception_handler(HTTPException)(_http_refused)
     app.exception_handler(RequestValidationError)(_senseless)
@@ -97,7 +99,10 @@ def _add_inspections(app: FastAPI) -> None:
         with app.state.bodies.held(request, most_bytes):
             arrival = await arrival_of(request, most_bytes, http.timeout_seconds)
             answered = await _verdict(line.station.submit(arrival), http.timeout_seconds)
-        return await asyncio.to_thread(_answer, answered, heatmap)
+        # A picture takes longer to draw than other requests should wait.
+        return (
+            await asyncio.to_thread(_answer, answered, heatmap) if heatmap == "inline" else _answer(answered, heatmap)
+        )
 
 
 async def _verdict(submitted: Future[Answered], patience_seconds: float) -> Answered:
@@ -245,22 +250,40 @@ def _add_page(app: FastAPI) -> None:
         app.add_api_route(path, file, include_in_schema=False)
 
 
-async def _guarded(request: Request, call_next: Any) -> Response:
-    """Every request's first and last step: may it ask, and what browsers must not do with the answer."""
+class _Guarded:
+    """Every request's first and last step: may it ask, and what browsers must not do with the answer.
+
+    Not Starlette's `BaseHTTPMiddleware`, which hands every piece of a body through a task of its own.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        answer = _refusal(Request(scope)) if scope["type"] == "http" else None
+        await (answer or self._app)(scope, receive, send_guarded)
+
+
+def _refusal(request: Request) -> Response | None:
+    """Why a request may not ask; None: it may."""
     access: Access = request.app.state.access
     if not access.serves_host(request.headers.get("host", "")):
-        response: Response = _problem(421, "usage", access.advice)
-    elif request.method not in _READING and not access.serves_origin(request.headers.get("origin")):
-        response = _problem(403, "usage", "a page from another address may not request this")
+        return _problem(421, "usage", access.advice)
+    if request.method not in _READING and not access.serves_origin(request.headers.get("origin")):
+        return _problem(403, "usage", "a page from another address may not request this")
     # Not the address as a whole, of which the Host header is a part: `Host: x/healthz?` would open every path.
-    elif request.scope["path"] not in _OPEN_PATHS and not access.allows(_token(request)):
+    if request.scope["path"] not in _OPEN_PATHS and not access.allows(_token(request)):
         response = _problem(401, "usage", "give the token: Authorization: Bearer TOKEN")
         response.headers["WWW-Authenticate"] = "Bearer"
-    else:
-        response = await call_next(request)
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
-    return response
+        return response
+    return None
 
 
 def _token(request: Request) -> str | None:
