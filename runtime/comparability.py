@@ -61,7 +61,7 @@ def _grid(view: PartView, expected: PartRange) -> list[str]:
     if view.grid is None or expected.rows is None or expected.columns is None:
         return []
     seen = (expected.rows, expected.columns)
-    if all(_is_inside(value, known, _GRID) for value, known in zip(view.grid, seen, strict=True)):
+    if all(known.allows(value, _GRID) for value, known in zip(view.grid, seen, strict=True)):
         return []
     return [
         f"the scan has {view.grid[0]} x {view.grid[1]} pixels, and calibration's had {_span(expected.rows)} x "
@@ -76,7 +76,7 @@ def _resolution(view: PartView, expected: PartRange) -> list[str]:
     pixels, lengths = expected.diameter_px, expected.diameter_m
     seen = Seen(least=pixels.least / lengths.greatest, greatest=pixels.greatest / lengths.least)
     density = view.diameter_px / view.diameter_m if view.diameter_m > 0 else 0.0
-    if _is_inside(density, seen, _RESOLUTION):
+    if seen.allows(density, _RESOLUTION):
         return []
     return [
         f"the part has {density / 1e3:.3g} pixels a millimeter, and calibration's had {_span(seen, 1e-3)}: another "
@@ -118,11 +118,6 @@ def _place(view: PartView, origin: Vector, health: HealthBaseline) -> list[str]:
 def _is_far(value: float, measure: MeasureBaseline, diameter_m: float) -> bool:
     room = 10 * (measure.high - measure.low) + _FAR * diameter_m
     return not measure.low - room <= value <= measure.high + room
-
-
-def _is_inside(value: float, seen: Seen, factors: tuple[float, float]) -> bool:
-    allowed = seen.allowed(factors)
-    return allowed.least <= value <= allowed.greatest
 
 
 def _span(seen: Seen, scale: float = 1.0) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 # Of glibc's malloc.h.
 _M_ARENA_MAX = -8
@@ -16,9 +17,8 @@ def return_freed_memory() -> bool:
     take their places. This takes some milliseconds, in which other threads may wait for memory, so it is nothing for
     every part. glibc has it (`malloc_trim`); musl, macOS and Windows do not.
     """
-    try:
-        trim = ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError, TypeError):  # TypeError: Windows takes no None
+    trim = _of_glibc("malloc_trim")
+    if trim is None:
         return False
     trim.argtypes, trim.restype = (ctypes.c_size_t,), ctypes.c_int
     trim(0)
@@ -32,9 +32,16 @@ def share_heaps(count: int = 2) -> bool:
     what each leaves behind on its heap is of no use to the others: after a bundle was replaced a service stays larger.
     Arrays of more than some hundred kilobytes are not on any heap.
     """
-    try:
-        set_option = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):  # TypeError: Windows takes no None
+    set_option = _of_glibc("mallopt")
+    if set_option is None:
         return False
     set_option.argtypes, set_option.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
     return bool(set_option(_M_ARENA_MAX, count))
+
+
+def _of_glibc(name: str) -> Any | None:
+    """A function of the C library; None where it has none of that name."""
+    try:
+        return getattr(ctypes.CDLL(None), name)
+    except (AttributeError, OSError, TypeError):  # TypeError: Windows takes no None
+        return None

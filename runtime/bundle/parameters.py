@@ -175,6 +175,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         """The range wider by two factors."""
         return Seen(least=self.least * factors[0], greatest=self.greatest * factors[1])
 
+    def allows(self, value: float, factors: tuple[float, float]) -> bool:
+        """Whether a value is in the range wider by two factors."""
+        allowed = self.allowed(factors)
+        return allowed.least <= value <= allowed.greatest
+
     def middle(self) -> float:
         """The geometric mean of both ends."""
         return math.sqrt(self.least * self.greatest)

@@ -97,14 +97,13 @@ def unit_advice(view: PartView, part_range: PartRange, metres_per_unit: float | 
         One sentence, with the unit that fits best; empty where the size is inside the range, or no unit fits.
     """
     diameter, normal = view.diameter_m, part_range.diameter_m
-    if not diameter or normal is None or _is_within(diameter, normal, DIAMETER):
+    if not diameter or normal is None or normal.allows(diameter, DIAMETER):
         return []
-    middle = math.sqrt(normal.least * normal.greatest)
     factors = {unit: unit / (metres_per_unit or 1.0) for unit in UNITS}
     fitting = [
-        (abs(math.log(diameter * factor / middle)), unit)
+        (normal.distance(diameter * factor), unit)
         for unit, factor in factors.items()
-        if _is_within(diameter * factor, normal, DIAMETER) and _area_fits(view, part_range, factor)
+        if normal.allows(diameter * factor, DIAMETER) and _area_fits(view, part_range, factor)
     ]
     if not fitting:
         return []
@@ -119,7 +118,7 @@ def unit_advice(view: PartView, part_range: PartRange, metres_per_unit: float | 
 def _area_fits(view: PartView, part_range: PartRange, factor: float) -> bool:
     if view.area_m2 is None or part_range.area_m2 is None:
         return True
-    return _is_within(view.area_m2 * factor**2, part_range.area_m2, AREA)
+    return part_range.area_m2.allows(view.area_m2 * factor**2, AREA)
 
 
 def scan_outside(view: PartView, part_range: PartRange) -> list[str]:
@@ -140,13 +139,8 @@ def _size(view: PartView, part_range: PartRange) -> list[str]:
     return [check for check in checks if check is not None]
 
 
-def _is_within(value: float, normal: Seen, factors: tuple[float, float]) -> bool:
-    allowed = normal.allowed(factors)
-    return allowed.least <= value <= allowed.greatest
-
-
 def _beyond(value: float, normal: Seen, factors: tuple[float, float], what: str, unit: str, scale: float) -> str | None:
-    if _is_within(value, normal, factors):
+    if normal.allows(value, factors):
         return None
     allowed = normal.allowed(factors)
     figures = [
