@@ -15,7 +15,6 @@ _LARGE = 0.5
 _LEAST_INSPECTED = 0.5
 _LEAST_MEASURED = 0.7
 _MOST_CUT = 0.03
-_LEAST_MARGIN = 9
 _NAMED = 3
 
 _Remarks = list[str | None]
@@ -104,7 +103,7 @@ def _holes(view: PartView) -> str | None:
 
 
 def _margins(views: Sequence[PartView]) -> _Remarks:
-    framed = [view.empty_margin >= _LEAST_MARGIN for view in views]
+    framed = [view.is_framed for view in views]
     if all(framed):
         return [None] * len(views)
     return [f"{view.empty_margin} pixels" if frame else None for view, frame in zip(views, framed, strict=True)]

@@ -98,9 +98,9 @@ def _frame(view: PartView, health: HealthBaseline) -> list[str]:
 
 
 def _place(view: PartView, origin: Vector, health: HealthBaseline) -> list[str]:
-    if view.center_m is None or view.diameter_m is None:
+    center = view.center_from(origin)
+    if center is None or view.diameter_m is None:
         return []
-    center = tuple(map(sum, zip(view.center_m, origin, strict=True)))
     known = [health.measures.get(f"part_{axis}_m") for axis in "xyz"]
     told = [
         f"{axis} = {value * 1e3:.0f} mm (calibration: {measure.low * 1e3:.0f} to {measure.high * 1e3:.0f} mm)"

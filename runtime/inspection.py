@@ -213,11 +213,10 @@ class Inspection:
 
 def view_as_json(view: PartView, origin: Vector = NEAR) -> dict[str, Any]:
     """What was inspected, as `infer --json` has it, in the file's coordinates; lengths are null for an image alone."""
-    center = None if view.center_m is None else tuple(map(sum, zip(view.center_m, origin, strict=True)))
     return {
         "part_pixels": view.part_pixels,
         "part_diameter_m": view.diameter_m,
-        "part_center_m": center,
+        "part_center_m": view.center_from(origin),
         "part_box": None if view.box is None else dict(zip(_BOX, view.box, strict=True)),
         "on_plane": view.on_plane,
         "inspected_share": view.inspected_share,

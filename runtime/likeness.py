@@ -11,9 +11,6 @@ from .preparation.part_range import outside, part_outside, scan_outside, unit_ad
 from .preparation.part_view import PartView
 from .preparation.prepared_part import PreparedPart
 
-# Pixels of nothing on every side of what was measured: raw scans reach the image's border on one at least.
-_LEAST_MARGIN = 9
-
 
 def check_likeness(view: PartView, expected: PartRange, metres_per_unit: float | None) -> None:
     """Refuse what is not such a part as calibration saw, or was not seen: its verdict would mean nothing.
@@ -33,7 +30,7 @@ def check_likeness(view: PartView, expected: PartRange, metres_per_unit: float |
 def _unlike(reasons: Sequence[str], view: PartView, which: str = "") -> ScanError:
     """The refusal of what is not such a part as calibration saw; `which` says of what in the scan."""
     told = f"{which}{which and ' '}is not a part that the bundle was calibrated for: {'; '.join(reasons)}"
-    if view.plane_rms_m is not None and view.empty_margin >= _LEAST_MARGIN:
+    if view.plane_rms_m is not None and view.is_framed:
         # Of a preprocessed scan a side of the part was taken as the plane, and all figures are of what was left.
         return ScanError(
             f"{told}; nothing was measured up to {view.empty_margin} pixels from the image's border, as in a "

@@ -92,7 +92,7 @@ def measures_of(view: PartView, origin: Vector = NEAR, plane_normal: Direction3 
         Lengths in metres in the file's coordinates, tilts in degrees. Of an image alone there are only pixels.
     """
     tilt_x, tilt_y = _tilts(view.plane_normal, plane_normal)
-    x, y, z = (None, None, None) if view.center_m is None else map(sum, zip(view.center_m, origin, strict=True))
+    x, y, z = view.center_from(origin) or (None, None, None)
     near, far = (None, None) if view.depth_m is None else (depth + origin[2] for depth in view.depth_m)
     of_scan = (tilt_x, tilt_y, view.plane_origin_m, near, far, view.diameter_m, view.area_m2, x, y, z)
     is_image = view.center_m is None

@@ -8,6 +8,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from ..sensor.origin import Vector
+
 # What else stands there is an object where it has this share of the part's pixels. On scenes of a Kinect the smaller
 # objects have 12 % of the largest and more; neither there nor on synthetic scans does noise make a cluster.
 LEAST_OBJECT = 0.02
@@ -15,6 +17,8 @@ MOST_OBJECTS = 16
 _DIRECTIONS = 32
 _EXTREME_POINTS = 1500
 _AREA_STEPS = 48  # along the part's side; the noise of shorter steps would count as area
+# Pixels of nothing on every side: raw scans reach the image's border on one side at least.
+_LEAST_MARGIN = 9
 _LOWEST = 0.01  # of a part's points may lie lower than where it begins: flying pixels
 
 _Mask = npt.NDArray[np.bool_]
@@ -87,6 +91,18 @@ class PartView:
     depth_m: tuple[float, float] | None = None
     box: tuple[int, int, int, int] | None = None
     grid: tuple[int, int] | None = None
+
+    @property
+    def is_framed(self) -> bool:
+        """Whether nothing was measured around it on every side, as in scans whose background was removed."""
+        return self.empty_margin >= _LEAST_MARGIN
+
+    def center_from(self, origin: Vector) -> Vector | None:
+        """Its center in the file's coordinates, metres, of which `origin` was subtracted; None for an image."""
+        if self.center_m is None:
+            return None
+        x, y, z = map(sum, zip(self.center_m, origin, strict=True))
+        return x, y, z
 
 
 def box_of(window: tuple[slice, slice]) -> tuple[int, int, int, int]:

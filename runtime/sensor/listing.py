@@ -22,7 +22,7 @@ from .readers import DOUBTFUL_SUFFIXES, SUFFIXES
 # TIFF images are read where they are named; in a folder such a file may as well be a scan.
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
 # What file managers leave in every folder.
-_DEBRIS = ("thumbs.db", "desktop.ini")
+DEBRIS = ("thumbs.db", "desktop.ini")
 # What inspections leave beside scans, of parts that had no name.
 _RESULTS = ("_heatmap.png", "_result.json")
 _ENDS_OF_STEM = re.compile("[._-]")
@@ -131,7 +131,7 @@ def unrelated(files: Iterable[Path], scans: Iterable[Path]) -> list[Path]:
 def _belongs(file: Path, stems: AbstractSet[tuple[Path, str]]) -> bool:
     """Whether a name is that of a scan with something behind it, or what file managers and results leave."""
     name = file.name
-    if name.lower() in _DEBRIS or name.endswith(_RESULTS):
+    if name.lower() in DEBRIS or name.endswith(_RESULTS):
         return True
     return any((file.parent, name[: at.start()]) in stems for at in _ENDS_OF_STEM.finditer(name))
 
@@ -215,7 +215,7 @@ def _of_own_folder(folder: Path, files: Sequence[Path], kind: Kind) -> list[Path
         suffixes = (*suffixes, *kind.doubtful)
     wanted = [file for file in files if file.suffix.lower() in suffixes]
     _refuse_doubles(wanted, kind)
-    others = [file for file in files if file.suffix.lower() not in suffixes and file.name.lower() not in _DEBRIS]
+    others = [file for file in files if file.suffix.lower() not in suffixes and file.name.lower() not in DEBRIS]
     if others:
         _warn_of(folder, others, len(files), f"a {kind.name} ends in {', '.join(suffixes)}")
     return wanted

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ...sensor.listing import DEBRIS
+
 _log = logging.getLogger("cmdiad.line")
 
 _TEMPORARY = (".part", ".partial", ".tmp", ".temp", ".crdownload", ".filepart", "~")
 # What systems and file servers put into every folder.
-_DEBRIS = frozenset(
-    ("thumbs.db", "desktop.ini", "lost+found", "system volume information", "$recycle.bin", "@eadir", "#recycle")
-)
+_DEBRIS = frozenset((*DEBRIS, "lost+found", "system volume information", "$recycle.bin", "@eadir", "#recycle"))
 # Whoever writes under another name first has renamed the file by then.
 _PATIENCE_SECONDS = 2.0
 _NAMED_AT_ONCE = 20
