@@ -193,8 +193,8 @@ def calibrate_bundle(
     asked = preprocessing or bundle.manifest.preprocessing.undecided()
     with naming_all_unusable(msgspec.structs.replace(bundle.manifest, preprocessing=asked), scans, progress):
         learned = _learn(bundle, scans, settings, provider, product, asked, progress, defective)
-    how = provider, clearest(learned.known), with_line_graph, progress
-    manifest, contents = completed_contents(bundle, learned, *how)
+    shown = clearest(learned.known)
+    manifest, contents = completed_contents(bundle, learned, provider, shown, with_line_graph, progress)
     return Completed.of(learned, write_bundle(out, manifest, contents), contents)
 
 
