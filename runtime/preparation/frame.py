@@ -98,11 +98,13 @@ def sample_nearest(array: npt.NDArray[_Scalar], frame: Frame) -> npt.NDArray[_Sc
 
 def sample_part(array: npt.NDArray[_Scalar], part_nn: _Mask, frame: Frame) -> npt.NDArray[_Scalar]:
     """`sample_nearest` of an array where its samples show the part, (size, size) bool, and zero elsewhere."""
-    rows, columns = np.nonzero(part_nn)
+    shown = np.flatnonzero(part_nn)
     source = np.arange(frame.size) * frame.side // frame.size
-    sampled = np.zeros((frame.size, frame.size, *array.shape[2:]), dtype=array.dtype)
-    sampled[rows, columns] = array[source[rows] - frame.top, source[columns] - frame.left]
-    return sampled
+    pixels = np.add.outer((source - frame.top) * frame.width, source - frame.left).ravel()[shown]
+    # By one index a sample: with a row and a column each it takes twice as long.
+    sampled = np.zeros((frame.size**2, *array.shape[2:]), dtype=array.dtype)
+    sampled[shown] = array.reshape(-1, *array.shape[2:]).take(pixels, axis=0)
+    return sampled.reshape(frame.size, frame.size, *array.shape[2:])
 
 
 def _sampled(offset: int, length: int, frame: Frame) -> tuple[slice, npt.NDArray[np.intp]]:

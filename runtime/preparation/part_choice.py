@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +43,7 @@ class PiecesInView:
         reach_m: what begins this near the plane reaches it, metres.
         field: the rows and columns that end what is looked at: of a raw scan the box of what was measured, else the
             image or its region of interest.
+        measured: the things that were looked at, by their clusters' numbers: each is thinned and measured once.
     """
 
     planes: _Planes
@@ -50,6 +53,13 @@ class PiecesInView:
     heights: npt.NDArray[np.float32] | None
     reach_m: float
     field: tuple[slice, slice]
+    measured: dict[int, _Body] = dataclass_field(default_factory=dict, init=False, repr=False)
+
+    def body(self, number: int) -> _Body:
+        """The thing that is the cluster `number`, from 1."""
+        if number not in self.measured:
+            self.measured[number] = _Body.of(self, self.clusters.mask(number))
+        return self.measured[number]
 
 
 def objects_among(clusters: Clusters, most: int = MOST_OBJECTS) -> int:
@@ -67,23 +77,17 @@ def choose_part(pieces: PiecesInView, expected: PartRange | None) -> int:
     objects = range(1, 1 + objects_among(pieces.clusters))
     if len(objects) == 1:
         return 1
-    bodies = {number: _Body.of(pieces, pieces.clusters.mask(number)) for number in objects}
     if expected is not None and expected.diameter_m is not None:
-        return min(objects, key=lambda number: _misfit(bodies[number], expected))
-    reaching = [number for number in objects if (bodies[number].begins_m or 0.0) <= pieces.reach_m]
+        return min(objects, key=lambda number: _misfit(pieces.body(number), expected))
     sizes = pieces.clusters.sizes
-    if reaching and sizes[reaching[0] - 1] >= _RIVAL * sizes[0]:
-        return reaching[0]
-    return 1
+    rivals = (number for number in objects if sizes[number - 1] >= _RIVAL * sizes[0])
+    return next((number for number in rivals if (pieces.body(number).begins_m or 0.0) <= pieces.reach_m), 1)
 
 
 def things_in(pieces: PiecesInView, most: int) -> list[Thing]:
     """The objects in view with their sizes, the largest first; at most `most`."""
-    bodies = {
-        number: _Body.of(pieces, pieces.clusters.mask(number))
-        for number in range(1, 1 + objects_among(pieces.clusters, most))
-    }
-    return [Thing(number, body.diameter_m(), body.area_m2(), body.window) for number, body in bodies.items()]
+    bodies = {number: pieces.body(number) for number in range(1, 1 + objects_among(pieces.clusters, most))}
+    return [Thing(number, body.diameter_m, body.area_m2, body.window) for number, body in bodies.items()]
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,8 @@ class Beside:
         """What is beside these clusters."""
         objects = range(1, 1 + objects_among(pieces.clusters, MOST_PARTS))
         others = [number for number in objects if number not in parts][:MOST_OBJECTS]
-        counts = np.bincount(pieces.clusters.labels.ravel())
-        share = int(counts[list(parts)].sum()) / int(np.count_nonzero(pieces.mask))
-        return cls(share, tuple(_object(pieces, number) for number in others))
+        share = sum(pieces.body(part).pixels for part in parts) / int(np.count_nonzero(pieces.mask))
+        return cls(share, tuple(pieces.body(number).as_object() for number in others))
 
 
 def view_of(
@@ -120,31 +123,32 @@ def view_of(
         beside: what stands beside all parts of the scan; None: this is the only one, of a preprocessed scan with all
             strays, which are inspected too.
     """
-    body_hw = pieces.clusters.mask(part)
-    body = _Body.of(pieces, body_hw)
+    body = pieces.body(part)
     with_strays = beside is None and pieces.heights is None
-    pixels = int(np.count_nonzero(pieces.mask if with_strays else body_hw))
-    beside = beside or replace(Beside.of(pieces, (part,)), inspected_share=pixels / int(np.count_nonzero(pieces.mask)))
-    diameter_m, begins_m = body.diameter_m(), body.begins_m
+    pixels = int(np.count_nonzero(pieces.mask)) if with_strays else body.pixels
+    beside = beside or Beside.of(pieces, (part,))
+    diameter_m, begins_m = body.diameter_m, body.begins_m
     return PartView(
         part_pixels=pixels,
         diameter_px=body.step * part_view.outline_diameter(body.mask),
         diameter_m=diameter_m,
-        area_m2=body.area_m2(),
+        area_m2=body.area_m2,
         center_m=body.center_m(),
         row=(body.window[0].start + body.window[0].stop - 1) // 2,
         column=(body.window[1].start + body.window[1].stop - 1) // 2,
         on_plane=None if begins_m is None else begins_m <= max(pieces.reach_m, _OVERHANG * diameter_m),
         clearance_m=begins_m,
-        inspected_share=beside.inspected_share,
+        inspected_share=1.0 if with_strays else beside.inspected_share,
         measured_share=part_view.measured_share(body.mask, body.valid),
-        touches_border=part_view.border_share(body_hw[body.window], _edges(body.window, pieces.field)),
+        touches_border=part_view.border_share(
+            pieces.clusters.labels[body.window] == part, _edges(body.window, pieces.field)
+        ),
         other_objects=beside.objects,
         plane_rms_m=plane_rms_m,
         empty_margin=empty_margin,
         depth_m=body.depth_m(),
         box=box_of(body.window),
-        grid=(body_hw.shape[0], body_hw.shape[1]),
+        grid=(pieces.valid.shape[0], pieces.valid.shape[1]),
     )
 
 
@@ -154,36 +158,47 @@ class _Body:
 
     Attributes:
         window: its bounding box.
+        pixels: of the scan that show it.
         step: how many pixels of the scan are one here.
         mask: (h, w) bool.
         planes: (3, h, w) float32, metres.
         valid: (h, w) bool, what was measured.
-        begins_m: how far above the plane it begins, metres; None where there is none.
+        heights: (h, w) float32, above the plane, metres; None where none was removed.
     """
 
     window: tuple[slice, slice]
+    pixels: int
     step: int
     mask: _Mask
     planes: _Planes
     valid: _Mask
-    begins_m: float | None
+    heights: npt.NDArray[np.float32] | None
 
     @classmethod
     def of(cls, pieces: PiecesInView, mask_hw: _Mask) -> _Body:
         """A thing by its pixels (H, W)."""
         rows, columns = window = bounds(mask_hw)
         step = -(-max(rows.stop - rows.start, columns.stop - columns.start) // _MEASURED_SIDE)
-        if np.count_nonzero(mask_hw) < _FEW * step * step:
+        pixels = int(np.count_nonzero(mask_hw))
+        if pixels < _FEW * step * step:
             step = 1
         thin = slice(rows.start, rows.stop, step), slice(columns.start, columns.stop, step)
         mask = mask_hw[thin].copy()
-        begins_m = None if pieces.heights is None else part_view.clearance(pieces.heights[thin][mask])
-        return cls(window, step, mask, pieces.planes[:, thin[0], thin[1]].copy(), pieces.valid[thin], begins_m)
+        planes = pieces.planes[:, thin[0], thin[1]].copy()
+        heights = None if pieces.heights is None else pieces.heights[thin]
+        return cls(window, pixels, step, mask, planes, pieces.valid[thin], heights)
 
+    @cached_property
+    def begins_m(self) -> float | None:
+        """How far above the plane it begins, metres; None where none was removed."""
+        return None if self.heights is None else part_view.clearance(self.heights[self.mask])
+
+    @cached_property
     def diameter_m(self) -> float:
         """The largest distance between two points of it, metres."""
         return diameter(self.planes.reshape(3, -1).compress(inner(self.mask).ravel(), axis=1))
 
+    @cached_property
     def area_m2(self) -> float:
         """The area of its surface that is seen, square metres."""
         return surface_area(self.planes, self.mask)
@@ -200,16 +215,14 @@ class _Body:
         near, far = np.partition(depths, places)[places].tolist()
         return near, far
 
+    def as_object(self) -> OtherObject:
+        """The same as something beside a part."""
+        row, column = ((side.start + side.stop - 1) // 2 for side in self.window)
+        return OtherObject(self.pixels, self.diameter_m, row, column)
+
 
 def _misfit(body: _Body, expected: PartRange) -> float:
-    return expected.misfit(body.diameter_m(), body.area_m2())
-
-
-def _object(pieces: PiecesInView, number: int) -> OtherObject:
-    mask = pieces.clusters.mask(number)
-    body = _Body.of(pieces, mask)
-    row, column = ((side.start + side.stop - 1) // 2 for side in body.window)
-    return OtherObject(int(np.count_nonzero(mask)), body.diameter_m(), row, column)
+    return expected.misfit(body.diameter_m, body.area_m2)
 
 
 def _edges(window: tuple[slice, slice], field: tuple[slice, slice]) -> tuple[bool, bool, bool, bool]:

@@ -90,7 +90,7 @@ def refine_plane(points_n3: npt.NDArray[np.floating], plane: Plane, threshold_m:
         inliers = distances <= threshold_m
         if np.count_nonzero(inliers) < 3:
             return None
-        inliers &= distances <= _TRIM_SIGMA * _SIGMA_OF_MAD * _median(distances[inliers]) + 1e-6
+        inliers &= distances <= _TRIM_SIGMA * _SIGMA_OF_MAD * median(distances[inliers]) + 1e-6
         if np.array_equal(inliers, near):
             break
         near = inliers
@@ -104,7 +104,7 @@ def thinned(items: npt.NDArray[_Scalar]) -> npt.NDArray[_Scalar]:
     return items[:: max(1, len(items) // _REFINED_POINTS)]
 
 
-def _median(values: npt.NDArray[np.floating]) -> float:
+def median(values: npt.NDArray[np.floating]) -> float:
     """`np.median`, which of many values orders those alone that a sample's middle is among."""
     sample = np.sort(values[::16])
     low, high = sample[int(0.44 * len(sample))], sample[int(0.56 * len(sample))]

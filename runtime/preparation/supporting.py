@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..bundle.parameters import Preprocessing
 from ..sensor.origin import NEAR, Vector
-from .plane import Plane, find_plane, refine_plane, thinned
+from .plane import Plane, find_plane, median, refine_plane, thinned
 
 Verdict = Literal["raw", "preprocessed", "unclear"]
 Side = Literal["origin", "grid", "mirrored"]
@@ -213,7 +213,7 @@ def _peak(heights_n: npt.NDArray[np.floating], threshold_m: float) -> float:
     if not len(near):
         return 0.0
     # Two standard deviations, told by the median; a plane without noise still has a width.
-    half_width = max(2 * 1.4826 * float(np.median(near)), 0.01 * threshold_m)
+    half_width = max(2 * 1.4826 * median(near), 0.01 * threshold_m)
     core = int(np.count_nonzero(distances <= half_width)) / half_width
     beside = int(np.count_nonzero((distances > threshold_m) & (distances <= 2 * threshold_m))) / threshold_m
     # One point more: nothing at all beside it is no proof of infinite density.

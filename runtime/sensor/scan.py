@@ -142,7 +142,8 @@ def _in_metres(
     if not measured.any():
         raise ScanError("has no measured point: check the sensor's exposure and range")
     measured = _in_range(points, measured, geometry)
-    points.reshape(-1, 3)[np.flatnonzero(~measured)] = 0
+    if not measured.all():
+        points.reshape(-1, 3)[np.flatnonzero(~measured)] = 0
     unit = metres_per_unit or 1.0
     if pixels is None:
         refuse_marks(raw, measured, float(max(points.max(), -points.min())) / unit)
@@ -182,6 +183,5 @@ def _sample(points_hw3: npt.NDArray[Any], measured_hw: npt.NDArray[np.bool_]) ->
     indices = np.flatnonzero(measured_hw)
     if len(indices) > _SAMPLED_POINTS:
         indices = indices[(_PLACES * len(indices)).astype(np.intp)]
-    rows, columns = np.divmod(indices, measured_hw.shape[1])
-    sample: npt.NDArray[np.float64] = np.array(points_hw3[rows, columns].T, np.float64, order="C").T
-    return sample
+    sample: npt.NDArray[np.float64] = np.array(points_hw3.reshape(-1, 3).take(indices, axis=0).T, np.float64, order="C")
+    return sample.T

@@ -60,13 +60,21 @@ def check_extent(sample_n3: npt.NDArray[np.float64], metres_per_unit: float | No
         return
     largest = _LARGEST_M if metres_per_unit is None else _LARGEST_GIVEN_M
     reach = np.ptp(sample_n3, axis=0)
-    if reach.max() <= largest and _extent(sample_n3[:, reach.argmax()]) >= _SMALLEST_M:
+    if reach.max() <= largest and _least_extent(sample_n3[:, reach.argmax()]) >= _SMALLEST_M:
         # Then the extent is between these two.
         return
     extent = max(_extent(along) for along in sample_n3.T)
     if not _SMALLEST_M <= extent <= largest:
         given = "if its numbers are meters" if metres_per_unit is None else f"with {metres_per_unit:g} meters per unit"
         raise ScanError(f"is {extent:.3g} m across {given}: {_advice(extent, metres_per_unit)}")
+
+
+def _least_extent(along_n: npt.NDArray[np.float64]) -> float:
+    """What `_extent` is at least, in a third of its time: between the points just inside the percentiles."""
+    last = len(along_n) - 1
+    places = [math.ceil(_PERCENTILES[0] / 100 * last), math.floor(_PERCENTILES[1] / 100 * last)]
+    low, high = np.partition(along_n, places)[places]
+    return float(high - low)
 
 
 def _extent(along_n: npt.NDArray[np.float64]) -> float:
