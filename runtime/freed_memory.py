@@ -6,7 +6,10 @@ import ctypes
 from typing import Any
 
 # Of glibc's malloc.h.
-_M_ARENA_MAX = -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+# Larger blocks (banks) are mapped, and given back when they are freed. A scan's arrays are smaller: to map each of them
+# anew would cost an inspection of 800 x 800 pixels some milliseconds.
+_MAPPED_BYTES = 16 << 20
 
 
 def return_freed_memory() -> bool:
@@ -25,18 +28,20 @@ def return_freed_memory() -> bool:
     return True
 
 
-def share_heaps(count: int = 2) -> bool:
-    """Let all threads from now on allocate from so many heaps; False where the C library has no such setting.
+def keep_one_heap() -> bool:
+    """Let all threads from now on allocate from one heap; False where the C library has no such setting.
 
     glibc gives nearly every thread a heap of its own, up to eight a processor. A service's threads come and go, and
     what each leaves behind on its heap is of no use to the others: after a bundle was replaced a service stays larger.
-    Arrays of more than some hundred kilobytes are not on any heap.
+    And it puts blocks of up to 32 MB on a heap once one of that size was freed, so that the next bundle's banks lie
+    between what every part takes; that is held to 16 MB here, its own limit for what stays free at the heap's end too.
     """
     set_option = _of_glibc("mallopt")
     if set_option is None:
         return False
     set_option.argtypes, set_option.restype = (ctypes.c_int, ctypes.c_int), ctypes.c_int
-    return bool(set_option(_M_ARENA_MAX, count))
+    settings = ((_M_ARENA_MAX, 1), (_M_TRIM_THRESHOLD, 2 * _MAPPED_BYTES), (_M_MMAP_THRESHOLD, _MAPPED_BYTES))
+    return all(bool(set_option(option, value)) for option, value in settings)
 
 
 def _of_glibc(name: str) -> Any | None:
