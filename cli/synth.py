@@ -28,6 +28,7 @@ def synth(
     quiet: options.Quiet = False,
 ) -> None:
     """Write a synthetic dataset: normal and defective parts as a structured-light camera sees them."""
+    from ..runtime.threads import usable_processors
     from ..training.synth.synthesis import PART_CLASSES, write_dataset
 
     with console.progress_display(quiet) as progress:
@@ -41,6 +42,7 @@ def synth(
             size=size,
             seed=seed,
             difficulty=difficulty,
+            workers=usable_processors(),
             progress=lambda done, total: progress("synth", done, total, ""),
         )
     console.emit(f"dataset: {folder}")
