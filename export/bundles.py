@@ -29,6 +29,7 @@ from .export_settings import DEFAULTS, PRECISION, ExportSettings
 from .gate.against_torch import Dataset, check_against_torch, gate_scans, read_parts
 from .gate.decisions import Judged, judged_of_data
 from .graphs import GraphSpec, describe_network, onnx_from_module
+from .kept_graphs import kept_graph
 from .precision.reduced import add_precision, reduce_networks
 
 # A network, its inputs and output, and its architecture.
@@ -229,7 +230,7 @@ def exported(module: nn.Module, spec: GraphSpec) -> bytes:
     """The graph of a network; routes exported one after the other share their extractors' graphs."""
     key = weights_digest(module), tuple(spec.inputs)
     if key not in _GRAPHS:
-        _GRAPHS[key] = onnx_from_module(module, spec)
+        _GRAPHS[key] = kept_graph(module, spec, onnx_from_module)
     return _GRAPHS[key]
 
 

@@ -58,8 +58,7 @@ def shared_data() -> Path:
 
 def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """What `make` writes to a path in a folder of its own: once for all workers of `pytest -n`, which only read it."""
-    temporary = tmp_path_factory.getbasetemp()
-    folder = (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "shared" / name
+    folder = _shared_folder(tmp_path_factory) / name
     folder.mkdir(parents=True, exist_ok=True)
     made, done = folder / name, folder / "done"
     with FileLock(folder / "lock"):
@@ -67,6 +66,18 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callabl
             make(made)
             done.touch()
     return made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _users_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """All workers and the commands that they start share one cache, which is not the user's."""
+    os.environ["XDG_CACHE_HOME"] = str(_shared_folder(tmp_path_factory) / "cache")
+
+
+def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a test run that all its workers know."""
+    temporary = tmp_path_factory.getbasetemp()
+    return (temporary.parent if "PYTEST_XDIST_WORKER" in os.environ else temporary) / "shared"
 
 
 @pytest.fixture(scope="session")

@@ -7,19 +7,15 @@ NumPy's is: no fused multiply-add, no fast math.
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..errors import EngineError, OutputError
-from ..files.atomic import atomic_write_bytes
+from ..errors import EngineError
+from ..files.user_cache import keep, read_kept, user_cache
 from .device import Kernel
 
 OPTIONS = ("--std=c++17", "--fmad=false", "--ftz=false", "--prec-div=true", "--prec-sqrt=true")
-_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def cubin_of(nvrtc: Any, kernel: Kernel, target: str, cache: Path | None) -> bytes:
@@ -40,20 +36,8 @@ def cubin_of(nvrtc: Any, kernel: Kernel, target: str, cache: Path | None) -> byt
     cubin = read_kept(kept)
     if cubin is None:
         cubin = compile_kernel(nvrtc, kernel, target)
-        # A cache that cannot be written costs time at the next start, and nothing else.
-        with suppress(OutputError):
-            atomic_write_bytes(kept, hashlib.sha256(cubin).digest() + cubin)
+        keep(kept, cubin)
     return cubin
-
-
-def read_kept(path: Path) -> bytes | None:
-    """A binary from the cache; None where there is none that can be read and is as it was written."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    digest, cubin = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-    return cubin if cubin and hashlib.sha256(cubin).digest() == digest else None
 
 
 def compile_kernel(nvrtc: Any, kernel: Kernel, target: str) -> bytes:
@@ -99,14 +83,8 @@ def nvrtc_version(nvrtc: Any) -> tuple[int, int]:
 
 
 def kernel_cache() -> Path:
-    """Where compiled kernels are kept: below the user's cache folder."""
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "cmdiad" / "kernels"
+    """Where compiled kernels are kept."""
+    return user_cache("kernels")
 
 
 def _options(kernel: Kernel, target: str) -> Iterator[str]:

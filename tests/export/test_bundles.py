@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from cmdiad.export import bundles
 from cmdiad.export.bundles import export_bundle, hallucinator_spec
 from cmdiad.export.graphs import OPSET, describe_network, onnx_from_module
 from cmdiad.runtime.bundle.reading import open_bundle
@@ -37,7 +38,10 @@ def test_a_route_brings_its_networks(route_bundle, route, main):
         assert all(node.domain in ("", "ai.onnx") for node in model.graph.node)
 
 
-def test_the_same_run_gives_the_same_bytes(exported_bundle, trained_run, tmp_path):
+def test_the_same_run_gives_the_same_bytes(exported_bundle, trained_run, tmp_path, monkeypatch):
+    # Neither this process nor the user's cache has the graphs.
+    monkeypatch.setattr(bundles, "_GRAPHS", {})
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     manifest = export_bundle(trained_run, "f2f", "pc", tmp_path / "again.cmdiad")
     assert manifest == open_bundle(tmp_path / "again.cmdiad").manifest
     with zipfile.ZipFile(tmp_path / "again.cmdiad") as again:

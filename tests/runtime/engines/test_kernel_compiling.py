@@ -1,12 +1,11 @@
 """Kernels are compiled to binaries, which are kept, and trusted only if they are what was written."""
 
-import os
 from types import SimpleNamespace
 
 import pytest
 from cmdiad.runtime.engines import kernel_compiling
 from cmdiad.runtime.engines.device import Kernel
-from cmdiad.runtime.engines.kernel_compiling import compile_kernel, cubin_of, kernel_cache
+from cmdiad.runtime.engines.kernel_compiling import compile_kernel, cubin_of
 from cmdiad.runtime.errors import EngineError
 
 SOURCE = (
@@ -109,15 +108,3 @@ def test_without_nvrtc_the_command_is_told(kernel):
 
     with pytest.raises(EngineError, match=r"NVRTC.*is not installed: pip install 'cmdiad\[gpu\]'"):
         compile_kernel(SimpleNamespace(nvrtcVersion=missing), kernel, "sm86")
-
-
-@pytest.mark.skipif(os.name == "nt", reason="the variable is Linux's")
-def test_kernels_are_kept_below_the_users_cache(monkeypatch, tmp_path):
-    monkeypatch.setattr(kernel_compiling.sys, "platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert kernel_cache() == tmp_path / "cmdiad" / "kernels"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert kernel_cache() == tmp_path / ".cache" / "cmdiad" / "kernels"
-    monkeypatch.setattr(kernel_compiling.sys, "platform", "darwin")
-    assert kernel_cache() == tmp_path / "Library" / "Caches" / "cmdiad" / "kernels"
