@@ -14,8 +14,10 @@ from onnx import TensorProto
 from ..runtime.engines.session import OnnxSession
 from .parity import Tolerance, excess
 
-# Tensors that are kept at once; the first stage of a full-size extractor takes 268 MB each.
-AT_ONCE = 8
+# Tensors that are kept at once: so many at first (the first stage of a full-size extractor takes 268 MB each), then as
+# many of the largest one's size as this holds.
+_FIRST, _MOST = 8, 64
+_BYTES = 1 << 30
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 
@@ -34,12 +36,10 @@ def first_off(reference: bytes, candidate: bytes, inputs: Inputs, tolerance: Tol
     """
     shared = float_outputs(candidate)
     names = [name for name in float_outputs(reference) if name in set(shared)]
-    for chunk in _chunks(names, AT_ONCE):
-        expected = dict(run_with_tensors(reference, inputs, chunk))
-        actual = dict(run_with_tensors(candidate, inputs, chunk))
-        for name in chunk:
-            if excess(actual[name], expected[name], tolerance)[1] > 1:
-                return describe_producer(candidate, name)
+    both = (run_with_tensors(graph, inputs, names) for graph in (reference, candidate))
+    for (name, expected), (_, actual) in zip(*both, strict=True):
+        if excess(actual, expected, tolerance)[1] > 1:
+            return describe_producer(candidate, name)
     return ""
 
 
@@ -55,14 +55,22 @@ def run_with_tensors(
     model: bytes, inputs: Inputs, names: Iterable[str] | None = None
 ) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Run a graph and yield its floating-point tensors, or those named, in the order of computation."""
-    wanted = list(names) if names is not None else float_outputs(model)
-    for chunk in _chunks(wanted, AT_ONCE):
-        proto = onnx.load_model_from_string(model)
-        del proto.graph.output[:]
-        proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in chunk)
-        outputs = OnnxSession(proto.SerializeToString()).run(inputs)
+    wanted = iter(names if names is not None else float_outputs(model))
+    at_once = _FIRST
+    while chunk := list(islice(wanted, at_once)):
+        outputs = OnnxSession(_with_outputs(model, chunk)).run(inputs)
+        at_once = min(_MOST, max(_FIRST, _BYTES // max(1, *(tensor.nbytes for tensor in outputs.values()))))
         for name in chunk:
             yield name, outputs[name].astype(np.float32, copy=False)
+
+
+def _with_outputs(model: bytes, names: Iterable[str]) -> bytes:
+    """A graph that gives these of its tensors."""
+    proto = onnx.load_model_from_string(model)
+    del proto.graph.output[:]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    encoded: bytes = proto.SerializeToString()
+    return encoded
 
 
 def float_outputs(model: bytes) -> list[str]:
@@ -73,9 +81,3 @@ def float_outputs(model: bytes) -> list[str]:
     values = (*graph.value_info, *graph.output)
     typed = {value.name for value in values if value.type.tensor_type.elem_type in floating}
     return [name for node in graph.node for name in node.output if name in typed]
-
-
-def _chunks(names: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(names)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
