@@ -1,9 +1,8 @@
-"""Bundles that earlier versions wrote are read, and give what those versions gave."""
+"""Bundles that earlier versions wrote are read, and give what those versions gave, with what a line has installed."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +14,12 @@ from cmdiad.runtime.bundle.manifest import NEWEST_READ, OLDEST_READ
 from cmdiad.runtime.bundle.reading import RANGES_SINCE, open_bundle
 from cmdiad.runtime.errors import BundleError
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.scripts.keep_released_bundle import dome, write_scans
-from cmdiad.scripts.release import KEPT, PLAIN, REGION, ROOT, not_kept, released_versions
 
 # Shares of the larger of score and threshold, and of the map's highest value: those of the self-test in float32.
 SCORE_TOLERANCE, MAP_TOLERANCE = 3e-4, 5e-4
-MOST_BYTES = 1_500_000
+KEPT = Path(__file__).parent
 RECORDS = sorted(KEPT.glob("*/*.json"))
-REFUSED = KEPT / "format-1" / f"{PLAIN}.json"
+REFUSED = KEPT / "format-1" / "plain.json"
 
 
 def bundle_of(record: Path) -> Path:
@@ -64,8 +61,8 @@ def test_a_kept_bundle_passes_its_self_test(record: Path) -> None:
 
 
 def test_another_score_verdict_or_map_is_noticed() -> None:
-    record = KEPT / "format-3" / f"{REGION}.json"
-    answer, map_hw = answer_of(record), tifffile.imread(record.with_name(f"{REGION}_map.tiff"))
+    record = KEPT / "format-3" / "region.json"
+    answer, map_hw = answer_of(record), tifffile.imread(record.with_name("region_map.tiff"))
     with Inspector.load(bundle_of(record)) as inspector:
         inspection = inspector(record.with_name("scan.tiff"))
     assert differs(inspection, {**answer, "score": answer["score"] * 1.001}, map_hw) == ["score"]
@@ -81,50 +78,6 @@ def test_what_format_1_calibrated_is_verified_and_refused_in_words() -> None:
     assert refusal.value.exit_code == 4
 
 
-def test_what_format_1_exported_is_calibrated_and_inspects(tmp_path: Path) -> None:
-    from cmdiad.calibration.calibrated_bundle import calibrate_bundle
-    from cmdiad.calibration.calibration_settings import CalibrationSettings
-    from cmdiad.runtime.sensor.find import find_scans
-
-    write_scans(tmp_path / "scans")
-    exported = open_bundle(REFUSED.with_name("exported.cmdiad"))
-    assert exported.manifest.format_version == 1
-    settings = CalibrationSettings(coreset_ratio=0.01, false_reject_rate=0.1)
-    calibrate_bundle(exported, find_scans([tmp_path / "scans"]), settings, tmp_path / "b.cmdiad", with_line_graph=False)
-    with Inspector.load(tmp_path / "b.cmdiad") as inspector:
-        assert inspector.inspect(dome(1000, with_burr=True)).is_defect
-        assert not inspector.inspect(dome(1000)).is_defect
-
-
 def test_a_bundle_of_every_format_that_is_read_is_kept() -> None:
     kept = {open_bundle(bundle_of(record)).manifest.format_version for record in RECORDS}
     assert kept >= set(range(OLDEST_READ, NEWEST_READ + 1))
-
-
-def test_a_bundle_of_every_released_version_is_kept() -> None:
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert not_kept(changelog) == []
-
-
-def test_a_release_without_a_kept_bundle_is_noticed_and_what_is_unreleased_is_not(tmp_path: Path) -> None:
-    changelog = "# Changelog\n\n## Unreleased\n\n## 0.2.0 - 2027-01-01\n\n## [0.1.0] - 2026-12-01\n"
-    assert released_versions(changelog) == ["0.2.0", "0.1.0"]
-    assert not_kept("## Unreleased\n\n### Added\n", tmp_path) == []
-    kept = tmp_path / "0.1.0"
-    kept.mkdir()
-    for name in (PLAIN, REGION):
-        for ending in (".cmdiad", ".json", "_map.tiff"):
-            (kept / f"{name}{ending}").touch()
-    assert not_kept(changelog, tmp_path) == ["0.2.0", "0.1.0"]
-    (kept / "scan.tiff").touch()
-    assert not_kept(changelog, tmp_path) == ["0.2.0"]
-
-
-def test_what_is_kept_is_in_git_and_small() -> None:
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", KEPT]
-    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    files = {ROOT / name for name in listed.stdout.splitlines()}
-    if not files:
-        pytest.skip("no git checkout")
-    assert {bundle_of(record) for record in RECORDS} <= files
-    assert sum(file.stat().st_size for file in files) < MOST_BYTES
