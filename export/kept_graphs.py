@@ -20,7 +20,6 @@ from torch import Tensor, nn
 
 from ..runtime.files.user_cache import keep, read_kept, user_cache
 from ..version import __version__
-from . import graphs, group_encoder
 from .graphs import OPSET, GraphSpec
 
 MOST_BYTES = 2 << 30
@@ -100,9 +99,9 @@ def _of_the_structure(network: nn.Module) -> Iterator[tuple[str, str, str]]:
 def _in_words(value: object) -> str:
     if isinstance(value, Tensor):
         return hashlib.sha256(_of_a_tensor("", value)).hexdigest()
-    if callable(value):
-        return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
-    return repr(value)
+    name = getattr(value, "__qualname__", "<")
+    # What a function of a function has bound is not in its name: `repr` says where it lies, so it is never found again.
+    return repr(value) if "<" in name else f"{getattr(value, '__module__', '')}.{name}"
 
 
 def _of_a_tensor(name: str, tensor: Tensor) -> bytes:
@@ -112,7 +111,13 @@ def _of_a_tensor(name: str, tensor: Tensor) -> bytes:
 
 
 def _sources(network: nn.Module) -> set[Path]:
-    """The files that the network's own classes and the exporter's rules are written in; torch's go by its version."""
+    """The files of the network's classes and the exporter's rules, ours with all beside them; torch's go by version."""
     kinds = {type(module) for module in network.modules() if not type(module).__module__.startswith("torch.")}
-    files = (inspect.getsourcefile(kind) for kind in (*kinds, graphs.GraphSpec, group_encoder.SlicedGroupEncoder))
-    return {Path(file) for file in files if file is not None}
+    files = {kind: inspect.getsourcefile(kind) for kind in (*kinds, GraphSpec)}
+    package = __name__.partition(".")[0]
+    sources: set[Path] = set()
+    for kind, file in files.items():
+        if file is not None:
+            is_ours = kind.__module__.partition(".")[0] == package
+            sources.update(Path(file).parent.glob("*.py") if is_ours else [Path(file)])
+    return sources

@@ -107,7 +107,9 @@ def test_the_line_inspects_a_scan_with_the_same_score(line_python, calibrated_bu
 
 @pytest.mark.slow
 def test_the_line_reads_what_earlier_versions_wrote(line_python, tmp_path):
-    run(sys.executable, "-m", "pip", "--python", line_python, "install", "--quiet", "--no-compile", "pytest", "filelock")
+    run(
+        sys.executable, "-m", "pip", "--python", line_python, "install", "--quiet", "--no-compile", "pytest", "filelock"
+    )
     kept = Path(__file__).parent / "released" / "test_kept_bundles.py"
     environment = {**os.environ, "PYTHONPATH": "", "PYTEST_ADDOPTS": ""}
     said = run(line_python, "-m", "pytest", "-q", "-p", "no:cacheprovider", kept, cwd=tmp_path, env=environment)

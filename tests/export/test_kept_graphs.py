@@ -66,6 +66,11 @@ def set_activation(network: Scaled) -> None:
     network.activation = nn.functional.gelu
 
 
+def bind_activation(network: Scaled) -> None:
+    slope = 0.2
+    network.activation = lambda values: nn.functional.leaky_relu(values, slope)
+
+
 def set_table(network: Scaled) -> None:
     network.table = torch.tensor([1.0, 2.0])
 
@@ -82,7 +87,9 @@ def add_module(network: Scaled) -> None:
     network.last = nn.Identity()
 
 
-@pytest.mark.parametrize("change", [set_factor, set_activation, set_table, set_weight, set_buffer, add_module])
+@pytest.mark.parametrize(
+    "change", [set_factor, set_activation, bind_activation, set_table, set_weight, set_buffer, add_module]
+)
 def test_whatever_changes_of_a_network_is_exported_again(exporter: Exporter, change: Callable[[Scaled], None]) -> None:
     kept_graph(Scaled(), SPEC, exporter)
     changed = Scaled()
