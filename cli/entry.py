@@ -13,7 +13,6 @@ import os
 import re
 import sys
 import traceback
-import warnings
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NoReturn
 
@@ -22,6 +21,7 @@ from typer.core import TyperGroup
 
 from ..runtime.engines.onnxruntime_import import switch_telemetry_off
 from ..runtime.errors import CmdiadError, MachineError, OutputError, UsageError
+from ..runtime.plain_warnings import say_warnings_plainly
 from . import console
 from .extras import needs_of, require_extras
 from .interruption import (
@@ -117,7 +117,7 @@ def run(app: typer.Typer, name: str) -> NoReturn:
     # NumPy's products here are many and small: on two cores its threads wait for each other longer than they work.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     switch_telemetry_off()
-    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"
+    say_warnings_plainly()
     output = claim_streams()
     console.write_to(output)
     watch_signals()

@@ -57,9 +57,9 @@ def export(
     strip_weights: engines.Strip = False,
     timing_cache: engines.TimingCache = None,
     triton_repository: triton.Triton = None,
-    triton_provider: triton.Provider = "cpu",
-    triton_instances: triton.Instances = 1,
-    triton_batch: triton.Batch = 8,
+    triton_provider: triton.Provider = None,
+    triton_instances: triton.Instances = None,
+    triton_batch: triton.Batch = None,
     triton_site: triton.Site = None,
     sign: signing.Sign = None,
     force: options.Force = False,
@@ -76,10 +76,12 @@ def export(
     from ..runtime.bundle.writing import protect_calibration
     from ..runtime.errors import UsageError
 
-    if triton_repository is not None:
-        if out or engine or targets or sign or precision != "fp32":
+    how_served = triton_provider, triton_instances, triton_batch, triton_site
+    if triton_repository is None:
+        triton.refuse_alone(*how_served)
+    else:
+        if out or product or scans or accept or engine or targets or sign or precision != "fp32":
             raise UsageError("--triton serves bundles as they are: change, build or sign them by a command before")
-        how_served = triton_provider, triton_instances, triton_batch, triton_site
         triton.write_models(triton_repository, bundles, *how_served, force)
         return
     bundle = triton.single_bundle(bundles)

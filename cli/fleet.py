@@ -91,15 +91,15 @@ def fleet(
 
 
 def _print(report: FleetReport, written: list[Path]) -> None:
-    from ..fleet.fleet_tables import counted_states, products_table, warnings_of
+    from ..fleet.fleet_tables import counted_products, counted_states, products_table, warnings_of
 
     console.print_titled_table(products_table(report))
-    for outcome in report.products:
-        for warning in warnings_of(outcome):
-            console.warn(warning)
-    states, count = counted_states(report), len(report.products)
+    of_products = [warning for outcome in report.products for warning in warnings_of(outcome)]
+    for warning in (*of_products, *report.warnings):
+        console.warn(warning)
+    states = counted_states(report)
     console.emit(
-        f"\n{count} product{'s' * (count != 1)}: {states['done']} done, {states['kept']} kept because nothing had "
+        f"\n{counted_products(report)}: {states['done']} done, {states['kept']} kept because nothing had "
         f"changed, {states['FAILED']} failed; {report.seconds:.0f} s on {report.runner}"
     )
     for path in written:

@@ -20,17 +20,31 @@ Triton = Annotated[
         "version.",
     ),
 ]
-Provider = Annotated[str, typer.Option("--triton-provider", help="What runs the networks on the server.")]
-Instances = Annotated[int, typer.Option("--triton-instances", min=1, help="Processes per product.")]
+Provider = Annotated[
+    str | None,
+    typer.Option(
+        "--triton-provider", help="What runs the networks on the server.  [default: as config.pbtxt says, else cpu]"
+    ),
+]
+Instances = Annotated[
+    int | None,
+    typer.Option("--triton-instances", min=1, help="Processes per product.  [default: as config.pbtxt says, else 1]"),
+]
 Batch = Annotated[
-    int, typer.Option("--triton-batch", min=1, help="Most requests that go through the line graph together.")
+    int | None,
+    typer.Option(
+        "--triton-batch",
+        min=1,
+        help="Most requests that go through the line graph together.  [default: as config.pbtxt says, else 8]",
+    ),
 ]
 Site = Annotated[
     str | None,
     typer.Option(
         "--triton-site",
         metavar="FOLDERS",
-        help="The server's site-packages with cmdiad; several as in $PATH.  [default: $CMDIAD_TRITON_SITE there]",
+        help="The server's site-packages with cmdiad; several as in $PATH.  [default: as config.pbtxt says, else "
+        "$CMDIAD_TRITON_SITE there]",
     ),
 ]
 
@@ -46,12 +60,26 @@ def single_bundle(bundles: Sequence[Path] | None) -> Path | None:
     return bundles[0] if bundles else None
 
 
+def refuse_alone(provider: str | None, instances: int | None, batch: int | None, site: str | None) -> None:
+    """Refuse options of --triton where it was not given: they would change nothing.
+
+    Raises:
+        UsageError: there is one.
+    """
+    given = {"provider": provider, "instances": instances, "batch": batch, "site": site}
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(
+                f"--triton-{name} {value} is an option of --triton: give --triton REPOSITORY too, or neither"
+            )
+
+
 def write_models(
     repository: Path,
     bundles: Sequence[Path] | None,
-    provider: str,
-    instances: int,
-    batch: int,
+    provider: str | None,
+    instances: int | None,
+    batch: int | None,
     site: str | None,
     force: bool,
 ) -> None:

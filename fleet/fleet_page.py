@@ -10,7 +10,7 @@ from ..runtime.files.atomic import atomic_write_bytes, require_writable
 from ..runtime.files.json_encoding import encode_json_file, encode_text
 from ..runtime.reports.page import render_page
 from .fleet_run import FleetReport
-from .fleet_tables import counted_states, products_table, warnings_of
+from .fleet_tables import counted_products, counted_states, products_table, warnings_of
 
 _FOLDER = Path(__file__).parent
 _TEMPLATE = _FOLDER / "fleet.html"
@@ -48,7 +48,8 @@ def fleet_page(report: FleetReport) -> str:
         report=report,
         states=counted_states(report),
         products=products_table(report),
-        warnings=[warning for outcome in report.products for warning in warnings_of(outcome)],
+        n_products=counted_products(report),
+        warnings=[*report.warnings, *(warning for outcome in report.products for warning in warnings_of(outcome))],
         script=script,
         script_digest=f"sha256-{digest}",
     )

@@ -14,6 +14,7 @@ from ..runtime.errors import ScanError, UsageError
 from ..runtime.extras import FLEET, has_extras, require_extras
 from ..runtime.threads import usable_processors
 from ..version import __version__
+from .fleet_warnings import fleet_warnings
 from .product_steps import failure_of, run_task
 from .product_task import ProductOutcome, ProductTask, Step, steps_of
 from .products_file import FleetProduct, FleetTable, missing_places, read_products
@@ -50,6 +51,8 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True):
         steps: what was asked for.
         seconds: the time that all took.
         products: in the file's order.
+        listed: how many products the file has; those that `--product` left out are not in `products`.
+        warnings: about several products at once: what was asked for and not done, or is a guess.
     """
 
     version: str = __version__
@@ -58,6 +61,8 @@ class FleetReport(msgspec.Struct, frozen=True, kw_only=True):
     steps: list[Step]
     seconds: float
     products: list[ProductOutcome]
+    listed: int
+    warnings: list[str] = []
 
     @property
     def failed(self) -> list[ProductOutcome]:
@@ -112,13 +117,16 @@ def run_fleet(request: FleetRequest, told: Told = lambda *_: None) -> tuple[Flee
         _run(tasks, workers, request.address, outcomes.take)
     if "bench" in request.steps:
         _measure(ready, fleet, outcomes, measured_only)
+    ended = [outcomes.by_name[product.name] for product in chosen]
     return (
         FleetReport(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             runner=runner,
             steps=list(request.steps),
             seconds=time.monotonic() - begun,
-            products=[outcomes.by_name[product.name] for product in chosen],
+            products=ended,
+            listed=len(products),
+            warnings=fleet_warnings(request.steps, chosen, ended),
         ),
         Path(fleet.out),
     )

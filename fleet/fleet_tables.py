@@ -41,6 +41,12 @@ def counted_states(report: FleetReport) -> dict[str, int]:
     return {state: states.count(state) for state in ("done", "kept", "FAILED")}
 
 
+def counted_products(report: FleetReport) -> str:
+    """How many products the table has, and of how many in the file where some were left out."""
+    count, listed = len(report.products), report.listed
+    return f"{count} product{'s' * (count != 1)}" if count == listed else f"{count} of the file's {listed} products"
+
+
 def state_of(outcome: ProductOutcome) -> str:
     """What became of a product, in a word: done; kept, where nothing had changed; or FAILED."""
     if outcome.error is not None:

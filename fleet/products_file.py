@@ -20,6 +20,8 @@ _MOST_BYTES = 1 << 20
 NAME_MARK = "{name}"
 # Of each pair a product has one; its own choice takes the place of the other in [defaults].
 _EITHER = ("run", "bundle")
+# What is told to the export of a run; a bundle has its own.
+_OF_RUN = ("route", "main")
 _PATHS = ("run", "bundle", "data", "defective", "settings", "out")
 
 Share = Annotated[float, msgspec.Meta(gt=0, le=1)]
@@ -131,9 +133,12 @@ def read_products(path: Path) -> tuple[FleetTable, list[FleetProduct]]:
     fleet = msgspec.structs.replace(file.fleet, out=str(placed(base, file.fleet.out)))
     given = content.get("defaults", {})
     products = [_resolved(given, table, base, Path(fleet.out), path) for table in content["product"]]
+    if all(product.run is None for product in products):
+        _refuse_of_run(f"{path}: [defaults]", given)
     # On a disk that does not tell letters' case apart they would share a folder.
     _refuse_equal(path, "products are called", [product.name.casefold() for product in products])
     _refuse_equal(path, "products write to", [str(product.out) for product in products])
+    _refuse_nested(path, products)
     return fleet, products
 
 
@@ -159,6 +164,8 @@ def _resolved(defaults: dict[str, Any], table: dict[str, Any], base: Path, out: 
     product = msgspec.convert({**kept, **table}, FleetProduct)
     if product.run is None and product.bundle is None:
         raise UsageError(f"{path}: product {product.name!r} has no networks: give run, or an exported bundle")
+    if product.run is None:
+        _refuse_of_run(f"{path}: product {product.name!r}", table)
     if not product.scans and product.data is None:
         raise UsageError(f"{path}: product {product.name!r} has no parts: give scans, or a class folder as data")
     changes: dict[str, Any] = {key: _place(base, product, getattr(product, key)) for key in _PATHS}
@@ -170,12 +177,32 @@ def _resolved(defaults: dict[str, Any], table: dict[str, Any], base: Path, out: 
     return msgspec.structs.replace(product, **changes)
 
 
+def _refuse_of_run(where: str, table: dict[str, Any]) -> None:
+    """Refuse what no bundle would heed: its route is that of its own networks."""
+    for key in _OF_RUN:
+        if key in table:
+            raise UsageError(
+                f"{where}: {key} is for a run, and the networks are a bundle's: leave {key} out, or give run"
+            )
+
+
 def _place(base: Path, product: FleetProduct, name: str | None) -> str | None:
     return None if name is None else str(placed(base, name.replace(NAME_MARK, product.name)))
 
 
 def _is_pattern(place: str) -> bool:
     return any(mark in place for mark in "*?[")
+
+
+def _refuse_nested(path: Path, products: Iterable[FleetProduct]) -> None:
+    """Refuse a product's folder in that of another, whose steps replace what lies in their folders."""
+    owners = {Path(str(product.out)): product.name for product in products}
+    for place, name in owners.items():
+        outer = next((owners[parent] for parent in place.parents if parent in owners), None)
+        if outer is not None:
+            raise UsageError(
+                f"{path}: {name!r} writes to {str(place)!r}, in the folder of {outer!r}: give each its own"
+            )
 
 
 def _refuse_equal(path: Path, what: str, values: Iterable[str]) -> None:

@@ -51,7 +51,7 @@ def write_repository(
     Args:
         repository: the folder that `tritonserver --model-repository` is given.
         bundles: folders or .cmdiad files, each of another product.
-        options: of config.pbtxt.
+        options: of config.pbtxt; what they leave open stays as it is there.
         force: replace a config.pbtxt that says something else.
 
     Raises:
@@ -99,14 +99,16 @@ def versions_of(folder: Path) -> list[int]:
 def _add(repository: Path, name: str, bundle: Bundle, options: TritonOptions, force: bool) -> TritonVersion:
     folder = repository / name
     folder.mkdir(parents=True, exist_ok=True)
+    config = folder / CONFIG
+    before = config.read_text(encoding="utf-8") if config.exists() else ""
+    text = config_text(name, options.over(before))
     versions = versions_of(folder)
     newest = versions[-1] if versions else 0
     is_new = not versions or _digest_of(folder / str(newest)) != bundle.manifest.digest
     version = newest + is_new
     if is_new:
         _write_version(folder / str(version), bundle)
-    config, text = folder / CONFIG, config_text(name, options)
-    differs = config.exists() and config.read_text(encoding="utf-8") != text
+    differs = config.exists() and before != text
     if not config.exists() or (differs and force):
         atomic_write_bytes(config, text.encode())
     return TritonVersion(name, version, folder / str(version), is_new, differs and not force)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 
+import msgspec
 from cmdiad.calibration.update_comparison import MeasureUnderBoth
 from cmdiad.fleet.fleet_page import fleet_page
 from cmdiad.fleet.fleet_run import FleetReport
@@ -48,7 +49,7 @@ def report() -> FleetReport:
         ProductOutcome(product="cap", done=["calibrate"], calibrated=calibrated),
         ProductOutcome(product="lid", error=failure),
     ]
-    return FleetReport(created="2026-11-28", runner="r", steps=["calibrate"], seconds=1.0, products=products)
+    return FleetReport(created="2026-11-28", runner="r", steps=["calibrate"], seconds=1.0, products=products, listed=2)
 
 
 def test_the_table_says_threshold_and_what_has_moved_most() -> None:
@@ -71,3 +72,8 @@ def test_the_page_shows_failures_and_warnings_as_text() -> None:
     assert "lid: &lt;b&gt;bad&lt;/b&gt; (calibrate)" in page and "<b>bad" not in page
     assert "cap: the golden scan &#39;defective&#39; passes" in page
     assert "1 done" in page and "1 failed" in page
+
+
+def test_the_page_says_what_was_left_out_and_what_holds_for_several() -> None:
+    page = fleet_page(msgspec.structs.replace(report(), listed=40, warnings=["cap, lid have the same normal scans"]))
+    assert "2 of the file&#39;s 40 products: 1 done" in page and "cap, lid have the same normal scans" in page

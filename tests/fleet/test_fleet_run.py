@@ -124,3 +124,23 @@ def test_without_ray_several_workers_name_the_extra(
     with pytest.raises(UsageError, match=r"pip install 'cmdiad\[fleet\]'"):
         run_fleet(FleetRequest(file, ["calibrate"], address="10.0.0.5:6379"))
     assert run_fleet(FleetRequest(file, ["calibrate"]))[0].runner.startswith("this process")
+
+
+def test_what_was_not_exported_and_what_is_a_guess_is_said_in_the_report(
+    write_products: WriteFile, calibrated_names: list[str]
+) -> None:
+    file = write_products("a", "b", "c")
+    report = run_fleet(FleetRequest(file, ["export", "calibrate"], ["a", "b"], workers=1))[0]
+    not_exported, guessed = report.warnings
+    assert not_exported == "--export did nothing for a, b: no run is given, but an exported bundle"
+    assert guessed.startswith("the thresholds of a, b are extrapolated from few scans") and "give 99 normal" in guessed
+    assert (len(report.products), report.listed) == (2, 3)
+    assert len(done(file).warnings) == 1
+
+
+def test_products_that_are_made_from_the_same_scans_are_named(
+    write_products: WriteFile, calibrated_names: list[str]
+) -> None:
+    file = write_products("a", "b", extra='scans = "scans/a"\n')
+    (same, _) = done(file).warnings
+    assert same.startswith("a, b have the same normal scans, ") and "scans/a: if they are different parts" in same

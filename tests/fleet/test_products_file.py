@@ -43,6 +43,13 @@ def test_products_take_the_defaults_and_their_own_name_in_paths(tmp_path: Path) 
         (f'[defaults]\nbundle = "b"\nrun = "r"\nscans = "s"\n{LID}', r"\[defaults\] has run and bundle"),
         (f'[defaults]\nscans = "s"\n{LID}', "product 'lid' has no networks"),
         (f'[defaults]\nbundle = "b"\n{LID}', "product 'lid' has no parts"),
+        (f'[defaults]\nbundle = "b"\nscans = "s"\n{LID}route = "f2i"\n', "product 'lid': route is for a run"),
+        (f'[defaults]\nbundle = "b"\nscans = "s"\nmain = "rgb"\n{LID}', r"\[defaults\]: main is for a run"),
+        (
+            f'[defaults]\nbundle = "b"\nscans = "s"\n{LID}[[product]]\nname = "cap"\n'
+            'out = "fleet/products/lid/calibrate"\n',
+            "'cap' writes to '.*calibrate', in the folder of 'lid': give each its own",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_said_in_one_line_with_its_place(tmp_path: Path, text: str, message: str) -> None:
@@ -50,6 +57,11 @@ def test_what_makes_no_sense_is_said_in_one_line_with_its_place(tmp_path: Path, 
     with pytest.raises(UsageError, match=message) as refused:
         read_products(file)
     assert str(refused.value).startswith(str(file)) and "\n" not in str(refused.value)
+
+
+def test_a_route_of_the_defaults_is_for_the_products_that_have_a_run(tmp_path: Path) -> None:
+    text = f'[defaults]\nbundle = "b"\nscans = "s"\nroute = "f2i"\n{LID}[[product]]\nname = "cap"\nrun = "r"\n'
+    assert [product.route for product in read_products(written(tmp_path, text))[1]] == ["f2i", "f2i"]
 
 
 def test_all_missing_places_of_a_product_are_one_line_and_patterns_and_presets_are_none(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from ...bundle.signature import TrustedKeys
 from ...errors import CmdiadError
 from ...files.json_encoding import decode_own_json, encode_json
 from ...inspector import Inspector, goes_side_by_side
+from ...plain_warnings import say_warnings_plainly
 from ...sensor.dataset import data_digest
 from .configuration import Configuration
 from .driver import Recording, SystemUnderTest, WallClock, drive
@@ -85,6 +86,7 @@ Send = Callable[[Message], None]
 
 def main() -> None:
     """Take one order, measure, and answer."""
+    say_warnings_plainly()
     send = _claim_stdout()
     order = decode_own_json(sys.stdin.buffer.readline(), Order)
     stop = threading.Event()

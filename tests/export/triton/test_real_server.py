@@ -61,8 +61,14 @@ def test_a_server_answers_swaps_refuses_and_is_brought_back(calibrated_bundle, s
         assert status == 400 and "fails its self-test" in words
         assert asked(server, "grpc", "SCAN", points, "FP32")[0] == "2"
         shutil.rmtree(repository / "gland" / "3")
+        assert server.change("gland", "load")[0] == 200
         for process in server.stubs("gland"):
             os.kill(process, signal.SIGKILL)
         with pytest.raises(client_module("http").InferenceServerException, match="not healthy"):
             asked(server, "http", "SCAN", points, "FP32")
-        assert server.change("gland", "load")[0] == 200 and asked(server, "http", "SCAN", points, "FP32")[0] == "2"
+        # With nothing changed in its folder, `load` answers 200 and does nothing.
+        assert server.change("gland", "load")[0] == 200
+        with pytest.raises(client_module("http").InferenceServerException, match="not healthy"):
+            asked(server, "http", "SCAN", points, "FP32")
+        assert [server.change("gland", verb)[0] for verb in ("unload", "load")] == [200, 200]
+        assert asked(server, "http", "SCAN", points, "FP32")[0] == "2"

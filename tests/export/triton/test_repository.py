@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 from cmdiad.benchmarks.shared.changed_bundles import write_changed
-from cmdiad.cli.triton import single_bundle, write_models
+from cmdiad.cli.triton import refuse_alone, single_bundle, write_models
 from cmdiad.export.triton.pbtxt import TritonOptions, config_text
 from cmdiad.export.triton.repository import model_name, write_repository
 from cmdiad.runtime.bundle.reading import Bundle, open_bundle
@@ -38,6 +38,20 @@ def test_a_changed_configuration_stays_unless_forced(calibrated_bundle, tmp_path
     assert not forced.config_kept and config.read_text() == config_text("gland", OPTIONS)
 
 
+def test_the_next_version_keeps_what_config_says_and_even_forced_its_site(calibrated_bundle, tmp_path):
+    asked = TritonOptions("cuda", 2, 4, "/opt/cmdiad/site-packages")
+    write_repository(tmp_path, [calibrated_bundle], asked)
+    config = tmp_path / "gland" / "config.pbtxt"
+    second = write_changed(calibrated_bundle, tmp_path / "second", "another")
+    (kept,) = write_repository(tmp_path, [second], OPTIONS)
+    assert not kept.config_kept and config.read_text() == config_text("gland", asked)
+    config.write_text(config.read_text().replace('"site", value: {', '"site"  value {'))
+    write_repository(tmp_path, [second], TritonOptions(instances=3), force=True)
+    assert config.read_text() == config_text("gland", TritonOptions("cuda", 3, 4, "/opt/cmdiad/site-packages"))
+    write_repository(tmp_path, [second], TritonOptions(site=""), force=True)
+    assert '"site"' not in config.read_text()
+
+
 def test_what_cannot_be_served_leaves_nothing_behind(exported_bundle, calibrated_bundle, tmp_path):
     with pytest.raises(BundleError, match="is not calibrated"):
         write_repository(tmp_path / "models", [calibrated_bundle, exported_bundle], OPTIONS)
@@ -66,7 +80,11 @@ def test_the_configuration_says_what_was_asked_for():
     assert "KIND_CPU" in config_text("gland", OPTIONS) and '"site"' not in config_text("gland", OPTIONS)
 
 
-@pytest.mark.parametrize("wrong", [{"instances": 0}, {"batch": 0}, {"site": 'a"b'}, {"provider": "c\\pu"}], ids=min)
+@pytest.mark.parametrize(
+    "wrong",
+    [{"instances": 0}, {"batch": 0}, {"site": 'a"b'}, {"provider": "c\\pu"}, {"provider": "gpu"}],
+    ids=["instances", "batch", "site", "letters", "provider"],
+)
 def test_options_that_the_file_could_not_say_are_refused(wrong):
     with pytest.raises(UsageError, match="--triton-"):
         TritonOptions(**wrong)
@@ -74,7 +92,13 @@ def test_options_that_the_file_could_not_say_are_refused(wrong):
 
 def test_the_command_asks_for_bundles_and_takes_several_for_this_alone(tmp_path):
     with pytest.raises(UsageError, match="--triton needs the bundles"):
-        write_models(tmp_path, None, "cpu", 1, 8, None, False)
+        write_models(tmp_path, None, None, None, None, None, False)
     with pytest.raises(UsageError, match="several are for --triton alone"):
         single_bundle([tmp_path / "a", tmp_path / "b"])
     assert single_bundle(None) is None and single_bundle([tmp_path]) == tmp_path
+
+
+def test_options_of_triton_without_it_are_refused():
+    refuse_alone(None, None, None, None)
+    with pytest.raises(UsageError, match="--triton-batch 4 is an option of --triton: give --triton REPOSITORY"):
+        refuse_alone(None, None, 4, None)

@@ -1,0 +1,64 @@
+"""What is said of a fleet as a whole: what was asked for and not done, guessed, or looks like a slip in the file."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from .product_task import ProductOutcome, Step
+from .products_file import FleetProduct
+
+_MOST_NAMES = 10
+
+
+def fleet_warnings(
+    steps: Sequence[Step], products: Sequence[FleetProduct], outcomes: Sequence[ProductOutcome]
+) -> list[str]:
+    """Sentences about several products at once, one for each thing.
+
+    Args:
+        steps: what was asked for.
+        products: those that were chosen.
+        outcomes: what became of them.
+    """
+    done = [outcome for outcome in outcomes if outcome.error is None]
+    return [*_not_exported(steps, products, done), *_same_scans(products), *_extrapolated(done)]
+
+
+def _not_exported(steps: Sequence[Step], products: Sequence[FleetProduct], done: Sequence[ProductOutcome]) -> list[str]:
+    if "export" not in steps:
+        return []
+    bundled = {product.name for product in products if product.run is None}
+    names = [outcome.product for outcome in done if outcome.product in bundled]
+    return [f"--export did nothing for {_listed(names)}: no run is given, but an exported bundle"] if names else []
+
+
+def _same_scans(products: Sequence[FleetProduct]) -> list[str]:
+    """Whose normal scans are the same: most often a line of the file that was copied and not changed."""
+    by_scans = defaultdict[tuple[str, ...], list[str]](list)
+    for product in products:
+        by_scans[tuple(sorted(product.scans) or [product.data or ""])].append(product.name)
+    return [
+        f"{_listed(names)} have the same normal scans, {', '.join(scans)}: if they are different parts, correct the "
+        "products file"
+        for scans, names in by_scans.items()
+        if len(names) > 1
+    ]
+
+
+def _extrapolated(done: Sequence[ProductOutcome]) -> list[str]:
+    known = [(outcome.product, outcome.calibrated) for outcome in done if outcome.calibrated is not None]
+    few = [(name, calibrated) for name, calibrated in known if calibrated.threshold.method == "extrapolated"]
+    if not few:
+        return []
+    needed = max(calibrated.threshold.scans_needed for _, calibrated in few)
+    return [
+        f"the thresholds of {_listed([name for name, _ in few])} are extrapolated from few scans, so that their "
+        f"false-reject rates are guesses (fleet.json has the intervals): give {needed} normal scans or "
+        "more to count instead"
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
