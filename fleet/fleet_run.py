@@ -15,7 +15,7 @@ from ..runtime.extras import FLEET, has_extras, require_extras
 from ..runtime.threads import usable_processors
 from ..version import __version__
 from .fleet_warnings import fleet_warnings
-from .product_steps import failure_of, run_task
+from .product_steps import NO_LABELED_PARTS, failure_of, run_task
 from .product_task import ProductOutcome, ProductTask, Step, steps_of
 from .products_file import FleetProduct, FleetTable, missing_places, read_products
 
@@ -110,7 +110,7 @@ def run_fleet(request: FleetRequest, told: Told = lambda *_: None) -> tuple[Flee
     chosen = _chosen(products, request)
     workers, runner = _how(request)
     outcomes = _Outcomes(len(chosen), told)
-    ready = _without_missing(chosen, outcomes)
+    ready = _without_missing(chosen, request.steps, outcomes)
     tasks = [_task(product, fleet, [step for step in request.steps if step != "bench"]) for product in ready]
     measured_only = list(request.steps) == ["bench"]
     if not measured_only:
@@ -156,11 +156,15 @@ def _how(request: FleetRequest) -> tuple[int, str]:
     return wanted, f"Ray on this machine, {wanted} products at a time"
 
 
-def _without_missing(products: Sequence[FleetProduct], outcomes: _Outcomes) -> list[FleetProduct]:
-    """The products whose files and folders are there; the others have failed before anything is done."""
+def _without_missing(
+    products: Sequence[FleetProduct], steps: Sequence[Step], outcomes: _Outcomes
+) -> list[FleetProduct]:
+    """The products that have all that the steps need; the others have failed before anything is done."""
     ready = []
     for product in products:
         problem = missing_places(product)
+        if problem is None and product.data is None and "evaluate" in steps:
+            problem = NO_LABELED_PARTS
         if problem is None:
             ready.append(product)
         else:

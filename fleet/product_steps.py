@@ -26,6 +26,8 @@ from .product_task import (
 )
 from .step_folder import made_or_kept, step_key
 
+NO_LABELED_PARTS = "has no labeled parts to evaluate: give its class folder as data"
+
 
 @dataclass
 class _Work:
@@ -157,7 +159,7 @@ def _calibrated(work: _Work) -> Bundle:
 def _class_folder(work: _Work) -> Path:
     product = work.task.product
     if product.data is None:
-        raise UsageError("has no labeled parts to evaluate: give its class folder as data")
+        raise UsageError(NO_LABELED_PARTS)
     folders = find_classes(Path(product.data))
     if len(folders) != 1:
         raise UsageError(f"{product.data}: holds {len(folders)} classes: give the class folder of this product as data")

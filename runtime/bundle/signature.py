@@ -124,11 +124,12 @@ def find_trusted(given: Sequence[str | Path] | None = None) -> TrustedKeys | Non
     The variable is a list of paths like $PATH: separated by colons, on Windows by semicolons.
 
     Raises:
-        UsageError: see `TrustedKeys.read`.
+        UsageError: see `TrustedKeys.read`; or the variable is set and names no key, as where another was to be its
+            value and is not set.
     """
-    listed = os.environ.get(TRUST_VARIABLE, "")
-    paths = given or [path for path in listed.split(os.pathsep) if path]
-    if listed and not paths:
+    listed = os.environ.get(TRUST_VARIABLE)
+    paths = given or [path for path in (listed or "").split(os.pathsep) if path]
+    if listed is not None and not paths:
         raise UsageError(f"${TRUST_VARIABLE} is {listed!r}, which names no key: give paths of .pub files, or unset it")
     return TrustedKeys.read(paths) if paths else None
 

@@ -24,7 +24,7 @@ signing = pytest.mark.skipif(importlib.util.find_spec("cryptography") is None, r
 
 
 def run(program: str, *arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return run_command(program, *arguments, cwd=cwd, **{"CMDIAD_REQUIRE_SIGNATURE": "", **environment})
+    return run_command(program, *arguments, cwd=cwd, **environment)
 
 
 def done(program: str, *arguments: object, cwd: Path, **environment: str) -> str:

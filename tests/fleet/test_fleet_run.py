@@ -58,6 +58,15 @@ def test_a_product_that_fails_is_reported_and_the_others_are_done(
     assert done(file, "a", "empty").exit_code == 3
 
 
+def test_a_product_without_labeled_parts_fails_before_it_is_calibrated_where_it_is_to_be_evaluated(
+    write_products: WriteFile, calibrated_names: list[str]
+) -> None:
+    report, _ = run_fleet(FleetRequest(write_products("a"), ["calibrate", "evaluate"], workers=1))
+    (failed,) = report.failed
+    assert failed.error is not None and failed.error.step is None
+    assert "no labeled parts" in failed.error.message and calibrated_names == []
+
+
 def test_a_changed_product_alone_is_done_anew(
     write_products: WriteFile, calibrated_names: list[str], tmp_path: Path
 ) -> None:

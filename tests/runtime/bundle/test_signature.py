@@ -207,9 +207,11 @@ def test_keys_come_from_the_option_else_from_the_variable(tmp_path: Path, monkey
     monkeypatch.setenv("CMDIAD_REQUIRE_SIGNATURE", os.pathsep.join(str(tmp_path / f"{n}.pub") for n in (1, 2)))
     assert find_trusted() == TrustedKeys(tuple(others))
     assert find_trusted([tmp_path / "0.pub"]) == TrustedKeys((KEY,))
-    monkeypatch.setenv("CMDIAD_REQUIRE_SIGNATURE", os.pathsep)
-    with pytest.raises(UsageError, match="names no key"):
-        find_trusted()
+    for without_a_key in (os.pathsep, ""):
+        monkeypatch.setenv("CMDIAD_REQUIRE_SIGNATURE", without_a_key)
+        with pytest.raises(UsageError, match="names no key"):
+            find_trusted()
+        assert find_trusted([tmp_path / "0.pub"]) == TrustedKeys((KEY,))
 
 
 def test_without_cryptography_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
