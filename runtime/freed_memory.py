@@ -7,9 +7,9 @@ from typing import Any
 
 # Of glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
-# Larger blocks (banks) are mapped, and given back when they are freed. A scan's arrays are smaller: to map each of them
-# anew would cost an inspection of 800 x 800 pixels some milliseconds.
-_MAPPED_BYTES = 16 << 20
+# Larger blocks (banks) are mapped, and given back when they are freed. The arrays of a scan of 400 x 400 pixels are
+# smaller; to map those of 800 x 800 anew for every part takes one to four milliseconds.
+_MAPPED_BYTES = 4 << 20
 
 
 def return_freed_memory() -> bool:
@@ -34,7 +34,7 @@ def keep_one_heap() -> bool:
     glibc gives nearly every thread a heap of its own, up to eight a processor. A service's threads come and go, and
     what each leaves behind on its heap is of no use to the others: after a bundle was replaced a service stays larger.
     And it puts blocks of up to 32 MB on a heap once one of that size was freed, so that the next bundle's banks lie
-    between what every part takes; that is held to 16 MB here, its own limit for what stays free at the heap's end too.
+    between what every part takes; that is held to 4 MB here, and to 8 MB what stays free at the heap's end.
     """
     set_option = _of_glibc("mallopt")
     if set_option is None:
