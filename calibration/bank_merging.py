@@ -1,4 +1,4 @@
-"""A bank that is brought up to date: rows of the old one and patches of recent good parts, as many rows as before."""
+"""Bring a bank up to date: rows of the old one and patches of recent good parts, as many rows as before."""
 
 from __future__ import annotations
 

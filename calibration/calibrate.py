@@ -233,7 +233,7 @@ def left_out_matches(
 
 
 def scan_numbers(features: Sequence[Array], scan_of: Sequence[int] | None) -> npt.NDArray[np.int32]:
-    """The number of every part's scan, (n,) int32; where nobody said, each part has a scan of its own."""
+    """The number of each part's scan, (n,) int32; if none was given, each part has a scan of its own."""
     return np.asarray(range(len(features)) if scan_of is None else scan_of, np.int32)
 
 

@@ -1,4 +1,4 @@
-"""An exported bundle is completed from normal scans: everything is computed, and then written once."""
+"""Complete an exported bundle from normal scans: everything is computed, and then written in one go."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ from .unusable import naming_all_unusable
 
 @dataclass(frozen=True)
 class Completed:
-    """A bundle that was calibrated.
+    """The result of a calibration.
 
     Attributes:
         manifest: as written.
         scans: the normal scans.
-        parts: (n) of every part its scan, or `SCAN#NUMBER` where scans show several.
-        scan_of: (n) the number of every part's scan, from 0.
-        scores: (n,) float64, theirs, each without its own scan's patches in the banks.
-        decision: why they count as raw or as preprocessed, one sentence; empty for images.
+        parts: (n) the scan of each normal part, or `SCAN#NUMBER` if scans show several.
+        scan_of: (n) the number of each part's scan, from 0.
+        scores: (n,) float64, the parts' scores, each without its own scan's patches in the banks.
+        decision: why scans count as raw or as preprocessed, one sentence; empty for images.
         warnings: what should be looked at before these scans are called normal, a sentence each.
-        sheet: (H, W, 3) uint8, up to 64 of them, with what was taken as the part in each.
-        maps: (224, 224) float32 of the normal parts that score highest, by their number.
+        sheet: (H, W, 3) uint8, a picture of up to 64 scans with what was taken as the part in each.
+        maps: (224, 224) float32, the maps of the normal parts that score highest, by their number.
         known: the known defects, scored.
-        golden: of the recorded golden scans, by name, which are defective.
+        golden: whether each recorded golden scan is defective, by name.
     """
 
     manifest: Manifest
@@ -79,7 +79,7 @@ class Completed:
 
     @classmethod
     def of(cls, learned: Learned, written: Manifest, contents: Mapping[str, Content]) -> Completed:
-        """What was learned, after it was written."""
+        """The result of what was learned, after it was written."""
         calibrated, settled, survey = learned.calibrated, learned.settled, learned.survey
         warnings = (
             *settled.warnings,
@@ -105,7 +105,7 @@ class Completed:
 
     @property
     def threshold(self) -> Threshold:
-        """Of the score."""
+        """The threshold of the score."""
         assert self.manifest.calibration is not None
         return self.manifest.calibration.threshold
 
@@ -121,11 +121,11 @@ class Completed:
         return path
 
     def highest(self, count: int) -> list[tuple[PartSource | str, float]]:
-        """The normal parts of the highest scores: a defective one that hides among them is here."""
+        """The normal parts with the highest scores: a defective one hidden among them shows up here."""
         return [(part.scan, part.score) for part in self.ranked()[:count]]
 
     def ranked(self) -> list[HeldOutScan]:
-        """All normal parts, the highest score first, with those that are suspicious."""
+        """All normal parts, the highest score first, each with whether it is suspicious."""
         return ranked(self.parts, self.scores)
 
 

@@ -26,7 +26,7 @@ _TEMPLATE = Path(__file__).with_name("calibration.html")
 
 
 def advised_scans(completed: Completed) -> Recommendation:
-    """How many normal scans the false-reject rate asks for."""
+    """How many normal scans the false-reject rate needs."""
     return recommendation(len(completed.scores), completed.threshold.false_reject_rate)
 
 
@@ -36,7 +36,7 @@ def choices_of(completed: Completed) -> list[RateChoice]:
 
 
 def choices_table(completed: Completed) -> Table:
-    """Other false-reject rates, with the known defects that each would miss where there are any."""
+    """Other false-reject rates, with the known defects that each would miss, if there are any."""
     known = len(completed.known)
     headers = ["false-reject rate", "threshold", "how", *(["known defects missed"] if known else [])]
     rows = [
@@ -79,7 +79,7 @@ def calibration_page(completed: Completed) -> str:
     """The page, with the normal scans of the highest scores as pictures.
 
     Raises:
-        ScanError: one of them cannot be read any more.
+        ScanError: one of them can no longer be read.
     """
     shown = [scan for scan in completed.ranked() if scan.number in completed.maps]
     return render_page(
@@ -138,12 +138,12 @@ def _scores_chart(completed: Completed) -> Chart:
 
 
 def _trade_chart(completed: Completed) -> Chart | None:
-    """Known defects missed against normal scans rejected; None without any."""
+    """Known defects missed against normal scans rejected; None without known defects."""
     known = np.array([defect.score for defect in completed.known])
     scores = np.concatenate([completed.scores, known])
     is_defective = np.arange(len(scores)) >= len(completed.scores)
     traded = Traded("by the threshold", scores, is_defective, completed.threshold.value)
-    return drawn_trade("The trade: known defects missed against normal scans rejected", [traded])
+    return drawn_trade("The trade-off: known defects missed against normal scans rejected", [traded])
 
 
 def _scans_table(scans: Sequence[HeldOutScan], threshold: float) -> Table:

@@ -1,4 +1,4 @@
-"""What a user chooses of a calibration; nothing heavy is imported for it."""
+"""What a user chooses for a calibration; this module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ _WORDS = {"metric": Metric, "bank_precision": BankPrecision, "normalization": No
 
 @dataclass(frozen=True)
 class CalibrationSettings:
-    """What a user chooses; defaults are the paper's (sections 3.4 and 4.2, Tables 5 and A4).
+    """What a user chooses for a calibration; defaults are the paper's (sections 3.4 and 4.2, Tables 5 and A4).
 
     Attributes:
         false_reject_rate: share of good parts that the thresholds may reject.
         coreset_ratio: share of the patches that a bank keeps.
-        metric: the distance of bank, coreset and score alike.
-        bank_precision: how banks hold their rows; fp16 takes half the memory of the line, and changes distances by its
-            rounding (some 1e-4).
+        metric: the distance used by bank, coreset and score alike.
+        bank_precision: the number format of a bank's rows; fp16 takes half the memory on the line, and its rounding
+            changes distances by some 1e-4.
         normalization: whose statistics normalize features, see `fixed_statistics`.
-        projection_eps: distortion of the sparse random projection the coreset is selected in, 0 to 1.
-        n_neighbors: bank rows next to the nearest one that re-weight the image score.
-        score: how a part's score comes from its patches' distances. paper: the largest, re-weighted, of each bank, and
-            fused. map: the largest value of the map.
-        neighborhood: patches on a side of the square that features are averaged over before they are compared; odd.
+        projection_eps: distortion of the sparse random projection in which the coreset is selected, 0 to 1.
+        n_neighbors: how many bank rows next to the nearest one re-weight the image score.
+        score: how a part's score is computed from its patches' distances. paper: the largest distance to each bank,
+            re-weighted, then fused. map: the largest value of the map.
+        neighborhood: side of the square of patches over which features are averaged before they are compared; odd.
         nu: of the fusion's one-class SVMs.
         svm_iterations: passes of their descent over the data.
         seed: of everything random.
@@ -50,7 +50,7 @@ class CalibrationSettings:
         """Refuse values out of range.
 
         Raises:
-            UsageError: names the setting and its range.
+            UsageError: the message names the setting and its range.
         """
         ranges = {"coreset_ratio": (0, 1), "nu": (0, 1), "n_neighbors": (0, 1 << 10), "svm_iterations": (0, 1 << 30)}
         for name, (low, high) in ranges.items():

@@ -1,4 +1,4 @@
-"""Words that a calibration's user chooses by; nothing is imported for them, so that a command's help is quick."""
+"""Words that the user of a calibration chooses from; nothing is imported for them, so a command's help is quick."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One picture of many scans and what was taken as the part in each, for somebody to look at."""
+"""One picture of many scans and what was taken as the part in each, for people to look at."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Tile:
 
     Attributes:
         name: written below it.
-        picture: (H, W, 3), points in metres (float32) or an image (uint8).
+        picture: (H, W, 3), points in meters (float32) or an image (uint8).
         kept: (H, W) bool, the part.
         others: what else is in view.
     """

@@ -1,4 +1,4 @@
-"""Parts that were measured once and lie there twice: the same file, or the same points in another file or format."""
+"""Parts that were measured once but are given twice: the same file, or the same points in another file or format."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ..runtime.sensor.in_memory import PartSource
 
 # Two scans of a part at rest differ by their sensor's noise somewhere among so many points.
 N_COMPARED = 256
-# Metres: more than text with six digits after the point rounds off, less than any sensor's noise.
+# Meters: more than text with six digits after the point rounds off, less than any sensor's noise.
 SAME_POINT = 2e-6
 
 Name = PartSource | str
@@ -34,7 +34,7 @@ class KnownParts:
         self._by_pixels: dict[bytes, Name] = {}
 
     def like(self, part: PreparedPart) -> Name | None:
-        """The part of which this one is the same measurement; None where there is none."""
+        """The part that this one is the same measurement of; None if there is none."""
         if part.scan is None:
             return self._by_pixels.get(_pixels(part))
         points = _compared(part.scan)

@@ -1,4 +1,4 @@
-"""Which patches a memory bank keeps: greedy k-center selection, exact but for rounding ties.
+"""Which patches a memory bank keeps: greedy k-center selection, exact except for ties by rounding.
 
 The plain algorithm compares every new center with every point. Here the greedy steps run inside a small pool
 of the points that are farthest from their centers. The other points catch up later with many new centers at

@@ -1,10 +1,10 @@
-"""The detection and localization metrics of the paper: I-AUROC, P-AUROC, AUPRO.
+"""The paper's scores of detection and localization: I-AUROC, P-AUROC, AUPRO.
 
 All are exact: every distinct score is a threshold, by one sort over all scores. Memory is a few arrays of one
 number per pixel, whatever the number of thresholds and regions.
 
-A set without normal or without anomalous samples has no curve. That is an error and not NaN, which would be
-skipped, or would spread, in a mean over classes without anybody noticing.
+A set without normal or without anomalous samples has no curve. That is an error and not NaN, which would be skipped
+in a mean over classes, or spread through it, without anybody noticing.
 """
 
 from __future__ import annotations

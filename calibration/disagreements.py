@@ -1,4 +1,4 @@
-"""What calibration's own scans do not agree about: warnings, for somebody to look at them."""
+"""What calibration's own scans do not agree about: warnings, for people to look at."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where two graphs part: their tensors of the same name, in the order in which they are computed."""
+"""Where two graphs start to differ: their tensors of the same name, in the order in which they are computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a graph of half precision gives on a device that computes in that precision, shown on a CPU.
+"""What a graph of half precision computes on a device with that precision, shown on a CPU.
 
 ONNX Runtime's CPU provider computes half precision in float32 and rounds little of it. A GPU multiplies halves, sums in
 float32 and rounds every tensor that it writes: so do the graphs that are written here, in float32 alone.

@@ -1,6 +1,6 @@
 """Which normal scans score far above the others, each scored without its own patches in the banks.
 
-A defective part that hides among the normal ones is among these: it raises the threshold, and teaches the banks its
+A defective part hidden among the normal ones is one of these: it raises the threshold, and teaches the banks its
 defect.
 """
 
@@ -29,13 +29,13 @@ Scores = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class HeldOutScan:
-    """A normal scan, scored as a part never seen.
+    """A normal scan, scored as if it had never been seen.
 
     Attributes:
-        scan: which one; `SCAN#NUMBER` of one of several parts in a scan.
+        scan: which one; `SCAN#NUMBER` for one of several parts in a scan.
         number: its place among the normal parts, from 0.
         score: its image score.
-        sigmas: robust standard deviations above the median, see `robust_sigmas`; None where there is no spread.
+        sigmas: robust standard deviations above the median, see `robust_sigmas`; None if there is no spread.
         is_suspicious: whether that is more than `suspicion_limit`.
     """
 
@@ -47,7 +47,7 @@ class HeldOutScan:
 
 
 def suspicion_limit(n: int) -> float:
-    """How many robust standard deviations above the median one of n good scans is suspicious.
+    """How many robust standard deviations above the median make one of n good scans suspicious.
 
     The upper 5 % / n quantile of Student's t with n / 2 degrees of freedom: what the largest of n normal values
     exceeds in about one calibration of twenty, the median absolute deviation of few values being uncertain.
@@ -65,8 +65,8 @@ def suspicion_limit(n: int) -> float:
 def robust_sigmas(scores: npt.ArrayLike) -> Scores | None:
     """How far scores lie above their median, in standard deviations estimated by the median absolute deviation.
 
-    Of logarithms, as the tail of the threshold is, but where a score is zero or less. None where more than half of
-    the scores are the same, which tells no spread.
+    Logarithms are used, as for the tail of the threshold, unless a score is zero or less. None if more than half of
+    the scores are the same, so that there is no spread.
 
     Args:
         scores: (n,) of good scans.
@@ -101,7 +101,7 @@ def ranked(scans: Sequence[PartSource | str], scores: Scores) -> list[HeldOutSca
 
 
 def suspicions(scans: Sequence[PartSource | str], scores: Scores) -> list[str]:
-    """One sentence that names the suspicious scans; none where there are none."""
+    """One sentence that names the suspicious scans; empty if there are none."""
     ordered = ranked(scans, scores)
     suspicious = [scan for scan in ordered if scan.is_suspicious]
     if not suspicious:

@@ -1,9 +1,9 @@
-"""A few known defects place the threshold, where they and the normal scans leave room for it.
+"""A few known defects place the threshold, if they and the normal scans leave room for it.
 
-The false-reject rate that was asked for is a promise, and known defects never break it. Where all of them score above
-the threshold that the normal scans give for it, the threshold moves halfway towards the lowest of them, in the
-logarithm of the score: fewer good parts are rejected, and no known defect is missed. Where one does not, the threshold
-stays, and how many are missed is said.
+The requested false-reject rate is a promise, and known defects never break it. If all of them score above the threshold
+that the normal scans give for it, the threshold moves halfway towards the lowest of them, in the logarithm of the
+score: fewer good parts are rejected, and no known defect is missed. Otherwise the threshold stays, and the number of
+missed defects is reported.
 """
 
 from __future__ import annotations

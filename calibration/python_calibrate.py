@@ -1,6 +1,6 @@
-"""`cmdiad.calibrate`: what `cmdiad calibrate` does, for a program, from files and from arrays.
+"""`cmdiad.calibrate`: what the command `cmdiad calibrate` does, for programs, with files and arrays.
 
-Arrays are converted one after the other; nothing of them is written but the two golden scans that every bundle has.
+Arrays are converted one after the other; only two of them are written, as the golden scans that every bundle has.
 
     done = cmdiad.calibrate(frames, "exported", "lid.cmdiad", product="lid")
     print(done.manifest.calibration.threshold.value)
@@ -47,24 +47,27 @@ def calibrate(
     force: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Completed:
-    """Make memory banks, fusion and thresholds from normal scans: `cmdiad calibrate`. Arrays are referred to meanwhile.
+    """Make memory banks, fusion and thresholds from normal scans, as `cmdiad calibrate` does.
+
+    Arrays must not change until it returns.
 
     Args:
-        scans: normal parts: files, folders, globs, arrays (images, where that is all the bundle measures), `Part`, or
-            `PartInMemory`, which has a name and may hold points and image; a mixture of these.
+        scans: normal parts: files, folders, globs, arrays (images if that is all the bundle measures), `Part`, or
+            `PartInMemory`, which has a name and may hold points and image; or a mixture of these.
         bundle: an exported bundle, calibrated before or not; None: $CMDIAD_BUNDLE, else ./bundle.
-        out: where the calibrated bundle goes; None: in place.
+        out: where to write the calibrated bundle; None: in place.
         settings: None: the paper's.
         product: what the bundle inspects; None: the class whose normal parts the files are, else unchanged.
-        preprocessing: the parameters of another sensor; None: unchanged, but raw or preprocessed is decided anew.
+        preprocessing: the parameters of another sensor; None: unchanged, except that it is decided anew whether scans
+            are raw or preprocessed.
         defective: known defects, which place the threshold; the clearest is kept for `cmdiad-rt selftest`.
-        line_graph: whether to write the fused graph for GPUs; None: where it is below 256 MiB.
+        line_graph: whether to write the fused graph for GPUs; None: if it is below 256 MiB.
         provider: what will run the networks.
         force: replace a bundle that is calibrated.
         progress: called with (stage, done, all, remark).
 
     Raises:
-        UsageError: too few parts, copies, two of one name, a calibrated bundle at `out`, or a missing extra.
+        UsageError: too few parts, copies, two parts of one name, a calibrated bundle at `out`, or a missing extra.
         ScanError, BundleError: a part cannot be used, or the bundle cannot.
     """
     require_extras("calibrate", CALIBRATE)
@@ -97,13 +100,13 @@ def _gathered(
 
 
 def normal_parts(scans: str | Path | Iterable[NormalPart], measured: AbstractSet[Modality]) -> list[PartSource]:
-    """What is calibrated on: files first, in natural order, then what is in memory, in the order it was given.
+    """The parts to calibrate on: files first, in natural order, then those in memory, in the order given.
 
-    An array is called by its place, as `array 3`.
+    An array is named by its place, such as `array 3`.
 
     Args:
         scans: see `calibrate`.
-        measured: what the route measures; an array is an image where that is all.
+        measured: what the route measures; an array is an image if that is all.
 
     Raises:
         UsageError: two parts in memory have one name, or something is neither a path nor an array.

@@ -1,4 +1,4 @@
-"""How many normal scans a false-reject rate asks for, by order statistics."""
+"""How many normal scans a false-reject rate needs, by order statistics."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SURENESS = (1 + CONFIDENCE) / 2
 
 @dataclass(frozen=True)
 class Recommendation:
-    """How many normal scans a false-reject rate asks for, and how many there are.
+    """How many normal scans a false-reject rate needs, and how many there are.
 
     Attributes:
-        false_reject_rate: as it was asked for.
-        n_scans: what there is.
-        to_count: the fewest that count the rate instead of extrapolating it.
-        recommended: from which on the real rate is at most twice that, with 97.5 % confidence.
+        false_reject_rate: as requested.
+        n_scans: how many there are.
+        to_count: the fewest with which the rate can be counted instead of extrapolated.
+        recommended: the fewest with which the real rate is at most twice that, with 97.5 % confidence.
         smallest_counted_rate: the smallest rate that `n_scans` can count.
     """
 
@@ -48,16 +48,16 @@ class Recommendation:
 
 
 def recommendation(n_scans: int, rate: float) -> Recommendation:
-    """What the rate asks for, beside what there is."""
+    """How many scans the rate needs, compared with how many there are."""
     return Recommendation(rate, n_scans, scans_needed(rate), recommended_scans(rate), 1 / (n_scans + 1))
 
 
 def recommended_scans(rate: float) -> int:
-    """From how many scans on the rate above the threshold is at most twice that asked for, with 97.5 % confidence.
+    """The fewest scans with which the rate above the threshold is at most twice that requested, with 97.5 % confidence.
 
     The rate above the threshold of n scans is distributed as Beta(m, n + 1 - m), m = floor((n + 1) rate) (Wilks 1941).
-    Its upper quantile is largest where m has just grown, at n = ceil(m / rate) - 1, and there the smaller beside the
-    rate the larger m is: the first such n with no more than twice the rate.
+    Its upper quantile is largest where m has just grown, at n = ceil(m / rate) - 1, and there its ratio to the rate
+    falls as m grows: the result is the first such n with no more than twice the rate.
 
     Args:
         rate: between 0 and 1.

@@ -1,4 +1,4 @@
-"""What of a calibration is set in a file and not on the command line: what hardly anybody changes."""
+"""The settings of a calibration that are given in a file and not on the command line: hardly anybody changes them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A threshold from good parts alone, for a chosen false-reject rate.
 
-Every good scan is scored without its own rows in the bank, so its score is that of a part never seen, by a
-bank one scan smaller (which can only raise distances, and so the threshold). The map's threshold is learned
-in the same way from the largest value of every scan's map: that share of good parts has pixels above it.
+Every good scan is scored without its own rows in the bank, so its score is that of an unseen part, by a bank that is
+one scan smaller (which can only raise distances, and so the threshold). The map's threshold is learned in the same way
+from the largest value of every scan's map: that share of good parts has pixels above it.
 """
 
 from __future__ import annotations

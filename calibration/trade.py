@@ -1,4 +1,4 @@
-"""The trade between defects missed and good parts rejected: what every threshold would do, and a chart of it."""
+"""The trade-off between defects missed and good parts rejected: what each threshold would do, and a chart of it."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Traded:
     threshold: float
 
     def shares(self) -> list[tuple[float, float]]:
-        """Of the good parts rejected and of the defective ones missed, by threshold."""
+        """The shares of good parts rejected and of defective ones missed, by threshold."""
         return [self._share(point.rejected, point.missed) for point in trade_points(self.scores, self.is_defective)]
 
     def calibrated(self) -> tuple[float, float]:
-        """The same at the calibrated threshold."""
+        """The same shares at the calibrated threshold."""
         rejected = self.scores > self.threshold
         return self._share(int(np.sum(rejected & ~self.is_defective)), int(np.sum(~rejected & self.is_defective)))
 
@@ -81,7 +81,7 @@ def trade_points(scores: npt.NDArray[np.float64], is_defective: npt.NDArray[np.b
 def drawn_trade(title: str, methods: Sequence[Traded]) -> Chart | None:
     """Defects missed against good parts rejected, and where each method's calibrated threshold lies.
 
-    None where a method has good parts alone, or defective ones.
+    None if a method has only good parts, or only defective ones.
     """
     if not all(method.is_defective.any() and not method.is_defective.all() for method in methods):
         return None
@@ -95,7 +95,7 @@ def drawn_trade(title: str, methods: Sequence[Traded]) -> Chart | None:
 
 
 def stairs(shares: list[tuple[float, float]], high: float) -> list[tuple[float, float]]:
-    """Corners of the steps with at most so many rejects, the least first: a threshold is one of them, never between."""
+    """Corners of the steps up to a share of rejects, the least first: a threshold is at a corner, never between two."""
     corners: list[tuple[float, float]] = []
     missed_before = 1.0
     for rejected, missed in sorted(shares):

@@ -1,4 +1,4 @@
-"""All normal scans that cannot be used, where a calibration stopped at one of them: they are mended at once."""
+"""All normal scans that cannot be used, if a calibration stopped at one of them: so they can be mended in one go."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .calibrate import read_parts_of
 def naming_all_unusable(
     manifest: Manifest, scans: Sequence[PartSource], progress: Progress, expected: PartRange | None = None
 ) -> Iterator[None]:
-    """Where the block stops at one scan, look for all that cannot be used; arguments as of `all_unusable`.
+    """If the block stops at one scan, look for all that cannot be used; takes what `all_unusable` takes.
 
     Raises:
         ScanError: names them.

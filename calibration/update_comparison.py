@@ -1,4 +1,4 @@
-"""What an update changes: the old bundle and the new one on the same scans, for people and as JSON."""
+"""What an update changes: the old and the new bundle on the same scans, for people and as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ScanUnderBoth:
     Attributes:
         scan: its file, or the golden case's name.
         score_before, is_defect_before: by the old bundle.
-        score_after, is_defect_after: by the new one; a scan that it learned from without its own rows in the banks.
+        score_after, is_defect_after: by the new one; a scan that it learned from is scored without its own rows.
     """
 
     scan: str
@@ -39,7 +39,7 @@ class MeasureUnderBoth:
     Attributes:
         measure: its name; the unit is in it.
         mean_before, mean_after, std_before, std_after: on the normal scans.
-        shift_sigmas: of the mean, in standard deviations before; None where these are 0 or one mean is not known.
+        shift_sigmas: of the mean, in standard deviations before; None if these are 0 or a mean is not known.
     """
 
     measure: str
@@ -105,7 +105,7 @@ def compared(
 
 
 def defective_case(bundle: Bundle) -> GoldenCase | None:
-    """The golden scan with a defect that was given at calibration; None where the bundle has none."""
+    """The golden scan with a defect that was given at calibration; None if the bundle has none."""
     if INDEX not in bundle.manifest.files:
         return None
     return next((case for case in read_golden(bundle).cases if case.name == LOST), None)
@@ -146,7 +146,7 @@ def _health_under_both(old: HealthBaseline | None, new: HealthBaseline | None) -
 def _lost(golden: Sequence[ScanUnderBoth]) -> list[str]:
     return [
         f"the golden scan {case.scan!r}, which the old bundle rejects, passes the new one ({case.score_after:.4g}): "
-        "do not use it before you know why"
+        "do not use the new bundle before you know why"
         for case in golden
         if case.is_defect_before and not case.is_defect_after
     ]
@@ -156,6 +156,6 @@ def _fewer_scans(old: Threshold, new: Threshold) -> list[str]:
     if new.n_scans >= old.n_scans or new.n_scans >= new.scans_needed:
         return []
     return [
-        f"the new thresholds come from {new.n_scans} scans, those before from {old.n_scans}: more recent good parts "
-        "would make them more certain"
+        f"the new thresholds come from {new.n_scans} scans, the old ones from {old.n_scans}: give more recent good "
+        "parts to make them more certain"
     ]

@@ -1,4 +1,4 @@
-"""A calibrated bundle is brought up to date from recent good parts, on the line's own machine; the old one stays."""
+"""Bring a calibrated bundle up to date from recent good parts, on the line's own machine; the old one stays."""
 
 from __future__ import annotations
 

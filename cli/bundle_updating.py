@@ -172,8 +172,8 @@ def _as_json(updated: Updated, before: Path, after: Path, sheet: Path, warnings:
 
 
 def _print(told: UpdateComparison, before: Path) -> None:
-    console.emit(f"old bundle: {before}, which stays as it is")
-    console.emit(f"of {len(told.scans)} recent scans it rejects {told.rejected_before}")
+    console.emit(f"old bundle: {before} (unchanged)")
+    console.emit(f"it rejects {told.rejected_before} of {len(told.scans)} recent scans")
     rows = [
         ["score threshold", *_figures(told.threshold_before, told.threshold_after)],
         ["map threshold", *_figures(told.pixel_threshold_before, told.pixel_threshold_after)],

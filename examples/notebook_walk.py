@@ -15,7 +15,7 @@ import tifffile
 
 exported, data, out = (Path(argument) for argument in sys.argv[1:4])
 
-# %% Good parts, as arrays: (H, W, 3), metres, zero where nothing was measured. A sensor's own call gives them as well.
+# %% Good parts, as arrays: (H, W, 3), meters, zero where nothing was measured. A sensor's own call gives them as well.
 good = [tifffile.imread(path) for path in sorted((data / "train" / "good" / "xyz").glob("*.tiff"))]
 print(f"{len(good)} good parts of {good[0].shape}")
 

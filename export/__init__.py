@@ -1,6 +1,6 @@
-"""A trained route becomes a bundle. The package is also the function `cmdiad.export`, whose name it has.
+"""A trained route becomes a bundle. The package is also the function `cmdiad.export`.
 
-Whoever imports anything in here makes `cmdiad.export` this package, so the package itself is what is called.
+Importing anything in here makes the name `cmdiad.export` this package, so the package itself can be called.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CallableRoom(ModuleType):
-    """This package: called, it is `python_export.export`."""
+    """The type of this package: calling it calls `python_export.export`."""
 
     def __call__(self, *arguments: Any, **settings: Any) -> Manifest:
         """See `cmdiad.export.python_export.export`."""

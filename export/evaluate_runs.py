@@ -1,4 +1,4 @@
-"""Runs are evaluated: each route's networks are exported, calibrated on every class and scored on its test parts."""
+"""Evaluate runs: each route's networks are exported, calibrated on every class and scored on its test parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a user chooses of an export; nothing heavy is imported for it."""
+"""What a user chooses for an export; this module imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ PRECISION: Precision = "fp32"
 
 @dataclass(frozen=True)
 class ExportSettings:
-    """What a user chooses.
+    """What a user chooses for an export.
 
     Attributes:
         precision: of the networks.
-        scans: of the parity gate; none: some of a dataset.
-        data: that dataset's root; None: the run's own.
+        scans: for the parity gate; empty: some of a dataset.
+        data: that dataset's root; None: the dataset of the run.
         calibrator: how int8 ranges are chosen.
-        accept: the reason why differences over tolerance are accepted; empty: they are not.
+        accept: the reason why differences beyond the tolerance are accepted; empty: they are not.
     """
 
     precision: Precision = PRECISION

@@ -1,6 +1,6 @@
-"""`cmdiad.export` and `cmdiad.evaluate`: what the commands of these names do, for a program.
+"""`cmdiad.export` and `cmdiad.evaluate`: what the commands of these names do, for programs.
 
-Engines for TensorRT are the command's alone: they are built by processes of their own.
+Only the command builds TensorRT engines, in processes of their own.
 
     manifest = cmdiad.export("runs/latest", out="exported")
     for row in cmdiad.evaluate("data").rows:
@@ -39,22 +39,22 @@ def export(
     force: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Manifest:
-    """Export a trained route's networks, checked against torch, as a bundle to calibrate: `cmdiad export`.
+    """Export a trained route's networks, checked against torch, as a bundle to calibrate, as `cmdiad export` does.
 
     Args:
         run: a run folder of `cmdiad train`.
         route: a distillation route, or a baseline: single, dual.
         main: the main modality, what the line measures.
-        out: a folder, or a file ending in .cmdiad; None: ./bundle, or `bundle` itself where that is given.
+        out: a folder, or a file ending in .cmdiad; None: ./bundle, or `bundle` itself if that is given.
         settings: precision, and the scans of the parity gate.
-        bundle: an exported bundle to bring to the precision of `settings`; None: a run is exported.
-        product: what the bundle inspects; None: the run's class, if it has but one.
+        bundle: an exported bundle to convert to the precision of `settings`; None: the run is exported.
+        product: what the bundle inspects; None: the run's class, if it has only one.
         force: replace a bundle that is calibrated.
         progress: called with (stage, done, all, remark).
 
     Raises:
         UsageError: no such run, a calibrated bundle at `out`, no scans for the gate, or a missing extra.
-        ParityError: a graph does not compute what its torch network does, or a precision costs too much.
+        ParityError: a graph does not compute what its torch network does, or a precision loses too much accuracy.
     """
     require_extras("export", EXPORT)
     target = Path(out or bundle or "bundle")
@@ -71,10 +71,10 @@ def _by_stage(progress: Progress) -> Callable[[str], None]:
 
 
 def _protect(target: Path, bundle: str | Path | None, settings: ExportSettings, force: bool) -> None:
-    """Refuse what makes no sense, and to replace a calibrated bundle that is not the one to be changed.
+    """Refuse arguments that make no sense, and to replace a calibrated bundle other than the one to be changed.
 
     Raises:
-        UsageError: says what to do.
+        UsageError: the message says what to do.
     """
     from ..runtime.bundle.writing import protect_calibration
 
@@ -96,15 +96,17 @@ def evaluate(
     report: str | Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> Evaluation:
-    """Calibrate every class of a labeled dataset and score its test, with the exported networks: `cmdiad evaluate`.
+    """Calibrate each class of a labeled dataset and score its test parts, as `cmdiad evaluate` does.
+
+    The exported networks compute everything, as on the line.
 
     Args:
         data: a dataset root in the layout of MVTec 3D-AD or Eyecandies.
-        routes: which routes.
-        mains: with which main modalities.
+        routes: the routes to evaluate.
+        mains: the main modalities to evaluate them with.
         runs: run folders of `cmdiad train`; each route takes the first that was trained for it.
         settings: of the calibration; None: the paper's.
-        class_names: which classes; none: all.
+        class_names: the classes to evaluate; empty: all.
         provider: what runs the networks.
         report: a folder for report.html, .md, .csv and .json; None: nothing is written.
         progress: called with (stage, done, all, remark).

@@ -1,4 +1,4 @@
-"""A fleet's table as one HTML page that needs nothing beside it, and whose tables can be sorted."""
+"""A fleet's table as one self-contained HTML page with sortable columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def write_report(report: FleetReport, out: Path) -> list[Path]:
     """Write fleet.json and fleet.html into the fleet's folder.
 
     Raises:
-        OutputError: one cannot be written.
+        OutputError: one of them cannot be written.
     """
     atomic_write_bytes(out / JSON_NAME, encode_json_file(report))
     atomic_write_bytes(out / PAGE_NAME, encode_text(fleet_page(report)))
@@ -33,13 +33,13 @@ def require_report_place(out: Path) -> None:
     """Refuse a folder in which nothing can be written, before the work.
 
     Raises:
-        OutputError: says why.
+        OutputError: nothing can be written there; the message says why.
     """
     require_writable(out / JSON_NAME)
 
 
 def fleet_page(report: FleetReport) -> str:
-    """The whole page; the browser runs the script in it whose digest the page names, and nothing else."""
+    """The whole page; the browser runs only the one script whose digest the page names."""
     script = _SCRIPT.read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return render_page(

@@ -1,4 +1,4 @@
-"""A fleet of products is done: in this process one after the other, or side by side on Ray, by the same function."""
+"""Run a fleet of products: one after the other in this process, or side by side on Ray, with the same function."""
 
 from __future__ import annotations
 

@@ -24,31 +24,31 @@ HEADERS = [
     "median ms",
 ]
 _NOTE = (
-    "Moved: since the product's last bundle; sigma: the shift of the measure that moved most, in its earlier standard "
-    "deviations. - : not requested, not known, or there is no last bundle."
+    "Moved: since the product's last bundle; sigma: the shift of the measure that moved most, in standard deviations "
+    "of the last bundle. A dash: not requested, not known, or there is no last bundle."
 )
 
 
 def products_table(report: FleetReport) -> Table:
-    """A row a product."""
+    """The table with one row per product."""
     rows = [_row(outcome) for outcome in report.products]
     return Table("Products", HEADERS, rows, n_labels=2, note=_NOTE)
 
 
 def counted_states(report: FleetReport) -> dict[str, int]:
-    """How many products were done, were done before, and failed."""
+    """How many products are done, kept from before, and failed."""
     states = [state_of(outcome) for outcome in report.products]
     return {state: states.count(state) for state in ("done", "kept", "FAILED")}
 
 
 def counted_products(report: FleetReport) -> str:
-    """How many products the table has, and of how many in the file where some were left out."""
+    """How many products the table has, and how many the file lists if some were left out."""
     count, listed = len(report.products), report.listed
     return f"{count} product{'s' * (count != 1)}" if count == listed else f"{count} of the file's {listed} products"
 
 
 def state_of(outcome: ProductOutcome) -> str:
-    """What became of a product, in a word: done; kept, where nothing had changed; or FAILED."""
+    """What became of a product, in a word: done; kept, if nothing had changed; or FAILED."""
     if outcome.error is not None:
         return "FAILED"
     return "done" if outcome.done else "kept"

@@ -1,4 +1,4 @@
-"""What is said of a fleet as a whole: what was asked for and not done, guessed, or looks like a slip in the file."""
+"""Warnings about a fleet as a whole: what was requested but not done, was guessed, or looks like a slip in the file."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MOST_NAMES = 10
 def fleet_warnings(
     steps: Sequence[Step], products: Sequence[FleetProduct], outcomes: Sequence[ProductOutcome]
 ) -> list[str]:
-    """Sentences about several products at once, one for each thing.
+    """Warnings about several products at once, one sentence each.
 
     Args:
-        steps: what was asked for.
-        products: those that were chosen.
+        steps: the steps that were requested.
+        products: the products that were chosen.
         outcomes: what became of them.
     """
     done = [outcome for outcome in outcomes if outcome.error is None]
@@ -30,11 +30,11 @@ def _not_exported(steps: Sequence[Step], products: Sequence[FleetProduct], done:
         return []
     bundled = {product.name for product in products if product.run is None}
     names = [outcome.product for outcome in done if outcome.product in bundled]
-    return [f"--export did nothing for {_listed(names)}: no run is given, but an exported bundle"] if names else []
+    return [f"--export did nothing for {_listed(names)}: `bundle` is given, not a run to export"] if names else []
 
 
 def _same_scans(products: Sequence[FleetProduct]) -> list[str]:
-    """Whose normal scans are the same: most often a line of the file that was copied and not changed."""
+    """Products with the same normal scans: most often a line of the file was copied and not changed."""
     by_scans = defaultdict[tuple[str, ...], list[str]](list)
     for product in products:
         by_scans[tuple(sorted(product.scans) or [product.data or ""])].append(product.name)
@@ -53,9 +53,9 @@ def _extrapolated(done: Sequence[ProductOutcome]) -> list[str]:
         return []
     needed = max(calibrated.threshold.scans_needed for _, calibrated in few)
     return [
-        f"the thresholds of {_listed([name for name, _ in few])} are extrapolated from few scans, so that their "
+        f"the thresholds of {_listed([name for name, _ in few])} are extrapolated from few scans, so their "
         f"false-reject rates are guesses (fleet.json has the intervals): give {needed} normal scans or "
-        "more to count instead"
+        "more, so that rates can be counted instead"
     ]
 
 

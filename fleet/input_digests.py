@@ -1,4 +1,4 @@
-"""Digests of all files that a product's parts, networks and machine are made of."""
+"""Digests of everything that a product's results depend on: its scans, its networks and the machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A product is calibrated as `cmdiad calibrate` does it, from what its table says."""
+"""Calibrate a product as `cmdiad calibrate` does, with the settings in its table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is done for one product, step by step; each step is kept where nothing that it is made from has changed."""
+"""What is done for one product, step by step; a step is kept if nothing that it is made from has changed."""
 
 from __future__ import annotations
 

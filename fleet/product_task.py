@@ -1,4 +1,4 @@
-"""One product's work, as it travels to the process that does it, and what comes back; both as JSON."""
+"""One product's work, as it is sent to the process that does it, and what comes back; both as JSON."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class ProductTask(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         product: with absolute paths.
-        steps: in their order, those that the asked ones need among them.
-        fleet: of the file.
-        version: of the program that asks; whoever does it must be the same.
+        steps: in their order, including those that the requested ones need.
+        fleet: the file's [fleet] table.
+        version: of the program that asks; the one that does the work must have the same.
     """
 
     product: FleetProduct
@@ -34,7 +34,7 @@ class ProductTask(msgspec.Struct, frozen=True, kw_only=True):
     version: str = __version__
 
     def folder(self, step: Step) -> Path:
-        """What a step leaves."""
+        """The folder that a step leaves."""
         return Path(self.product.out or "") / step
 
     def bundle(self, step: Step) -> Path:
@@ -58,10 +58,10 @@ class BundleDrift(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         digest_before: of the last one's manifest.
         threshold_before, pixel_threshold_before: its thresholds.
-        threshold_change: new over old, less 1; None where the old one was 0.
+        threshold_change: the new threshold over the old one, minus 1; None if the old one was 0.
         measures: of sensor, table, parts and score on the normal scans of both.
         warnings: what must be looked at before the new bundle goes to the line, a sentence each.
-        not_compared: why nothing but the thresholds is compared; empty where all is.
+        not_compared: why only the thresholds are compared; empty if everything is.
     """
 
     digest_before: str
@@ -84,7 +84,7 @@ class CalibratedProduct(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         digest: of the bundle's manifest.
-        n_scans, n_parts: what it was learned from.
+        n_scans, n_parts: how many scans and parts it was learned from.
         threshold, pixel_threshold: of score and map.
         decision: why scans count as raw or preprocessed; empty for images.
         warnings: what should be looked at before these scans are called normal.
@@ -122,8 +122,8 @@ class MeasuredProduct(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         machine: what it was measured on.
-        n: latencies; those that p90 and p99 need are many, else they are None.
-        p50_s, p90_s, p99_s: percentiles.
+        n: how many latencies were measured.
+        p50_s, p90_s, p99_s: percentiles; p90 and p99 are None if there are too few latencies for them.
         throughput_hz: parts a second.
     """
 
@@ -139,7 +139,7 @@ class StepFailure(msgspec.Struct, frozen=True, kw_only=True):
     """Why a product could not be done.
 
     Attributes:
-        step: the one that failed; None where the work did not begin or its process was lost.
+        step: the one that failed; None if the work did not begin or its process was lost.
         kind, message, exit_code: of the error.
     """
 
@@ -154,11 +154,11 @@ class ProductOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         product: its name.
-        bundle: the calibrated bundle's file, where there is one, of this run or of an earlier one.
+        bundle: the calibrated bundle's file, from this run or an earlier one; None if there is no such bundle.
         done: the steps that were done now.
-        kept: those that were done before, from the same scans, settings and networks.
-        exported, calibrated, evaluated, measured: their results.
-        error: of the step that failed; None where all went well.
+        kept: the steps that were done before, from the same scans, settings and networks.
+        exported, calibrated, evaluated, measured: the results of the steps.
+        error: of the step that failed; None if all went well.
         seconds: the time it took.
     """
 
@@ -175,7 +175,7 @@ class ProductOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def steps_of(asked: Sequence[Step], product: FleetProduct) -> list[Step]:
-    """The steps of a product: those asked for, and before them those that they need.
+    """The steps of a product: those requested, and before them those that they need.
 
     A run is exported for all others, and a product is calibrated before it is evaluated or measured.
     """

@@ -45,25 +45,25 @@ class DefaultsTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """[defaults]: what holds for every product that does not say otherwise; `{name}` in paths is the product's name.
 
     Attributes:
-        scans: normal scans: files, folders, globs; none: those of `data` for training.
+        scans: normal scans: files, folders, globs; empty: those of `data` for training.
         data: class folder with labeled test parts, which `--evaluate` needs.
         run: run folder of `cmdiad train`, to be exported.
         bundle: an exported bundle, in place of a run.
-        route: of the run.
-        main: modality that the line measures, of the run.
+        route: which route of the run.
+        main: the modality that the line measures; of the run.
         sensor: sensor file or preset; null: as trained.
-        set: values of the sensor's description, as "preprocessing.plane=never".
+        set: values of the sensor's description, such as "preprocessing.plane=never".
         settings: file of `calibrate --settings`.
         false_reject_rate: share of good parts that may be called defective.
         coreset_ratio: share of the patches kept in a bank.
-        metric: distance of bank, coreset and score alike.
-        bank_precision: how banks hold their rows.
-        n_neighbors: neighbors in the score's re-weighting.
-        neighborhood: patches on a side of the square that features are averaged over.
-        score: how a part's score comes from its patches' distances.
+        metric: the distance used by bank, coreset and score alike.
+        bank_precision: the number format of a bank's rows.
+        n_neighbors: how many neighbors re-weight the score.
+        neighborhood: side of the square of patches over which features are averaged.
+        score: how a part's score is computed from its patches' distances.
         seed: of everything random.
         defective: a scan with a known defect, which places the threshold and is kept for `cmdiad-rt selftest`.
-        line_graph: whether to write the fused graph; null: where it is small.
+        line_graph: whether to write the fused graph; null: if it is small.
         provider: what runs the networks.
         out: the product's own folder; null: OUT/products/NAME.
     """
@@ -95,7 +95,7 @@ class FleetProduct(DefaultsTable, frozen=True, kw_only=True, forbid_unknown_fiel
     """[[product]]: a product, its scans and its networks; all keys of [defaults] too.
 
     Attributes:
-        name: letters, digits, `.`, `_`, `-`; unlike any other, whatever its case.
+        name: letters, digits, `.`, `_`, `-`; unique, regardless of case.
     """
 
     name: Name
@@ -143,7 +143,7 @@ def read_products(path: Path) -> tuple[FleetTable, list[FleetProduct]]:
 
 
 def missing_places(product: FleetProduct) -> str | None:
-    """Which file or folder of a product is not there, in one line; None where all are."""
+    """Which files or folders of a product are missing, in one line; None if none is."""
     singles = [product.run, product.bundle, product.data, product.defective, product.settings]
     named = [*product.scans, *(place for place in singles if place is not None)]
     if product.sensor is not None and product.sensor not in PRESETS:

@@ -1,7 +1,7 @@
 """What a step of a product leaves: a folder that is there whole or not at all, with the key of what it was made from.
 
-A step whose folder has the same key is not done again. So a fleet goes on where it was killed, and a product is done
-anew where its scans, settings or networks have changed.
+A step whose folder has the same key is not done again. So a killed fleet goes on where it stopped, and a product is
+done again if its scans, settings or networks have changed.
 """
 
 from __future__ import annotations

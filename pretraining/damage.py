@@ -19,7 +19,7 @@ from .shapes import FULL_TURN, LOWEST_M, Bool, Surface
 
 # A change of height below this is not counted as a change of shape.
 LEAST_CHANGE_M = 0.00012
-# A groove's reach, metres, and the length of its steps.
+# A groove's reach, meters, and the length of its steps.
 REACH_M, STEP_M = 0.004, 0.0005
 
 Float64 = npt.NDArray[np.float64]
@@ -70,7 +70,7 @@ class _Canvas:
         return self._place_in(self.footprint & ~ndimage.binary_erosion(self.footprint, iterations=3))
 
     def oval(self, length: float, width: float, roughness: float) -> Float64:
-        """(N, N) distance from the place, 1 on an oval with an uneven outline; lengths in metres."""
+        """(N, N) distance from the place, 1 on an oval with an uneven outline; lengths in meters."""
         angle = self.rng.uniform(0, np.pi)
         x, y = self.x - self.place[0], self.y - self.place[1]
         along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)

@@ -32,8 +32,8 @@ class Episode:
     """The normal parts' scans first, then the damaged ones'; P parts.
 
     Attributes:
-        groups: (P, G, M, 3) float32, metres, relative to their center.
-        centers: (P, G, 3) float32, metres.
+        groups: (P, G, M, 3) float32, meters, relative to their center.
+        centers: (P, G, 3) float32, meters.
         group_labels: (P, G) uint8, `NORMAL`, `DAMAGED` or `EITHER`.
     """
 

@@ -29,7 +29,7 @@ class TrainingScan:
     """One scan of a random part.
 
     Attributes:
-        points: (N, 3) float32, metres, camera frame, without noise.
+        points: (N, 3) float32, meters, camera frame, without noise.
         smooth_noise: (N,) float32, unit variance, correlated over a few pixels.
         center_idx: (G,) int64 the groups' centers.
         members: (G, M) uint16 the groups' points, nearest first.
@@ -85,7 +85,7 @@ class View:
     """What a camera without noise sees of a part.
 
     Attributes:
-        points: (N, 3) float32, metres, camera frame.
+        points: (N, 3) float32, meters, camera frame.
         pixels: (N,) int64, their places in the flattened 224x224 map.
         smooth_noise: (N,) float32, unit variance, correlated over a few pixels.
         on_part: (224, 224) bool.
@@ -144,6 +144,6 @@ def posed(part: RandomPart, camera: Camera, rng: np.random.Generator) -> Surface
 
 
 def _on_plane(points_n3: Float32, camera: Camera) -> Float32:
-    """(n, 2) metres on the plane under points of the camera frame."""
+    """(n, 2) meters on the plane under points of the camera frame."""
     below = points_n3 - np.array([0, 0, camera.distance_m], np.float32)
     return np.asarray((below @ camera.camera_from_plane())[:, :2], dtype=np.float32)

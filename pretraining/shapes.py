@@ -25,7 +25,7 @@ LOWEST_M = 0.0055
 
 @dataclass(frozen=True)
 class Surface:
-    """A surface on a grid: `height` (N, N) metres over the plane, `albedo` (N, N, 3), `footprint` (N, N) bool."""
+    """A surface on a grid: `height` (N, N) meters over the plane, `albedo` (N, N, 3), `footprint` (N, N) bool."""
 
     height: Float32
     albedo: Float32
@@ -34,7 +34,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Feature:
-    """Something that stands out of a body or is cut into it; lengths in metres, angles in radians."""
+    """Something that stands out of a body or is cut into it; lengths in meters, angles in radians."""
 
     profile: str
     center: tuple[float, float]
@@ -65,7 +65,7 @@ def fractal_texture(rng: np.random.Generator, roughness: float) -> Float32:
 
 
 def texture_at(texture: Float32, x: Float32, y: Float32) -> Float32:
-    """A texture's values at places in metres."""
+    """A texture's values at places in meters."""
     places = (np.stack([y, x]) / TEXTURE_EXTENT_M + 0.5) * (TEXTURE_SIZE - 1)
     return np.asarray(ndimage.map_coordinates(texture, places, order=1, mode="reflect"), dtype=np.float32)
 
@@ -173,7 +173,7 @@ class RandomPart:
         return part
 
     def surface(self, x: Float32, y: Float32) -> Surface:
-        """The part at the given places of its own frame, (N, N) metres each."""
+        """The part at the given places of its own frame, (N, N) meters each."""
         height, footprint = self._body(x, y)
         color = np.broadcast_to(np.float32(self._color), (*x.shape, 3)).copy()
         for feature in self._features:
@@ -239,7 +239,7 @@ def _moved(feature: Feature, loose: float, rng: np.random.Generator) -> Feature:
 
 
 def _shape(feature: Feature, x: Float32, y: Float32) -> tuple[Float32, Float32]:
-    """What a feature adds to the height, metres, and how far it covers each cell, 0..1."""
+    """What a feature adds to the height, meters, and how far it covers each cell, 0..1."""
     cos, sin = np.cos(feature.angle), np.sin(feature.angle)
     along = (x - feature.center[0]) * cos + (y - feature.center[1]) * sin
     across = (y - feature.center[1]) * cos - (x - feature.center[0]) * sin

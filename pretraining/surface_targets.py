@@ -32,9 +32,9 @@ def surface_targets(height_m: Float32, places_n2: Float32, pitch_m: float) -> Fl
     """Square-root histograms of the heights around places on a surface.
 
     Args:
-        height_m: (N, N) float32, metres over the plane, on the grid of `training.synth.camera`.
-        places_n2: (n, 2) float32, metres on the plane.
-        pitch_m: the scan's pixel pitch, metres.
+        height_m: (N, N) float32, meters over the plane, on the grid of `training.synth.camera`.
+        places_n2: (n, 2) float32, meters on the plane.
+        pitch_m: the scan's pixel pitch, meters.
 
     Returns:
         (n, 6, N_BINS) float32: three ring pairs relative to the place, then three relative to its tangent plane,

@@ -1,4 +1,4 @@
-"""Words that name the paper's experiments; nothing is imported for them, so that a command's help is quick."""
+"""Words that name the paper's experiments; nothing is imported for them, so a command's help is quick."""
 
 from __future__ import annotations
 

@@ -117,6 +117,6 @@ def comparison_table(comparisons: Sequence[FigureComparison]) -> Table:
         for cell in sorted(run, key=lambda cell: order.index(cell.verdict))
     ]
     counts = [f"{sum(cell.verdict == verdict for cell in comparisons)} {verdict}" for verdict in order]
-    headers = ["table", "metric", "method", "class", "paper", "ours", "difference", "tolerance", "verdict"]
+    headers = ["table", "score of detection", "method", "class", "paper", "ours", "difference", "tolerance", "verdict"]
     note = f"Of {len(comparisons)} printed figures: {', '.join(counts)}."
-    return Table("Against the paper", headers, rows, 4, note)
+    return Table("Compared with the paper", headers, rows, 4, note)

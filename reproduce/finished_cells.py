@@ -1,4 +1,4 @@
-"""Finished cells of a long reproduction, kept one file each, so that one that was stopped goes on where it was."""
+"""Finished cells of a long reproduction, kept in one file each, so that a stopped reproduction goes on where it was."""
 
 from __future__ import annotations
 

@@ -83,8 +83,8 @@ def look_for_needs(data: Path, class_names: Sequence[str], settings: GridSetting
         settings: with the checkpoints that were given and found.
 
     Raises:
-        UsageError: the root is no folder, or a given folder holds no run.
-        WeightsError: a checkpoint that is here is no route's.
+        UsageError: the root is not a folder, or a given folder holds no run.
+        WeightsError: a checkpoint that is here is not a route's.
     """
     training = settings.training
     given = [(main, path, open_route_checkpoint(path)[0].name) for main, path in settings.checkpoints if path.is_file()]
@@ -109,7 +109,7 @@ def look_for_needs(data: Path, class_names: Sequence[str], settings: GridSetting
 def reproduce_main_tables(
     data: Path, needs: Sequence[Need], settings: GridSettings, out: Path, progress: Progress
 ) -> Reproduction:
-    """Run what is not finished yet, and set everything beside the printed figures.
+    """Run what has not finished yet, and put everything beside the printed figures.
 
     A method whose weights are not here is left out with its reason; nothing is trained.
 

@@ -1,4 +1,4 @@
-"""What the paper's main tables need, looked for before any work: the dataset class by class, and every weights file."""
+"""What the paper's main tables need, checked before any work: the dataset class by class, and every weights file."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def needed_classes(data: Path, class_names: Sequence[str]) -> list[Need]:
         class_names: which; empty: the paper's ten, and what else is here.
 
     Raises:
-        UsageError: the root is no folder.
+        UsageError: the root is not a folder.
     """
     if not data.is_dir():
         wrong = "is not a folder" if data.exists() else "there is no such folder"
@@ -96,7 +96,7 @@ def _class_need(name: str, folder: Path | None, data: Path) -> Need:
     defective = sum(sample.is_defect for sample in tests)
     counted = len(list_samples(folder, "train", GOOD)), len(tests) - defective, defective
     if not counted[0] or not tests:
-        return Need(name, "class", "missing", folder, DATASET, MISSING, f"here are {_counts(counted)}")
+        return Need(name, "class", "missing", folder, DATASET, MISSING, f"found: {_counts(counted)}")
     if expected is not None and counted != expected:
         remark = f"{_counts(counted)}; the paper's dataset has {_counts(expected)}"
         return Need(name, "class", "differs", folder, DATASET, MISSING, remark)
@@ -130,7 +130,7 @@ def needed_routes(given: Sequence[tuple[Modality, Path, str]], runs: Sequence[st
     needs = []
     for name in ROUTES:
         if name not in files and name in runs:
-            needs.append(Need(name, "route", "here", None, MISSING, MISSING, "of a run that was given", "run"))
+            needs.append(Need(name, "route", "here", None, MISSING, MISSING, "from a given run", "run"))
         elif name in UNPUBLISHED and name not in files:
             route, main = name.split("-")
             remark = f"train it: cmdiad train DATA --route {route} --main {main}, and give --run"
@@ -179,5 +179,5 @@ def needs_table(needs: Sequence[Need]) -> Table:
         ]
         for need in sorted(needs, key=lambda need: order.index(need.state))
     ]
-    headers = ["name", "what", "state", "file or folder", "found", "SHA-256 as published", "where to get it"]
+    headers = ["name", "what", "state", "file or folder", "remark", "SHA-256 as published", "where to get it"]
     return Table("What the tables need", headers, rows, len(headers))

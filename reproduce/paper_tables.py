@@ -15,7 +15,7 @@ from ..runtime.bundle.parameters import Metric, Modality, RouteName
 from ..runtime.reports.table import MISSING, Table
 from .choices import TableNumber
 
-NAMES = {**METRICS, "inference_s": "Seconds a part", "banks_mb": "Memory banks, MB"}
+NAMES = {**METRICS, "inference_s": "Seconds per part", "banks_mb": "Memory banks, MB"}
 NOT_RUN = "not run"
 EYECANDIES = (
     "CandyCane",
@@ -158,7 +158,7 @@ def paper_table(
 
 
 def value_of(outcomes: Sequence[Measured], metric: str, class_name: str) -> float | None:
-    """A figure of an experiment for one class, or for the mean of all; None where there is none."""
+    """A figure of an experiment for one class, or for the mean of all; None if there is none."""
     chosen = [outcome for outcome in outcomes if class_name in (MEAN, outcome.row.class_name)]
     if not chosen:
         return None
@@ -221,7 +221,7 @@ def _cell(
     experiments: Mapping[Place, Experiment],
     outcomes: Mapping[Experiment, Sequence[Measured]],
 ) -> str:
-    """Our figure at a place; empty where the table has no experiment of ours."""
+    """Our figure at a place; empty if we have no experiment there."""
     by_class = (row, None) in experiments
     experiment = experiments.get((row, None if by_class else column))
     if experiment is None:
@@ -236,7 +236,7 @@ def _note(
     outcomes: Mapping[Experiment, Sequence[Measured]],
     failures: Mapping[Experiment, str],
 ) -> str:
-    """What the paper's figures are of, over how many classes ours are, and why what was not run."""
+    """What the paper's figures are from, over how many classes ours are, and why experiments were not run."""
     n_classes = len({outcome.row.class_name for by_class in outcomes.values() for outcome in by_class})
     pairs = dict.fromkeys(str(experiment.pair) for experiment in experiments.values())
     ours = f"ours: {'; '.join(pairs)}" + (f", mean over {n_classes} classes" if n_classes > 1 else "")

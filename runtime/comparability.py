@@ -1,6 +1,6 @@
-"""What of a scan was otherwise at calibration, though the part is such a one: its verdict may mean less.
+"""How a scan differs from those of calibration although its part is alike: its verdict may mean less.
 
-Such a scan is judged, and what is different is said: a sensor's grid, resolution or frame that was changed, and a map
+Such a scan is judged, and the difference is reported: a sensor's grid, resolution or frame that was changed, or a map
 that finds almost the whole part anomalous.
 """
 
@@ -34,7 +34,7 @@ def differences(
 
     Args:
         view: of the part.
-        origin: what was subtracted from the file's coordinates, metres.
+        origin: what was subtracted from the file's coordinates, meters.
         expected: what calibration saw of its parts; None: not known.
         health: what it measured of the sensor; None: not known.
     """

@@ -1,7 +1,8 @@
 """Every error a user can cause or meet, with the exit code both commands return for it.
 
 A message says what is wrong, where, and what to do, in one line. Only `cli/` turns these into exit codes;
-anything that is neither a `CmdiadError` nor a full disk or the like is a bug of ours and keeps its traceback.
+anything that is neither a `CmdiadError` nor a failure of the system, such as a full disk, is a bug and keeps its
+traceback.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ SETTING_GOES = "to this command, or to `cmdiad calibrate` where a bundle inspect
 
 
 def one_line(text: str) -> str:
-    r"""Text that may hold names from outside, on one line and with its control characters written out, as `\x1b`."""
+    r"""Text that may hold names from outside, as one line and with control characters written out, such as `\x1b`."""
     return text.translate(_CONTROLS)
 
 
 class CmdiadError(Exception):
-    """The root of all errors that the user can fix; the message is one line, whatever names are in it."""
+    """The base class of all errors; the message is one line, whatever names are in it."""
 
     exit_code: ClassVar[int] = 2
     kind: ClassVar[str] = "error"
 
     def __init__(self, message: str = "") -> None:
-        """A message of any text; see `one_line`."""
+        """Take a message of any text and make it one line; see `one_line`."""
         super().__init__(one_line(message))
 
 
@@ -67,7 +68,7 @@ class NotFiniteError(CmdiadError):
 
 
 class DamagedScanError(ScanError):
-    """A scan's file is damaged, ends too early, or its content is not a scan's: it may still have been written."""
+    """A scan's file is damaged, ends too early or does not hold a scan: it may still be being written."""
 
 
 class PoisonError(ScanError):
@@ -105,7 +106,7 @@ class LineRateError(CmdiadError):
 
 
 class InternalError(CmdiadError):
-    """A bug in the program; its traceback is the cause's."""
+    """A bug in the program; the traceback is that of its cause."""
 
     exit_code = 70
     kind = "internal"
@@ -134,12 +135,12 @@ class OutputError(CmdiadError):
 
 @contextmanager
 def naming_scan(path: object) -> Iterator[None]:
-    """Put the part's file, or what else is printed as its name, in front of an error that does not name it yet.
+    """Put the part's file, or another name for the part, in front of an error that does not name it yet.
 
-    The error's kind stays.
+    The error keeps its kind.
 
     Raises:
-        CmdiadError: the block's own.
+        CmdiadError: the error of the block.
     """
     try:
         yield
@@ -150,11 +151,11 @@ def naming_scan(path: object) -> Iterator[None]:
 
 
 def all_of(errors: Sequence[ScanError], count: int) -> ScanError:
-    """Scans' errors as one, which names the first ten of several; what to do is said once where it is the same.
+    """Combine the errors of scans into one, which names the first ten; the same remedy is given once.
 
     Args:
         errors: at least one; each names its scan.
-        count: of all scans.
+        count: the number of all scans.
     """
     if len(errors) == 1:
         return errors[0]
@@ -168,9 +169,9 @@ def all_of(errors: Sequence[ScanError], count: int) -> ScanError:
 
 
 def as_cmdiad_error(error: Exception) -> CmdiadError:
-    """Any error as one that has a kind and an exit code, for an outcome that must not end the others.
+    """Turn any error into one with a kind and an exit code, for an outcome that must not end the others.
 
-    A user's error stays as it is; the system's refusals are the machine's; what is left is a bug of ours.
+    A `CmdiadError` stays as it is; a refusal by the system becomes a `MachineError`; anything else is a bug.
     """
     if isinstance(error, CmdiadError):
         return error

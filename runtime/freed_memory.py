@@ -1,4 +1,4 @@
-"""A process that runs for months stays small: else glibc keeps what a replaced bundle took, for good."""
+"""Keep a process that runs for months small: otherwise glibc keeps the memory of replaced bundles for good."""
 
 from __future__ import annotations
 

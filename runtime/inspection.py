@@ -1,4 +1,4 @@
-"""The verdict on one part, and all that can be made of it: a picture, points, files, JSON, a notebook's cell."""
+"""The verdict on one part, and everything that is made from it: a picture, points, files, JSON, a notebook's cell."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _BOX = ("row", "column", "height", "width")
 
 @dataclass(frozen=True)
 class RefusedPart:
-    """What of a scan was not judged while other parts of it were.
+    """Something in a scan that was not judged, while other parts of the scan were.
 
     Attributes:
-        number: of the part, from 1; None: it is about what else stands in view.
-        error: why not.
+        number: the part's number, from 1; None if it is not about a part but about something else in view.
+        error: why it was not judged.
     """
 
     number: int | None
@@ -52,21 +52,22 @@ class Inspection:
         is_defect: score > threshold.
         map: (H, W) float32, the anomaly map in the input scan's own pixels.
         pixel_threshold: the map value above which a pixel is marked.
-        points: (H, W, 3) float32, metres, the scan as read, relative to `origin`; None for an image alone.
+        points: (H, W, 3) float32, meters, the scan as read, relative to `origin`; None for an image alone.
         rgb: (H, W, 3) uint8, the image as read; None without a camera.
         valid: (H, W) bool, the pixels that were inspected as part.
         view: how large the part is, where it lies (relative to `origin`), and how much of it was seen.
-        origin: what was subtracted from the file's coordinates, metres: zero for scans within 16 m of their origin.
+        origin: what was subtracted from the file's coordinates, meters; zero for scans within 16 m of their origin.
         seconds: time by stage.
         spans: each run of a stage, for a profile.
-        searched_again: searches of a patch in a bank that the line graph could not prove, and that were repeated.
-        notes: what is otherwise than at calibration, and what of the scan's file no pixel of `points` holds; sentences.
-        part_id: what the caller calls the part; None: nobody said.
-        number: of the part among those of its scan, from 1; None: scans of this bundle show one part.
-        of: how many parts its scan has; None likewise.
-        parts: of a whole scan of a bundle that takes all parts: theirs. Score, threshold, verdict and view are then
-            those of the part with the highest score, and the map is the parts' largest at every pixel.
-        refused: what of such a scan was not judged.
+        searched_again: how many searches of a patch in a bank the line graph could not prove, so they were repeated.
+        notes: what differs from calibration, and what in the scan's file no pixel of `points` holds; sentences.
+        part_id: the caller's name for the part; None if it gave none.
+        number: the part's number in its scan, from 1; None if scans of this bundle show one part.
+        of: how many parts its scan has; None if scans of this bundle show one part.
+        parts: the parts' inspections, if this is a whole scan of a bundle that takes all parts. Score, threshold,
+            verdict and view are then those of the part with the highest score, and each pixel of the map is the
+            largest of the parts' maps.
+        refused: what was not judged in such a scan.
     """
 
     product: str
@@ -92,14 +93,14 @@ class Inspection:
 
     @property
     def verdict(self) -> Verdict:
-        """Defective, or an error where something in the scan was not judged, or good."""
+        """`defect`; else `error` if something in the scan was not judged; else `good`."""
         return "defect" if self.is_defect else "error" if self.refused else "good"
 
     @cached_property
     def regions(self) -> tuple[DefectRegion, ...]:
-        """Where the map is above the pixel threshold, the highest peak first: `find_regions`, at the first use.
+        """Where the map is above the pixel threshold, the highest peak first; computed at the first use.
 
-        A part may be defective by its score and have none, and good and have some: the two thresholds are two.
+        A defective part may have no regions, and a good one may have some: score and map have separate thresholds.
         """
         if self.parts:
             return merged_regions([part.regions for part in self.parts])
@@ -107,7 +108,7 @@ class Inspection:
 
     @property
     def regions_found(self) -> int:
-        """How many regions the map has; `regions` describes at most 32 of them."""
+        """How many regions the map has; `regions` holds at most 32 of them."""
         return self.regions[0].of if self.regions else 0
 
     def heatmap(self) -> npt.NDArray[np.uint8]:
@@ -115,9 +116,9 @@ class Inspection:
         return draw_heatmap(self.map, self.valid, self.pixel_threshold, self.points, self.rgb)
 
     def points3d(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float32]]:
-        """The part's points (N, 3) float64 in the file's coordinates, metres, and the map at each of them (N,) float32.
+        """The part's points (N, 3) float64 in the file's coordinates, meters, and the map at each of them (N,) float32.
 
-        Row by row of the scan; none of an image alone.
+        In the scan's order, row by row; empty for an image alone.
 
         Example:
             >>> points, scores = inspector("scan.tiff").points3d()  # doctest: +SKIP
@@ -133,15 +134,15 @@ class Inspection:
 
         Args:
             folder: where to.
-            name: how the files begin, and what they replace if it is there; None: the part's ID, or without one the
-                first of part_0001, part_0002, ... that is free.
-            cloud: write the points in the heat map's colors too, see `write_cloud`.
+            name: how the files' names begin; files of the same names are replaced. None: the part's ID, or without one
+                the first of part_0001, part_0002, ... that is free.
+            cloud: also write the points in the heat map's colors, see `write_cloud`.
 
         Returns:
             The paths: NAME_heatmap.png, NAME_map.tiff, NAME_result.json, NAME_cloud.ply.
 
         Raises:
-            UsageError: a cloud is asked for of an image alone, or the name is no file's.
+            UsageError: a cloud is requested of an image alone, or the name cannot be a file's.
             OutputError: a file cannot be written.
 
         Example:
@@ -160,7 +161,7 @@ class Inspection:
         """Write one file: the heat map (PNG), the raw map (float32 TIFF), or the colored points (PLY).
 
         Raises:
-            UsageError: a cloud is asked for of an image alone.
+            UsageError: a cloud is requested of an image alone.
             OutputError: the file cannot be written.
         """
         if kind == "heatmap":
@@ -176,7 +177,7 @@ class Inspection:
         return {stage: 1e3 * seconds for stage, seconds in self.seconds.items()}
 
     def _repr_html_(self) -> str:
-        """The verdict, the picture and the regions, as a notebook shows them: one piece that refers to nothing."""
+        """The verdict, the picture and the regions as HTML for a notebook; it loads nothing."""
         title = self.product if self.part_id is None else f"{self.product}: {self.part_id}"
         return verdict_html(title, self.score, self.threshold, self.heatmap(), self.regions, self.regions_found)
 
@@ -207,7 +208,7 @@ class Inspection:
         }
 
     def with_times(self, times: StageTimes) -> Inspection:
-        """The same, with further stages' time."""
+        """The same inspection with the times of further stages."""
         return replace(self, seconds={**self.seconds, **times.seconds}, spans=(*self.spans, *times.spans))
 
 

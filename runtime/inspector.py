@@ -1,4 +1,4 @@
-"""A scan in, an inspection out: the line's whole computation behind one call."""
+"""A scan in, an inspection out: everything that the line computes, behind one call."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ReadyPart:
         prepared: at the networks' resolution.
         times: of the part's own stages so far.
         work: what the inspector's strategy takes.
-        number: of the part, from 1; None where scans show one part.
+        number: the part's number, from 1; None where scans show one part.
     """
 
     prepared: PreparedPart
@@ -54,11 +54,11 @@ class ReadyScan:
 
     Attributes:
         part: as read.
-        times: of the stages so far that its parts share.
+        times: of the stages so far, which its parts share.
         parts: what can be judged.
-        of: how many parts the scan has, with those that cannot be judged; None where scans show one part.
+        of: how many parts the scan has, including those that cannot be judged; None where scans show one part.
         refused: what cannot be judged.
-        part_id: what the caller calls the part; None: nobody said.
+        part_id: the caller's name for the part; None if it gave none.
     """
 
     part: Part
@@ -75,7 +75,7 @@ class Inspector:
     Attributes:
         bundle: what was loaded.
         threads: how many CPU threads it works with.
-        side_by_side: whether each part has one of them, and a stream as many parts at a time.
+        side_by_side: whether a stream inspects as many parts at a time as there are threads, each on one thread.
         threshold: the score above which a part is called defective.
         pixel_threshold: the map value above which a pixel is marked.
     """
@@ -95,8 +95,8 @@ class Inspector:
         """Open the networks and banks of a verified bundle; the arguments are those of `load`.
 
         Raises:
-            BundleError: the bundle is not calibrated, or by an earlier version.
-            EngineError: the provider is not available, or takes one part at a time where more are asked for.
+            BundleError: the bundle is not calibrated, or was calibrated by an earlier version.
+            EngineError: the provider is not available, or takes one part at a time and `batch` asks for more.
             UsageError: the threshold is not a finite number, or an argument makes no sense.
         """
         calibration = require_calibration(bundle)
@@ -134,19 +134,20 @@ class Inspector:
             path: a bundle folder or .cmdiad file; None: $CMDIAD_BUNDLE, else ./bundle.
             provider: what runs the networks: an execution provider of ONNX Runtime (cpu, cuda, tensorrt,
                 tensorrt-rtx), or the bundle's own engines (tensorrt-engine, tensorrt-rtx-engine).
-            threads: of the networks, the search, the grouping, and a stream's workers; None: all this process may use.
+            threads: for the networks, the search, the grouping, and a stream's workers; None: all this process may use.
             threshold: overrides the calibrated threshold.
             cuda_graph: capture networks of few shapes as CUDA graphs; None: where the provider can.
             graph: networks: each network by itself, the bank search in NumPy. line: the fused line graph. auto: the
                 line graph where there is one, except on the CPU, where the search in NumPy is faster.
-            batch: how many parts go through the line graph together where as many wait; a GPU may gain from it.
-            allow_any_size: inspect what is not such a part as calibration saw, too; see `check_likeness`.
-            side_by_side: for a stream on the CPU: as many parts at a time as threads, each on one; no batches then.
+            batch: how many parts go through the line graph together, if that many are waiting; may be faster on a GPU.
+            allow_any_size: also inspect parts unlike those that calibration saw; see `check_likeness`.
+            side_by_side: for a stream on the CPU: inspect as many parts at a time as there are threads, each on one
+                thread, without batches.
             trusted: whose signature the bundle must have; None: those of $CMDIAD_REQUIRE_SIGNATURE, if it is set.
 
         Raises:
-            BundleError: there is no bundle, or it is changed, incomplete, not calibrated or not signed.
-            EngineError: the provider is not available, or takes one part at a time where more are asked for.
+            BundleError: there is no bundle, or it was changed, or is incomplete, not calibrated or not signed.
+            EngineError: the provider is not available, or takes one part at a time and `batch` asks for more.
             UsageError: the threshold is not a finite number, or an argument makes no sense.
 
         Example:
@@ -162,22 +163,22 @@ class Inspector:
         return self._strategy.batch
 
     def __call__(self, path: str | Path) -> Inspection:
-        """Read and inspect one scan file (an image file where the bundle's main modality is RGB).
+        """Read and inspect one scan file (an image file if the bundle's main modality is RGB).
 
         Raises:
             ScanError: the file cannot be read or holds nothing to inspect.
-            NotFiniteError: the networks answer with what is not a number.
+            NotFiniteError: the networks return values that are not finite.
         """
         ready = self.read(path)
         with naming_scan(Path(path)):
             return self.finish(ready)
 
     def read(self, source: str | Path | PartInMemory) -> ReadyScan:
-        """Everything before the networks, for one file, or one part in memory, whose name is its ID.
+        """Do everything before the networks, for one file or one part in memory (its name becomes the part ID).
 
         Raises:
             ScanError: the file cannot be read, or there is nothing to inspect.
-            UsageError: what should be an array is none, or lies on a GPU.
+            UsageError: something that should be an array is not, or is on a GPU.
         """
         times = StageTimes()
         held = source if isinstance(source, PartInMemory) else Path(source)
@@ -187,10 +188,10 @@ class Inspector:
             return self._ready(part, times, held.name if isinstance(held, PartInMemory) else None)
 
     def read_bytes(self, data: bytes, image: bytes | None = None) -> ReadyScan:
-        """The same for what files hold; see `part_from_bytes`.
+        """Do what `read` does, for the contents of files; see `part_from_bytes`.
 
         Raises:
-            ScanError: about the content alone: it cannot be read or holds nothing to inspect.
+            ScanError: the content cannot be read or holds nothing to inspect; the message names no file.
         """
         times = StageTimes()
         with times.stage("read"):
@@ -200,7 +201,7 @@ class Inspector:
     def read_arrays(
         self, points: ArrayInput | Part | None, rgb: ArrayInput | None = None, part_id: str | None = None
     ) -> ReadyScan:
-        """The same for arrays; arguments and errors as of `inspect`."""
+        """Do what `read` does, for arrays; arguments and errors are those of `inspect`."""
         if part_id is not None:
             return self.read(PartInMemory(part_id, points, rgb))
         times = StageTimes()
@@ -213,25 +214,25 @@ class Inspector:
     ) -> Inspection:
         """Inspect a part that is in memory. Nothing is written to disk.
 
-        Where the bundle takes all parts of a scan, this is the whole scan's inspection, with those of its parts in
-        `parts`: see `inspect_all`.
+        If the bundle takes all parts of a scan, the result is the inspection of the whole scan, and its `parts` are the
+        inspections of the parts; see `inspect_all`.
 
-        What the bundle measures is copied once, the points as float32 metres (12 bytes a pixel) and the image (3), so
-        that a camera may write its next frame into the same memory as soon as this returns or `read_arrays` has; the
-        inspection keeps these copies. What it does not measure is not looked at.
+        The inputs that the bundle uses are copied once, the points as float32 meters (12 bytes per pixel) and the image
+        (3), so a camera may write its next frame into the same memory as soon as this or `read_arrays` returns. The
+        inspection keeps these copies. Inputs that the bundle does not use are ignored.
 
         Args:
             points: (H, W, 3) of any numeric type, in the unit of the product's scans (the manifest's
-                `metres_per_unit`, metres where it has none); (0, 0, 0), masked or not finite where nothing was
-                measured. An array of NumPy, or what has `__array__` or DLPack, in the host's memory. Or a `Part`, which
-                is in metres, has its own image, and is not copied. None for an image alone.
+                `metres_per_unit`, meters if it has none); (0, 0, 0), masked or not finite where nothing was measured.
+                A NumPy array, or anything with `__array__` or DLPack, in the host's memory; or a `Part`, which is in
+                meters, has its own image, and is not copied. None for an image alone.
             rgb: (H, W, 3) uint8, registered with the points.
-            part_id: what the part is called: in errors, in the inspection, and in what it saves.
+            part_id: what the part is called: in errors, in the inspection, and in the names of saved files.
 
         Raises:
-            ScanError: shapes, types or the unit are none of a scan, or nothing of the part is left.
-            NotFiniteError: the networks answer with what is not a number.
-            UsageError: what should be an array is none, or lies on a GPU.
+            ScanError: a shape, a type or the unit does not suit a scan, or nothing is left of the part.
+            NotFiniteError: the networks return values that are not finite.
+            UsageError: something that should be an array is not, or is on a GPU.
 
         Example:
             >>> inspector.inspect(camera.points(), part_id="A-17").is_defect  # doctest: +SKIP
@@ -244,7 +245,7 @@ class Inspector:
     def inspect_all(
         self, points: ArrayInput | Part | None = None, rgb: ArrayInput | None = None, part_id: str | None = None
     ) -> list[Inspection]:
-        """Inspect every part of a scan that is in memory, in reading order; one where the bundle takes the largest.
+        """Inspect every part of a scan in memory, in reading order; a list of one if the bundle takes one part.
 
         Args:
             points: as `inspect` takes them.
@@ -252,9 +253,9 @@ class Inspector:
             part_id: as `inspect` takes it.
 
         Raises:
-            ScanError: as of `inspect`; or something in the scan cannot be judged, which `inspect` says beside the
-                verdicts on the others.
-            NotFiniteError, UsageError: as of `inspect`.
+            ScanError: as `inspect` does; also if something in the scan cannot be judged, which `inspect` lists in
+                `refused`.
+            NotFiniteError, UsageError: as `inspect` does.
 
         Example:
             >>> [part.is_defect for part in inspector.inspect_all(camera.points())]  # doctest: +SKIP
@@ -291,16 +292,16 @@ class Inspector:
         return ReadyPart(prepared, times, self._strategy.ready(prepared, times), number)
 
     def finish(self, ready: ReadyScan) -> Inspection:
-        """The networks, the search and the decision for a scan that is ready for them."""
+        """Run the networks, the search and the decision for a scan that is ready for them."""
         (inspection,) = self.finish_batch([ready])
         return inspection
 
     def finish_batch(self, scans: Sequence[ReadyScan]) -> list[Inspection]:
-        """The same for several scans, whose parts go through the networks together.
+        """Do the same for several scans, whose parts go through the networks together.
 
         Raises:
             EngineError: a network cannot be run.
-            NotFiniteError: it answers with what is not a number.
+            NotFiniteError: it returns values that are not finite.
             ScanError: no part of a scan can be judged.
         """
         parts = [part for scan in scans for part in scan.parts]
@@ -347,7 +348,7 @@ class Inspector:
         )
 
     def close(self) -> None:
-        """End the threads of the search; they also end with the inspector itself."""
+        """End the threads of the search; they also end when the inspector is deleted."""
         self._strategy.close()
 
     def __enter__(self) -> Inspector:
@@ -362,12 +363,12 @@ class Inspector:
 
 
 def goes_side_by_side(provider: str, batch: int) -> bool:
-    """Whether parts can be inspected side by side: a batch is one call, and a GPU takes one after the other."""
+    """Whether parts can be inspected side by side: a batch is one call, and a GPU takes one part after the other."""
     return provider == "cpu" and batch == 1
 
 
 def check_finite(answer: Answer) -> None:
-    """Refuse what no verdict can be made of: comparing it with a threshold would call the part good.
+    """Refuse an answer that no verdict can be made of: comparing it with a threshold would call the part good.
 
     Raises:
         NotFiniteError: the score or the map is not finite.

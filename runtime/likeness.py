@@ -1,4 +1,4 @@
-"""What is not such a part as calibration saw is refused: its verdict would mean nothing."""
+"""Parts unlike those that calibration saw are refused: a verdict on them would mean nothing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .preparation.prepared_part import PreparedPart
 
 
 def check_likeness(view: PartView, expected: PartRange, metres_per_unit: float | None) -> None:
-    """Refuse what is not such a part as calibration saw, or was not seen: its verdict would mean nothing.
+    """Refuse a part that is unlike those calibration saw, or that was not seen well: its verdict would mean nothing.
 
     Args:
         view: what the scan shows of the part.
         expected: what calibration saw.
-        metres_per_unit: how the scan's numbers were read; None: as metres.
+        metres_per_unit: how the scan's numbers were read; None: as meters.
 
     Raises:
         ScanError: says in what it differs, with what calibration saw and what is allowed.
@@ -28,7 +28,7 @@ def check_likeness(view: PartView, expected: PartRange, metres_per_unit: float |
 
 
 def _unlike(reasons: Sequence[str], view: PartView, which: str = "") -> ScanError:
-    """The refusal of what is not such a part as calibration saw; `which` says of what in the scan."""
+    """The refusal of a part that is unlike those calibration saw; `which` says which one in the scan."""
     told = f"{which}{which and ' '}is not a part that the bundle was calibrated for: {'; '.join(reasons)}"
     if view.plane_rms_m is not None and view.is_framed:
         # Of a preprocessed scan a side of the part was taken as the plane, and all figures are of what was left.
@@ -50,7 +50,7 @@ def refused_parts(
     Args:
         parts: of the scan, at least one.
         expected: what calibration saw; None: whatever can be prepared is judged.
-        metres_per_unit: how the scan's numbers were read; None: as metres.
+        metres_per_unit: how the scan's numbers were read; None: as meters.
     """
     refused, views = [], []
     for number, one in enumerate(parts, 1):

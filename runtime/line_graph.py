@@ -103,7 +103,7 @@ class LineGraph:
             return {name: run.outputs[name][0] for name in names}
 
     def settled_outputs(self, prepared: PreparedPart) -> Outputs:
-        """The same as the line concludes it: score, map and distances, with what is not proven searched again.
+        """The same as on the line: score, map and distances, after searching again what was not proven.
 
         A graph whose screen's bound does not hold is left as it is, so that whoever compares it sees that.
         """

@@ -1,4 +1,4 @@
-"""What Linux tells under /proc of this process and its machine; elsewhere figures are None."""
+"""What Linux says under /proc about this process and its machine; on other systems figures are None."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def cpu_name() -> str:
 
 
 def proc_field(file: str, field: str) -> str | None:
-    """The value of the first `field: value` line of a file under /proc; None where there is none.
+    """The value of the first `field: value` line of a file under /proc; None if there is none.
 
     Example:
         >>> proc_field("cpuinfo", "no such field") is None

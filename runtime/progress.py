@@ -1,4 +1,4 @@
-"""How long work tells how far it is: whoever calls it gives a function, and shows what that is told."""
+"""How long-running work reports its progress: the caller gives a function, and shows what it is called with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stream of parts: each one has an outcome, whatever happens to it, and none ends the others."""
+"""A stream of parts: each has an outcome, whatever happens to it, and a failure does not end the stream."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Outcome:
 
     Attributes:
         scan: the scan's file, or the name of a part in memory.
-        part: its number in the scan; None where scans show one part, or the error is not about one of them.
-        parts: how many parts the scan has; None where scans show one part, or it could not be inspected.
-        inspection: None where the part could not be inspected.
-        heatmap: the heat map's file; None where none was written.
-        map: the raw map's file, float32 TIFF; None where none was written.
-        cloud: the colored cloud's file, PLY; None where none was written.
-        error: why the part could not be inspected, or its files not be written.
+        part: its number in the scan; None if scans show one part, or the error is not about one of the parts.
+        parts: how many parts the scan has; None if scans show one part, or the scan could not be inspected.
+        inspection: None if the part could not be inspected.
+        heatmap: the heat map's file; None if it was not written.
+        map: the raw map's file, float32 TIFF; None if it was not written.
+        cloud: the colored cloud's file, PLY; None if it was not written.
+        error: why the part could not be inspected, or why its files could not be written.
     """
 
     scan: Path
@@ -72,22 +72,23 @@ def inspect_stream(
     written: Written = "all",
     clouds: Written = "none",
 ) -> Iterator[Outcome]:
-    """Inspect scans as they come; outcomes come in the scans' order, one for each.
+    """Inspect scans as they come, and yield one outcome for each, in the scans' order.
 
-    Where the bundle takes all parts of a scan there is one for each part, in reading order; what else stands in view
-    and should not is an outcome behind them, with an error.
+    If the bundle takes all parts of a scan, there is one outcome for each part, in reading order; anything else in view
+    that should not be there follows as an outcome with an error.
 
     Reading, networks and writing overlap between scans (`pipeline.py`), on as many workers as the inspector has
-    threads. Side by side every worker inspects scans of its own; else networks run on the caller's thread, and where
-    the inspector takes batches, scans that wait for it go through the line graph together.
+    threads. Side by side, every worker inspects scans of its own; otherwise the networks run on the caller's thread,
+    and if the inspector takes batches, scans that are waiting go through the line graph together.
 
     Args:
         inspector: a loaded bundle.
-        scans: files, or parts in memory, taken up to `most_under_way` ahead of their outcomes. Parts that come one by
-            one, and whose outcome must not wait for the next, are for the inspector itself.
+        scans: files, or parts in memory, taken up to `most_under_way` ahead of their outcomes. If parts come one by one
+            and an outcome must not wait for the next part, call the inspector itself.
         out: the folder of the files, see `output_paths`; None: nothing is written.
-        written: whose heat maps and raw maps are written.
-        clouds: whose points are written in the heat map's colors, see `write_cloud`; a part has none without a scan.
+        written: for which parts heat maps and raw maps are written.
+        clouds: for which parts the points are written in the heat map's colors, see `write_cloud`; never for an image
+            alone.
 
     Example:
         >>> for outcome in inspect_stream(inspector, Path("scans").glob("*.tiff")):  # doctest: +SKIP

@@ -100,14 +100,14 @@ def run(work: Path, program: str, *arguments: str | Path) -> str:
 
 
 def write_scans(folder: Path) -> None:
-    """Normal scans, raw, in metres."""
+    """Normal scans, raw, in meters."""
     folder.mkdir()
     for seed in range(N_NORMAL):
         tifffile.imwrite(folder / f"{seed:03d}.tiff", dome(seed), photometric="rgb")
 
 
 def dome(seed: int, with_burr: bool = False) -> Points:
-    """A raw scan (SIZE, SIZE, 3) float32, metres: a dome on a plane, of its own size and place, beside it a pin."""
+    """A raw scan (SIZE, SIZE, 3) float32, meters: a dome on a plane, of its own size and place, beside it a pin."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
     x, y = columns * PITCH_M, rows * PITCH_M
@@ -118,7 +118,7 @@ def dome(seed: int, with_burr: bool = False) -> Points:
         raised += 0.015 * np.exp(-((x - 0.006) ** 2 + (y + 0.005) ** 2) / (2 * 0.003**2))
     raised[np.hypot(x - 0.04, y - 0.04) < 0.005] = 0.012
     z = DISTANCE_M - raised + rng.normal(scale=5e-5, size=raised.shape)
-    # In steps of ten micrometres: few bytes.
+    # In steps of ten micrometers: few bytes.
     return np.stack([x, y, np.round(z, 5)], axis=2).astype(np.float32)
 
 

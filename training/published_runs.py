@@ -36,7 +36,7 @@ def run_from_checkpoint(checkpoint: Path, main: Modality, settings: TrainingSett
         The run as written.
 
     Raises:
-        WeightsError: the file is no route's, an extractor's weights are missing, or the two do not fit.
+        WeightsError: the file is not a route's, an extractor's weights are missing, or the two do not fit.
     """
     route, network = open_route_checkpoint(checkpoint)
     point = open_extractor(settings.point_extractor, "pc", settings.point_checkpoint)

@@ -49,8 +49,8 @@ class Scene:
     """A scan and what became of it; it can be written as a cloud (`runtime.verdict.cloud.Inspected`).
 
     Attributes:
-        points: (H, W, 3) float32, metres, relative to `origin`; zero where nothing was measured.
-        origin: what was subtracted from the file's coordinates, metres.
+        points: (H, W, 3) float32, meters, relative to `origin`; zero where nothing was measured.
+        origin: what was subtracted from the file's coordinates, meters.
         valid: (H, W) bool, the part; nowhere, where none was taken.
         map: (H, W) float32, the anomaly map; zero without a calibrated bundle.
         pixel_threshold: the map value above which a pixel is marked.

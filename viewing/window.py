@@ -73,7 +73,7 @@ def _require_display() -> None:
 
 
 def _step(scene: Scene, direction: Direction) -> npt.NDArray[np.float64]:
-    """(3,) from a panel to the next, metres."""
+    """(3,) from a panel to the next, meters."""
     step: npt.NDArray[np.float64] = _GAP * np.ptp(scene.points[scene.measured] @ direction.right) * direction.right
     return step
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 
 def scene(height: int = 24, width: int = 32) -> npt.NDArray[np.float32]:
-    """A box on a table, a few points missing: (H, W, 3) float32, metres."""
+    """A box on a table, a few points missing: (H, W, 3) float32, meters."""
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     points = np.stack([columns * 0.001, rows * 0.001, np.full_like(rows, 0.5)], axis=-1)
     inside = (abs(rows - height / 2) < height / 3.5) & (abs(columns - width / 2) < width / 3.5)

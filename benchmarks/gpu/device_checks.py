@@ -32,7 +32,7 @@ LATTICE_M = np.float32(2.0**-10)
 
 @dataclass(frozen=True)
 class PointCloud:
-    """Points to group: (N, 3) float32 metres, and their ascending places in the map of 224 x 224."""
+    """Points to group: (N, 3) float32 meters, and their ascending places in the map of 224 x 224."""
 
     name: str
     points: Points

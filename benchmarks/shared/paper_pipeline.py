@@ -89,7 +89,7 @@ class PaperPipeline:
 
     @torch.inference_mode()
     def __call__(self, points_hw3: Points) -> tuple[float, Points]:
-        """(224, 224, 3) float32 metres, zero where there is no part -> the score and the (224, 224) map."""
+        """(224, 224, 3) float32 meters, zero where there is no part -> the score and the (224, 224) map."""
         main = self.patch_features(points_hw3)
         hallucinated = self.f2f.hallucinate_rgb(main)
         pairs = (main, self.main), (hallucinated, self.hallucinated)

@@ -19,7 +19,7 @@ Mask = npt.NDArray[np.bool_]
 
 
 def real_or_rendered(n_scans: int, folder: Path | None) -> Iterator[Points]:
-    """Organized clouds, (H, W, 3) float32 metres: of a folder's `*.tiff` scans, or rendered parts of one class."""
+    """Organized clouds, (H, W, 3) float32 meters: of a folder's `*.tiff` scans, or rendered parts of one class."""
     if folder is None:
         for seed in range(n_scans):
             yield render_sample(PART_CLASSES[0], None, seed).points
@@ -44,7 +44,7 @@ def turned(points: Points, angle: float) -> Points:
 
 
 def raw_scan_and_part(part_class: str, seed: int, size: int, scale: float) -> tuple[Points, Mask]:
-    """A rendered raw scan, (size, size, 3) float32, metres, and which of its measured pixels see the part.
+    """A rendered raw scan, (size, size, 3) float32, meters, and which of its measured pixels see the part.
 
     Its pixels are 0.1 m x scale / size apart, and its noise is scaled with it.
     """
@@ -53,5 +53,5 @@ def raw_scan_and_part(part_class: str, seed: int, size: int, scale: float) -> tu
 
 
 def raw_scan(part_class: str, seed: int, size: int = 800) -> Points:
-    """A rendered raw scan, (size, size, 3) float32, metres."""
+    """A rendered raw scan, (size, size, 3) float32, meters."""
     return render_sample(part_class, None, seed=seed, size=size).points * RAW_SCALE

@@ -250,7 +250,7 @@ def measured_part(bundle: Path, width: int, height: int, parts: int, folder: Pat
 
 
 def rendered(width: int, height: int, seed: int) -> np.ndarray:
-    """A raw scan (height, width, 3) float32, metres, of a flange of the demo."""
+    """A raw scan (height, width, 3) float32, meters, of a flange of the demo."""
     from cmdiad.training.synth.synthesis import render_sample
 
     defect = "dent" if seed % DENTED_EVERY == DENTED_EVERY - 1 else None

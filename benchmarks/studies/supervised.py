@@ -41,7 +41,7 @@ from torch.nn import functional
 
 # A part fits into this many pixels; the plane alone is seen along the border.
 CROP, BORDER = 256, 40
-# Heights below this are plane, millimetres.
+# Heights below this are plane, millimeters.
 LEAST_HEIGHT_MM = 0.6
 # What a window sees, pixels, and how far apart windows are.
 WINDOW, STRIDE = 48, 8
@@ -104,7 +104,7 @@ def labeled_part(difficulty: Difficulty, number: int) -> tuple[Maps, Mask]:
 def height_maps(points_hw3: npt.NDArray[np.float32]) -> tuple[Maps, tuple[slice, slice]]:
     """(4, 256, 256) of a scan: height, height over its wide and its narrow surroundings, and where there is part.
 
-    Heights are millimetres over the plane, each in a unit of about its own size. Also the window that was cut out.
+    Heights are millimeters over the plane, each in a unit of about its own size. Also the window that was cut out.
     """
     z, measured = points_hw3[..., 2].astype(np.float64), points_hw3[..., 2] > 0
     border = measured.copy()

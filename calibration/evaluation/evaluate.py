@@ -249,7 +249,7 @@ def score_parts(sample: Sample, contender: Contender, decision: Decision, shared
 
 
 def in_whole_scan(map_224: Array, part: PreparedPart, whole: Frame) -> Array:
-    """A part's map (224, 224) in the frame of its whole scan: pixel metrics depend on how much is no part."""
+    """A part's map (224, 224) in the frame of its whole scan: pixel scores depend on how much is not part."""
     if part.frame == whole:
         return map_224
     return sample_nearest(map_to_input(map_224, part.frame, of_image=part.scan is None), whole)

@@ -1,4 +1,4 @@
-"""What an evaluation finds: the metrics of every class on every candidate, and what reports draw from."""
+"""What an evaluation finds: the scores of detection of every class on every candidate, and what reports draw from."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ ExampleKind = Literal["hit", "miss", "false alarm"]
 class Row(msgspec.Struct, frozen=True, rename={"class_name": "class"}):
     """One class, or the mean of all, on one route; the documented object of `evaluate --json`.
 
-    The metrics of pixels are None where no defective part has a mask, all of them where the test parts are all good;
-    I-AUROC also where they are all defective.
+    The pixel scores are None if no defective part has a mask, and all scores are None if all test parts are good;
+    I-AUROC is also None if they are all defective.
     """
 
     class_name: str
@@ -60,9 +60,10 @@ class Scored:
         samples: n parts.
         scores: (n,) float64, image scores.
         maps: (n, 224, 224) float32.
-        masks: (n, 224, 224) bool; None where no defective part has a mask.
+        masks: (n, 224, 224) bool; None if no defective part has a mask.
         seconds: n times by stage, as the line would need for the part.
-        refusals: n lists of why `infer` would refuse the part, as of another size than calibration saw; mostly empty.
+        refusals: n lists of why `infer` would refuse the part, such as a size that calibration did not see; mostly
+            empty.
     """
 
     samples: list[Sample]
@@ -84,7 +85,7 @@ class Scored:
 
     @property
     def has_both_labels(self) -> bool:
-        """Whether there are good parts and defective ones, so that scores can be compared."""
+        """Whether there are both good and defective parts, so that scores can be compared."""
         return bool(self.labels.any() and not self.labels.all())
 
 
@@ -111,7 +112,7 @@ class ClassOutcome:
 
     Attributes:
         name: the candidate's.
-        row: the metrics.
+        row: the scores of detection.
         manifest: of the candidate's bundle.
         part_range: what calibration saw of the class's parts.
         by_defect: image AUROC of each defect's parts against the good ones; empty without good ones.
@@ -119,9 +120,9 @@ class ClassOutcome:
         pixel_threshold: the map's.
         defects: (n,) defect names of the test parts.
         scores: (n,) float64, theirs.
-        names: n names in the test split, as `dent/000`.
+        names: n names in the test split, such as `dent/000`.
         refusals: n lists of why `infer` would refuse the part; mostly empty.
-        roc: image ROC curve; None where the parts are all good, or all defective.
+        roc: image ROC curve; None if the parts are all good, or all defective.
         pro: per-region-overlap curve up to a false-positive rate of 0.3, thinned for drawing; None without masks.
         milliseconds: median over the test parts by stage, and their median `total`.
         bank_bytes: of all memory banks.
@@ -161,7 +162,7 @@ class Verdicts:
     Attributes:
         n_good, n_defective: how many there are.
         false_rejects, misses: how many of them score on the wrong side of the threshold.
-        refused: how many of both `infer` would refuse: they are not such parts as calibration saw.
+        refused: how many of both `infer` would refuse, because they are unlike the parts that calibration saw.
     """
 
     n_good: int
@@ -192,8 +193,8 @@ class Evaluation:
     """The outcomes of all classes on all candidates, class by class.
 
     Attributes:
-        outcomes: theirs.
-        warnings: what falsifies the figures, such as scans that are learned from and tested, a sentence each.
+        outcomes: one for each class and candidate.
+        warnings: what falsifies the figures, such as scans that were both learned from and tested, a sentence each.
     """
 
     outcomes: list[ClassOutcome]
@@ -214,7 +215,7 @@ class Evaluation:
         return [outcome for outcome in self.outcomes if outcome.name == name]
 
     def mean(self, name: str) -> Row:
-        """One candidate's metrics, averaged over the classes."""
+        """One candidate's scores of detection, averaged over the classes."""
         return mean_row([outcome.row for outcome in self.of(name)])
 
     @property

@@ -1,4 +1,4 @@
-"""Where an evaluation's reports go, and what they say of how they were made."""
+"""Where an evaluation's reports go, and what they say about how they were made."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Destinations:
             yield "parts", self.folder / "parts.csv"
 
     def require_writable(self) -> None:
-        """To be called before the work of an evaluation.
+        """Refuse places that cannot be written, before the work of an evaluation.
 
         Raises:
             OutputError: a file cannot be written.
@@ -95,7 +95,7 @@ def _encoded(kind: str, evaluation: Evaluation, facts: Facts) -> bytes:
 
 
 def write_tables(tables: Sequence[Table], markdown: Path | None, csv: Path | None) -> list[Path]:
-    """Write tables as Markdown or CSV, where wanted; the files written.
+    """Write tables as Markdown or CSV, if wanted, and return the files written.
 
     Raises:
         OutputError: a file cannot be written.

@@ -64,11 +64,11 @@ class Facts:
 
 
 class MetricCell(NamedTuple):
-    """A metric in the results.
+    """A score of detection in the results.
 
     Attributes:
-        value: ours; None where there is none.
-        printed: the paper's; None where it prints none.
+        value: ours; None if there is none.
+        printed: the paper's; None if it prints none.
         is_best: whether no other method has a higher one.
     """
 
@@ -113,13 +113,13 @@ def html_report(evaluation: Evaluation, facts: Facts, draw: Draw) -> str:
 
 
 def _tile(outcomes: Sequence[ClassOutcome], mean: Row) -> tuple[str, Row, Verdicts, float]:
-    """One method at a glance: its name, its metrics, its verdicts, its milliseconds a part."""
+    """One method at a glance: its name, its scores of detection, its verdicts, its milliseconds per part."""
     total = Verdicts.total(outcome.verdicts for outcome in outcomes)
     return outcomes[0].name, mean, total, _mean_milliseconds(outcomes, "total")
 
 
 def _results(evaluation: Evaluation) -> list[tuple[str, list[ResultRow]]]:
-    """The methods on every product, and last on their mean where there are several."""
+    """The methods on every product, and last on the mean of the products if there are several."""
     groups = []
     for class_name in evaluation.class_names:
         outcomes = _of_class(evaluation, class_name)
@@ -152,8 +152,8 @@ def _result_rows(evaluation: Evaluation, methods: Sequence[tuple[str, Row, Verdi
 def _results_note(evaluation: Evaluation) -> str:
     rate = evaluation.outcomes[0].threshold.false_reject_rate
     notes = [
-        "Bold: the best method of a product. Threshold: calibrated on normal training parts alone, "
-        f"for {100 * rate:g} % of the good parts to be rejected.",
+        "Bold: the best method for a product. Threshold: calibrated on normal training parts alone, "
+        f"so that {100 * rate:g} % of the good parts are rejected.",
         f"Small figures: {paper().source}. {COMPARABILITY}" if is_compared(evaluation) else "",
         ONE_KIND if any(row.i_auroc is None for row in evaluation.rows) else "",
         refusal_note(evaluation),
@@ -162,7 +162,7 @@ def _results_note(evaluation: Evaluation) -> str:
 
 
 def _curves(outcomes: Sequence[ClassOutcome]) -> list[Chart]:
-    """The curves that all methods have, that of what a line sees first."""
+    """The curves that all methods have; first the one of what a line sees."""
     roc = [(f"{outcome.name}: {figure(outcome.row.i_auroc)}", outcome.roc) for outcome in outcomes]
     pro = [(f"{outcome.name}: {figure(outcome.row.aupro)}", outcome.pro) for outcome in outcomes]
     overlap = Axis("overlap with defects", 0, 1)
@@ -175,7 +175,7 @@ def _curves(outcomes: Sequence[ClassOutcome]) -> list[Chart]:
 
 
 def _curve_chart(title: str, x: Axis, y: Axis, curves: Sequence[tuple[str, Curve | None]]) -> Chart | None:
-    """Curves up to the end of the x axis; None where one is missing."""
+    """Curves up to the end of the x axis; None if one is missing."""
     chart = Chart(title, x, y)
     for index, (name, curve) in enumerate(curves):
         if curve is None:
@@ -194,7 +194,7 @@ def _score_histogram(outcome: ClassOutcome) -> Chart:
 
 
 def _defects_table(outcomes: Sequence[ClassOutcome]) -> Table | None:
-    """I-AUROC by defect; None where there are not both good and defective parts."""
+    """I-AUROC by defect; None unless there are both good and defective parts."""
     names = sorted({name for outcome in outcomes for name in outcome.by_defect})
     if not names:
         return None
@@ -233,8 +233,8 @@ def _latency_table(evaluation: Evaluation) -> Table:
         size = np.mean([outcome.bank_bytes for outcome in outcomes]) / 1e6
         rows.append([name, *times, f"{_mean_milliseconds(outcomes, 'total'):.0f}", f"{size:.1f}"])
     note = (
-        "Milliseconds a part: the median over the test parts, one after the other, as the line would inspect them, "
-        "averaged over products. Methods with the same extractor share its measured time."
+        "Milliseconds per part: the median over the test parts, inspected one after the other as on the line, averaged "
+        "over products. Methods with the same extractor share its measured time."
     )
     return Table("", ["method", *stages, "total ms", "banks MB"], rows, note=note)
 

@@ -32,7 +32,7 @@ def tables(evaluation: Evaluation) -> list[Table]:
 
 
 def metrics_table(evaluation: Evaluation) -> Table:
-    """Metrics by class and route; the paper's in parentheses where it prints one for the class."""
+    """Scores of detection by class and route; in parentheses the paper's, if it prints one for the class."""
     headers = ["class", "route", "main", *METRICS.values(), "parts"]
     rows = []
     for row in evaluation.rows:
@@ -50,7 +50,7 @@ def is_compared(evaluation: Evaluation) -> bool:
 
 def threshold_table(evaluation: Evaluation) -> Table:
     """What the threshold from normal scans alone does to the test parts."""
-    headers = ["class", "route", "main", "defects missed", "good rejected", "refused", "threshold", "asked"]
+    headers = ["class", "route", "main", "defects missed", "good rejected", "refused", "threshold", "requested"]
     rows = []
     for name in evaluation.names:
         outcomes = evaluation.of(name)
@@ -62,11 +62,11 @@ def threshold_table(evaluation: Evaluation) -> Table:
             total = Verdicts.total(outcome.verdicts for outcome in outcomes)
             cells = [*verdict_cells(total), MISSING, f"{outcomes[0].threshold.false_reject_rate:.2%}"]
             rows.append(["all", *_labels(outcomes[0])[1:], *cells])
-    return Table("At the threshold that was calibrated on normal scans", headers, rows, 3, refusal_note(evaluation))
+    return Table("At the threshold calibrated on normal scans", headers, rows, 3, refusal_note(evaluation))
 
 
 def refusal_note(evaluation: Evaluation) -> str:
-    """Which test parts `infer` would refuse, and why; empty where it would inspect all."""
+    """Which test parts `infer` would refuse, and why; empty if it would inspect all."""
     refused = {
         f"{outcome.row.class_name}/test/{name}": "; ".join(reasons)
         for outcome in evaluation.outcomes
@@ -84,7 +84,7 @@ def refusal_note(evaluation: Evaluation) -> str:
 
 
 def defect_table(evaluation: Evaluation) -> Table | None:
-    """Image AUROC of each defect's parts against the good ones; None where there are not both."""
+    """Image AUROC of each defect's parts against the good ones; None unless there are both."""
     names = sorted({name for outcome in evaluation.outcomes for name in outcome.by_defect})
     if not names:
         return None
@@ -95,14 +95,14 @@ def defect_table(evaluation: Evaluation) -> Table | None:
 
 
 def latency_table(evaluation: Evaluation) -> Table:
-    """Median milliseconds a part by stage."""
+    """Median milliseconds per part, by stage."""
     stages = stage_names(evaluation.outcomes)
     rows = []
     for outcome in evaluation.outcomes:
         known = outcome.milliseconds
         times = [f"{known[stage]:.0f}" if stage in known else MISSING for stage in stages]
         rows.append([*_labels(outcome), *times, f"{outcome.bank_bytes / 1e6:.1f}"])
-    return Table("Milliseconds a part, median", ["class", "route", "main", *stages, "banks MB"], rows, 3)
+    return Table("Milliseconds per part, median", ["class", "route", "main", *stages, "banks MB"], rows, 3)
 
 
 def stage_names(outcomes: Sequence[ClassOutcome]) -> list[str]:
@@ -113,7 +113,7 @@ def stage_names(outcomes: Sequence[ClassOutcome]) -> list[str]:
 
 
 def paper_figure(evaluation: Evaluation, row: Row, metric: str) -> float | None:
-    """The printed figure beside a row; that of the mean only where all ten classes were evaluated."""
+    """The printed figure beside a row; for the mean only if all ten classes were evaluated."""
     if row.class_name == MEAN and sorted(evaluation.class_names) != sorted(paper_classes()):
         return None
     return printed_figure(row, metric)
@@ -127,12 +127,12 @@ def metric_cell(evaluation: Evaluation, row: Row, metric: str) -> str:
 
 
 def figure(value: float | None) -> str:
-    """A metric with three places."""
+    """A score of detection with three places; a dash if there is none."""
     return MISSING if value is None else f"{value:.3f}"
 
 
 def verdict_cells(verdicts: Verdicts) -> list[str]:
-    """Counts and rates of the defective parts missed and the good ones rejected; how many `infer` would refuse."""
+    """Counts and rates of defective parts missed and good ones rejected, and how many `infer` would refuse."""
     return [
         counted(verdicts.misses, verdicts.n_defective, verdicts.miss_rate),
         counted(verdicts.false_rejects, verdicts.n_good, verdicts.false_reject_rate),
@@ -141,13 +141,13 @@ def verdict_cells(verdicts: Verdicts) -> list[str]:
 
 
 def counted(count: int, n: int, rate: float | None) -> str:
-    """How many of how many, and their share; a dash where there are none."""
+    """How many of how many, and their share; a dash if there are none."""
     return MISSING if rate is None else f"{count} of {n} ({rate:.1%})"
 
 
 def as_json(evaluation: Evaluation) -> bytes:
-    """The documented object: `rows` of metrics, and beside it what else was found, each with class, route, main,
-    scored_by.
+    """The documented object: `rows` with the scores of detection, and beside it what else was found, each with class,
+    route, main, scored_by.
 
     `parts` are the test parts with their scores; `refusal` says why `infer` would give no verdict on a part. `trade`
     has what every other threshold would reject and miss. `warnings` are sentences about what falsifies the figures.
@@ -172,7 +172,7 @@ def as_json(evaluation: Evaluation) -> bytes:
 
 
 def as_csv(evaluation: Evaluation) -> str:
-    """One line a row of metrics, with the paper's figures and the rates at the threshold; empty where unknown."""
+    """One line per row, with the paper's figures and the rates at the threshold; empty where unknown."""
     papers = [f"paper_{metric}" for metric in METRICS]
     rates = ["threshold", "false_reject_rate", "miss_rate", "n_refused", "ms"]
     rows: list[list[object]] = [["class", "route", "main", "scored_by", *METRICS, "n_test", *papers, *rates]]

@@ -1,4 +1,4 @@
-"""Every test part's score and verdict at the calibrated threshold, and the trade between misses and false alarms."""
+"""Each test part's score and verdict at the calibrated threshold, and the trade-off between misses and false alarms."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class JudgedPart:
     """One test part at the calibrated threshold.
 
     Attributes:
-        name: in the test split, as `dent/000`.
+        name: in the test split, such as `dent/000`.
         defect: its label, `good` for a normal part.
         score: the image score.
         threshold: from the normal scans.
         verdict: see `PartVerdict`.
-        refusal: why `infer` would give no verdict on it; empty where it would.
+        refusal: why `infer` would give no verdict on it; empty if it would.
     """
 
     name: str
@@ -71,11 +71,11 @@ def worst_first(parts: list[JudgedPart]) -> list[JudgedPart]:
 
 
 def trade_chart(outcomes: Sequence[ClassOutcome]) -> Chart | None:
-    """The trade of every method; None where a method's test parts are all good, or all defective."""
+    """The trade-off of every method; None if a method's test parts are all good, or all defective."""
     traded = [
         Traded(outcome.name, outcome.scores, outcome.defects != GOOD, outcome.threshold.value) for outcome in outcomes
     ]
-    return drawn_trade("The trade: missed against rejected", traded)
+    return drawn_trade("The trade-off: defects missed against good parts rejected", traded)
 
 
 def parts_table(outcome: ClassOutcome) -> Table:
@@ -84,12 +84,12 @@ def parts_table(outcome: ClassOutcome) -> Table:
     rows = []
     for part in worst_first(judged_parts(outcome)):
         share = f"{part.score / part.threshold:.0%}" if part.threshold > 0 else MISSING
-        rows.append([part.name, part.verdict, f"{part.score:.4g}", share, part.refusal or "that inspects it"])
+        rows.append([part.name, part.verdict, f"{part.score:.4g}", share, part.refusal or "would inspect it"])
     return Table(f"All test parts, {outcome.name}", headers, rows, 2)
 
 
 def parts_as_csv(evaluation: Evaluation) -> str:
-    """One line a test part of each class and candidate; an empty refusal where `infer` would inspect it."""
+    """One line per test part of each class and candidate; the refusal is empty if `infer` would inspect it."""
     key = ["class", "route", "main", "scored_by"]
     rows: list[list[object]] = [[*key, "part", "defect", "score", "threshold", "is_defect", "verdict", "refusal"]]
     for outcome in evaluation.outcomes:
@@ -118,7 +118,7 @@ def part_objects(outcome: ClassOutcome) -> list[dict[str, object]]:
 
 
 def trade_object(outcome: ClassOutcome) -> dict[str, object]:
-    """The trade of one method for `--json`; `calibrated` is the point of its threshold."""
+    """The trade-off of one method for `--json`; `calibrated` is the point of its threshold."""
     counts = outcome.verdicts
     return {
         "n_good": counts.n_good,

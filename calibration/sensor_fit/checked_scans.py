@@ -33,7 +33,7 @@ class CheckedScan:
         name: of the scan.
         shape: height and width, pixels; None where it could not be read.
         measured_share: pixels that were measured.
-        pitch_m: the distance of neighboring pixels, metres.
+        pitch_m: the distance of neighboring pixels, meters.
         view: of its part, the first of several; None where it could not be prepared.
         parts: how many it shows; 0 where it could not be prepared.
         error: why not, empty where it could.

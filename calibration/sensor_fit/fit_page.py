@@ -1,4 +1,4 @@
-"""A fit as one HTML page to look at and to send: what was measured, what is proposed, and what that does."""
+"""A fit as one HTML page to look at and to send: what was measured, what is proposed, and what the proposal does."""
 
 from __future__ import annotations
 
@@ -71,7 +71,8 @@ def measures_table(fit: SensorFit) -> Table:
         part = outcome.error if view is None else MISSING if diameter is None else f"{1e3 * diameter:.1f}"
         rows.append([name, f"{1e3 * measure.pitch_m:#.3g}", f"{measure.missing_share:.1%}", *on_table, part])
     headers = ["scan", "pitch mm", "not measured", "noise mm", "on the table", "tilt °", "part mm"]
-    return Table("Scan by scan", headers, rows, note="The part's length is the largest distance of two of its points.")
+    note = "The part's length is the largest distance between two of its points."
+    return Table("Scan by scan", headers, rows, note=note)
 
 
 def _tile(name: str, values: Sequence[float], unit: str) -> tuple[str, str, str] | None:
@@ -88,7 +89,7 @@ def _heights_chart(fit: SensorFit, drawn: Sequence[DrawnScan]) -> Chart | None:
     if not len(shown):
         return None
     kinds = [Bars("removed", "c0", shown[shown <= reach]), Bars("kept", "c4", shown[shown > reach])]
-    return histogram("Heights of points over the table", "mm", "points", kinds, reach)
+    return histogram("Heights of points above the table", "mm", "points", kinds, reach)
 
 
 def _picture(scan: DrawnScan) -> str:

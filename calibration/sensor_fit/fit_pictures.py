@@ -1,4 +1,4 @@
-"""A scan three times, for somebody to look at: as it is, what was taken as table, and what was taken as part."""
+"""A scan three times, for people to look at: as it is, what was taken as the table, and what was taken as the part."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _GAP, _CAPTION, _HEADING = 6, 18, 20
 _TABLE, _ABOVE, _BEHIND, _PART = (70, 150, 255), (235, 180, 60), (225, 70, 90), (60, 210, 120)
 _TINT = 0.55
 _PAPER, _INK = (24, 24, 28), (215, 215, 215)
-_HEADINGS = ("scan", "table blue, above it yellow, behind it red", "part")
+_HEADINGS = ("scan", "blue: table, yellow: above, red: behind", "green: part")
 # Heights that the page's histogram counts.
 _MOST_HEIGHTS = 20_000
 
@@ -37,7 +37,7 @@ class DrawnScan:
     Attributes:
         name: of the scan.
         panels: three pictures, (h, w, 3) uint8 each, of one size.
-        heights_m: (n,) float64, evenly chosen points' heights above the table; empty where there is none.
+        heights_m: (n,) float64, evenly chosen points' heights above the table; empty without a table.
     """
 
     name: str

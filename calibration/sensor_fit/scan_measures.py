@@ -36,7 +36,7 @@ _Points = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TableMeasure:
-    """The plane that parts stand on, lengths in metres.
+    """The plane that parts stand on, lengths in meters.
 
     Attributes:
         plane: its normal towards where parts stand.
@@ -61,7 +61,7 @@ class SensorMeasure:
 
     Attributes:
         height, width: pixels.
-        pitch_m: the distance of neighboring pixels, metres, the larger of across and down.
+        pitch_m: the distance of neighboring pixels, meters, the larger of across and down.
         missing_share: pixels where nothing was measured.
         border_share: how much of the image's border was measured.
         table: None where the scan shows no plane that parts stand on.
@@ -79,9 +79,9 @@ def measure_scan(points_hw3: _Points, preprocessing: Preprocessing, origin: Vect
     """Measure one scan.
 
     Args:
-        points_hw3: (H, W, 3) float32, metres, missing points zero.
+        points_hw3: (H, W, 3) float32, meters, missing points zero.
         preprocessing: everything but its lengths, which are measured.
-        origin: what was subtracted from the file's coordinates, metres.
+        origin: what was subtracted from the file's coordinates, meters.
 
     Raises:
         ScanError: nothing was measured, one thing again and again, or no two neighboring pixels.
@@ -103,7 +103,7 @@ def measure_scan(points_hw3: _Points, preprocessing: Preprocessing, origin: Vect
 
 
 def pixel_pitch(points_hw3: _Points) -> float:
-    """The distance of neighboring pixels, metres, the larger of across and down: their median over several pixels.
+    """The distance of neighboring pixels, meters, the larger of across and down: their median over several pixels.
 
     Example:
         >>> grid = np.dstack([*np.meshgrid(np.arange(8) * 0.5, np.arange(8) * 0.25), np.ones((8, 8))])

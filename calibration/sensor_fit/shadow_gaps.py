@@ -31,10 +31,10 @@ _Mask = npt.NDArray[np.bool_]
 
 
 def joining_distance(points_hw3: npt.NDArray[np.float32], preprocessing: Preprocessing) -> float | None:
-    """The distance that joins all pieces in view across shadows, metres.
+    """The distance that joins all pieces in view across shadows, meters.
 
     Args:
-        points_hw3: (H, W, 3) float32, metres, missing points zero.
+        points_hw3: (H, W, 3) float32, meters, missing points zero.
         preprocessing: as proposed so far; its `cluster_distance_m` is the least.
 
     Returns:

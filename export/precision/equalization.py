@@ -23,7 +23,7 @@ LEAST_LIMIT = 1e-5
 
 
 def equalized(model: bytes, limits: Mapping[str, Array]) -> bytes:
-    """The same function as a float32 graph, but for rounding: its quantizable products take divided channels.
+    """The same function as a float32 graph, apart from rounding: its quantizable products take divided channels.
 
     Args:
         model: a float32 graph.

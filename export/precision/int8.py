@@ -28,7 +28,7 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 
 
 def quantizable(model: bytes) -> list[onnx.NodeProto]:
-    """The matrix products with a constant right-hand side, but for thin ones."""
+    """The matrix products with a constant right-hand side, except thin ones."""
     graph = onnx.load_model_from_string(model).graph
     shapes = {
         tensor.name: list(tensor.dims) for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT

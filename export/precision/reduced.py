@@ -1,4 +1,4 @@
-"""Reduced precisions of a bundle's networks, each let through by the parity gate or not written at all."""
+"""Reduced precisions of a bundle's networks, each passed by the parity gate or not written at all."""
 
 from __future__ import annotations
 

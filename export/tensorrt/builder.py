@@ -1,7 +1,7 @@
 """An ONNX graph becomes a TensorRT engine, by one builder for both flavors.
 
 TensorRT-RTX builds for chosen compute capabilities on any machine, without a GPU; standard TensorRT builds for the
-GPU it runs on. The precision is in the graph: neither flavor changes it, but for TF32, which is off unless asked for.
+GPU it runs on. The precision is in the graph: neither flavor changes it, except TF32, which is off unless requested.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TensorRT engines are added to a bundle: the raw plan, what it is, and what its builder said, beside each other."""
+"""Add TensorRT engines to a bundle: the raw plan, its description, and the builder's log, beside each other."""
 
 from __future__ import annotations
 

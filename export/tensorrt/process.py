@@ -42,7 +42,7 @@ class BuildRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True, tag="built"):
-    """A `BuiltEngine` but for the plan, which lies beside it."""
+    """A `BuiltEngine` without the plan, which is beside it."""
 
     version: str
     profiles: dict[str, Profile]

@@ -63,7 +63,7 @@ class TritonOptions:
         """With what a config.pbtxt says in place of whatever was not given.
 
         Args:
-            text: of a config.pbtxt; what is not found there stays as it is.
+            text: of a config.pbtxt; values not found there stay as they are.
         """
         instances, batch = _found("instances", text), _found("batch", text)
         return TritonOptions(

@@ -44,7 +44,7 @@ class TritonVersion:
 def write_repository(
     repository: Path, bundles: Sequence[Path], options: TritonOptions, force: bool = False
 ) -> list[TritonVersion]:
-    """Add calibrated bundles to a model repository, which is made where there is none.
+    """Add calibrated bundles to a model repository, which is created if it is missing.
 
     A product that is there gets its next version; the versions before stay, and nothing is loaded or unloaded.
 

@@ -1,7 +1,7 @@
-"""How far answers may be from the recorded ones: another order of summation, and what a precision rounds.
+"""How far answers may be from the recorded ones, because of another order of summation or a precision's rounding.
 
-Recorded are answers of float32 arithmetic. What a reduced precision makes of the golden scans was measured when they
-were recorded, with the bundle's own banks, and lies beside them; networks in float32 are held to `FP32`.
+The recorded answers are those of float32 arithmetic. What a reduced precision changes in the golden scans was measured
+when they were recorded, with the bundle's own banks, and is kept beside them; networks in float32 are held to `FP32`.
 """
 
 from __future__ import annotations

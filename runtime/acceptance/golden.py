@@ -1,7 +1,7 @@
 """Golden scans: a few inspections, recorded in the bundle when it was calibrated, for any machine to repeat.
 
-Recorded are the scan itself, what went into and came out of every network, the map, the score and the verdict. Of
-large tensors a fixed random choice of elements is kept, so that the record stays small whatever the sensor.
+The record holds the scan itself, what went into and came out of every network, the map, the score and the verdict. Of
+large tensors it keeps a fixed random choice of elements, so that it stays small whatever the sensor.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def read_golden(bundle: Bundle) -> Golden:
     """The record of a bundle.
 
     Raises:
-        BundleError: there is none, or it cannot be read.
+        BundleError: it is missing, or cannot be read.
     """
     if INDEX not in bundle.manifest.files:
         raise BundleError(f"{bundle.path}: there are no golden scans in it: run `cmdiad calibrate SCANS` again")

@@ -139,7 +139,7 @@ def _by_cell(
 
 
 def _nearest_of(points: Float32Array, centers: Float32Array) -> IndexArray:
-    """(n,) int64 the center that is nearest to each of the points, but for rounding."""
+    """(n,) int64 the center nearest to each of the points, up to rounding."""
     extended_points = np.column_stack([points, np.ones(len(points), np.float32)])
     extended_centers = np.column_stack([centers, -half_sq_norms(centers)])
     nearest = np.empty(len(points), np.int64)

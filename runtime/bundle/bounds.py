@@ -1,4 +1,4 @@
-"""Numbers that enter: what is not finite or out of range is refused by its name, NaN included."""
+"""Numbers from outside: those that are not finite or out of range are refused by name, NaN included."""
 
 from __future__ import annotations
 

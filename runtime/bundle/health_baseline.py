@@ -1,4 +1,4 @@
-"""What calibration measured of sensor, part and score on its normal scans: what the line's drift is told by."""
+"""What calibration measured of sensor, part and score on its normal scans: the reference for drift on the line."""
 
 from __future__ import annotations
 

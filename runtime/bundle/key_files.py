@@ -41,7 +41,7 @@ class PublicKey:
 
     @property
     def key_id(self) -> str:
-        """What a key is called by: the first 16 hex digits of the SHA-256 of its 32 bytes."""
+        """What a key is called: the first 16 hex digits of the SHA-256 of its 32 bytes."""
         return hashlib.sha256(self.raw).hexdigest()[:_ID_CHARACTERS]
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
@@ -149,7 +149,7 @@ def new_key(name: str, folder: Path, passphrase: bytes | None = None) -> tuple[P
         passphrase: encrypts NAME.key; None: it is not encrypted.
 
     Raises:
-        UsageError: the name is no file's, a file of it is there, or the passphrase is empty.
+        UsageError: the name cannot be a file's, a file of that name exists, or the passphrase is empty.
         OutputError: they cannot be written.
     """
     require_cryptography()

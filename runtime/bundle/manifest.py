@@ -28,10 +28,10 @@ from .scan_geometry import ScanGeometry
 from .sensor_description import UNNAMED, SensorDescription, SensorIdentity
 
 FORMAT_VERSION = 2
-"""Since 2 it is decided at calibration, from all scans, whether scans are raw, and recorded how large the part is."""
+"""Since version 2, calibration decides from all scans whether scans are raw, and records how large the part is."""
 WITH_CHOICES = 3
-"""Of bundles with a region of interest, all parts of a scan, or a score that is not the paper's: a runtime before them
-would not know of these."""
+"""The version of bundles with a region of interest, all parts of a scan, or a score other than the paper's: older
+runtimes do not know these."""
 OLDEST_READ, NEWEST_READ = 1, WITH_CHOICES
 NAME = "manifest.json"
 _ZERO_DIGEST = "0" * 64
@@ -39,7 +39,7 @@ MAX_BYTES = 4 << 20
 
 
 class Tensor(msgspec.Struct, frozen=True, kw_only=True):
-    """A network's input or output; a string stands for a dimension that is free."""
+    """A network's input or output; a string in `shape` stands for a free dimension."""
 
     name: str
     shape: list[int | str]
@@ -73,7 +73,7 @@ class TensorRTEngine(msgspec.Struct, frozen=True, kw_only=True):
         file: the raw plan.
         role: the network it was built from.
         flavor: tensorrt or tensorrt-rtx.
-        version: the flavor's that built it, and the only one that runs it.
+        version: the version of the flavor that built it, and the only one that can run it.
         targets: the compute capabilities it runs on, such as sm86.
         platform: the operating system and processor it runs on, such as linux-x86_64.
         precision: the graph's.
@@ -82,8 +82,8 @@ class TensorRTEngine(msgspec.Struct, frozen=True, kw_only=True):
         workspace_bytes: the limit it was built with; None: the flavor's own.
         tf32: whether fp32 products may be rounded to TF32.
         stripped: whether its weights were left out, to be taken from the graph when it is loaded.
-        cuda_driver: the CUDA version of the driver it was built with; 0 where it was built without a GPU.
-        log: the file with what the builder said.
+        cuda_driver: the CUDA version of the driver it was built with; 0 if it was built without a GPU.
+        log: the file with the builder's log.
     """
 
     file: str
@@ -113,7 +113,7 @@ class Bank(msgspec.Struct, frozen=True, kw_only=True):
     feature_std: float
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no bank has; see `bounds`."""
+        """Refuse numbers that no bank can have; see `bounds`."""
         require_finite(self, "feature_mean")
         require_positive(self, "n_rows", "dim", "feature_std")
 
@@ -121,32 +121,32 @@ class Bank(msgspec.Struct, frozen=True, kw_only=True):
 class Statistics(msgspec.Struct, frozen=True, kw_only=True):
     """Mean and standard deviation over all values of one modality's real features on the training scans.
 
-    Every patch counts, those without points with their features of zero, as in the published implementation.
+    Every patch counts; those without points count with features of zero, as in the published implementation.
     """
 
     mean: float
     std: float
 
     def __post_init__(self) -> None:
-        """Refuse what cannot normalize; see `bounds`."""
+        """Refuse numbers that cannot normalize; see `bounds`."""
         require_finite(self, "mean")
         require_positive(self, "std")
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What `cmdiad calibrate` learned from normal scans, besides the banks, and how it was asked to.
+    """What `cmdiad calibrate` learned from normal scans, besides the banks, and with which settings.
 
     Attributes:
         normalization: paper: every bank has its own features' statistics. reference: both banks have the mean of
-            the points' and the standard deviation of the image's training features, as the published code has it.
-        projection_eps: of the sparse random projection the coreset was selected in.
-        n_neighbors: next neighbors in the re-weighting of the image score.
+            the points' training features and the standard deviation of the image's, as in the published code.
+        projection_eps: of the sparse random projection in which the coreset was selected.
+        n_neighbors: how many neighbors re-weight the image score.
         nu: of the one-class SVMs.
         svm_iterations: passes of their descent.
-        score: how a part's score comes from its patches' distances; the paper's before format version 3.
-        neighborhood: patches on a side of the square that features are averaged over before they are compared.
+        score: how a part's score is computed from its patches' distances; the paper's before format version 3.
+        neighborhood: side of the square of patches over which features are averaged before they are compared.
         part: how large the part was in these scans, and how much of it was seen; None before format version 2.
-        health: what sensor, table, parts and scores measured in these scans; None in bundles from before it was told.
+        health: measures of sensor, table, parts and scores in these scans; None in bundles that predate them.
     """
 
     n_scans: int
@@ -166,7 +166,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     health: HealthBaseline | None = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no calibration has; see `bounds`."""
+        """Refuse numbers that no calibration can have; see `bounds`."""
         require_positive(self, "n_scans", "n_neighbors", "svm_iterations")
         require_share(self, "coreset_ratio", "projection_eps", "nu")
         if self.neighborhood not in NEIGHBORHOODS:
@@ -176,9 +176,9 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The bundle's own description; `digest` covers every other byte of the file.
 
-    `engine_networks` are the graphs that engines are built from where these are not the `networks` themselves: in
-    bf16, and in int8 with explicit quantization, which ONNX Runtime's CPU provider does not run, or runs slower.
-    `cpu_networks` are what that provider runs in their place: int8 in its own operators.
+    `engine_networks` are the graphs that engines are built from, if these are not the `networks` themselves: bf16, and
+    int8 with explicit quantization, which ONNX Runtime's CPU provider does not run, or runs more slowly.
+    `cpu_networks` are what that provider runs instead: int8 in its own operators.
     """
 
     digest: str = _ZERO_DIGEST
@@ -204,7 +204,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def geometry(self) -> ScanGeometry:
-        """How the scan files' numbers become organized clouds: part of `preprocessing`, which is where it is set."""
+        """How the scan files' numbers become organized clouds; it is set in `preprocessing`."""
         return self.preprocessing.geometry
 
     @property
@@ -214,7 +214,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def part_range(self) -> PartRange | None:
-        """What calibration saw of its parts; None before that, and before format version 2."""
+        """What calibration saw of its parts; None before calibration, and before format version 2."""
         return None if self.calibration is None else self.calibration.part
 
     def built_networks(self) -> dict[str, Network]:
@@ -246,7 +246,7 @@ def decode(raw: bytes, where: str) -> Manifest:
     """Read a manifest and check its digest and version.
 
     Raises:
-        BundleError: the bytes were changed, are no manifest, or are of another format version.
+        BundleError: the bytes were changed, are not a manifest, or are of a format version that is not read here.
     """
     if len(raw) > MAX_BYTES:
         raise BundleError(
@@ -287,7 +287,7 @@ class _Head(msgspec.Struct):
 
 
 class _Size(msgspec.Struct):
-    """Preprocessing had a size once, of which only one ever worked."""
+    """Preprocessing once had a size, but only this one ever worked."""
 
     size: Literal[224] = 224
 

@@ -17,7 +17,7 @@ TrainedRouteName = Literal["f2f", "f2i", "i2f"]
 
 RouteName = Literal[TrainedRouteName, "single", "dual"]
 DEFAULT_ROUTE: RouteName = "f2f"
-"""Of whoever names none."""
+"""The route of whoever does not name one."""
 Modality = Literal["pc", "rgb"]
 Metric = Literal["l2", "l1", "cosine"]
 Normalization = Literal["paper", "reference"]
@@ -45,37 +45,37 @@ _INTEGERS = {
 
 
 class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
-    """How one sensor's scans are prepared, lengths in metres; the paper's defaults but for `ransac_sample`.
+    """How one sensor's scans are prepared, lengths in meters; the defaults are the paper's, except `ransac_sample`.
 
     Attributes:
-        metres_per_unit: the scan files' unit; None where the reader is to tell.
+        metres_per_unit: the scan files' unit; None if the reader is to find it.
         geometry: how the scan files' numbers become an organized cloud, before anything else is done.
-        plane: "always": scans are raw, remove the supporting plane and clean up. "never": they were
-            preprocessed before, remove nothing. "auto": nobody decided yet; `settle` decides from all scans, and
-            `prepare` has to decide from the one it is given.
-        side: on which side of the plane the parts stand. "origin": where the origin of the coordinates is, as in
+        plane: "always": scans are raw: remove the supporting plane and clean up. "never": they were preprocessed
+            before: remove nothing. "auto": not decided yet; `settle` decides from all scans, and `prepare` has to
+            decide from the one it is given.
+        side: the side of the plane that the parts stand on. "origin": where the origin of the coordinates is, as in
             the frame of a camera. "grid": towards the viewer of a grid that is not mirrored. "mirrored": towards
-            the viewer of one that is. "auto": nobody decided yet, as for `plane`.
-        border_pixels: width of the border the plane is found on.
-        border_valid_share: where less of the image's border was measured, the outermost measured pixels are
+            the viewer of one that is. "auto": not decided yet, as for `plane`.
+        border_pixels: width of the border that the plane is found on.
+        border_valid_share: if less of the image's border than this was measured, the outermost measured pixels are
             the border.
         ransac_threshold_m: a point this near a plane supports it.
         ransac_iterations: how many planes are tried.
-        ransac_sample: points a plane is tried from. The paper takes 50, of which some always miss the plane
-            where a part fills a good piece of the border; of three they often do not.
+        ransac_sample: how many points each plane is tried from. The paper takes 50; if a part fills much of the border,
+            some of 50 always miss the plane, while three often do not.
         refine_on: where the plane is refined: "border" suits a border measured all around, "scan" one that is
             mostly missing, whose few points on one side say too little about the far end of the table.
         plane_distance_m: points this near the plane are removed.
         cluster_distance_m: neighbors this near belong together.
         cluster_min_points: the smallest piece that is more than noise.
         pad_multiple: the padded square's side is a multiple of this, pixels.
-        roi: the pixels in which parts are looked for; the plane is found on the whole scan all the same. None: all.
+        roi: the pixels in which parts are looked for; None: all. The plane is found on the whole scan in either case.
         parts: "largest": one thing in view is the part, see `part_choice.choose_part`. "all": every thing that
             resembles the product is a part of its own, see `part_choice.choose_parts`.
-        window: what of a scan the networks see. "scan": all of it. "part": a square around the part, so that one that
-            fills a tenth of the field of view has more than a tenth of the networks' pixels.
+        window: what the networks see of a scan. "scan": all of it. "part": a square around the part, so a part that
+            fills a tenth of the field of view fills more than a tenth of the networks' pixels.
         window_pixels: the side of that square, the same for every scan of a product, so that a length is the same
-            number of pixels in all of them; None: nobody decided yet, or the whole scan is seen.
+            number of pixels in all of them; None: not decided yet, or the whole scan is seen.
         seed: of RANSAC.
     """
 
@@ -100,10 +100,10 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse values that no sensor can mean; while decoding, msgspec reports this with its place.
+        """Refuse values that make no sense for any sensor; while decoding, msgspec adds where the value stands.
 
         Raises:
-            ValueError: names the parameter.
+            ValueError: the message names the parameter.
         """
         # Written so that NaN, which compares as false, is refused too.
         for name, (least, greatest) in _INTEGERS.items():
@@ -123,23 +123,23 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_undecided(self) -> bool:
-        """Whether something is left for `settle` to decide; without a plane there is no side of it."""
+        """Whether anything is left for `settle` to decide; without a plane there is no side to decide on."""
         return self.plane != "never" and "auto" in (self.plane, self.side)
 
     def undecided(self) -> Preprocessing:
-        """The same before any `settle`: what was decided of some scans says nothing about others."""
+        """The same as before any `settle`: what was decided from some scans says nothing about others."""
         return msgspec.structs.replace(self, plane="auto", side="auto", window_pixels=None)
 
 
 STRUCTURED_LIGHT = Preprocessing()
-"""The paper's, for sensors with noise far below a millimetre and a measured image border."""
+"""The paper's parameters, for sensors with noise far below a millimeter and a measured image border."""
 
 KINECT = Preprocessing(ransac_threshold_m=0.008, refine_on="scan", plane_distance_m=0.008, cluster_distance_m=0.02)
-"""For consumer RGB-D cameras (millimetres of noise, 2 mm a pixel): see benchmarks/studies/plane_removal.py."""
+"""For consumer RGB-D cameras (millimeters of noise, 2 mm per pixel): see benchmarks/studies/plane_removal.py."""
 
 EYECANDIES = Preprocessing(ransac_threshold_m=0.002, plane_distance_m=0.002)
-"""For the rendered scans of Eyecandies, which have no noise and flat sweets: removed up to 2 mm above the belt, as the
-published preprocessing does."""
+"""For the rendered scans of Eyecandies, which have no noise and flat sweets: points up to 2 mm above the belt are
+removed, as in the published preprocessing."""
 
 PRESETS: dict[Sensor, Preprocessing] = {
     "structured-light": STRUCTURED_LIGHT,
@@ -149,11 +149,12 @@ PRESETS: dict[Sensor, Preprocessing] = {
 
 
 PRESET_PITCH_M: dict[Sensor, float] = {"structured-light": 6e-4, "kinect": 2e-3, "eyecandies": 6e-4}
-"""The distance of neighboring pixels, metres, that every preset's lengths suit: ten of them bridge a gap in a part."""
+"""The distance between neighboring pixels, meters, that each preset's lengths suit: ten of them bridge a gap in a
+part."""
 
 
 class Grouping(msgspec.Struct, frozen=True, kw_only=True):
-    """How points are grouped; belongs to the point extractor and is stored in the manifest."""
+    """How points are grouped; it belongs to the point extractor and is stored in the manifest."""
 
     n_groups: int = 1024
     group_size: int = 128
@@ -166,17 +167,17 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     greatest: float
 
     def __post_init__(self) -> None:
-        """Refuse what no part can be. Raises ValueError."""
+        """Refuse a range that no part can have. Raises ValueError."""
         # Written so that NaN, which compares as false, is refused too.
         if not 0 <= self.least <= self.greatest < math.inf:
             raise ValueError(f"from {self.least} to {self.greatest} is not a range of sizes")
 
     def allowed(self, factors: tuple[float, float]) -> Seen:
-        """The range wider by two factors."""
+        """The range widened by two factors."""
         return Seen(least=self.least * factors[0], greatest=self.greatest * factors[1])
 
     def allows(self, value: float, factors: tuple[float, float]) -> bool:
-        """Whether a value is in the range wider by two factors."""
+        """Whether a value is in the range widened by two factors."""
         allowed = self.allowed(factors)
         return allowed.least <= value <= allowed.greatest
 
@@ -196,10 +197,10 @@ class PartRange(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         n_parts: how many parts were seen.
-        diameter_m, area_m2, clearance_m: None for images, the last also where no plane was removed.
-        on_plane: whether all of them reached the plane.
-        other_objects: the most that was seen beside a part.
-        other_diameter: the largest of them over its part's diameter; 0 where there was none.
+        diameter_m, area_m2, clearance_m: None for images; the last also None if no plane was removed.
+        on_plane: whether all parts reached the plane.
+        other_objects: the largest number of other objects seen beside a part.
+        other_diameter: the largest diameter of such an object divided by its part's diameter; 0 without any.
         rows, columns: of the scans' grids; None in bundles of versions that did not record them.
     """
 
@@ -219,12 +220,12 @@ class PartRange(msgspec.Struct, frozen=True, kw_only=True):
     columns: Seen | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what no calibration can have seen. Raises ValueError."""
+        """Refuse values that no calibration can have seen. Raises ValueError."""
         if self.n_parts < 1 or self.other_objects < 0 or not 0 <= self.other_diameter < math.inf:
             raise ValueError("n_parts, other_objects or other_diameter is not what a calibration can have seen")
 
     def misfit(self, diameter_m: float, area_m2: float) -> float:
-        """How unlike the calibration's parts something of this size is: 0 for the middle of their range."""
+        """How unlike the calibration's parts an object of this size is: 0 in the middle of their range."""
         if self.diameter_m is None or self.area_m2 is None:
             return 0.0
         return self.diameter_m.distance(diameter_m) + 0.5 * self.area_m2.distance(area_m2)
@@ -234,13 +235,13 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """How known defects placed a threshold.
 
     Attributes:
-        rule: "midpoint": all score above the value of the normal scans, and the threshold lies halfway between it and
-            the lowest of them, in the logarithm; "asked-rate": one does not, and the threshold stays where it was.
+        rule: "midpoint": all score above `normal_value`, and the threshold is halfway between it and the lowest of
+            them, in the logarithm; "asked-rate": not all do, and the threshold stays where it was.
         normal_value: the threshold that the normal scans alone give.
         lowest: the smallest score of a known defect.
         n_known: how many were given.
-        n_missed: how many of them score at the threshold or below.
-        digests: SHA-256 of each one's scan.
+        n_missed: how many of them score at or below the threshold.
+        digests: SHA-256 of the scan of each.
     """
 
     rule: Literal["midpoint", "asked-rate"]
@@ -251,7 +252,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     digests: list[str] = []
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no placement has; see `bounds`."""
+        """Refuse numbers that no placement can have; see `bounds`."""
         require_finite(self, "normal_value", "lowest")
         require_positive(self, "n_known")
         if not 0 <= self.n_missed <= self.n_known:
@@ -271,16 +272,16 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Threshold(msgspec.Struct, frozen=True, kw_only=True):
-    """A score above `value` rejects the part.
+    """A threshold: a part that scores above `value` is rejected.
 
     Attributes:
         value: in units of the score (or of the map).
-        false_reject_rate: the share of good parts that may be rejected, as it was asked for.
+        false_reject_rate: the share of good parts that may be rejected, as requested.
         method: "order-statistic": one of the good scans' own scores, whatever their distribution;
-            "extrapolated": by a log-normal tail, because the scans are too few for the rate.
-        n_scans: good scans it was learned from.
+            "extrapolated": by a log-normal tail, because there are too few scans for the rate.
+        n_scans: how many good scans it was learned from.
         rate_low, rate_high: the 95 % interval of the share of good parts that will really be rejected.
-        scans_needed: good scans from which on the order statistic serves for this rate.
+        scans_needed: how many good scans the order statistic needs for this rate.
         placement: how known defects placed it; None: the good scans alone did.
     """
 
@@ -294,7 +295,7 @@ class Threshold(msgspec.Struct, frozen=True, kw_only=True):
     placement: Placement | None = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers that no threshold has, which would let every part pass; see `bounds`."""
+        """Refuse numbers that no threshold can have, which would let every part pass; see `bounds`."""
         require_finite(self, "value")
         require_positive(self, "n_scans", "scans_needed")
         require_share(self, "false_reject_rate")

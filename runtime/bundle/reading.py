@@ -114,7 +114,7 @@ def find_bundle(given: str | Path | None) -> Path:
     """The bundle to use: the one given, else $CMDIAD_BUNDLE, else ./bundle.
 
     Raises:
-        BundleError: there is none, or it is out of reach.
+        BundleError: there is no bundle, or it cannot be reached.
     """
     path = Path(given or os.environ.get(BUNDLE_VARIABLE) or DEFAULT_BUNDLE)
     if not _is_there(path):

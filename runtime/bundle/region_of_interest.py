@@ -44,7 +44,7 @@ class RegionOfInterest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     runs: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what is no region of any scan; while decoding, msgspec reports this with its place.
+        """Refuse what is not a region of any scan; while decoding, msgspec adds where it stands.
 
         Raises:
             ValueError: says what is wrong with it.

@@ -1,6 +1,6 @@
 """What a sensor's files leave unsaid: how their numbers become x, y and z of every pixel.
 
-Lengths are in the file's own unit, the one that `Preprocessing.metres_per_unit` turns into metres, unless their name
+Lengths are in the file's own unit, the one that `Preprocessing.metres_per_unit` turns into meters, unless their name
 ends in `_m`. The defaults change nothing: a file then has to hold an organized cloud.
 """
 
@@ -22,7 +22,7 @@ _MOST_MARKS = 32
 
 
 class Intrinsics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A pinhole camera without distortion: of depth images, and of clouds that are projected to its pixels.
+    """A pinhole camera without distortion, for depth images and for clouds that are projected to its pixels.
 
     A pixel in column u and row v, counted from 0, looks along ((u - cx) / fx, (v - cy) / fy, 1): x to the right, y
     down, z forward.
@@ -38,16 +38,16 @@ class Intrinsics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     cy: float
 
     def __post_init__(self) -> None:
-        """Refuse what no camera has; see `bounds`."""
+        """Refuse values that no camera can have; see `bounds`."""
         require_positive(self, "fx", "fy")
         require_finite(self, "cx", "cy")
 
     @classmethod
     def of_matrix(cls, rows: list[list[float]]) -> Intrinsics:
-        """The same as the 3 x 3 matrix of a camera's calibration.
+        """The intrinsics in the 3 x 3 matrix of a camera's calibration.
 
         Raises:
-            ValueError: the matrix has skew, another last row, or values that no camera has.
+            ValueError: the matrix has skew, another last row, or values that no camera can have.
         """
         (fx, skew, cx), (other_skew, fy, cy), last = rows
         if skew or other_skew or last != [0, 0, 1]:
@@ -56,14 +56,15 @@ class Intrinsics(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class HeightGrid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A height map: one height a pixel, on a grid of fixed pitch, seen from above.
+    """A height map: one height per pixel, on a grid of fixed pitch, seen from above.
 
     The pixel in column u and row v of H rows lies at x = (u + 0.5) x_pitch and y = (H - v - 0.5) y_pitch: x to the
     right, y up the image, z toward the viewer. z = z_scale * number + z_offset.
 
     Attributes:
         x_pitch, y_pitch: from one column, and from one row, to the next, in the file's unit.
-        z_scale: the unit's length of one step of the stored number; negative where larger numbers are deeper.
+        z_scale: the length, in the file's unit, of one step of the stored number; negative if larger numbers are
+            deeper.
         z_offset: the height that the number 0 stands for, in the file's unit.
     """
 
@@ -73,7 +74,7 @@ class HeightGrid(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     z_offset: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what no sensor can mean; see `bounds`."""
+        """Refuse values that make no sense for any sensor; see `bounds`."""
         require_positive(self, "x_pitch", "y_pitch")
         require_finite(self, "z_scale", "z_offset")
         if self.z_scale == 0:
@@ -103,7 +104,7 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     viewed_from: Viewpoint = "-z"
 
     def __post_init__(self) -> None:
-        """Refuse an image that is none. Raises ValueError."""
+        """Refuse an image that makes no sense. Raises ValueError."""
         _check_grid("width x height", (self.width, self.height))
         if self.model == "orthographic" and self.pitch is None:
             raise ValueError("an orthographic projection needs pitch, a pixel's side in the file's unit")
@@ -119,14 +120,14 @@ class ScanGeometry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """How a file's numbers become an organized cloud; it travels as `Preprocessing.geometry`.
 
     Attributes:
-        intrinsics: given, an image of one number a pixel is a depth image.
-        height_grid: given, it is a height map.
-        depth_scale: of depth images: the unit's length of one step of the stored number. None: 1, and integers need
-            `metres_per_unit`.
+        intrinsics: if given, an image of one number per pixel is a depth image.
+        height_grid: if given, such an image is a height map.
+        depth_scale: for depth images: the length, in the file's unit, of one step of the stored number. None: 1, and
+            integers need `metres_per_unit`.
         axes: which stored axis becomes x, y and z, each with a sign: "x,-y,-z" turns OpenGL's into a camera's.
-        missing: numbers that mark a pixel where nothing was measured: of an image, its number as stored; of points,
+        missing: numbers that mark a pixel where nothing was measured: in an image, the number as stored; in points,
             any coordinate as stored. NaN, infinity and (0, 0, 0) always do, and 0 in depth images.
-        near_m, far_m: points whose z, in metres and by `axes`, is less or more count as not measured.
+        near_m, far_m: points whose z, in meters and by `axes`, is less or more count as not measured.
         grid: (width, height) of points that are stored row by row without saying so.
         projection: the image that points without any order are projected to.
         topic: the topic of a recording that holds the clouds; None: the only one that does.

@@ -1,4 +1,4 @@
-"""What differs between two descriptions of a sensor, and what of a calibrated bundle that makes worthless."""
+"""What differs between two descriptions of a sensor, and what in a calibrated bundle that makes worthless."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A sensor as a user describes it: its name, how its files are read, and how its scans are prepared.
 
-The description travels in the manifest as `sensor` and `preprocessing`. Lengths of the preparation that nobody gave
-follow the distance of neighboring pixels: they are a preset's, times that distance over the preset's own.
+The description travels in the manifest as `sensor` and `preprocessing`. Lengths of the preparation that are not given
+follow the distance between neighboring pixels: they are a preset's, times that distance over the preset's own.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 from .parameters import PRESET_PITCH_M, PRESETS, Preprocessing, Sensor
 
 DERIVED = ("ransac_threshold_m", "plane_distance_m", "cluster_distance_m")
-"""The lengths of `Preprocessing` that follow the pixel pitch where nobody gave them."""
+"""The lengths of `Preprocessing` that follow the pixel pitch if they are not given."""
 
 UNIT = "metres_per_unit"
 SMALLEST_PITCH_M, LARGEST_PITCH_M = 1e-7, 0.02
@@ -26,8 +26,8 @@ class SensorIdentity(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: what people call it; empty in bundles from before there were names.
-        preset: where what nobody gave is taken from.
-        pixel_pitch_m: the distance of neighboring pixels on the part, metres; None: not told, so that lengths are the
+        preset: supplies everything that is not given.
+        pixel_pitch_m: the distance between neighboring pixels on the part, meters; None: not given, and lengths are the
             preset's.
         derived: the lengths of the preparation that follow from it.
     """
@@ -38,7 +38,7 @@ class SensorIdentity(msgspec.Struct, frozen=True, kw_only=True):
     derived: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Refuse what no sensor can have. Raises ValueError."""
+        """Refuse values that no sensor can have. Raises ValueError."""
         if len(self.name) > _LONGEST_NAME or not self.name.isprintable():
             raise ValueError(f"name must be at most {_LONGEST_NAME} printable characters")
         pitch = self.pixel_pitch_m
@@ -53,7 +53,7 @@ UNNAMED = SensorIdentity()
 
 
 class SensorDescription(msgspec.Struct, frozen=True, kw_only=True):
-    """A sensor's whole description, nothing left open but what "auto" leaves to the scans.
+    """A sensor's whole description; nothing is left open except what "auto" leaves to the scans.
 
     Attributes:
         identity: which sensor it is.
@@ -65,15 +65,15 @@ class SensorDescription(msgspec.Struct, frozen=True, kw_only=True):
 
 
 UNDESCRIBED = SensorDescription()
-"""What holds where nobody described the sensor: a structured-light scanner that saves organized clouds in metres."""
+"""What holds if nobody described the sensor: a structured-light scanner that saves organized clouds in meters."""
 
 
 def derived_lengths(preset: Sensor, pitch_m: float) -> dict[str, float]:
-    """The lengths of a preparation that follow the pixel pitch, metres.
+    """The lengths of a preparation that follow the pixel pitch, meters.
 
     Args:
         preset: whose lengths are scaled.
-        pitch_m: the distance of neighboring pixels, metres.
+        pitch_m: the distance of neighboring pixels, meters.
 
     Example:
         >>> derived_lengths("structured-light", 3e-4)["cluster_distance_m"]
@@ -90,10 +90,10 @@ def complete_preprocessing(
     """All values of a preparation, and the names of those that follow the pixel pitch.
 
     Args:
-        preset: where what is not given comes from.
+        preset: supplies everything that is not given.
         given: by name, as `Preprocessing` calls them.
         metres_per_unit: the files' unit; None where the reader is to tell.
-        pitch_m: the distance of neighboring pixels, metres; None: lengths are the preset's.
+        pitch_m: the distance of neighboring pixels, meters; None: lengths are the preset's.
     """
     values = {**msgspec.structs.asdict(PRESETS[preset]), UNIT: metres_per_unit}
     derived: tuple[str, ...] = ()

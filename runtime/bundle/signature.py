@@ -1,7 +1,7 @@
 """Who signed a bundle: `signature.json`, beside the manifest and not listed in it.
 
 What is signed is the SHA-256 of the manifest's bytes, and the manifest holds the SHA-256 of every file, so a signature
-covers the whole bundle. It goes with what is said about it (who, when, a comment) through Ed25519 (RFC 8032).
+covers the whole bundle. Ed25519 (RFC 8032) signs it together with who signed, when, and a comment.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _Line = Annotated[str, msgspec.Meta(max_length=200, pattern=rf"\A[^{_CONTROLS}]*
 
 
 class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a signer says of a bundle, all of it covered by the signature.
+    """What a signer states about a bundle, all of it covered by the signature.
 
     Attributes:
-        format_version: of this text.
+        format_version: of this statement.
         algorithm: ed25519.
         key_id: of the key, see `PublicKey.key_id`.
         manifest_digest: SHA-256 of the bytes of manifest.json.
-        signer: whoever signed, by their own word.
-        comment: what else they say; may be empty.
-        date: when, by their own word.
+        signer: who signed, as they state it.
+        comment: anything else they state; may be empty.
+        date: when they signed, as they state it.
     """
 
     format_version: int = FORMAT_VERSION
@@ -58,7 +58,7 @@ class Signing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     date: _Line
 
     def signed_bytes(self) -> bytes:
-        """What Ed25519 signs: a heading, then a line `name value` a field, in UTF-8. No value holds a line break."""
+        """What Ed25519 signs: a heading, then a line `name value` per field, in UTF-8. No value has a line break."""
         lines = [_HEADING, *(f"{name} {getattr(self, name)}" for name in self.__struct_fields__)]
         return ("\n".join(lines) + "\n").encode()
 
@@ -70,7 +70,7 @@ class BundleSignature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     signature: _Signature
 
     def is_by(self, key: PublicKey) -> bool:
-        """Whether this is that key's signature, of whatever bundle; the key's ID alone proves nothing."""
+        """Whether this is that key's signature, for any bundle; the key's ID alone proves nothing."""
         if key.key_id != self.signed.key_id:
             return False
         return key.verifies(base64.b64decode(self.signature), self.signed.signed_bytes())
@@ -99,13 +99,13 @@ class _SignatureVersions(msgspec.Struct):
 
 @dataclass(frozen=True)
 class TrustedKeys:
-    """Whose bundles are opened: a signature by one of these keys is enough."""
+    """The keys whose bundles are opened: a signature by one of them is enough."""
 
     keys: tuple[PublicKey, ...]
 
     @classmethod
     def read(cls, paths: Sequence[str | Path]) -> TrustedKeys:
-        """The keys of files.
+        """Read public keys from files.
 
         Raises:
             UsageError: a file is not a public key, or `cryptography`, which checks signatures, is not installed.
@@ -114,18 +114,18 @@ class TrustedKeys:
         return cls(tuple(read_public_key(Path(path)) for path in paths))
 
     def in_words(self) -> str:
-        """Their IDs."""
+        """The IDs of the keys, separated by commas."""
         return ", ".join(key.key_id for key in self.keys) or "none"
 
 
 def find_trusted(given: Sequence[str | Path] | None = None) -> TrustedKeys | None:
-    """Whose signature a bundle must have: by the files given, else those of $CMDIAD_REQUIRE_SIGNATURE, else nobody's.
+    """Whose signature is required: the keys given, else those of $CMDIAD_REQUIRE_SIGNATURE; None: nobody's.
 
     The variable is a list of paths like $PATH: separated by colons, on Windows by semicolons.
 
     Raises:
-        UsageError: see `TrustedKeys.read`; or the variable is set and names no key, as where another was to be its
-            value and is not set.
+        UsageError: see `TrustedKeys.read`; or the variable is set but names no key, for example because its value comes
+            from another variable that is not set.
     """
     listed = os.environ.get(TRUST_VARIABLE)
     paths = given or [path for path in (listed or "").split(os.pathsep) if path]
@@ -135,7 +135,7 @@ def find_trusted(given: Sequence[str | Path] | None = None) -> TrustedKeys | Non
 
 
 def manifest_digest(manifest: bytes) -> str:
-    """What a signature is about: SHA-256 of the manifest's bytes, in hex."""
+    """What is signed: SHA-256 of the manifest's bytes, in hex."""
     return hashlib.sha256(manifest).hexdigest()
 
 
@@ -143,7 +143,7 @@ def sign(key: SigningKey, manifest: bytes, signer: str, date: str, comment: str 
     """Sign a manifest's bytes.
 
     Raises:
-        UsageError: signer, date or comment are not one short line of text.
+        UsageError: signer, date or comment is not one short line of text.
     """
     said = {"signer": signer, "date": date, "comment": comment}
     values = {"key_id": key.public.key_id, "manifest_digest": manifest_digest(manifest), **said}
@@ -165,7 +165,7 @@ def decode_signatures(raw: bytes, where: str) -> tuple[BundleSignature, ...]:
     """Read signature.json; nothing is verified here.
 
     Raises:
-        BundleError: it is too large, no such file, or of a newer version.
+        BundleError: it is too large, does not hold signatures, or is of a newer version.
     """
     todo = "sign the bundle again, or get it again"
     if len(raw) > MAX_BYTES:
@@ -181,7 +181,7 @@ def decode_signatures(raw: bytes, where: str) -> tuple[BundleSignature, ...]:
 
 
 def read_signatures(store: Store, where: str) -> tuple[BundleSignature, ...]:
-    """The signatures that lie in a bundle, none of them verified; empty where it is not signed.
+    """The signatures in a bundle, none of them verified; empty if it is not signed.
 
     Raises:
         BundleError: signature.json cannot be read.
@@ -207,11 +207,12 @@ def require_signature(
     Args:
         signatures: as read.
         manifest: the bytes of manifest.json, not used for anything yet.
-        trusted: one of these keys is enough.
-        where: the bundle.
+        trusted: a signature by one of these keys is enough.
+        where: the bundle, for the message.
 
     Raises:
-        BundleError: there is none; it says whose signatures there are, what is wrong with them, and who is trusted.
+        BundleError: there is no such signature; the message says whose signatures there are, what is wrong with them,
+            and who is trusted.
     """
     digest = manifest_digest(manifest)
     keys = {key.key_id: key for key in trusted.keys}

@@ -1,4 +1,4 @@
-"""TensorRT in its two flavors: one Python API, of which TensorRT-RTX knows target compute capabilities besides.
+"""TensorRT in its two flavors: one Python API, to which TensorRT-RTX adds target compute capabilities.
 
 Nothing here is imported before a flavor is asked for.
 """

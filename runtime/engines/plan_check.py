@@ -128,7 +128,7 @@ def require_gpu(machine: Machine, flavor: str) -> str:
     """The compute capability of the machine's first GPU.
 
     Raises:
-        EngineError: there is none, or the flavor does not run on it.
+        EngineError: there is no GPU, or the flavor does not run on it.
     """
     if machine.target is None:
         raise EngineError(

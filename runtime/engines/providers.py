@@ -1,6 +1,7 @@
 """ONNX Runtime's execution providers: their options, what to install, and proof that the GPU does the work.
 
-Of the GPU's `cuda` ran on one (an H200), the others not yet: `cmdiad-rt selftest --provider NAME` is the proof.
+Of the providers for GPUs, `cuda` has run on one (an H200), the others have not yet:
+`cmdiad-rt selftest --provider NAME` is the proof.
 """
 
 from __future__ import annotations

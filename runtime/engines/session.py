@@ -116,7 +116,7 @@ def open_onnxruntime(
     external: Mapping[str, bytes],
     stream: int | None = None,
 ) -> Any:
-    """A session of ONNX Runtime itself; arguments and errors as of `OnnxSession`.
+    """A session of ONNX Runtime itself; arguments and errors are those of `OnnxSession`.
 
     Args:
         model, provider, threads, cuda_graph, external: see there.

@@ -1,8 +1,8 @@
 """An audit trail: who changed which bundle, when, with which scans; lines are only ever added, and are chained.
 
 Every line of `audit.jsonl` is a JSON object that holds the SHA-256 of the line before it, so that a line that was
-changed, removed or put in between is noticed. Whether the last lines are missing only who keeps a later line, or its
-number, can tell.
+changed, removed or put in between is noticed. Only someone who keeps a later line, or its number, can tell whether the
+last lines are missing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         user, host: of the system.
         action: what was done, such as update or swap.
         command: as it was typed.
-        bundle_before, bundle_after: the digests of the manifests; None where there is none.
+        bundle_before, bundle_after: the digests of the manifests; None if there is no such bundle.
         scans: what was learned from.
         details: anything else, by name.
         previous: the SHA-256 of the line before; zeros for the first.

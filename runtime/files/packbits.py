@@ -1,4 +1,4 @@
-"""PackBits of maps that are zero around something: a general encoder, which looks at every byte, takes longer."""
+"""PackBits for maps that are zero around the part: faster than a general encoder, which looks at every byte."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Color pictures as PNG, in a fifth of the time that encoders take which try filters and search for repetitions."""
+"""Color pictures as PNG, in a fifth of the time of encoders that try filters and search for repetitions."""
 
 from __future__ import annotations
 

@@ -85,11 +85,11 @@ def measures_of(view: PartView, origin: Vector = NEAR, plane_normal: Direction3 
 
     Args:
         view: of the inspection.
-        origin: of the inspection: what was subtracted from the scan file's coordinates, metres.
+        origin: of the inspection: what was subtracted from the scan file's coordinates, meters.
         plane_normal: the mean of calibration's planes, against which a tilt is measured; None: it is not measured.
 
     Returns:
-        Lengths in metres in the file's coordinates, tilts in degrees. Of an image alone there are only pixels.
+        Lengths in meters in the file's coordinates, tilts in degrees. Of an image alone there are only pixels.
     """
     tilt_x, tilt_y = _tilts(view.plane_normal, plane_normal)
     x, y, z = view.center_from(origin) or (None, None, None)

@@ -5,8 +5,8 @@ of the ranks before it, whatever the distribution and however few values there w
 drawn by lot: Vovk, Gammerman, Shafer 2005, "smoothed conformal p-values"). Nothing is estimated, so nothing has to be
 corrected for a small calibration.
 
-The first 128 distinct values are kept, of later ones only between which of them they lie. Within a gap the rank is
-drawn: values in one gap are exchangeable, so the drawn ranks are distributed as the true ones are.
+The first 128 distinct values are kept; of later ones, only which two of these they lie between. Within a gap the rank
+is drawn: values in one gap are exchangeable, so the drawn ranks are distributed as the true ones are.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Moments(msgspec.Struct, kw_only=True):
         return (max(self.squares, 0.0) / (self.n - 1)) ** 0.5 if self.n > 1 else None
 
     def mean_since(self, before: Moments) -> float | None:
-        """The mean of the values added since; None where there is none."""
+        """The mean of the values added since; None if there are none."""
         count = self.n - before.n
         return (self.n * self.mean - before.n * before.mean) / count if count > 0 else None
 

@@ -30,7 +30,7 @@ class LinePart:
     Attributes:
         patches: (n,) int32, ascending, the places in the 56x56 grid that carry part.
         sensed: inputs of the graph that are as the sensors gave them: `image` and `input`, (3, 224, 224) float32.
-        points: (N, 3) float32, metres, the valid points row by row, and
+        points: (N, 3) float32, meters, the valid points row by row, and
         pixels: (N,) int64, ascending, their places in the flattened 224x224 map; None where no points are measured.
         grouped: the points' groups, where they are grouped ahead of the graph; None where the device does it.
     """

@@ -274,7 +274,7 @@ class FeatureExtractor(FeaturePath):
 def network_input(prepared: PreparedPart, modality: Modality) -> npt.NDArray[np.float32]:
     """What one sensor saw, as I2F takes it: (3, 224, 224) float32, the background zeroed.
 
-    Points are x, y and z in metres; an image is black in the background before it is normalized.
+    Points are x, y and z in meters; an image is black in the background before it is normalized.
     """
     if modality == "rgb":
         assert prepared.image is not None
@@ -316,7 +316,7 @@ def point_features(
 def pooled_features(
     grouped: GroupedPoints, foreground: npt.NDArray[np.bool_], run: RunNetwork, times: StageTimes
 ) -> Array:
-    """A T of groups: (n, D) float32; arguments as of `point_features`."""
+    """A T of groups: (n, D) float32; takes what `point_features` takes."""
     tokens = run({"groups": grouped.groups[None], "centers": grouped.centers[None]})
     with times.stage("pool"):
         return grouped.pool(tokens[0], foreground)
@@ -338,7 +338,7 @@ def image_features(
 
 
 def image_tokens(image: npt.NDArray[np.uint8], run: RunNetwork, times: StageTimes) -> npt.NDArray[np.float32]:
-    """All patch tokens of an image, (784, D) float32, row by row; arguments as of `image_features`."""
+    """All patch tokens of an image, (784, D) float32, row by row; takes what `image_features` takes."""
     with times.stage("group"):
         batch = network_image(image)[None]
     return run({"image": batch})[0]

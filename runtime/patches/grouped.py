@@ -26,8 +26,8 @@ class GroupedPoints:
 
     Attributes:
         center_idx: (G,) int64, the groups' centers, among the valid points row by row.
-        centers: (G, 3) float32, metres.
-        groups: (G, M, 3) float32, metres, relative to their center.
+        centers: (G, 3) float32, meters.
+        groups: (G, M, 3) float32, meters, relative to their center.
         pooling: (3136, G) float32, A; a patch without points has an empty row.
     """
 
@@ -72,7 +72,7 @@ class Grouper(Protocol):
         """Group points.
 
         Args:
-            points_n3: (N, 3) float32, metres, the valid points row by row.
+            points_n3: (N, 3) float32, meters, the valid points row by row.
             pixels: (N,) int64, ascending, each point's place in the flattened 224x224 map.
             grouping: G and M.
 

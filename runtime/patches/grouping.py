@@ -35,8 +35,8 @@ class Groups:
 
     Attributes:
         center_idx: (G,) int64, the centers' indices among the points.
-        centers: (G, 3) float32, metres.
-        groups: (G, M, 3) float32, metres, relative to their center, nearest first.
+        centers: (G, 3) float32, meters.
+        groups: (G, M, 3) float32, meters, relative to their center, nearest first.
     """
 
     center_idx: npt.NDArray[np.int64]
@@ -51,7 +51,7 @@ def farthest_points(points_n3: npt.NDArray[np.float32], n: int, start: int = 0) 
     the chosen ones than that choice was, so none at such a distance from it, along any axis, changes.
 
     Args:
-        points_n3: (N, 3) float32, metres.
+        points_n3: (N, 3) float32, meters.
         n: how many to choose; beyond N distinct points, point 0 repeats.
         start: the first chosen index.
 
@@ -104,7 +104,7 @@ def group_points(points_n3: npt.NDArray[np.float32], grouping: Grouping, threads
     """Group a scan's valid points.
 
     Args:
-        points_n3: (N, 3) float32, metres: the valid points of the prepared scan, row by row.
+        points_n3: (N, 3) float32, meters: the valid points of the prepared scan, row by row.
         grouping: G and M.
         threads: of the search for neighbors; None: all this process may use.
 
@@ -137,13 +137,13 @@ def nearest_points(
     """The points nearest to every place; of those equally near, the lower index comes first and is taken first.
 
     Args:
-        points_n3: (N, 3) float32, metres, N >= count.
-        places: (P, 3) float32, metres.
+        points_n3: (N, 3) float32, meters, N >= count.
+        places: (P, 3) float32, meters.
         count: how many.
         threads: that share the places; None: all this process may use.
 
     Returns:
-        Distances (P, count) float64, metres, and indices (P, count) int64, nearest first.
+        Distances (P, count) float64, meters, and indices (P, count) int64, nearest first.
     """
     tree, n_points = cKDTree(points_n3), len(points_n3)
     # One more than wanted shows whether the last place is shared.

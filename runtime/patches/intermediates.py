@@ -124,7 +124,7 @@ def feature_arrays(source: FeatureSource, prepared: PreparedPart) -> dict[str, n
         modality's features; zero where there are no points. Points also have `center_idx` (G,) int64: the groups'
         centers, among the valid points row by row. Distillation routes also have `hallucination` (3136, E): the
         missing modality's features; without points, F2F's are the hallucination of zeros. F2I also has
-        `hallucinated_input` (3, 224, 224): an ImageNet-normalized image, or x, y and z in metres.
+        `hallucinated_input` (3, 224, 224): an ImageNet-normalized image, or x, y and z in meters.
 
     Raises:
         ScanError: too few points are left for a group.

@@ -50,9 +50,9 @@ def interpolation_matrix(
     """Inverse-squared-distance weights of the 3 nearest centers of every valid pixel.
 
     Args:
-        points_n3: (N, 3) float32, metres.
+        points_n3: (N, 3) float32, meters.
         pixels: (N,) int64, ascending, each point's place in the flattened 224x224 map.
-        centers: (G, 3) float32, metres.
+        centers: (G, 3) float32, meters.
         threads: of the search for neighbors; None: all this process may use.
 
     Returns:

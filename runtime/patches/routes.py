@@ -39,7 +39,7 @@ class Steps(Protocol[T]):
         ...
 
     def sensed(self, modality: Modality) -> T:
-        """(3, 224, 224), what a sensor saw with the background zeroed: metres, or an ImageNet-normalized image."""
+        """(3, 224, 224), what a sensor saw with the background zeroed: meters, or an ImageNet-normalized image."""
         ...
 
     def hallucinate(self, name: str, value: T) -> T:
@@ -116,7 +116,7 @@ class Route:
 
     @property
     def is_symmetric(self) -> bool:
-        """Whether it is the same with either main modality but for the order of its banks."""
+        """Whether it is the same with either main modality, apart from the order of its banks."""
         return len(self.measured) > 1
 
     @property
@@ -232,7 +232,7 @@ class F2I(Route):
 
     @property
     def line_obstacle(self) -> str:
-        """Grouping is no graph."""
+        """Grouping is not a graph."""
         return (
             "F2I from RGB groups the points that it hallucinates, which a graph cannot do" if self.other == "pc" else ""
         )

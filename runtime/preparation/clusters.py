@@ -44,9 +44,9 @@ def find_clusters(planes_3hw: npt.NDArray[np.float32], mask_hw: _Mask, distance_
     but join no two clusters and make none of their own, like DBSCAN's border points.
 
     Args:
-        planes_3hw: (3, H, W) float32: x, y and z in metres.
+        planes_3hw: (3, H, W) float32: x, y and z in meters.
         mask_hw: (H, W) bool, the pixels to cluster.
-        distance_m: eps, metres.
+        distance_m: eps, meters.
         min_points: the smallest piece that is more than noise.
     """
     pieces = _grid_pieces(planes_3hw, mask_hw, distance_m)

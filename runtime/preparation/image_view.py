@@ -22,7 +22,7 @@ from .several_parts import MOST_PARTS, Thing, choose_parts
 
 
 def view_image(kept_hw: npt.NDArray[np.bool_]) -> PartView:
-    """What is seen of the part in an image, lengths in metres and the plane's None.
+    """What is seen of the part in an image, lengths in meters and the plane's None.
 
     Everything kept is inspected; specks of less than 2 % of the largest piece do not count for its size.
 

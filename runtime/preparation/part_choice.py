@@ -35,12 +35,12 @@ class PiecesInView:
     """What stands in view, in pieces.
 
     Attributes:
-        planes: (3, H, W) float32: x, y and z in metres.
+        planes: (3, H, W) float32: x, y and z in meters.
         valid: (H, W) bool, what was measured.
         mask: (H, W) bool, what may be part.
         clusters: of `mask`.
-        heights: (H, W) float32, above the plane, metres; None where none was removed.
-        reach_m: what begins this near the plane reaches it, metres.
+        heights: (H, W) float32, above the plane, meters; None where none was removed.
+        reach_m: what begins this near the plane reaches it, meters.
         field: the rows and columns that end what is looked at: of a raw scan the box of what was measured, else the
             image or its region of interest.
         measured: the things that were looked at, by their clusters' numbers: each is thinned and measured once.
@@ -161,9 +161,9 @@ class _Body:
         pixels: of the scan that show it.
         step: how many pixels of the scan are one here.
         mask: (h, w) bool.
-        planes: (3, h, w) float32, metres.
+        planes: (3, h, w) float32, meters.
         valid: (h, w) bool, what was measured.
-        heights: (h, w) float32, above the plane, metres; None where none was removed.
+        heights: (h, w) float32, above the plane, meters; None where none was removed.
     """
 
     window: tuple[slice, slice]
@@ -190,26 +190,26 @@ class _Body:
 
     @cached_property
     def begins_m(self) -> float | None:
-        """How far above the plane it begins, metres; None where none was removed."""
+        """How far above the plane it begins, meters; None where none was removed."""
         return None if self.heights is None else part_view.clearance(self.heights[self.mask])
 
     @cached_property
     def diameter_m(self) -> float:
-        """The largest distance between two points of it, metres."""
+        """The largest distance between two points of it, meters."""
         return diameter(self.planes.reshape(3, -1).compress(inner(self.mask).ravel(), axis=1))
 
     @cached_property
     def area_m2(self) -> float:
-        """The area of its surface that is seen, square metres."""
+        """The area of its surface that is seen, square meters."""
         return surface_area(self.planes, self.mask)
 
     def center_m(self) -> tuple[float, float, float]:
-        """The mean of its points, metres."""
+        """The mean of its points, meters."""
         x, y, z = (float(plane[self.mask].mean(dtype=np.float64)) for plane in self.planes)
         return x, y, z
 
     def depth_m(self) -> tuple[float, float]:
-        """The first and the 99th percentile of z, metres."""
+        """The first and the 99th percentile of z, meters."""
         depths = self.planes[2][self.mask]
         places = [int(share * (len(depths) - 1)) for share in _DEPTH_SHARES]
         near, far = np.partition(depths, places)[places].tolist()

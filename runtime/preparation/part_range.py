@@ -91,7 +91,7 @@ def unit_advice(view: PartView, part_range: PartRange, metres_per_unit: float | 
     Args:
         view: what the scan shows of the part.
         part_range: what calibration saw.
-        metres_per_unit: how the scan's numbers were read; None: as metres.
+        metres_per_unit: how the scan's numbers were read; None: as meters.
 
     Returns:
         One sentence, with the unit that fits best; empty where the size is inside the range, or no unit fits.

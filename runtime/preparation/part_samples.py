@@ -53,7 +53,7 @@ def split_samples(
     """The parts of every sample's scan; the samples themselves where each scan is one part.
 
     Raises:
-        ScanError: as of `prepare_sample`, or a mask cannot be read.
+        ScanError: as `prepare_sample` does; also if a mask cannot be read.
         UsageError: a defective scan has no mask.
     """
     if preprocessing.parts == "largest":

@@ -31,7 +31,7 @@ class OtherObject:
 
     Attributes:
         pixels: of the scan that show it.
-        diameter_m: the largest distance between two of its points, metres; None for an image.
+        diameter_m: the largest distance between two of its points, meters; None for an image.
         row, column: the middle of its bounding box, pixels.
     """
 
@@ -48,25 +48,25 @@ class PartView:
     Attributes:
         part_pixels: pixels of the scan that show the part.
         diameter_px: the largest distance between two of them, pixels.
-        diameter_m: the largest distance between two of its points, metres; its outermost pixels are left out, which
-            may be strays.
-        area_m2: the area of the surface that is seen, square metres.
-        center_m: the mean of its points, metres.
+        diameter_m: the largest distance between two of its points, meters, without its outermost pixels, which may be
+            strays.
+        area_m2: the area of the surface that is seen, square meters.
+        center_m: the mean of its points, meters.
         row, column: the middle of its bounding box, pixels.
         on_plane: whether it may stand on the supporting plane: it reaches down to it, or begins above it by no more
-            than half its diameter, as overhanging parts do; None where no plane was removed.
-        clearance_m: how far above the plane it begins, metres; None where none was removed.
-        inspected_share: the part's share of all pixels that stand on the plane, 1 where none was removed.
+            than half its diameter, as overhanging parts do; None if no plane was removed.
+        clearance_m: how far above the plane it begins, meters; None if no plane was removed.
+        inspected_share: the part's share of all pixels that stand on the plane; 1 if no plane was removed.
         measured_share: how much of the part's silhouette (all pixels between two of the part's, in their row and in
             their column) was measured.
         touches_border: the share of the part's outline, pixels, that the edge of the measured field cuts off.
-        other_objects: what else stands there with at least 2 % of the part's pixels, the largest first, 16 at most.
-        plane_rms_m: the root mean square distance of the plane's points from it, metres; None without one.
-        empty_margin: pixels of nothing around all that was measured, on the side with the least; 0 where no plane was
-            removed.
+        other_objects: other things there with at least 2 % of the part's pixels, the largest first, 16 at most.
+        plane_rms_m: the root mean square distance of the plane's points from it, meters; None without one.
+        empty_margin: how many pixels around all that was measured are empty, on the side with the fewest; 0 if no plane
+            was removed.
         plane_normal: of the supporting plane, towards where parts stand, of length 1; None without one.
-        plane_origin_m: how far before the plane the origin of the file's coordinates is, metres; None without one.
-        depth_m: the first and the 99th percentile of the z of its points, metres; None for an image.
+        plane_origin_m: how far before the plane the origin of the file's coordinates is, meters; None without one.
+        depth_m: the first and the 99th percentile of the z of its points, meters; None for an image.
         box: its bounding box: first row, first column, height and width, pixels.
         grid: rows and columns of the scan.
     """
@@ -98,7 +98,7 @@ class PartView:
         return self.empty_margin >= _LEAST_MARGIN
 
     def center_from(self, origin: Vector) -> Vector | None:
-        """Its center in the file's coordinates, metres, of which `origin` was subtracted; None for an image."""
+        """Its center in the file's coordinates, meters, from which `origin` was subtracted; None for an image."""
         if self.center_m is None:
             return None
         x, y, z = map(sum, zip(self.center_m, origin, strict=True))
@@ -137,7 +137,7 @@ def inner(part_hw: _Mask) -> _Mask:
 
 
 def surface_area(planes_3hw: _Planes, part_hw: _Mask) -> float:
-    """The area of a part's surface, square metres: its pixels times the mean area of one, told by the grid's steps."""
+    """The area of a part's surface, square meters: its pixels times the mean area of one, told by the grid's steps."""
     count = np.count_nonzero(part_hw)
     step = max(1, round(np.sqrt(count) / _AREA_STEPS))
     for stride in (step, 1):
@@ -177,7 +177,7 @@ def border_share(part_hw: _Mask, edges: tuple[bool, bool, bool, bool]) -> float:
 
 
 def clearance(heights_n: npt.NDArray[np.floating]) -> float:
-    """Where a part begins above the plane: the height under which a hundredth of its points lie, metres."""
+    """Where a part begins above the plane: the height under which a hundredth of its points lie, meters."""
     position = int(_LOWEST * len(heights_n))
     return float(np.partition(heights_n, position)[position])
 

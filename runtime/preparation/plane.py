@@ -26,13 +26,13 @@ _SIGMA_OF_MAD = 1.4826  # standard deviation of a normal distribution over its m
 
 @dataclass(frozen=True)
 class Plane:
-    """All x with normal . x + offset = 0; `normal` has length 1, lengths are in metres."""
+    """All x with normal . x + offset = 0; `normal` has length 1, lengths are in meters."""
 
     normal: npt.NDArray[np.float64]
     offset: float
 
     def distances(self, points: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-        """Signed distances in metres of (..., 3) points, in the points' own precision: (...)."""
+        """Signed distances in meters of (..., 3) points, in the points' own precision: (...)."""
         normal = self.normal.astype(points.dtype)
         # Not a matrix product: BLAS would split this thin one over threads, which costs more than it saves.
         signed: npt.NDArray[np.floating] = points[..., 0] * normal[0]
@@ -48,7 +48,7 @@ def find_plane(
     """The plane most of the points lie on, to within noise.
 
     Args:
-        points_n3: (N, 3), metres.
+        points_n3: (N, 3), meters.
         threshold_m: a point this near a hypothesis supports it.
         iterations: how many hypotheses.
         sample: how many points make a hypothesis, at least 3.
@@ -75,7 +75,7 @@ def refine_plane(points_n3: npt.NDArray[np.floating], plane: Plane, threshold_m:
     does not pull a precise sensor's plane.
 
     Args:
-        points_n3: (N, 3), metres.
+        points_n3: (N, 3), meters.
         plane: where to start.
         threshold_m: the largest distance of an inlier.
 
@@ -174,7 +174,7 @@ def _least_squares(planes_3n: npt.NDArray[np.float64]) -> Plane:
 def _planes_of(
     samples: npt.NDArray[np.float64],
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """Least-squares planes of (K, n, 3) points: normals (K, 3), offsets (K,), and which of them are no lines (K,)."""
+    """Least-squares planes of (K, n, 3) points: normals (K, 3), offsets (K,), and which are not lines (K,)."""
     means = samples.mean(axis=1)
     centered = samples - means[:, None]
     spread, axes = np.linalg.eigh(np.einsum("kni,knj->kij", centered, centered))

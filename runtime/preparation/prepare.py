@@ -59,7 +59,7 @@ class PreparedScan:
     """A scan at the networks' resolution.
 
     Attributes:
-        points: (224, 224, 3) float32, metres, (0, 0, 0) where there is no part.
+        points: (224, 224, 3) float32, meters, (0, 0, 0) where there is no part.
         valid: (224, 224) bool, where there is.
         kept: (H, W) bool, the part in the input scan's own pixels.
         frame: how the two are related.
@@ -82,11 +82,11 @@ def prepare(
     """Remove the supporting plane and what lies behind it, keep the part, pad or crop to its window, and resize.
 
     Args:
-        points_hw3: (H, W, 3) float32, metres; missing points are zero or not finite.
+        points_hw3: (H, W, 3) float32, meters; missing points are zero or not finite.
         preprocessing: the sensor's parameters.
         expected: what calibration saw; of several things in view, the one most like that is the part. Whether it is
             like that is not judged here: see `preparation.part_range.outside`.
-        origin: what was subtracted from the file's coordinates, metres; see `Scan`.
+        origin: what was subtracted from the file's coordinates, meters; see `Scan`.
 
     Raises:
         ScanError: nothing was measured, or one thing again and again; no supporting plane can be found, nothing
@@ -117,7 +117,8 @@ def prepare_all(
         One a part; an error where one does not fit into its window.
 
     Raises:
-        ScanError: as of `prepare`; or more things stand in view than are inspected, or none is of the product's size.
+        ScanError: as `prepare` does; also if more things are in view than are inspected, or none has the product's
+            size.
         UsageError: nobody has decided how large the window is.
     """
     pieces, evidence = _pieces(points_hw3, preprocessing, origin)
@@ -288,7 +289,7 @@ def _looks_preprocessed(evidence: PlaneEvidence, preprocessing: Preprocessing) -
 def _before(
     evidence: PlaneEvidence, planes_3hw: _Planes, valid_hw: _Mask, preprocessing: Preprocessing
 ) -> tuple[_Mask, npt.NDArray[np.float32]]:
-    """What stands on the plane, (H, W) bool, and all heights above it, (H, W), metres."""
+    """What stands on the plane, (H, W) bool, and all heights above it, (H, W), meters."""
     assert evidence.plane is not None
     heights = evidence.plane.distances(planes_3hw.reshape(3, -1).T).reshape(valid_hw.shape)
     standing: _Mask = (heights > preprocessing.plane_distance_m) & valid_hw

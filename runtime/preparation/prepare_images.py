@@ -1,4 +1,4 @@
-"""From an image that no scan came with to what the networks see."""
+"""From an image without a scan to what the networks see."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ def prepare_images(
         One a part, with what is seen of it; an error where it does not fit into its window.
 
     Raises:
-        ScanError: as of `prepare_image`; or there are more things than are inspected, or none of the product's size.
+        ScanError: as `prepare_image` does; also if more things are in view than are inspected, or none has the
+            product's size.
         UsageError: nobody has decided how large the window is.
     """
     kept = _not_black(rgb_hw3, preprocessing)

@@ -86,7 +86,7 @@ def prepare_parts(
         At least one; an error for a part that cannot be prepared while others can.
 
     Raises:
-        ScanError: as of `prepare_part`; or there are too many things in view, or none of the product's size.
+        ScanError: as `prepare_part` does; also if too many things are in view, or none has the product's size.
     """
     if preprocessing.parts == "largest":
         return [prepare_part(part, measured, preprocessing, expected)]
@@ -138,7 +138,7 @@ def _of_scan(scan: PreparedScan, part: Part, measured: AbstractSet[Modality]) ->
 def prepare_file(
     source: PartSource, measured: AbstractSet[Modality], preprocessing: Preprocessing, expected: PartRange | None = None
 ) -> PreparedPart:
-    """Read and preprocess a part, the first of several; arguments as of `read_source` and `prepare_parts`.
+    """Read and preprocess a part, the first if there are several; takes what `read_source` and `prepare_parts` take.
 
     Raises:
         ScanError: a file cannot be read, or nothing of the part is left. The message names the file.

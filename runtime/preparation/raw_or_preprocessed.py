@@ -57,7 +57,7 @@ def settle(preprocessing: Preprocessing, evidence: Sequence[PlaneEvidence], name
     """Decide what is "auto" from all scans of a product, or of a dataset's class.
 
     Args:
-        preprocessing: the sensor's; what is not "auto" stays as it was told, and is warned of where scans contradict.
+        preprocessing: the sensor's; values other than "auto" are kept, with a warning if scans contradict them.
         evidence: `preparation.prepare.evidence_of` every scan, at least one.
         names: how the scans are called in messages.
 

@@ -26,7 +26,7 @@ def refuse_repeated(planes_3hw: npt.NDArray[np.float32], valid_hw: _Mask) -> Non
     refused before, where it is read, at a tenth of this share: see `sensor.missing.refuse_marking_point`.
 
     Args:
-        planes_3hw: (3, H, W) float32: x, y and z in metres.
+        planes_3hw: (3, H, W) float32: x, y and z in meters.
         valid_hw: (H, W) bool, the measured pixels.
     """
     step = max(1, int(np.sqrt(valid_hw.size / _SAMPLED)))

@@ -1,4 +1,4 @@
-"""Which of the things in view are parts where a scan shows several, and in which order they are counted."""
+"""Which of the things in view are parts, if a scan shows several, and in which order they are counted."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Thing:
 
     Attributes:
         number: of its cluster.
-        diameter: the largest distance between two of its points, metres; pixels of an image.
-        area: of its surface, square metres; pixels of an image.
+        diameter: the largest distance between two of its points, meters; pixels of an image.
+        area: of its surface, square meters; pixels of an image.
         window: its bounding box, rows and columns.
     """
 

@@ -42,7 +42,7 @@ class PlaneEvidence:
 
     Attributes:
         plane: the best plane through the scan's border, its normal towards where parts stand; None without any.
-        rms_m: root mean square distance of the points within `ransac_threshold_m`, metres.
+        rms_m: root mean square distance of the points within `ransac_threshold_m`, meters.
         border_points: how many points it was looked for in.
         border_share: how much of the image's border was measured.
         field_share: the same of the measured points' bounding box.
@@ -52,7 +52,7 @@ class PlaneEvidence:
         peak: how much denser they lie than the points just beside it.
         standing_share: points more than `plane_distance_m` before the plane, where parts stand.
         behind_share: points behind it, beyond its noise but so near that they belong to the same thing.
-        origin_m: how far before the plane, on its grid's viewer's side, the origin of the coordinates is; metres.
+        origin_m: how far before the plane, on its grid's viewer's side, the origin of the coordinates is; meters.
         grid_side: whether parts stand on the side of the viewer of a grid that is not mirrored.
     """
 
@@ -127,10 +127,10 @@ def plane_evidence(
     """Look for the supporting plane on the image's border or, where that was not measured, on the measured field's.
 
     Args:
-        planes_3hw: (3, H, W) float32: x, y and z in metres.
+        planes_3hw: (3, H, W) float32: x, y and z in meters.
         valid_hw: (H, W) bool, the measured pixels; at least one.
         preprocessing: the sensor's parameters.
-        origin: what was subtracted from the file's coordinates, metres.
+        origin: what was subtracted from the file's coordinates, meters.
     """
     ring = _ring(valid_hw.shape, preprocessing.border_pixels)
     border_share = _ring_share(valid_hw, preprocessing.border_pixels)
@@ -221,7 +221,7 @@ def _peak(heights_n: npt.NDArray[np.floating], threshold_m: float) -> float:
 
 
 def _height_of_origin(plane: Plane, origin: Vector) -> float:
-    """How far before the plane the origin of the file's coordinates is, metres; 0 where that cannot be told.
+    """How far before the plane the origin of the file's coordinates is, meters; 0 where that cannot be told.
 
     A plane's tilt is known to a fraction of a degree: so far away that decides on which side of it the origin lies,
     unless that is well off the plane, as a sensor's is.

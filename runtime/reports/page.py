@@ -1,4 +1,4 @@
-"""HTML pages that need nothing beside them: templates, and the style sheet that all pages share."""
+"""Self-contained HTML pages: templates, and the style sheet that all pages share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of text: the same on the terminal, in Markdown, in HTML and in JSON."""
+"""Tables of text: the same in the terminal, in Markdown, in HTML and in JSON."""
 
 from __future__ import annotations
 

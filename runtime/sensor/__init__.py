@@ -1,1 +1,1 @@
-"""What the sensor saw: from files to points in metres."""
+"""What the sensor saw: from files to points in meters."""

@@ -1,7 +1,7 @@
-"""What a file holds becomes an organized cloud: by the file alone, or by what is said of the sensor's geometry.
+"""What a file holds becomes an organized cloud: by the file alone, or by what is said about the sensor's geometry.
 
-What a file leaves open is never guessed: an image of one number a pixel is a depth image or a height map, and points
-without an order are a grid or none, by `ScanGeometry` alone.
+What a file leaves open is never guessed: `ScanGeometry` alone says whether an image of one number per pixel is a depth
+image or a height map, and whether points without an order are a grid.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class Sample:
     Attributes:
         scan: the organized point cloud's file, or the depth map's.
         rgb: the registered image's file; None where the dataset has none.
-        mask: the defect mask's file; None where there is none (a normal part).
+        mask: the defect mask's file; None if there is none (a normal part).
         defect: the defect's folder name, `good` for a normal part.
         part: its number in the scan, from 1, where each scan of the dataset shows several; None where it is all of it.
     """
@@ -88,7 +88,7 @@ def find_classes(root: Path, wanted: Iterable[str] = ()) -> list[Path]:
 
 
 def list_classes(root: Path) -> dict[str, Path]:
-    """The class folders of a dataset root by their names; none where it is no such root.
+    """The class folders of a dataset root by their names; empty if it is not such a root.
 
     Raises:
         ScanError: a folder cannot be read.

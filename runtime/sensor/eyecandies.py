@@ -25,7 +25,7 @@ SPLIT_FOLDERS = {"train": "train", "validation": "val", "test": "test_public"}
 IMAGE = "image_4.png"
 KINDS = ("bumps", "dents", "colors", "normals")
 COMBINED, UNNAMED = "combined", "defect"
-# The dataset's unit is ten times as long as a real sweet's metre.
+# The dataset's unit is ten times as long as a real sweet's meter.
 METRES_PER_UNIT = 0.1
 # One camera took all images, of 512 x 512 pixels.
 FOCAL_LENGTH_PX = 711.11

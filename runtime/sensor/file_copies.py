@@ -1,4 +1,4 @@
-"""Scans that are the same file again: a part that counts twice says less than it seems to."""
+"""Scans that are the same file twice: a part that counts twice says less than it seems to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What files, folders and patterns stand for."""
+"""Which scans or images files, folders and patterns stand for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ANY_DEPTH = re.compile(r"(?:^|(?<=[/\\]))\*\*(?:[/\\]|$)")
 
 @dataclass(frozen=True)
 class Problem:
-    """What could not be searched or stands for nothing, and why; the error names the path."""
+    """A path that could not be searched or stands for nothing, and why; the error names the path."""
 
     path: Path
     error: ScanError
@@ -42,7 +42,7 @@ class Found:
 
     Attributes:
         files: in natural order, each once.
-        problems: the paths, and the folders below them, that gave nothing.
+        problems: the paths, and the folders below them, that could not be searched or stand for nothing.
     """
 
     files: list[Path]
@@ -62,10 +62,10 @@ class Found:
 def find_files(paths: Sequence[str | Path], kind: Kind) -> Found:
     """The files of a kind that files, folders and patterns stand for.
 
-    A folder stands for the files in it; where there are none, for those in its `xyz/` (or `rgb/`); where there is
-    none, for those in every such folder below, and in Eyecandies' folders; at last for the files in it that may be of
-    the kind and are often something else, such as PNG and TXT for scans. A named file counts whatever it is called,
-    even if it is missing, and so does one that a pattern matches. A path that stands for nothing stops no other.
+    A folder stands for the files in it; without any, for those in its `xyz/` (or `rgb/`); without any there, for those
+    in every such folder below it, and in Eyecandies' folders; failing that, for files in it that may be of the kind but
+    are often something else, such as PNG and TXT for scans. A named file counts whatever it is called, even if it is
+    missing, and so does one that a pattern matches. A path that stands for nothing does not stop the others.
 
     Raises:
         ScanError: no path was given.
@@ -113,7 +113,7 @@ def _files_of(path: str, kind: Kind, problems: list[Problem]) -> Iterator[Path]:
 
 
 def _matches(pattern: str, problems: list[Problem]) -> Iterator[str]:
-    """As `glob.iglob`, whose `**` follows links in circles and passes over folders that it cannot read."""
+    """Like `glob.iglob`, but that one's `**` follows links in circles and passes over folders that it cannot read."""
     any_depth = _ANY_DEPTH.search(pattern)
     if any_depth is None:
         # Path.glob takes no absolute pattern.

@@ -1,4 +1,4 @@
-"""Arrays of any library in this process's own memory, as NumPy sees them: nothing is copied, and nothing is guessed."""
+"""Arrays of any library in the host's memory, as NumPy sees them: nothing is copied, and nothing is guessed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def host_array(values: ArrayInput, name: str) -> npt.NDArray[Any]:
         name: what it is, for messages.
 
     Raises:
-        UsageError: it is no array, lies on a GPU, or its library does not give it away.
+        UsageError: it is not an array, is on a GPU, or its library does not share it.
 
     Example:
         >>> host_array(np.ma.masked_equal(np.array([[[1, 2, -1]]]), -1), "points")

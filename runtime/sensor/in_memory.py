@@ -1,4 +1,4 @@
-"""A part that is in memory and not in a file: wherever a scan's path is taken, so is this."""
+"""A part that is in memory and not in a file: accepted wherever a scan's path is."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from .part import Part, part_from_arrays, read_part
 
 @dataclass(frozen=True, eq=False)
 class PartInMemory:
-    """A part of arrays, or a `Part`, under a name. The arrays are referred to, and copied when they are read.
+    """A part given as arrays or as a `Part`, with a name. It refers to the arrays, which are copied when it is read.
 
     Attributes:
         name: what messages, files and results call it.
         points: (H, W, 3) of any numeric type, in the unit of the product's scans, as `part_from_arrays` takes them; or
-            a `Part`, in metres. None for an image alone.
-        rgb: (H, W, 3) uint8, registered with the points; None without a camera, and where a `Part` has it.
+            a `Part`, in meters. None for an image alone.
+        rgb: (H, W, 3) uint8, registered with the points; None without a camera, and for a `Part`, which has its own.
 
     Example:
         >>> part = PartInMemory("7", np.ones((4, 5, 3), np.uint16))
@@ -39,10 +39,10 @@ class PartInMemory:
     rgb: ArrayInput | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse what says the same thing twice.
+        """Refuse a second image.
 
         Raises:
-            ScanError: there is a `Part` and an image beside it.
+            ScanError: there is an image beside a `Part`.
         """
         if isinstance(self.points, Part) and self.rgb is not None:
             raise ScanError("a Part has its own image: give the image there, not as rgb")
@@ -51,11 +51,11 @@ class PartInMemory:
         return self.name
 
     def read(self, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> Part:
-        """What `read_part` makes of files: arrays that the route does not measure are not looked at.
+        """Read what a route measures, as `read_part` does from files; other arrays are not looked at.
 
         Raises:
-            ScanError: about the arrays alone: what the route measures is missing, or as `part_from_arrays` says.
-            UsageError: one is no array, or lies on a GPU.
+            ScanError: what the route measures is missing, or `part_from_arrays` refuses it; the message names no part.
+            UsageError: something that should be an array is not, or is on a GPU.
         """
         if isinstance(self.points, Part):
             return self.points
@@ -68,11 +68,11 @@ class PartInMemory:
         return part_from_arrays(points, rgb, preprocessing.metres_per_unit, preprocessing.geometry)
 
     def digest(self) -> bytes:
-        """SHA-256 of the numbers, their types and shapes: equal arrays have one, whatever they are called.
+        """SHA-256 of the numbers, their types and shapes: the same for equal arrays, whatever they are called.
 
         Raises:
-            ScanError: an array holds no numbers.
-            UsageError: one is no array, or lies on a GPU.
+            ScanError: an array does not hold numbers.
+            UsageError: something that should be an array is not, or is on a GPU.
         """
         digest = hashlib.sha256()
         for values in self._arrays():
@@ -91,11 +91,11 @@ class PartInMemory:
 
 
 PartSource: TypeAlias = Path | PartInMemory
-"""Where a part comes from: a scan's file (an image's where that is all a route sees), or memory."""
+"""Where a part comes from: a scan's file (an image's if that is all a route sees), or memory."""
 
 
 def read_source(source: PartSource, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> Part:
-    """Read what a route measures; arguments and errors as of `read_part`."""
+    """Read what a route measures; arguments and errors are those of `read_part`."""
     if isinstance(source, PartInMemory):
         return source.read(measured, preprocessing)
     return read_part(source, measured, preprocessing)

@@ -92,7 +92,7 @@ def doubtful_files_in(folder: Path, kind: Kind) -> list[Path]:
 
 
 def depth_maps_in(folder: Path) -> list[Path]:
-    """The depth maps of Eyecandies in a folder, by number; none where it is no folder of theirs.
+    """The depth maps of Eyecandies in a folder, by number; empty if it is not such a folder.
 
     Raises:
         ScanError: the folder cannot be read.
@@ -116,7 +116,7 @@ def left_out_of(folder: Path, found: Sequence[Path], kind: Kind) -> None:
 
 
 def unrelated(files: Iterable[Path], scans: Iterable[Path]) -> list[Path]:
-    """The files that are no scans and belong to none: registered images, masks, sidecars and results have its name.
+    """The files that are not scans and belong to none: registered images, masks, sidecars and results have its name.
 
     Example:
         >>> names = ["lid.ply", "lid.png", "lid_mask.png", "lid_2.json", "image.png"]

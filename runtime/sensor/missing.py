@@ -1,4 +1,4 @@
-"""Which points of a scan were measured, and constants that files carry where nothing was."""
+"""Which points of a scan were measured, and the constants that files hold where nothing was measured."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import ScanError
 MAX_COORDINATE_M = 1e8
 """No measurement lies farther from any origin: map coordinates reach 1e7 m. FLT_MAX and 1e30 are marks, not depths."""
 
-# What programs write where nothing was measured, if it is neither NaN nor zero; in metres also a thousandth of it.
+# What programs write where nothing was measured, if it is neither NaN nor zero; in meters also a thousandth of it.
 _MARKS = (-999.0, -9999.0, -99999.0, -32768.0, 9999.0, 99999.0, 32767.0, 65535.0, -1e10, 1e10)
 _SMALLEST_MARK = 9.99
 _REPEATED_SHARE = 0.01
@@ -20,7 +20,7 @@ _REPEATED_POINTS = 30
 
 
 def valid_mask(points_hw3: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
-    """Which points were measured: (H, W, 3), metres -> (H, W) bool.
+    """Which points were measured: (H, W, 3), meters -> (H, W) bool.
 
     A point is missing when all three coordinates are zero, or any is not finite or beyond `MAX_COORDINATE_M`.
     """

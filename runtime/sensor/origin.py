@@ -1,7 +1,7 @@
 """Scans far from the origin of their coordinates, such as a plant's: float32 has no digits left for them there.
 
-Float32 numbers from 16 m on are more than a micrometre apart, and at 100 km 8 mm. Nothing behind the readers depends on
-where the origin lies, so what is far is brought near before it becomes float32.
+Float32 numbers from 16 m on are more than a micrometer apart, and at 100 km 8 mm. Nothing after the readers depends on
+where the origin is, so scans far away are brought near before they become float32.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ..errors import ScanError
 
-# From here on float32 numbers are more than 1 micrometre apart; also the grid that origins lie on, so that the scans
+# From here on float32 numbers are more than 1 micrometer apart; also the grid that origins lie on, so that the scans
 # of a station have one in common unless their middle moves over a line of it.
 _FAR_M = 16.0
 # What a measured point becomes that lies exactly at the origin, where (0, 0, 0) would say that it is missing.
@@ -28,13 +28,13 @@ NEAR: Vector = (0.0, 0.0, 0.0)
 
 
 def origin_of(sample_n3: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """What to subtract from a scan's points before they become float32: (3,), metres.
+    """What to subtract from a scan's points before they become float32: (3,), meters.
 
     Zero along every axis whose median is less than 16 m from the origin, so that scans near it stay as they are; else
     the multiple of 16 m that is next to the median.
 
     Args:
-        sample_n3: (N, 3) measured points in metres, evenly chosen from the scan's.
+        sample_n3: (N, 3) measured points in meters, evenly chosen from the scan's.
     """
     if np.abs(sample_n3).max() < _FAR_M:
         return np.zeros(3)
@@ -48,7 +48,7 @@ def relative_to(
 ) -> npt.NDArray[np.float32]:
     """Points relative to an origin, subtracted in float64: (H, W, 3) float32, missing ones zero and no measured one.
 
-    A point that is exactly at the origin is moved by 0.1 micrometres along z.
+    A point that is exactly at the origin is moved by 0.1 micrometers along z.
     """
     relative = np.zeros(points_hw3.shape, np.float32)
     near = (points_hw3[measured_hw].astype(np.float64) - origin).astype(np.float32)
@@ -68,7 +68,7 @@ def refuse_lost_digits(
     Args:
         raw_hw3: (H, W, 3), in the file's own unit.
         measured_hw: (H, W) bool.
-        origin: (3,), metres, as of `origin_of`.
+        origin: (3,), meters, as `origin_of` returns it.
         metres_per_unit: of the file.
 
     Raises:

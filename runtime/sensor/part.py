@@ -1,4 +1,4 @@
-"""The one door for a part: which files a route looks at, and how one of them becomes a part."""
+"""The one way in for a part: which files a route looks at, and how one of them becomes a part."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ BOTH = POINTS | IMAGE
 
 @dataclass(frozen=True)
 class Part:
-    """What the sensors saw of one part; a route needs one of them or both. `part_from_arrays` makes one of any arrays.
+    """What the sensors saw of one part: points, an image, or both. `part_from_arrays` makes one from any arrays.
 
     Attributes:
-        points: (H, W, 3) float32, metres, missing points zero; None without a 3D sensor.
+        points: (H, W, 3) float32, meters, missing points zero; None without a 3D sensor.
         rgb: (H, W, 3) uint8, registered with the points; None without a camera.
-        origin: what was subtracted from the file's coordinates, metres; see `Scan`.
-        notes: what of the file is not in the points; see `Scan`.
+        origin: what was subtracted from the file's coordinates, meters; see `Scan`.
+        notes: what the file holds that the points do not; see `Scan`.
     """
 
     points: npt.NDArray[np.float32] | None
@@ -51,7 +51,7 @@ class Part:
         """Check what is cheap to check.
 
         Raises:
-            ScanError: there is neither points nor an image, one is of another type or shape, or their sizes differ.
+            ScanError: there are neither points nor an image, a type or shape is wrong, or their sizes differ.
         """
         if self.points is None and self.rgb is None:
             raise ScanError("there are neither points nor an image: give one of them or both")
@@ -69,18 +69,18 @@ class Part:
 
     @classmethod
     def of(cls, scan: Scan, rgb: npt.NDArray[np.uint8] | None) -> Part:
-        """A part of a scan that was read.
+        """The part that a scan shows.
 
         Raises:
-            ScanError: the image is of another type or size.
+            ScanError: the image's type is wrong, or its size is not the scan's.
         """
         x, y, z = scan.origin.tolist()
         return cls(scan.points, rgb, (x, y, z), scan.notes)
 
     def coordinates(self) -> npt.NDArray[np.floating]:
-        """The points in the file's coordinates: (H, W, 3), metres, missing points zero.
+        """The points in the file's coordinates: (H, W, 3), meters, missing points zero.
 
-        Float32, or float64 where that is needed for their digits: far from the origin.
+        Float32, or float64 if they are far from the origin, where float32 lacks the digits.
 
         Raises:
             ScanError: there are no points.
@@ -95,9 +95,9 @@ class Part:
 
 
 def find_inputs(paths: Sequence[str | Path], measured: AbstractSet[Modality]) -> Found:
-    """The files that a route inspects: images where an image is all it sees, scans (or depth maps) elsewhere.
+    """The files that a route inspects: images if an image is all it sees, otherwise scans (or depth maps).
 
-    A folder stands for what lies in it or, in a dataset, for every part below it; see `find_files`.
+    A folder stands for the files in it or, in a dataset, for every part below it; see `find_files`.
 
     Raises:
         ScanError: no path was given.
@@ -106,7 +106,7 @@ def find_inputs(paths: Sequence[str | Path], measured: AbstractSet[Modality]) ->
 
 
 def find_normal_parts(paths: Sequence[str | Path], measured: AbstractSet[Modality]) -> list[Path]:
-    """The files of normal parts, to learn from: as `find_inputs`, but never what a dataset calls defective.
+    """The files of normal parts, to learn from: like `find_inputs`, but never what a dataset calls defective.
 
     A dataset root of one class, or a class folder, stands for the normal parts it has for training.
 
@@ -130,7 +130,7 @@ def find_normal_parts(paths: Sequence[str | Path], measured: AbstractSet[Modalit
 
 
 def find_defective_parts(paths: Sequence[str | Path], measured: AbstractSet[Modality]) -> list[Path]:
-    """The files of parts with known defects: as `find_inputs`, but never what a dataset calls good.
+    """The files of parts with known defects: like `find_inputs`, but never what a dataset calls good.
 
     Raises:
         ScanError: no path was given, one stands for nothing, or a named file is missing.
@@ -147,10 +147,10 @@ def find_defective_parts(paths: Sequence[str | Path], measured: AbstractSet[Moda
 
 
 def input_file(sample: Sample, measured: AbstractSet[Modality]) -> Path:
-    """The file of a sample that a route is given.
+    """The file of a sample that a route reads.
 
     Raises:
-        ScanError: it is the registered image, and there is none.
+        ScanError: the route reads the registered image, and there is none.
     """
     return _image_of(sample) if measured == IMAGE else sample.scan
 
@@ -186,7 +186,7 @@ def read_part(path: Path, measured: AbstractSet[Modality], preprocessing: Prepro
 
 
 def read_sample(sample: Sample, measured: AbstractSet[Modality], preprocessing: Preprocessing) -> Part:
-    """Read what a route measures of a dataset's part; arguments and errors as of `read_part`."""
+    """Read what a route measures of a dataset's part; arguments and errors are those of `read_part`."""
     if measured == IMAGE:
         return Part(None, read_rgb(_image_of(sample)))
     return _read(sample.scan, sample.rgb if "rgb" in measured else None, measured, preprocessing)
@@ -195,16 +195,16 @@ def read_sample(sample: Sample, measured: AbstractSet[Modality], preprocessing: 
 def part_from_bytes(
     data: bytes, measured: AbstractSet[Modality], preprocessing: Preprocessing, image: bytes | None = None
 ) -> Part:
-    """What `read_part` makes of files, of their contents.
+    """Read what a route measures from the contents of files, as `read_part` does from files.
 
     Args:
         data: the image's file where an image is all that is measured, else the scan's.
         measured: what the route measures.
         preprocessing: its unit and geometry are the scan file's.
-        image: the registered image's file, where a route measures both and the scan's file does not hold it.
+        image: the registered image's file, if the route measures both and the scan's file does not hold it.
 
     Raises:
-        ScanError: about the content alone: a file cannot be read, or the image is missing or of another size.
+        ScanError: a file cannot be read, or the image is missing or of another size; the message names no file.
     """
     if measured == IMAGE:
         return Part(None, decode_rgb(data))
@@ -224,25 +224,25 @@ def part_from_arrays(
     metres_per_unit: float | None = None,
     geometry: ScanGeometry = AS_STORED,
 ) -> Part:
-    """A part of arrays, which are treated as the same numbers in a file would be.
+    """Make a part from arrays, which are treated as the same numbers in a file would be.
 
-    Both are copied once (points as float32 metres), so that a camera may write its next frame into the same memory.
+    Both are copied once (points as float32 meters), so a camera may write its next frame into the same memory.
 
     Args:
-        points: (H, W, 3) of any numeric type; (0, 0, 0), masked or not finite where nothing was measured. Of NumPy,
-            or with `__array__` or DLPack, in the host's memory. By the geometry also (N, 3), or (H, W) depths or
-            heights.
+        points: (H, W, 3) of any numeric type; (0, 0, 0), masked or not finite where nothing was measured. A NumPy
+            array, or anything with `__array__` or DLPack, in the host's memory. Depending on the geometry also (N, 3),
+            or (H, W) depths or heights.
         rgb: (H, W, 3) uint8, registered with the points.
-        metres_per_unit: the points' unit; integers need it, floats without it are metres.
+        metres_per_unit: the points' unit; integers need it, floats without it are meters.
         geometry: what the numbers leave unsaid; see `ScanGeometry`.
 
     Raises:
-        ScanError: shapes or types are others, the sizes differ, no point was measured, or the unit is not known.
-        UsageError: metres_per_unit is not positive, or one is no array or lies on a GPU.
+        ScanError: a shape or type is wrong, the sizes differ, no point was measured, or the unit is not known.
+        UsageError: metres_per_unit is not positive, or an argument is not an array or is on a GPU.
 
     Example:
-        >>> millimetres = np.arange(500, 1076, dtype=np.uint16).reshape(12, 16, 3)
-        >>> part_from_arrays(millimetres, metres_per_unit=0.001).points[0, 0]
+        >>> millimeters = np.arange(500, 1076, dtype=np.uint16).reshape(12, 16, 3)
+        >>> part_from_arrays(millimeters, metres_per_unit=0.001).points[0, 0]
         array([0.5  , 0.501, 0.502], dtype=float32)
     """
     image = None if rgb is None else np.array(host_array(rgb, "rgb"), order="C")
@@ -252,10 +252,10 @@ def part_from_arrays(
 
 
 def input_suffixes(measured: AbstractSet[Modality], geometry: ScanGeometry = AS_STORED) -> tuple[str, ...]:
-    """How the names of the files end that a route inspects, in lower case.
+    """The suffixes of the files that a route inspects, in lower case.
 
-    Suffixes that many other files have, such as .png and .txt, are among them where the geometry says that the
-    sensor's scans are such files.
+    Suffixes that many other files have, such as .png and .txt, are included if the geometry says that the sensor's
+    scans are such files.
     """
     if measured == IMAGE:
         return IMAGES.suffixes

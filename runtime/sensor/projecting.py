@@ -109,7 +109,7 @@ def _seen_in_parallel(points_n3: _Points, projection: Projection) -> tuple[_Plac
 
 
 def _seen_by_camera(points_n3: _Points, intrinsics: Intrinsics) -> tuple[_Places, _Places, _Places]:
-    """The same; what is not in front of the camera has no column and row."""
+    """The same; points that are not in front of the camera have no column and row."""
     x, y, z = points_n3.T
     depth = np.where(z > 0, z, np.nan)
     columns = np.floor(intrinsics.fx * x / depth + intrinsics.cx + 0.5)

@@ -34,12 +34,12 @@ class Scan:
     """One organized point cloud.
 
     Attributes:
-        points: (H, W, 3) float32, metres; (0, 0, 0) where nothing was measured, finite everywhere.
+        points: (H, W, 3) float32, meters; (0, 0, 0) where nothing was measured, finite everywhere.
         path: the file it was read from.
-        origin: (3,) float64, metres: what was subtracted from the file's coordinates, zero unless they lie 16 m or
+        origin: (3,) float64, meters: what was subtracted from the file's coordinates, zero unless they lie 16 m or
             more from their own origin, where float32 would lose their digits. `points + origin` are the file's.
         rgb: (H, W, 3) uint8, the registered image, if the file holds it.
-        notes: what of the file is not in the points, where that is worth a word; a sentence each.
+        notes: what the file holds that is not in the points, if it is worth mentioning; a sentence each.
     """
 
     points: npt.NDArray[np.float32]
@@ -55,17 +55,17 @@ class Scan:
 
 
 def read_scan(path: str | Path, metres_per_unit: float | None = None, geometry: ScanGeometry = AS_STORED) -> Scan:
-    """Read a file of any format in `readers`, whose content decides which it is, or Eyecandies' depth map.
+    """Read a file of any format in `readers`, recognized by its content, or a depth map of Eyecandies.
 
     Args:
         path: the file.
-        metres_per_unit: what the file's numbers are multiplied with. Integers have no unit of their own and
-            need it; floats without it are metres.
-        geometry: what the file leaves unsaid of how its numbers become x, y and z of every pixel.
+        metres_per_unit: the factor from the file's numbers to meters. Integers have no unit of their own and need it;
+            floats without it are meters.
+        geometry: what the file leaves unsaid about how its numbers become x, y and z of every pixel.
 
     Raises:
-        ScanError: the file is missing, damaged, of another shape, holds integers whose unit is not known, or
-            not one measured point; the geometry does not fit it, or it needs one; its numbers cannot be metres (or
+        ScanError: the file is missing, damaged, of another shape, holds integers whose unit is not known, or holds
+            no measured point; the geometry does not fit it, or it needs one; its numbers cannot be meters (or
             what the unit makes of them), hold a mark of missing points such as -9999, repeat one point, or have lost
             their digits far from the origin.
         UsageError: metres_per_unit is not positive.
@@ -88,7 +88,7 @@ def read_scan(path: str | Path, metres_per_unit: float | None = None, geometry: 
 
 
 def scan_from_bytes(data: bytes, metres_per_unit: float | None = None, geometry: ScanGeometry = AS_STORED) -> Scan:
-    """What `read_scan` makes of a file, of its content; errors are about the content alone."""
+    """Do what `read_scan` does, for the content of a file; errors do not name the file."""
     try:
         return _scan_of(decode_scan(data, geometry), metres_per_unit, geometry)
     except MemoryError as error:
@@ -98,15 +98,15 @@ def scan_from_bytes(data: bytes, metres_per_unit: float | None = None, geometry:
 def scan_from_array(
     points: npt.NDArray[Any], metres_per_unit: float | None = None, geometry: ScanGeometry = AS_STORED
 ) -> Scan:
-    """A scan of an array of any numeric type, which is treated as the same numbers in a file.
+    """Make a scan from an array of any numeric type, which is treated as the same numbers in a file would be.
 
     Args:
-        points: (H, W, 3); by the geometry also (N, 3), or (H, W) depths or heights.
-        metres_per_unit: as of `read_scan`.
-        geometry: as of `read_scan`.
+        points: (H, W, 3); depending on the geometry also (N, 3), or (H, W) depths or heights.
+        metres_per_unit: as in `read_scan`.
+        geometry: as in `read_scan`.
 
     Raises:
-        ScanError: as `read_scan`, of the numbers; or the array has another shape or no numbers.
+        ScanError: as `read_scan` does about the numbers; also if the array has another shape or holds no numbers.
         UsageError: metres_per_unit is not positive.
     """
     check_stored_shape(points.shape)

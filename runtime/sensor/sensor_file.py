@@ -1,4 +1,4 @@
-"""`sensor.toml` and `--set`: what a user says of a sensor becomes its description; docs/sensors.md has every key."""
+"""`sensor.toml` and `--set`: what a user says about a sensor becomes its description; docs/sensors.md has every key."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def require_same_sensor(known: SensorDescription, given: str | None, assignments
 
 
 def sensor_settings(given: str) -> Settings:
-    """What a sensor file says, or a preset does; errors as of `open_sensor`."""
+    """What a sensor file or a preset says; raises what `open_sensor` raises."""
     if given in PRESETS:
         return {"sensor": {"name": given, "preset": given}}
     path = Path(given)
@@ -232,9 +232,9 @@ def settings_of(description: SensorDescription) -> Settings:
 
 
 def known_pitch(geometry: ScanGeometry, metres_per_unit: float | None) -> float | None:
-    """The distance of neighboring pixels, metres, where the geometry says it: a height map's or a projection's.
+    """The distance of neighboring pixels, meters, where the geometry says it: a height map's or a projection's.
 
-    None, too, where no unit was given and metres cannot be right: the reader will say which unit fits.
+    None, too, where no unit was given and meters cannot be right: the reader will say which unit fits.
 
     Raises:
         UsageError: by the unit that was given, pixels are farther apart, or nearer, than any sensor's.

@@ -1,4 +1,4 @@
-"""Whether a scan's numbers can be what its unit says: nobody inspects a scene of a kilometre, or of a micrometre."""
+"""Whether a scan's numbers can be what its unit says: nobody inspects a scene of a kilometer, or of a micrometer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from ..errors import SETTING_GOES, ScanError, UsageError
 
-# Numbers without a unit are taken as metres up to here. Beyond, a megapixel sensor's pixels would be a centimetre
-# apart, farther than a part is from its table; a view of 10 mm in millimetres begins here.
+# Numbers without a unit are taken as meters up to here. Beyond, a megapixel sensor's pixels would be a centimeter
+# apart, farther than a part is from its table; a view of 10 mm in millimeters begins here.
 _LARGEST_M = 10.0
 # A unit that was given is believed up to here.
 _LARGEST_GIVEN_M = 100.0
@@ -49,8 +49,8 @@ def check_extent(sample_n3: npt.NDArray[np.float64], metres_per_unit: float | No
     points; of fewer than 30 points none is told.
 
     Args:
-        sample_n3: (N, 3) measured points in metres, evenly chosen from the scan's.
-        metres_per_unit: what they were multiplied with; None: their file gave them as floats, which are metres.
+        sample_n3: (N, 3) measured points in meters, evenly chosen from the scan's.
+        metres_per_unit: what they were multiplied with; None: their file gave them as floats, which are meters.
 
     Raises:
         ScanError: the extent is above 10 m (100 m where a unit was given) or below 1 mm. It names the units that
@@ -108,7 +108,7 @@ def length_in_words(length_m: float) -> str:
 
 
 def unit_in_words(metres_per_unit: float | None) -> str:
-    """What a file's numbers are read as; None: floats, which are metres.
+    """What a file's numbers are read as; None: floats, which are meters.
 
     Example:
         >>> unit_in_words(None), unit_in_words(0.0254), unit_in_words(0.002)

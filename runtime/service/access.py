@@ -1,7 +1,7 @@
-"""Who may ask: everybody on this machine where the server is bound to it alone, else whoever has the token.
+"""Who may ask: everybody on this machine if the server is bound to it alone, otherwise whoever has the token.
 
-Either way the server answers only to names that are its own: a name that somebody points at it (DNS rebinding) would
-let a web page elsewhere ask through a browser in the plant.
+Either way the server answers only to its own names: a name that somebody points at it (DNS rebinding) would let a web
+page from elsewhere ask through a browser in the plant.
 """
 
 from __future__ import annotations

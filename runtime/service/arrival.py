@@ -57,13 +57,13 @@ class Arrival:
     """A part that came to the line.
 
     Attributes:
-        source: the name of the source that it came by.
+        source: the name of the source that it came from.
         scan: what its scan is called in results: a path, or the name that a request gave.
-        path: the scan's file; None where `content` holds it.
+        path: the scan's file; None if `content` holds it.
         content: the scan itself.
-        part_id: what the plant calls the part; None: nobody said.
+        part_id: the plant's name for the part; None if it gave none.
         product: which bundle is to inspect it; None: the first.
-        version: of a file in a hot folder, which one.
+        version: which version of a file in a hot folder.
     """
 
     source: str
@@ -83,7 +83,7 @@ class Accepted:
         number: in the order of acceptance.
         arrival: what came.
         accepted_at: seconds since 1970.
-        deaths: how often the process ended while this part was under way.
+        deaths: how often the process ended while this part was in progress.
         tries: how often it could not be inspected.
         is_kept: whether the journal keeps it until it has its result: a request is lost with its connection.
     """
@@ -97,20 +97,20 @@ class Accepted:
 
 
 class PartRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """The one result of one part, as it stands in the journal, in the result's file, and in what sinks deliver.
+    """The one result of one part, as in the journal, in the result's file, and in what sinks deliver.
 
     Attributes:
         number: in the order of acceptance.
-        source: the name of the source that it came by.
+        source: the name of the source that it came from.
         scan: what its scan is called.
-        part_id: what the plant calls the part; null where nobody said.
-        product: what inspected it.
-        bundle: the SHA-256 of that bundle's manifest; null where no bundle came to it.
+        part_id: the plant's name for the part; null if it gave none.
+        product: the product that it was inspected as.
+        bundle: the SHA-256 of that product's bundle's manifest; null if no bundle got to inspect it.
         accepted_at: seconds since 1970.
         finished_at: seconds since 1970.
         verdict: good or defect; error: it was not inspected, and `result` says why.
-        score: null where there is none.
-        threshold: null where there is none.
+        score: null if the part was not inspected.
+        threshold: null if the part was not inspected.
         result: what `infer --json` says of a scan, and the paths of its files relative to the folder of results.
     """
 

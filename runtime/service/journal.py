@@ -1,6 +1,6 @@
 """The journal: one SQLite file that says which parts were accepted, what became of them, and who was told.
 
-Every change is a transaction that is on disk before anything is said of it (write-ahead log, `synchronous=FULL`): a
+Every change is a transaction that is on disk before anything is said about it (write-ahead log, `synchronous=FULL`): a
 process that is killed, or a machine that loses its power, leaves each part either waiting or with its one result.
 """
 
@@ -381,7 +381,7 @@ def read_record(*columns: Any) -> PartRecord:
     """A result of its columns, in the order of `RECORD_COLUMNS`.
 
     Raises:
-        ValueError: they are no result's.
+        ValueError: they are not those of a result.
     """
     *values, result = columns
     if not isinstance(result, str):

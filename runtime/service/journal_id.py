@@ -1,4 +1,4 @@
-"""The name of a journal: with a part's number it says which part of which line a result is of."""
+"""The name of a journal: together with a part's number it says which part of which line a result is for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process a folder, and the journal that lies there: two would inspect the same files, another would know none."""
+"""One process per folder and its journal: two would inspect the same files, each without knowing of the other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def hold_alone(path: Path, why: str = "") -> Held:
     """Hold a lock file for as long as what is returned is open; the system gives it up with the process.
 
     Args:
-        path: the file; its folder is made where there is none.
+        path: the file; its folder is created if it is missing.
         why: what two would do there, as the end of a sentence.
 
     Raises:
@@ -68,7 +68,7 @@ def hold_alone(path: Path, why: str = "") -> Held:
 
 
 def require_free(path: Path, why: str = "") -> None:
-    """Refuse what another process holds; nothing is made, and what is not there is free.
+    """Refuse a journal that another process holds; nothing is created, and a missing one is free.
 
     Raises:
         UsageError: another process holds it.

@@ -1,4 +1,4 @@
-"""`line.toml`: all that `watch` and `serve` are told, typed and checked; docs/line_file.md explains every key."""
+"""`line.toml`: the settings of `watch` and `serve`, typed and checked; docs/line_file.md explains every key."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LineTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class ProductTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[[product]]: a bundle, and what requests and folders call it; `watch` leaves the name to the bundle ("")."""
+    """[[product]]: a bundle, and what requests and folders call it; `watch` takes the name from the bundle ("")."""
 
     name: Name
     bundle: str
@@ -81,7 +81,7 @@ class HttpTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class MqttTable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """[[mqtt]]: a broker that is told every result."""
+    """[[mqtt]]: a broker that every result is published to."""
 
     name: Name = "mqtt"
     host: str
@@ -176,7 +176,7 @@ def placed(base: Path, name: str) -> Path:
     """A path of the file, relative to the folder that it lies in.
 
     Raises:
-        UsageError: no path is called so, or there is no such user as in `~user`.
+        UsageError: a path cannot have this name, or `~user` names a user that does not exist.
     """
     if "\0" in name:
         raise UsageError(f"{base}: {name!r} is not a path: it has a null character")
@@ -187,10 +187,11 @@ def placed(base: Path, name: str) -> Path:
 
 
 def _check(file: LineFile, path: Path) -> None:
-    """What the types cannot say.
+    """Check what the types cannot express.
 
     Raises:
-        UsageError: names two alike, a folder's product that there is none of, or a combination that makes no sense.
+        UsageError: two entries share a name, a source names a product that is not there, or a combination makes no
+            sense.
     """
     if not file.product:
         raise UsageError(f"{path}: there is no [[product]]: name at least one bundle")

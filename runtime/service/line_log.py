@@ -1,4 +1,4 @@
-"""The line's log: one JSON object a line, on standard error or in a file that is rotated before it grows too large."""
+"""The line's log: JSON Lines, on standard error or in a file that is rotated before it grows too large."""
 
 from __future__ import annotations
 

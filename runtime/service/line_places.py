@@ -1,4 +1,4 @@
-"""What is wrong with a line file's places and secrets, told before anything is opened.
+"""What is wrong with a line file's places and secrets, reported before anything is opened.
 
 A scan that a line moves or writes to where it looks for scans is inspected again and again; that is refused here.
 """

@@ -257,7 +257,7 @@ def _digest(product: Product) -> str:
 
 
 def _state_of(path: Path) -> tuple[Any, ...]:
-    """What changes when a bundle is replaced: empty where there is none."""
+    """What changes when a bundle is replaced; empty if there is no bundle."""
     manifest = path / "manifest.json" if path.is_dir() else path
     try:
         status = manifest.stat()

@@ -1,4 +1,4 @@
-"""The files of one result: a folder a day, and names that begin with the part's number, so that no two share one."""
+"""The files of one result: one folder per day, and names that begin with the part's number, so that all differ."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Retention:
     Attributes:
         out: the folder of results.
         limits: of the line file.
-        problem: what is not written any more, and why; None: everything is.
+        problem: what is no longer written, and why; None: everything is written.
     """
 
     out: Path

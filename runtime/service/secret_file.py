@@ -37,7 +37,7 @@ def read_token(path: Path, at_least: int = 1) -> str:
         at_least: characters, where we are who asks for it.
 
     Raises:
-        UsageError: as for `read_secret`; or it is no token, or too short to be a secret.
+        UsageError: as for `read_secret`; also if it is not a token, or is too short to be a secret.
     """
     token = read_secret(path).strip()
     if not token.isascii() or " " in token:

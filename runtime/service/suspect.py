@@ -1,4 +1,4 @@
-"""A file that was under way whenever the process ended is inspected by another process first: does that one survive?"""
+"""A file that was in progress when the process ended is inspected by another process first, to see if that survives."""
 
 from __future__ import annotations
 

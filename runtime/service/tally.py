@@ -1,4 +1,4 @@
-"""What the line did lately: counts, rate, time by stage, scores."""
+"""What the line did recently: counts, rate, time by stage, scores."""
 
 from __future__ import annotations
 

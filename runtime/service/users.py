@@ -1,4 +1,4 @@
-"""Who may log in: a file of names and scrypt hashes (RFC 7914), one user a line, `#` begins a comment.
+"""Who may log in: a file of names and scrypt hashes (RFC 7914), one user per line, `#` begins a comment.
 
 A line is `name:scrypt$N$r$p$SALT$HASH`, salt and hash in base64.
 """
@@ -143,7 +143,7 @@ def add_user(path: Path, name: str, password: str) -> bool:
         Whether there was one of that name.
 
     Raises:
-        UsageError: the name or the password is none, or the file is no file of users.
+        UsageError: the name or the password is not valid, or the file is not a file of users.
         OutputError: it cannot be written.
     """
     if not _NAME.fullmatch(name):

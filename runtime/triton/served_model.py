@@ -205,7 +205,7 @@ def _positive(parameters: Mapping[str, str], name: str) -> float | None:
     """A number of config.pbtxt; None where it is not there.
 
     Raises:
-        UsageError: it is no positive number.
+        UsageError: it is not a positive number.
     """
     text = parameters.get(name)
     if text is None:

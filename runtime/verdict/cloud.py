@@ -1,7 +1,7 @@
 """A part as a cloud in the heat map's colors, for programs that show points: PLY, binary, little-endian.
 
-The vertices are followed by a range grid, as in Stanford's scans: which of them each pixel of the scan shows, so that
-the file is an organized scan too. Programs that do not know it skip it.
+The vertices are followed by a range grid, as in Stanford's scans: it says which vertex each pixel of the scan shows, so
+the file is an organized scan too. Programs that do not know range grids skip it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ _COLORS = ("red", "green", "blue")
 
 
 class Inspected(Protocol):
-    """What a cloud shows of an `Inspection`; see there."""
+    """The attributes of an `Inspection` that a cloud shows."""
 
     @property
     def points(self) -> npt.NDArray[np.float32] | None:
-        """(H, W, 3), metres, relative to `origin`."""
+        """(H, W, 3), meters, relative to `origin`."""
 
     @property
     def map(self) -> npt.NDArray[np.float32]:
@@ -42,18 +42,18 @@ class Inspected(Protocol):
 
     @property
     def origin(self) -> Vector:
-        """What was subtracted from the file's coordinates, metres."""
+        """What was subtracted from the file's coordinates, meters."""
 
 
 def write_cloud(path: str | Path, inspection: Inspected, everything: bool = False) -> None:
-    """Write a part's points in the file's coordinates, metres, with the heat map's colors and the map as `score`.
+    """Write a part's points in the file's coordinates, meters, with the heat map's colors and the map as `score`.
 
-    Coordinates are float32, or float64 where the scan lies far from its origin. Equal input gives equal bytes.
+    Coordinates are float32, or float64 if the scan is far from its origin. Equal input gives equal bytes.
 
     Args:
-        path: the PLY; its folder is created.
+        path: the PLY file; its folder is created.
         inspection: of a part with points.
-        everything: write all measured points, not the part's alone; the others are dark and have a score of NaN, as
+        everything: write all measured points, not only the part's; the others are dark and have a score of NaN, as
             nothing was inspected there.
 
     Raises:

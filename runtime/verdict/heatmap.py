@@ -1,4 +1,4 @@
-"""What an inspection leaves on disk: a picture of the scan with its anomalies, and the map as numbers."""
+"""What an inspection writes to disk: a picture of the scan with its anomalies, and the map as numbers."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def draw_heatmap(
         map_hw: (H, W) float32, the anomaly map.
         valid_hw: (H, W) bool, the part; everything else is drawn darker.
         threshold: the map value above which a pixel is marked.
-        points_hw3: (H, W, 3) float32, metres; None draws the image in gray.
+        points_hw3: (H, W, 3) float32, meters; None draws the image in gray.
         rgb_hw3: (H, W, 3) uint8, the camera's image; None, without points, draws the part flat.
 
     Raises:

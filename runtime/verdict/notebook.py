@@ -44,16 +44,16 @@ def verdict_html(
     return (
         '<div style="font-family:sans-serif">'
         f'<p style="margin:0 0 .4em"><b>{escape(title)}</b> <b style="color:{color}">{verdict}</b>, '
-        f"score {score:.4g} of {threshold:.4g} allowed</p>"
+        f"score {score:.4g}, threshold {threshold:.4g}</p>"
         f'<img alt="heat map: {verdict}" src="data:image/png;base64,{data}" '
-        f'title="{height} x {width} pixels{"" if step == 1 else f", one of {step} shown"}">'
+        f'title="{height} x {width} pixels{"" if step == 1 else f", one in {step} shown"}">'
         f"{_table(regions, regions_found)}</div>"
     )
 
 
 def _table(regions: Sequence[DefectRegion], regions_found: int) -> str:
     if not regions:
-        return "<p>no pixel above the pixel threshold</p>"
+        return "<p>no pixel is above the pixel threshold</p>"
     head = "".join(f"<th>{escape(name)}</th>" for name in _COLUMNS)
     rows = "".join(f"<tr>{_cells(region)}</tr>" for region in regions[:_MOST_ROWS])
     hidden = regions_found - min(len(regions), _MOST_ROWS)

@@ -35,7 +35,7 @@ class PixelBox:
     width: int
 
     def slices(self) -> tuple[slice, slice]:
-        """What it is of an (H, W) array."""
+        """The slices of an (H, W) array that it covers."""
         return slice(self.row, self.row + self.height), slice(self.column, self.column + self.width)
 
 
@@ -43,22 +43,22 @@ class PixelBox:
 class DefectRegion:
     """Connected pixels of a part whose map is above the pixel threshold.
 
-    Lengths are None for an image alone, and where too little of the region was measured to tell them.
+    Lengths are None for an image alone, and if too little of the region was measured to tell them.
 
     Attributes:
-        number: 1 for the region of the highest peak, and so on.
+        number: 1 for the region with the highest peak, and so on.
         of: how many regions the map has; only the first `MOST_REGIONS` of them are described.
         peak_score: the largest map value.
         peak_row, peak_column: the pixel that has it.
-        peak_m: the point there in the file's coordinates, metres; None where that pixel was not measured.
-        center_m: the mean of its measured points in the file's coordinates, metres.
-        length_m, width_m: the sides of the smallest rectangle around its measured points, metres, seen at a right
-            angle to the region; both hold the outermost pixels whole, so that a scratch one pixel wide has a width.
-        area_m2: the area of its surface, square metres, as of a whole part (`surface_area`); where the region is a
-            line or a single pixel, a pixel's area is told by the part around it.
-        pixels: how many.
+        peak_m: the point there in the file's coordinates, meters; None if that pixel was not measured.
+        center_m: the mean of its measured points in the file's coordinates, meters.
+        length_m, width_m: the sides of the smallest rectangle around its measured points, meters, seen at a right
+            angle to the region; both include the outermost pixels as a whole, so a scratch one pixel wide has a width.
+        area_m2: the area of its surface, square meters, computed as for a whole part (`surface_area`); if the region is
+            a line or a single pixel, the area of a pixel is taken from the part around it.
+        pixels: how many pixels it has.
         measured_pixels: how many of them have a point.
-        box: around them.
+        box: the rectangle of pixels around it.
     """
 
     number: int
@@ -76,7 +76,7 @@ class DefectRegion:
     box: PixelBox
 
     def as_json(self) -> dict[str, Any]:
-        """The object of `regions` in `infer --json`; how many there are stands beside the list."""
+        """The object in `regions` of `infer --json`; the number of regions is given beside the list."""
         values = asdict(self)
         del values["of"]
         return values
@@ -107,8 +107,8 @@ def find_regions(
         map_hw: (H, W) float32, the anomaly map.
         valid_hw: (H, W) bool, the part.
         pixel_threshold: the map value above which a pixel is marked.
-        points_hw3: (H, W, 3), metres, relative to `origin`; missing ones zero or not finite. None for an image alone.
-        origin: what was subtracted from the file's coordinates, metres.
+        points_hw3: (H, W, 3), meters, relative to `origin`; missing ones zero or not finite. None for an image alone.
+        origin: what was subtracted from the file's coordinates, meters.
 
     Raises:
         ValueError: the shapes differ.
@@ -198,7 +198,7 @@ class _Scene:
         return _Extent(located, length + step, width + step, pixel_m2 * int(np.count_nonzero(mask)))
 
     def _pixel_area(self, box: PixelBox, measured: _Mask) -> float | None:
-        """The mean surface of one of a region's pixels, square metres; None where no four neighbors tell it."""
+        """The mean surface of one of a region's pixels, square meters; None where no four neighbors tell it."""
         assert self.points_hw3 is not None
         planes = np.moveaxis(self.points_hw3[box.slices()], -1, 0)
         own = surface_area(planes, measured)

@@ -34,7 +34,7 @@ def shaded_surface(points_hw3: Float32Array, valid_hw: Mask) -> Float32Array:
     """The scan under a side light, (H, W) gray: dark where nothing was measured, dimmed beside the part.
 
     Args:
-        points_hw3: (H, W, 3) float32, metres; missing points are zero or not finite.
+        points_hw3: (H, W, 3) float32, meters; missing points are zero or not finite.
         valid_hw: (H, W) bool, the part.
     """
     gray = np.empty(valid_hw.shape, np.float32)

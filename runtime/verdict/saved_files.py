@@ -1,4 +1,4 @@
-"""Where the files of one inspection go that a program saves."""
+"""Where a program saves the files of one inspection."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SavedFiles:
         heatmap: the picture, PNG.
         map: the raw map, float32 TIFF.
         result: the verdict, JSON.
-        cloud: the colored points, PLY; None where none was asked for.
+        cloud: the colored points, PLY; None if it was not requested.
     """
 
     heatmap: Path
@@ -30,12 +30,12 @@ class SavedFiles:
 
 
 def saved_files(folder: Path, name: str | None, cloud: bool) -> SavedFiles:
-    """The files of a name in a folder.
+    """The files that an inspection is saved to.
 
     Args:
-        folder: may not be there yet.
-        name: how they begin; slashes in it become underscores. None: the first of part_0001, ... that is free.
-        cloud: whether there is one.
+        folder: need not exist yet.
+        name: how the files' names begin; slashes become underscores. None: the first of part_0001, ... that is free.
+        cloud: whether a cloud is saved too.
 
     Raises:
         UsageError: the name is empty.

@@ -67,7 +67,7 @@ def decide_again(
 
 @single_threaded_blas()
 def settled_matches(decision: Decision, matches: Sequence[GraphMatch]) -> tuple[BankMatch, ...]:
-    """The matches with each bank, marked patches searched again; arguments and errors as of `decide_again`."""
+    """The matches with each bank, marked patches searched again; arguments and errors are those of `decide_again`."""
     banks = [normalized.bank for normalized in (decision.main, decision.second) if normalized is not None]
     settled = []
     for bank, match in zip(banks, matches, strict=True):

@@ -141,7 +141,7 @@ def test_what_was_not_exported_and_what_is_a_guess_is_said_in_the_report(
     file = write_products("a", "b", "c")
     report = run_fleet(FleetRequest(file, ["export", "calibrate"], ["a", "b"], workers=1))[0]
     not_exported, guessed = report.warnings
-    assert not_exported == "--export did nothing for a, b: no run is given, but an exported bundle"
+    assert not_exported == "--export did nothing for a, b: `bundle` is given, not a run to export"
     assert guessed.startswith("the thresholds of a, b are extrapolated from few scans") and "give 99 normal" in guessed
     assert (len(report.products), report.listed) == (2, 3)
     assert len(done(file).warnings) == 1

@@ -41,7 +41,7 @@ class PointTransformerConfig:
         class_token: whether a learned token is prepended, and dropped again after the blocks.
         thinned_to: how many points of a group are looked at, dense near the center and sparse far out; None
             looks at all of them.
-        turn_invariant: whether the networks see `turn_invariant_coordinates` instead of metres.
+        turn_invariant: whether the networks see `turn_invariant_coordinates` instead of meters.
     """
 
     grouping: Grouping
@@ -226,8 +226,8 @@ class PointTransformer(nn.Module):
         """Tokens of every group.
 
         Args:
-            groups: (B, G, M, 3) float32, metres, relative to their center, nearest first.
-            centers: (B, G, 3) float32, metres.
+            groups: (B, G, M, 3) float32, meters, relative to their center, nearest first.
+            centers: (B, G, 3) float32, meters.
 
         Returns:
             (B, G, 2 * dim) float32: both token blocks' outputs through the final norm, concatenated.
@@ -270,13 +270,13 @@ def turn_invariant_coordinates(groups: Tensor, centers: Tensor) -> tuple[Tensor,
     units of the scan's own group radius, the root mean square distance from the center.
 
     Args:
-        groups: (B, G, M, 3) float32, metres, relative to their center.
-        centers: (B, G, 3) float32, metres.
+        groups: (B, G, M, 3) float32, meters, relative to their center.
+        centers: (B, G, 3) float32, meters.
 
     Returns:
         Both without unit, in the same shapes; centers in units of `PART_REACH` group radii.
     """
-    # Millimetres first: squares of metres leave the range of half precision.
+    # Millimeters first: squares of meters leave the range of half precision.
     groups = groups * MILLIMETRES_PER_METRE
     centers = (centers - centers.mean(dim=1, keepdim=True)) * MILLIMETRES_PER_METRE
     squared = groups.square().sum(dim=-1, keepdim=True).mean(dim=(1, 2), keepdim=True)

@@ -51,7 +51,7 @@ class Pair:
 
     Attributes:
         valid: (224, 224) bool, pixels that belong to the part.
-        points: (224, 224, 3) float32, metres, zero where there is no part.
+        points: (224, 224, 3) float32, meters, zero where there is no part.
         image: (224, 224, 3) uint8, black there.
         mask: (224, 224) bool, what is defective.
         pc: (n, D) float32, features of the foreground patches.

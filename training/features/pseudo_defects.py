@@ -2,7 +2,7 @@
 
 A round place of the part is raised or sunk along the line of sight, and shows in the image the colors of another
 place, brighter or darker: an anomaly to both sensors, at the same pixels. In spirit CutPaste (Li et al., CVPR
-2021), with the surface moved too. They rank checkpoints; they are no test of detection.
+2021), with the surface moved too. They rank checkpoints; they are not a test of detection.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def with_pseudo_defect(
     """Paint one defect.
 
     Args:
-        points: (S, S, 3) float32, metres, zero where there is no part.
+        points: (S, S, 3) float32, meters, zero where there is no part.
         image: (S, S, 3) uint8, registered with them.
         valid: (S, S) bool, where there is part.
         seed: of place, size, height and colors.
@@ -51,7 +51,7 @@ def with_pseudo_defect(
 
 
 def _moved(points: Array, towards_sensor: Array) -> Array:
-    """Points moved along their line of sight by (S, S) metres."""
+    """Points moved along their line of sight by (S, S) meters."""
     range_m = np.linalg.norm(points, axis=2)
     scale = np.ones_like(range_m)
     np.divide(range_m - towards_sensor, range_m, out=scale, where=range_m > 0)

@@ -43,7 +43,7 @@ class FeatureToInput(nn.Module):
             features: (B, 3136, D), every patch row by row; without points they are zero.
 
         Returns:
-            (B, 3, 224, 224): an ImageNet-normalized image, or x, y and z in metres.
+            (B, 3, 224, 224): an ImageNet-normalized image, or x, y and z in meters.
         """
         grid = features.transpose(1, 2).reshape(features.shape[0], -1, PATCH_GRID, PATCH_GRID)
         upsampled = nn.functional.interpolate(self.conv1(grid), (SIZE, SIZE), mode="bicubic", align_corners=False)

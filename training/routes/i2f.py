@@ -59,7 +59,7 @@ class InputToFeature(nn.Module):
 
         Args:
             main_input: (B, 3, 224, 224), what the main sensor saw with the background zeroed: x, y and z in
-                metres, or an ImageNet-normalized image that was black there.
+                meters, or an ImageNet-normalized image that was black there.
 
         Returns:
             (B, 3136, E), every patch row by row.

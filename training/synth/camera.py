@@ -1,6 +1,6 @@
 """A structured-light camera over a supporting plane: one surface in, a registered scan and image out.
 
-Frames: camera x right, y down, z forward, metres. Plane x right, y down, h upwards (towards the camera),
+Frames: camera x right, y down, z forward, meters. Plane x right, y down, h upwards (towards the camera),
 origin on the optical axis. A surface is a grid of heights over the plane, rows along +y and columns along +x,
 centered on the origin and `GRID_EXTENT_M` wide. Points and colors are read at the same ray-surface
 intersections, so silhouettes of scan and image coincide by construction.
@@ -56,7 +56,7 @@ class Camera:
 
     @property
     def pitch_m(self) -> float:
-        """Width of a pixel on the plane, metres."""
+        """Width of a pixel on the plane, meters."""
         return self.field_of_view_m / self.size
 
     def rays(self) -> Float32:
@@ -73,7 +73,7 @@ class Camera:
         return np.asarray(about_x @ about_y @ np.diag([1.0, 1.0, -1.0]))
 
     def to_plane(self, position_m: npt.ArrayLike) -> Float32:
-        """A (3,) position from the camera frame to the plane frame, metres."""
+        """A (3,) position from the camera frame to the plane frame, meters."""
         origin = np.array([0.0, 0.0, self.distance_m])
         position = np.asarray(position_m, dtype=np.float64) - origin
         return np.asarray(self.camera_from_plane().T @ position, dtype=np.float32)
@@ -85,7 +85,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class Render:
-    """What the camera saw: `points` (H, W, 3) float32 metres, (0,0,0) missing; `rgb` (H, W, 3) uint8.
+    """What the camera saw: `points` (H, W, 3) float32 meters, (0,0,0) missing; `rgb` (H, W, 3) uint8.
 
     `hits` reads anything else on the surface's grid where each pixel sees it: `hits.nearest(mask_grid)`.
     """
@@ -105,7 +105,7 @@ class _Geometry:
 
 
 def grid_axes(grid_size: int) -> tuple[Float32, Float32]:
-    """Plane x and y in metres of every cell of a height grid, each (N, N) float32."""
+    """Plane x and y in meters of every cell of a height grid, each (N, N) float32."""
     axis = (((np.arange(grid_size) + 0.5) / grid_size - 0.5) * GRID_EXTENT_M).astype(np.float32)
     x, y = np.meshgrid(axis, axis)
     return x, y
@@ -120,7 +120,7 @@ def render_surface(
 ) -> Render:
     """Scan and image of one surface standing on the plane.
 
-    `height_m`: (N, N) float32, metres above the plane, 0 where the plane itself is seen; any N, best
+    `height_m`: (N, N) float32, meters above the plane, 0 where the plane itself is seen; any N, best
     `camera.grid_size`; cells as in `grid_axes(N)`; keep the border 0 so that the plane is seen all around.
     `albedo`: (N, N, 3) float32, linear reflectance 0..1, plane included. `gloss`: strength of the highlight
     0..1, (N, N) or one number.
@@ -178,7 +178,7 @@ def _lamp_shadow(height_m: Float32, place: Float32, light: Float32) -> Bool:
 
 
 def _depth_noise(grazing: Float32, camera: Camera, rng: np.random.Generator) -> Float32:
-    """(H, W) metres: white noise that grows at grazing view, and smooth noise of the pattern's decoding."""
+    """(H, W) meters: white noise that grows at grazing view, and smooth noise of the pattern's decoding."""
     white, smooth = rng.standard_normal((2, camera.size, camera.size), dtype=np.float32)
     smooth = ndimage.gaussian_filter(smooth, CORRELATION_PIXELS) * (2 * np.sqrt(np.pi) * CORRELATION_PIXELS)
     white = white * camera.depth_noise_m / np.clip(grazing, 0.3, 1)

@@ -1,7 +1,7 @@
 """Five kinds of damage, each shown differently: by shape, by color, by both, or by the surface's texture.
 
 A defect takes a normal part and a generator and returns the damaged part and the (N, N) bool cells it concerns.
-All lengths are millimetres; sizes and depths are drawn evenly on a logarithmic scale, so that slight ones are common.
+All lengths are millimeters; sizes and depths are drawn evenly on a logarithmic scale, so that slight ones are common.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Normal parts: a cable gland on its side, a cast flange, a cookie; each with its own everyday variation.
 
-A maker takes a generator and a grid size and returns a `SynthPart`. All lengths are millimetres.
+A maker takes a generator and a grid size and returns a `SynthPart`. All lengths are millimeters.
 """
 
 from __future__ import annotations

@@ -51,9 +51,9 @@ class Lookup:
 
 
 def first_hit(height_m: Float32, ground_xy: Float32, slope_xy: Float32, extent_m: float) -> tuple[Float32, Lookup]:
-    """Height (H, W) metres at which each ray first meets the surface from above, and the hits' grid places.
+    """Height (H, W) meters at which each ray first meets the surface from above, and the hits' grid places.
 
-    `ground_xy` (H, W, 2): where the ray would meet the plane; `slope_xy` (H, W, 2): metres aside per metre up.
+    `ground_xy` (H, W, 2): where the ray would meet the plane; `slope_xy` (H, W, 2): meters aside per meter up.
     """
     size = height_m.shape[0]
     start, per_metre = _in_cells(ground_xy, size, extent_m), slope_xy * np.float32(size / extent_m)
@@ -103,7 +103,7 @@ def _root(under: Float32, over: Float32) -> Float32:
 def blocked(height_m: Float32, place: Float32, direction: Float32, extent_m: float) -> Bool:
     """(H, W) bool: whether the surface stands between each `place` and what lies in `direction`.
 
-    `place` (H, W, 3) metres and `direction` (H, W, 3) unit vectors, plane frame (x, y, height).
+    `place` (H, W, 3) meters and `direction` (H, W, 3) unit vectors, plane frame (x, y, height).
     """
     size, per_cell = height_m.shape[0], np.float32(extent_m / height_m.shape[0])
     cells, height = _in_cells(place[..., :2], size, extent_m), place[..., 2]
@@ -130,7 +130,7 @@ def blocked(height_m: Float32, place: Float32, direction: Float32, extent_m: flo
 
 
 def _highest_within(height_m: Float32, reach_cells: float, cells: Float32) -> Float32:
-    """(H, W) metres: at least the highest surface within `reach_cells` of each place, found on a coarse grid."""
+    """(H, W) meters: at least the highest surface within `reach_cells` of each place, found on a coarse grid."""
     block = COARSE_CELLS
     count = -(-height_m.shape[0] // block)
     padded = np.pad(height_m, (0, count * block - height_m.shape[0]), mode="edge")

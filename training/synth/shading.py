@@ -15,7 +15,7 @@ SHADOW_BLUR_PIXELS, SHADOW_REST = 2.5, 0.35
 LENS_BLUR_PIXELS = 0.5
 SHOT_NOISE, READ_NOISE = 0.006, 0.004
 GAMMA = 1 / 2.2
-# Openness: how far below its surroundings a cell lies, at a groove's and a part's scale (radius, depth in metres).
+# Openness: how far below its surroundings a cell lies, at a groove's and a part's scale (radius, depth in meters).
 OPENNESS_SCALES = ((0.0008, 0.0012), (0.004, 0.012))
 
 

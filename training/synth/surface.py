@@ -29,7 +29,7 @@ RELIEF_CONTRAST = 0.45
 
 @dataclass(frozen=True)
 class SynthPart:
-    """A part standing on the plane, on an (N, N) grid (`grid_mm`); lengths in millimetres.
+    """A part standing on the plane, on an (N, N) grid (`grid_mm`); lengths in millimeters.
 
     `height` includes `relief`, the fine texture that wears off; `albedo` (N, N, 3) includes `relief_color` of it;
     `inside` is the color of a fresh fracture. Off the `footprint` height and relief are zero, the rest is not used.
@@ -50,7 +50,7 @@ class SynthPart:
 
 
 def grid_mm(grid_size: int) -> tuple[Floats, Floats]:
-    """Plane x and y of every cell, millimetres, each (N, N)."""
+    """Plane x and y of every cell, millimeters, each (N, N)."""
     axis = (((np.arange(grid_size) + 0.5) / grid_size - 0.5) * EXTENT_MM).astype(np.float32)
     x, y = np.meshgrid(axis, axis)
     return x, y
@@ -108,7 +108,7 @@ def smooth_step(low: float, high: float, value: Floats) -> Floats:
 
 
 def pick_site(part: SynthPart, rng: np.random.Generator, margin_mm: float) -> Place:
-    """x, y in millimetres of a random place on the part, away from its outline and its walls where there is room."""
+    """x, y in millimeters of a random place on the part, away from its outline and its walls where there is room."""
     stride = max(1, part.height.shape[0] // 133)
     height = part.height[::stride, ::stride]
     pitch = EXTENT_MM / height.shape[0]
@@ -125,7 +125,7 @@ def pick_site(part: SynthPart, rng: np.random.Generator, margin_mm: float) -> Pl
 
 
 def pick_edge(part: SynthPart, rng: np.random.Generator) -> Place:
-    """x, y in millimetres of a random place on the part's outer outline."""
+    """x, y in millimeters of a random place on the part's outer outline."""
     stride = max(1, part.height.shape[0] // 133)
     solid = ndimage.binary_fill_holes(part.footprint[::stride, ::stride])
     edge = solid & ~ndimage.binary_erosion(solid)

@@ -45,7 +45,7 @@ class SynthSample:
     """One scan.
 
     Attributes:
-        points: (H, W, 3) float32, metres, (0, 0, 0) missing.
+        points: (H, W, 3) float32, meters, (0, 0, 0) missing.
         rgb: (H, W, 3) uint8.
         mask: (H, W) bool, where a defect is.
         part: (H, W) bool, where the part is seen and not the plane, measured or not.

@@ -119,7 +119,7 @@ def published_weights(name: str) -> PublishedWeights:
 
 
 def present_file(entry: PublishedWeights) -> Path | None:
-    """The file in the weights folder; None where there is none."""
+    """The file in the weights folder; None if there is none."""
     candidates = [weights_folder() / file for file in entry.files]
     return next((file for file in candidates if file.is_file()), None)
 

@@ -1,6 +1,6 @@
 """Published peaks of NVIDIA devices, dense (without structured sparsity), at boost clocks.
 
-Where a datasheet prints a figure "with sparsity", half of it stands here. TF32 and FP16 are tensor-core rates with
+If a datasheet prints a figure "with sparsity", half of it is used here. TF32 and FP16 are tensor-core rates with
 float32 accumulation.
 """
 

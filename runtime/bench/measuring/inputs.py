@@ -37,7 +37,7 @@ def bench_scans(given: list[str], bundle: Bundle, scratch: Path) -> list[Path]:
 def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
     """Write the golden scans as files, NAME.tiff with the registered NAME.png beside it; [] if there are none.
 
-    A bundle keeps them as golden/NAME_scan.tiff, in metres, and golden/NAME_image.png.
+    A bundle keeps them as golden/NAME_scan.tiff, in meters, and golden/NAME_image.png.
     """
     main_suffix = ".png" if modalities(bundle.manifest) == {"rgb"} else ".tiff"
     written = []
@@ -52,7 +52,7 @@ def copy_golden_scans(bundle: Bundle, folder: Path) -> list[Path]:
 
 
 def in_sensor_units(bundle: Bundle, file: str) -> bytes:
-    """A golden scan, recorded in metres, as a TIFF that the sensor would have written: in its unit and axes."""
+    """A golden scan, recorded in meters, as a TIFF that the sensor would have written: in its unit and axes."""
     unit, geometry = bundle.manifest.preprocessing.metres_per_unit or 1.0, bundle.manifest.geometry
     content = bundle.read(file)
     if unit == 1 and geometry.axis_order() == AS_STORED.axis_order():

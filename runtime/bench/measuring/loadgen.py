@@ -1,6 +1,6 @@
 """The same system under test, driven by MLCommons' LoadGen (extra `bench`), whose log files are kept.
 
-LoadGen is an instrument here. What it reports of our system is no MLPerf result: those are reviewed by MLCommons.
+LoadGen is an instrument here. What it reports of our system is not an MLPerf result: MLCommons reviews those.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Memory, clocks and power while a scenario runs, sampled from the side."""
+"""Memory, clocks and power while a scenario runs, sampled from a thread of its own."""
 
 from __future__ import annotations
 

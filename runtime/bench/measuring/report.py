@@ -28,14 +28,14 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         recording: every call, nothing left out.
         summary: of its latencies.
-        throughput_hz: parts a second: while busy where nothing waits (closed scenarios), else from the first arrival
-            to the last result.
-        stage_s: mean seconds of each stage, one part.
-        stage_share: the stages' sum over the end-to-end time of all calls; above 1 where those of several parts
+        throughput_hz: parts per second: of the busy time if nothing waits (closed scenarios), else from the first
+            arrival to the last result.
+        stage_s: mean seconds per part of each stage.
+        stage_share: the stages' sum over the end-to-end time of all calls; above 1 if those of several parts
             overlap.
         takt: deadlines; None for other scenarios.
         holds: whether the bound was held; None without a bound.
-        loadgen: what LoadGen says of the same system; None where it was not asked.
+        loadgen: what LoadGen measured of the same system; None if it was not run.
     """
 
     scenario: Scenario
@@ -103,7 +103,7 @@ class MeasuredConfiguration(msgspec.Struct, frozen=True, kw_only=True):
         first_result_s: from the start of the process to its first result.
         warmup_parts, warmup_s: inspected before any measurement, in no figure.
         conditions: what is in the figures and what is not, in words.
-        results: one a scenario.
+        results: one per scenario.
         not_run: scenario -> why it is missing.
         work, roof: for the roofline; None where not known.
         gpu: the device that was used, if any.
@@ -212,7 +212,7 @@ def read_report(path: Path) -> Report:
     """A report from its file, or from the folder that holds it.
 
     Raises:
-        UsageError: there is none, or it is not one of this version.
+        UsageError: there is no report, or it is not of this version.
     """
     file = path / NAME if path.is_dir() else path
     try:

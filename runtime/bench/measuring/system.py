@@ -87,13 +87,13 @@ def timing_conditions(configuration: Configuration) -> dict[str, str]:
     on_cpu = not runs_on_device(configuration.provider)
     return {
         "measured": _END[configuration.heatmaps],
-        "offline": "reading, networks and writing overlap between parts, as in `infer` of many scans",
+        "offline": "reading, networks and writing overlap between parts, as when `infer` is given many scans",
         "files": "read from disk each time, in the system's page cache after warm-up",
-        "synchronization": "a network's call returns when its outputs are in host memory",
+        "synchronization": "a call of a network returns when its outputs are in host memory",
         "transfers": "none" if on_cpu else "included, to the device and back",
         "cuda_graphs": "none" if on_cpu else _CAPTURED[configuration.cuda_graph],
         "spin_waiting": "ONNX Runtime's CPU threads spin between operators"
         if on_cpu
         else "the provider's default: the CUDA driver decides",
-        "batching": f"up to {configuration.batch} part{'s' if configuration.batch > 1 else ''} in a call",
+        "batching": f"up to {configuration.batch} part{'s' if configuration.batch > 1 else ''} per call",
     }

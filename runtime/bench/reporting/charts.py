@@ -1,4 +1,4 @@
-"""What the report shows in charts."""
+"""The charts of the report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def report_charts(report: Report) -> list[Chart]:
 
 
 def latency_distribution(results: Named) -> Chart | None:
-    """Share of latencies up to each value: every sample is in it."""
+    """The share of latencies up to each value; no sample is left out."""
     if not results:
         return None
     worst = max(result.summary.max_s for _, result in results)
@@ -44,7 +44,7 @@ def latency_distribution(results: Named) -> Chart | None:
 
 
 def stages(results: Named) -> Chart | None:
-    """Mean time of a part by stage, one bar a configuration."""
+    """Mean time per part by stage, one bar per configuration."""
     if not results:
         return None
     bars = [
@@ -55,11 +55,11 @@ def stages(results: Named) -> Chart | None:
         )
         for name, result in results
     ]
-    return stage_bars("Stages", "mean ms of a part", bars)
+    return stage_bars("Stages", "mean ms per part", bars)
 
 
 def throughput_over_time(results: Named) -> Chart | None:
-    """Parts a second in windows of the run: drift and disturbances show."""
+    """Parts per second over windows of the run, which shows drift and disturbances."""
     lines = {name: points for name, result in results if len(points := windows(result)) > 1}
     if not lines:
         return None
@@ -72,7 +72,7 @@ def throughput_over_time(results: Named) -> Chart | None:
 
 
 def windows(result: Result) -> list[tuple[float, float]]:
-    """(middle in seconds, parts a second) of up to 40 runs of consecutive calls."""
+    """(middle in seconds, parts per second) of up to 40 runs of consecutive calls."""
     calls = result.recording.calls
     size = max(1, -(-len(calls) // WINDOWS))
     points = []
@@ -84,7 +84,7 @@ def windows(result: Result) -> list[tuple[float, float]]:
 
 
 def roofline(report: Report, names: Sequence[str]) -> Chart | None:
-    """Operations a second against operations a byte, under the device's roof."""
+    """Operations per second against operations per byte, under the device's roof."""
     under_roofs = [
         (name, outcome, outcome.roof)
         for name, outcome in zip(names, report.outcomes, strict=True)
@@ -115,7 +115,7 @@ def _roofline_axes(outcomes: Sequence[MeasuredConfiguration], roofs: Sequence[Ro
     timed = [work for outcome in outcomes for work in outcome.work if work.seconds]
     intensities, speeds = [work.flop / work.bytes for work in timed], [work.flop / work.seconds for work in timed]
     peak, ridge = max(roof.flop_hz for roof in roofs), max(roof.flop_hz / roof.bytes_hz for roof in roofs)
-    x = Axis("operations a byte moved at least", min(0.5, *intensities), 2 * max(2 * ridge, *intensities), is_log=True)
+    x = Axis("operations per byte, at most", min(0.5, *intensities), 2 * max(2 * ridge, *intensities), is_log=True)
     return x, Axis("GFLOP/s", min(speeds) / 4e9, 2 * max(peak, *speeds) / 1e9, is_log=True)
 
 

@@ -1,4 +1,4 @@
-"""The report as tables: the same on the terminal, in Markdown and in HTML."""
+"""The report as tables: the same in the terminal, in Markdown and in HTML."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .takt_verdict import best_index, margin, pareto_front
 
 BEST = "*"
 _OFFLINE = (
-    "offline: all parts are there at the start and overlap, so its milliseconds are from one result to the next, and "
-    "not how long a part takes; that is in single-stream, and for a line in takt"
+    "offline: all parts are there at the start and overlap, so these milliseconds are the time from one result to the "
+    "next, not the time that a part takes: for that see single-stream, and for a line takt"
 )
 
 
@@ -34,7 +34,7 @@ def report_tables(report: Report) -> list[Table]:
 
 
 def outcome_labels(report: Report) -> list[str]:
-    """A short name of each configuration that was measured; the skipped ones count when names are made."""
+    """A short name for each configuration that was measured, unlike those of the skipped ones too."""
     return _all_labels(report)[: len(report.outcomes)]
 
 
@@ -159,7 +159,7 @@ def _stages(report: Report, names: Sequence[str]) -> Table:
             cells = [in_ms(result.stage_s[stage]) if stage in result.stage_s else MISSING for stage in stages]
             rows.append([names[index], *cells, f"{result.stage_share:.1%}"])
     return Table(
-        "Stages, mean ms of a part, and their sum's share of the end-to-end time",
+        "Stages, mean ms per part, and their sum's share of the end-to-end time",
         ["configuration", *stages, "sum"],
         rows,
     )
@@ -186,7 +186,7 @@ def _resources(report: Report, names: Sequence[str]) -> Table:
             ]
         )
     headers = ["configuration", "open s", "first result s", "host MB, peak", "CPU MHz"]
-    gpu_headers = ["GPU MB", "GPU %", "SM MHz", "W", "J a part", "deg C", "throttled by"]
+    gpu_headers = ["GPU MB", "GPU %", "SM MHz", "W", "J per part", "deg C", "throttled by"]
     width = max((len(row) for row in rows), default=0)
     full_rows = [[*row, *[MISSING] * (width - len(row))] for row in rows]
     return Table("Start and resources", [*headers, *gpu_headers][:width], full_rows)

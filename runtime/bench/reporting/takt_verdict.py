@@ -1,4 +1,4 @@
-"""The answer: can this device keep up with the line, and which configuration to choose."""
+"""The answer: whether this device can keep up with the line, and which configuration to choose."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Standing(NamedTuple):
 
 
 def judge(outcomes: Sequence[MeasuredConfiguration], labels: Sequence[str]) -> TaktVerdict | None:
-    """Whether the takt is held and by which configuration best; None where takt was not measured.
+    """Whether the takt is held, and which configuration holds it best; None if takt was not measured.
 
-    Among configurations that hold it the best detector is chosen where a test set was given; else one that
-    leaves the banks as calibrated; else the largest margin.
+    Among configurations that hold it, the best detector is chosen if a test set was given; else one that leaves the
+    banks as calibrated; else the one with the largest margin.
     """
     runs = [(index, outcome, result) for index, outcome in enumerate(outcomes) if (result := outcome.result("takt"))]
     if not runs:
@@ -94,4 +94,5 @@ def _sentence(label: str, result: Result, compared: int) -> str:
         bound = f"missed deadlines below {takt.missed_rate_bound:.1%} with 95 % confidence"
         choice = f"choose {label}" if compared > 1 else label
         return f"YES: {asked}: {choice}, margin {margin(result):.0%} ({worst}, {takt.n} parts, {bound})"
-    return f"NO: {asked}: the best, {label}, margin {margin(result):.0%}: missed {takt.missed} of {takt.n} ({worst})"
+    missed = f"missed {takt.missed} of {takt.n} deadlines"
+    return f"NO: {asked}: the best is {label}, margin {margin(result):.0%}: it {missed} ({worst})"

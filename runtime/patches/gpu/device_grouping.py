@@ -27,9 +27,9 @@ class GroupedBatch:
         n_parts: B.
         n_patches: P.
         center_idx: (B, G) int32, the centers' indices among their part's points.
-        centers: (B, G, 3) float32, metres.
+        centers: (B, G, 3) float32, meters.
         members: (B, G, M) int32, indices of the groups' points, nearest first.
-        groups: (B, G, M, 3) float32, metres, relative to their center.
+        groups: (B, G, M, 3) float32, meters, relative to their center.
         pooling: (B, P, G) float32, rows of A; zero where there is no patch.
     """
 

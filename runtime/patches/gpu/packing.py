@@ -20,7 +20,7 @@ class PartPoints:
     """What is grouped of one part.
 
     Attributes:
-        points: (N, 3) float32, metres, finite: the valid points row by row.
+        points: (N, 3) float32, meters, finite: the valid points row by row.
         pixels: (N,) ascending, each point's place in the flattened 224x224 map.
     """
 

@@ -1,4 +1,4 @@
-"""One module a file format: bytes in, the numbers as they were stored out.
+"""One module per file format: bytes in, the numbers as they were stored out.
 
 To add a format, add a module with `FORMATS`: nothing else names them. `scan.py` adds the file's name to its errors.
 """

@@ -1,4 +1,4 @@
-"""CSV, XYZ, TXT, ASC and PTS: a line a point, its numbers separated by commas, semicolons, tabs or spaces.
+"""CSV, XYZ, TXT, ASC and PTS: one line per point, its numbers separated by commas, semicolons, tabs or spaces.
 
 A first line may name the columns; of these x, y and z count, wherever they stand, and `//X`, `"x [mm]"` or `Points:0`
 are read as such. Without names the first three columns are x, y and z. A PTS begins with the number of its points.
@@ -145,7 +145,7 @@ def _layout_of_row(line: bytes, number: int, remarked: _Columns | None) -> _Colu
 
 
 def _names(line: bytes) -> _Columns | None:
-    """The layout that a line of names tells; None where it is no such line."""
+    """The layout that a line of names tells; None if it is not such a line."""
     text = line.strip()
     for mark in _COMMENTS:
         text = text.removeprefix(mark)

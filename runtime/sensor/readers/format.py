@@ -1,4 +1,4 @@
-"""What a reader module says of itself, and what it makes of a file."""
+"""What a reader module says about itself, and what it makes of a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PNG of 16-bit gray: a depth image or a height map, one number a pixel."""
+"""PNG of 16-bit gray: a depth image or a height map, one number per pixel."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_png(data: bytes) -> npt.NDArray[np.uint16]:
     """Read 16-bit gray: (H, W).
 
     Raises:
-        ScanError: damaged, too large, or an image of another kind: those are no scans.
+        ScanError: it is damaged, too large, or an image of another kind: such images are not scans.
     """
     try:
         with warnings.catch_warnings():

@@ -1,6 +1,6 @@
 """NPY and NPZ: NumPy reads the header; the numbers are read here, bounded by it, and never as pickles.
 
-Of an NPZ the arrays count that have these names: `points` or `xyz`, (H, W, 3) or (N, 3); else `depth`, (H, W), with
+Of an NPZ, these arrays are read by name: `points` or `xyz`, (H, W, 3) or (N, 3); else `depth`, (H, W), with
 `intrinsics`, 3 x 3 or fx, fy, cx, cy; and `rgb`, (H, W, 3) uint8. A single array beside them may have any name.
 """
 

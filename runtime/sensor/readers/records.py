@@ -100,7 +100,7 @@ class Record:
         """The first field of a name.
 
         Raises:
-            ScanError: there is none, or it holds several numbers.
+            ScanError: it is missing, or holds several numbers.
         """
         for field in self.fields:
             if field.name == name and field.count == 1:

@@ -1,7 +1,7 @@
 """An OPC UA server: a controller reads results and the line's state, fetches what it missed, triggers inspections.
 
-The server has a thread with a loop of its own. A result is delivered when it stands in the variables: whether a client
-looked is not asked, because a client that was away fetches everything by `ResultsSince`.
+The server has a thread with a loop of its own. A result is delivered once it is in the variables, whether or not a
+client looked: a client that was away fetches everything with `ResultsSince`.
 """
 
 from __future__ import annotations

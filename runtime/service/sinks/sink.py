@@ -1,4 +1,4 @@
-"""What a sink is: it takes results one after the other, and says so when it cannot."""
+"""What a sink is: it takes results one after the other, and says so if it cannot."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ class WebhookSettings:
         """Refuse an address that nothing can be posted to.
 
         Raises:
-            UsageError: it is none, or has a password in it.
+            UsageError: it is not an address, or has a password in it.
         """
         try:
             parts = urlsplit(self.url)

@@ -1,7 +1,7 @@
 """A hot folder: every scan that is completely written into it is accepted once, in the order of their ages.
 
-The folder is listed every so often, which also works on network drives, where nobody is told of changes; where
-`watchfiles` is installed and the system tells, a change is looked at at once.
+The folder is listed every so often, which also works on network drives that report no changes; if `watchfiles` is
+installed and the system reports changes, they are looked at at once.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class HotFolder:
         return [] if said is None else [said]
 
     def start(self) -> None:
-        """Take up what the journal knows of the folder, and look into it from now on; it is made where there is none.
+        """Take up what the journal knows of the folder, and watch it from now on; it is created if it is missing.
 
         Raises:
             OutputError: the journal cannot be read or written.

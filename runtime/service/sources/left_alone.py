@@ -1,4 +1,4 @@
-"""What lies in a hot folder and is not inspected: each new name is said once, and how many there are now."""
+"""What is in a hot folder and not inspected: each new name is reported once, and how many there are now."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ Picture = Literal["none", "inline", "link"]
 
 
 def new_application(line: ProductionLine, access: Access) -> FastAPI:
-    """The application of a line; `events` and `metrics` have to hear of its results."""
+    """The application of a line; `events` and `metrics` must be told its results."""
     # No redirect: its address would be made of the Host header.
     app = FastAPI(
         title="cmdiad line",
@@ -91,7 +91,7 @@ def _add_inspections(app: FastAPI) -> None:
     async def inspect(request: Request, heatmap: Picture = "link") -> Response:
         """The body is a scan's file, bare float32 numbers (application/x-float32, ?shape=H,W), or a form with `scan`.
 
-        `part_id`, `product` and `name` go into the address.
+        `part_id`, `product` and `name` are parameters of the address.
         """
         if not app.state.is_open:
             raise BusyError("the line is stopping: try again in a moment")
@@ -129,7 +129,7 @@ def _add_points(app: FastAPI) -> None:
 
     @app.get("/v1/parts/{number}/points", summary="The points of one of the newest results, for a 3D view.")
     def points(number: int) -> Response:
-        """(N, 4) little-endian float32: x, y, z in metres from the part's center, anomaly by the pixel threshold."""
+        """(N, 4) little-endian float32: x, y, z in meters from the part's center, anomaly over the pixel threshold."""
         content = clouds.points(number)
         if content is None:
             raise HTTPException(
@@ -152,7 +152,7 @@ def _add_results(app: FastAPI) -> None:
         before: _Before = None,
         limit: Annotated[int, Query(ge=1, le=MOST_AT_ONCE)] = 100,
     ) -> Response:
-        """Ends a page with `next`: give it as `before` for the results that follow."""
+        """Give the answer's `next` as `before` to get the results that follow."""
         query = HistoryQuery(part_id, product, verdict, bundle, since, until, before, limit)
         parts = line.journal.records(*query.as_sql())
         return _json({"parts": parts, "next": parts[-1].number if len(parts) == limit else None})
@@ -181,7 +181,7 @@ def _add_one_result(app: FastAPI) -> None:
 def _add_line(app: FastAPI) -> None:
     line: ProductionLine = app.state.line
 
-    @app.get("/v1/bundles", summary="The products of this line, and what their bundles made of their parts.")
+    @app.get("/v1/bundles", summary="The products of this line, and the scores and verdicts of their bundles.")
     def bundles() -> Response:
         products = [line.products.named(name).as_json() for name in line.products.names()]
         return _json({"products": products, "bundles": bundle_figures(line.journal)})
@@ -202,25 +202,25 @@ def _add_health(app: FastAPI) -> None:
 
     @app.post("/v1/drift/acknowledge", summary="Switch off the lamp of a measure that has drifted.")
     def acknowledge(product: str, measure: str, new_normal: bool = False) -> Response:
-        """Its cause was removed; with `new_normal` the change was wanted, and the coming parts are what is normal."""
+        """The cause was removed; with `new_normal` the change was intended: parts from now on count as normal."""
         line.health.acknowledge(product, measure, new_normal)
         return _json({"health": line.health.lamps()})
 
-    @app.get("/healthz", summary="Whether the process works.")
+    @app.get("/healthz", summary="Whether the process is alive.")
     def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", summary="Whether parts are taken.")
+    @app.get("/readyz", summary="Whether the line takes parts.")
     def readyz() -> Response:
-        """Not where a source can deliver nothing, or a server of the line's own does not run; `/v1/status` says why."""
+        """503 if a source can deliver nothing, or a server of the line is not running; `/v1/status` says why."""
         not_ready = line.not_ready() if app.state.is_open else ["line"]
         return _json({"ready": not not_ready, "not_ready": not_ready}, 503 if not_ready else 200)
 
-    @app.get("/v1/status", summary="How the line is.")
+    @app.get("/v1/status", summary="The state of the line: counts, queue, latency, drift, sinks, problems.")
     def status() -> Response:
         return _json(line.status())
 
-    @app.get("/metrics", summary="For Prometheus.")
+    @app.get("/metrics", summary="Metrics for Prometheus.")
     def metrics() -> Response:
         return Response(app.state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

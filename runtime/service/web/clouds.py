@@ -61,7 +61,7 @@ class Clouds:
             self._changed.notify_all()
 
     def points(self, number: int, patience_seconds: float = 1.0) -> bytes | None:
-        """A result's cloud as (N, 4) little-endian float32, see `thinned`; None: there is none, or none any more.
+        """A result's cloud as (N, 4) little-endian float32, see `thinned`; None if there is none, or it is not kept.
 
         One that is being made is waited for.
         """
@@ -102,14 +102,14 @@ def thinned(
     """The part's points, every few pixels of the scan, with the largest anomaly of the pixels that each stands for.
 
     Args:
-        points_hw3: (H, W, 3) float32, metres.
+        points_hw3: (H, W, 3) float32, meters.
         valid_hw: (H, W) bool, the part.
         map_hw: (H, W) float32, the anomaly map.
         pixel_threshold: the map value above which a pixel is marked.
         most: how many points may remain.
 
     Returns:
-        (N, 4) little-endian float32, row by row of the scan: x, y and z in metres relative to the mean of the points
+        (N, 4) little-endian float32, row by row of the scan: x, y and z in meters relative to the mean of the points
         that remain, and the anomaly as a share of the threshold.
     """
     rows, columns = _steps(int(np.count_nonzero(valid_hw)), most)

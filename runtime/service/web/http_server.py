@@ -1,4 +1,4 @@
-"""The server's thread: it takes requests, and when it is stopped finishes those that it took."""
+"""The server's thread: it takes requests, and when it is stopped it finishes those that it took."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a line would start by its file: all that is opened then is opened, and nothing is left behind."""
+"""Whether a line would start with its file: everything that is opened then is opened, and nothing is left behind."""
 
 from __future__ import annotations
 

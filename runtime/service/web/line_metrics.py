@@ -55,7 +55,7 @@ class LineMetrics:
         return generate_latest(self.registry)
 
     def collect(self) -> Iterator[Metric]:
-        """What is asked of the line when it is scraped."""
+        """The metrics that are read from the line when Prometheus scrapes it."""
         status = self._line.status()
         queue = GaugeMetricFamily("cmdiad_queue", "Parts waiting or in progress.", labels=["what"])
         for what in ("requests", "files", "under_way"):

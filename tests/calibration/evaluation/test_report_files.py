@@ -85,7 +85,7 @@ def test_the_page_shows_curves_histograms_pictures_and_times(written, evaluation
     page = Page(content)
     labels = [value for name, value in page.attributes if name == "aria-label"]
     assert labels == [
-        "The trade: missed against rejected",
+        "The trade-off: defects missed against good parts rejected",
         "ROC, parts",
         "Per-region overlap (PRO), pixels",
         "Scores, Single bank, PC",

@@ -55,7 +55,7 @@ def test_misses_come_first_then_false_alarms_the_farthest_from_the_threshold_fir
         ("good/000", "pass"),
     ]
     table = parts_table(outcome())
-    assert table.rows[0] == ["crack/001", "miss", "0.2", "40%", "that inspects it"]
+    assert table.rows[0] == ["crack/001", "miss", "0.2", "40%", "would inspect it"]
     assert table.rows[4][-1] == "it is 9 mm across; it is cut off"
 
 

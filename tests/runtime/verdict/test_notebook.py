@@ -22,8 +22,8 @@ def shown(size: int = 40, n_regions: int = 1, title: str = "lid", score: float =
 
 
 def test_it_says_the_verdict_with_score_and_threshold() -> None:
-    assert "defect</b>, score 3 of 2 allowed" in shown()
-    assert "good</b>, score 1.5 of 2 allowed" in shown(score=1.5)
+    assert "defect</b>, score 3, threshold 2</p>" in shown()
+    assert "good</b>, score 1.5, threshold 2</p>" in shown(score=1.5)
 
 
 def test_it_refers_to_nothing_and_runs_nothing() -> None:
@@ -42,11 +42,11 @@ def test_a_large_picture_is_thinned_and_says_so() -> None:
     match = re.search(r"base64,([^\"]+)", html)
     assert match is not None
     assert max(Image.open(BytesIO(b64decode(match[1]))).size) <= 480
-    assert "1000 x 1000 pixels, one of 3 shown" in html and len(html) < 100_000
+    assert "1000 x 1000 pixels, one in 3 shown" in html and len(html) < 100_000
 
 
 def test_regions_are_rows_and_what_is_left_out_is_said() -> None:
-    assert shown(n_regions=0).count("<tr>") == 0 and "no pixel above" in shown(n_regions=0)
+    assert shown(n_regions=0).count("<tr>") == 0 and "no pixel is above" in shown(n_regions=0)
     assert shown(n_regions=3).count("<tr>") == 4 and "more" not in shown(n_regions=3)
     assert shown(n_regions=11).count("<tr>") == 9 and "and 3 more" in shown(n_regions=11)
     assert shown(n_regions=40).count("<tr>") == 9 and "and 32 more" in shown(n_regions=40)

@@ -43,7 +43,7 @@ export class Bundles {
   }
 
   words(one, other) {
-    if (this.bundles.length === 1) return "One bundle has inspected parts so far: there is nothing to compare it with.";
+    if (this.bundles.length === 1) return "Only one bundle has inspected parts so far: there is nothing to compare it with.";
     if (one === other) return "A and B are the same bundle: choose a different one.";
     const unknown = [one, other].filter((bundle) => !bundle.manifest);
     return unknown.length
@@ -119,8 +119,8 @@ function factsOf(manifest) {
   if (!manifest) return facts;
   const { digest, name, path, problem, swaps, loaded_at: loadedAt, ...said } = manifest;
   add("digest", digest);
-  add("product of the line", name);
-  add("place", path);
+  add("product on this line", name);
+  add("path", path);
   add("in use since", clock(loadedAt));
   add("", said);
   return facts;

@@ -13,7 +13,7 @@ async function start() {
       Object.entries(methods).map(([method, operation]) => operationOf(path, method, operation)));
     byId("operations").replaceChildren(...operations);
   } catch (refused) {
-    byId("operations").textContent = `The description cannot be loaded: ${refused.message}.`;
+    byId("operations").textContent = `The description of the interface cannot be loaded: ${refused.message}.`;
   }
 }
 
@@ -24,7 +24,7 @@ function operationOf(path, method, { summary, description, parameters, responses
     description ? make("p", { class: "soft" }, description.split("`").map((piece, index) =>
       (index % 2 ? make("code", {}, piece) : piece))) : null,
     parameters?.length ? parametersOf(parameters) : null,
-    make("p", { class: "soft" }, "Answers: ", Object.entries(responses ?? {}).map(([status, { description: words }]) =>
+    make("p", { class: "soft" }, "Responses: ", Object.entries(responses ?? {}).map(([status, { description: words }]) =>
       `${status} ${words}`).join("; ")));
 }
 

@@ -89,7 +89,7 @@ function lampOf(lamp, several) {
     lamp.lamp === "ok" || !lamp.message ? null : make("span", { class: "message" }, lamp.message),
     lamp.lamp !== "alarm" ? null : make("span", { class: "message" },
       make("button", { type: "button", title: "The cause was removed: switch off the lamp", on: acknowledged(false) }, "Cause removed"),
-      make("button", { type: "button", title: "The change was intended: treat the coming parts as normal",
+      make("button", { type: "button", title: "The change was intended: treat parts from now on as normal",
         on: acknowledged(true) }, "New normal")));
 }
 
@@ -110,7 +110,7 @@ async function acknowledge({ product, measure }, isNewNormal, place) {
 
 function latency(stages, whole) {
   const times = Object.entries(stages);
-  if (!times.length) return card("Latency", make("p", { class: "empty" }, "No part since the start."));
+  if (!times.length) return card("Latency", make("p", { class: "empty" }, "No parts since the start."));
   const most = Math.max(...times.map(([, { p50 }]) => p50), 1e-9);
   const rows = times.map(([stage, { p50, p99 }]) => row(stage.replaceAll("_", " "), bar(p50 / most),
     ["number", milliseconds(p50)], ["number", milliseconds(p99)]));
@@ -130,7 +130,7 @@ function throughput(rate, total, queue, uptime) {
   const facts = [
     ["Parts per minute", rate],
     ["Parts since the start", count(total)],
-    ["Under way", count(queue.under_way)],
+    ["In progress", count(queue.under_way)],
     ["Requests waiting", `${count(queue.requests)} of ${count(queue.request_limit)}`],
     ["Files waiting", count(queue.files)],
     ["Running for", uptime],
@@ -144,7 +144,7 @@ function sinks(all) {
   return card("Sinks", make("ul", { class: "lamps" }, all.map((sink) => make("li", {},
     mark(sink.problem ? "alarm" : "ok"),
     make("span", { class: "name" }, sink.name),
-    make("span", { class: `word ${sink.problem ? "alarm" : "ok"}` }, sink.problem ? "does not accept results" : "delivers"),
+    make("span", { class: `word ${sink.problem ? "alarm" : "ok"}` }, sink.problem ? "does not accept results" : "delivering"),
     make("span", { class: "value" }, `${count(sink.waiting)} waiting`),
     sink.problem ? make("span", { class: "message" }, sink.problem) : null))));
 }

@@ -24,7 +24,7 @@ export class PartView {
     this.body = make("div", { class: "views" },
       make("figure", {}, this.picture, make("figcaption", {}, "Heat map over the scan")),
       make("figure", {}, make("div", { class: "frame" }, this.canvas, this.words, this.reset),
-        make("figcaption", {}, "3D: drag to turn, pinch, or wheel after a click")));
+        make("figcaption", {}, "3D: drag to rotate, pinch or click and scroll to zoom")));
     this.cloud = undefined; // not tried yet; null where there is no WebGL
     byId("part").replaceChildren(make("p", { class: "empty" }, "No part is selected."));
   }
@@ -44,7 +44,7 @@ export class PartView {
   showPicture(part) {
     if (!part.result.files?.heatmap) {
       this.picture.replaceChildren(make("p", { class: "over" }, part.verdict === "error"
-        ? "There is no heat map: the part was not inspected." : "The heat map of this part was not written."));
+        ? "There is no heat map: the part was not inspected." : "The heat map of this part was not saved."));
       return;
     }
     const image = make("img", { alt: `Heat map of ${nameOf(part)}, ${VERDICTS[part.verdict]}`, decoding: "async" });
@@ -169,7 +169,7 @@ function regionsOf(regions, total) {
       ["number", millimetres(region.width_m)], ["number", area(region)], ["number", center(region)]))));
   const box = make("div", { class: "regions-box" }, table);
   if (!(total > regions.length)) return box;
-  return make("div", {}, box, make("p", { class: "soft" }, `${count(total)} regions in total: those with the highest peaks are listed.`));
+  return make("div", {}, box, make("p", { class: "soft" }, `${count(total)} regions in total; those with the highest peaks are listed.`));
 }
 
 function factsOf(part) {
@@ -178,7 +178,7 @@ function factsOf(part) {
     ["Number", String(part.number)],
     ["Scan", part.scan],
     ["Product", part.product ?? DASH],
-    ["Came by", part.source],
+    ["Source", part.source],
     ["Finished", clock(part.finished_at)],
     ["Turnaround", `${milliseconds(1e3 * (part.finished_at - part.accepted_at))} ms`],
     ["Bundle", short(part.bundle)],

@@ -40,7 +40,7 @@ export function percent(value, places = 1) {
   return isNumber(value) ? `${(100 * value).toFixed(places)} %` : DASH;
 }
 
-/** Metres in millimetres. */
+/** Meters in millimeters. */
 export function millimetres(metres, places = 1) {
   return isNumber(metres) ? (1e3 * metres).toFixed(places) : DASH;
 }

@@ -129,7 +129,7 @@ def test_the_milliseconds_of_offline_are_explained_where_there_are_some():
         full_report(), outcomes=[msgspec.structs.replace(measured, results=[*measured.results, offline])]
     )
     note = report_tables(report)[0].note
-    assert "offline: all parts are there at the start" in note and "not how long a part takes" in note
+    assert "offline: all parts are there at the start" in note and "not the time that a part takes" in note
     assert note in markdown_report(report) and note in html_report(report)
 
 
