@@ -47,9 +47,7 @@ def calibrate(
     force: bool = False,
     progress: Progress = lambda *_: None,
 ) -> Completed:
-    """Make memory banks, fusion and thresholds from normal scans, as `cmdiad calibrate` does.
-
-    Arrays must not change until it returns.
+    """Calibrate a bundle on normal scans, as `cmdiad calibrate` does; arrays must not change until it returns.
 
     Args:
         scans: normal parts: files, folders, globs, arrays (images if that is all the bundle measures), `Part`, or
@@ -58,8 +56,7 @@ def calibrate(
         out: where to write the calibrated bundle; None: in place.
         settings: None: the paper's.
         product: what the bundle inspects; None: the class whose normal parts the files are, else unchanged.
-        preprocessing: the parameters of another sensor; None: unchanged, except that it is decided anew whether scans
-            are raw or preprocessed.
+        preprocessing: the parameters of another sensor; None: unchanged, but raw or preprocessed is decided anew.
         defective: known defects, which place the threshold; the clearest is kept for `cmdiad-rt selftest`.
         line_graph: whether to write the fused graph for GPUs; None: if it is below 256 MiB.
         provider: what will run the networks.

@@ -96,9 +96,7 @@ def evaluate(
     report: str | Path | None = None,
     progress: Progress = lambda *_: None,
 ) -> Evaluation:
-    """Calibrate each class of a labeled dataset and score its test parts, as `cmdiad evaluate` does.
-
-    The exported networks compute everything, as on the line.
+    """Calibrate each class of a labeled dataset and score its test parts with the exported networks, as on the line.
 
     Args:
         data: a dataset root in the layout of MVTec 3D-AD or Eyecandies.

@@ -141,8 +141,7 @@ class Inspector:
                 line graph where there is one, except on the CPU, where the search in NumPy is faster.
             batch: how many parts go through the line graph together, if that many are waiting; may be faster on a GPU.
             allow_any_size: also inspect parts unlike those that calibration saw; see `check_likeness`.
-            side_by_side: for a stream on the CPU: inspect as many parts at a time as there are threads, each on one
-                thread, without batches.
+            side_by_side: for a stream on the CPU: as many parts at a time as threads, each on one, without batches.
             trusted: whose signature the bundle must have; None: those of $CMDIAD_REQUIRE_SIGNATURE, if it is set.
 
         Raises:
