@@ -12,15 +12,16 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import statistics
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from cmdiad.benchmarks.studies.service_load import megabytes
 from cmdiad.runtime.freed_memory import keep_one_heap, return_freed_memory
 from cmdiad.runtime.inspector import Inspector
-from cmdiad.runtime.proc import proc_field
 
 THREADS = 2
 ENDS = 3  # bundles at either end that are compared
@@ -63,9 +64,9 @@ def swapped(bundle: Path, scans: Sequence[Path], swaps: int, parts: int) -> Iter
         if len(at_work) > 1:
             at_work.pop(0).close()
         inspect(at_work[0], list(itertools.islice(itertools.cycle(scans), parts)))
-        before = megabytes()
+        before = megabytes(os.getpid())
         return_freed_memory()
-        yield before, megabytes()
+        yield before, megabytes(os.getpid())
     at_work[0].close()
 
 
@@ -79,11 +80,6 @@ def inspect(inspector: Inspector, scans: Sequence[Path]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def megabytes() -> float:
-    """Resident memory of this process."""
-    return int((proc_field("self/status", "VmRSS") or "0").split()[0]) / 1024
 
 
 if __name__ == "__main__":

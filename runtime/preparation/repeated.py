@@ -53,9 +53,7 @@ def refuse_repeated(planes_3hw: npt.NDArray[np.float32], valid_hw: _Mask) -> Non
 def _suspicious(keys: npt.NDArray[np.uint64]) -> bool:
     if not len(keys):
         return True
-    ordered = np.sort(keys)
-    last_of_run = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True))
-    counts = np.diff(last_of_run, prepend=-1)
+    counts = np.unique(keys, return_counts=True)[1]
     return bool(len(counts) < 0.5 * len(keys) or counts.max() > 0.5 * _MOST_ALIKE * len(keys))
 
 
