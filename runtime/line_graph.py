@@ -97,17 +97,15 @@ class LineGraph:
 
     def outputs(self, prepared: PreparedPart) -> Outputs:
         """All that the graph itself says of one prepared part, without the batch axis; nothing is searched again."""
-        part = self._feed.ready(prepared)
-        names = ["score", "map", *(f"{name}_{role}" for role in self._route.banks for name in _PER_BANK)]
-        with self._feed.run([part], batch_layout([part]), names) as run:
-            return {name: run.outputs[name][0] for name in names}
+        return self._outputs(self._feed.ready(prepared))
 
     def settled_outputs(self, prepared: PreparedPart) -> Outputs:
         """The same as on the line: score, map and distances, after searching again what was not proven.
 
         A graph whose screen's bound does not hold is left as it is, so that whoever compares it sees that.
         """
-        part, outputs = self._feed.ready(prepared), self.outputs(prepared)
+        part = self._feed.ready(prepared)
+        outputs = self._outputs(part)
         marks = [outputs[f"again_{role}"] for role in self._route.banks]
         if not any(mark.any() for mark in marks) or any((mark == OUT_OF_BOUND).any() for mark in marks):
             return outputs
@@ -149,6 +147,11 @@ class LineGraph:
         with times.stage("search"):
             self._warn_out_of_bound(any((outputs[name] == OUT_OF_BOUND).any() for name in marks))
             return [self._settled(part, outputs, number) for number, part in enumerate(parts)]
+
+    def _outputs(self, part: LinePart) -> Outputs:
+        names = ["score", "map", *(f"{name}_{role}" for role in self._route.banks for name in _PER_BANK)]
+        with self._feed.run([part], batch_layout([part]), names) as run:
+            return {name: run.outputs[name][0] for name in names}
 
     def _settled(self, part: LinePart, outputs: Outputs, number: int) -> LineAnswer:
         """The answer on one part of a batch, with what the graph could not prove searched again."""

@@ -31,6 +31,11 @@ LINE = """
 from cmdiad.runtime.engines.onnxruntime_import import import_onnxruntime
 import_onnxruntime()
 import cmdiad.cli.line, cmdiad.runtime.acceptance.selftest, cmdiad.runtime.inspector
+import cmdiad.runtime.bench.measuring.quality, cmdiad.runtime.sensor.sensor_file, cmdiad.runtime.stream
+try:
+    import typer._adapters  # imports pydantic; older versions have none
+except ImportError:
+    pass
 """
 WORKSTATION = f"""{LINE}
 import cmdiad.calibration.calibrated_bundle, cmdiad.calibration.evaluation.evaluate, cmdiad.cli.workstation

@@ -80,7 +80,8 @@ def check_line_graph(
     actual: dict[str, Tensors] = {}
     for scan in chosen:
         # As the line prepares it: of several things in view the part is what is most as calibration saw it.
-        prepared = prepare_file(scan, modalities(manifest), manifest.preprocessing, manifest.part_range)
+        whole = prepare_file(scan, modalities(manifest), manifest.preprocessing, manifest.part_range)
+        prepared = path.group(whole, StageTimes())
         expected[scan_name(scan)] = reference(manifest, path, decision, prepared)
         actual[scan_name(scan)] = line.settled_outputs(prepared)
     precisions = {network.precision for network in manifest.networks.values()}

@@ -68,7 +68,7 @@ def test_banks_in_half_precision_take_half_the_space_and_decide_alike(
     calibrated_bundle, exported_bundle, scans, tmp_path
 ):
     settings = replace(SETTINGS, bank_precision="fp16")
-    calibrate_bundle(open_bundle(exported_bundle), scans, settings, tmp_path / "half")
+    calibrate_bundle(open_bundle(exported_bundle), scans, settings, tmp_path / "half", with_line_graph=False)
     full, half = (Inspector.load(path) for path in (calibrated_bundle, tmp_path / "half"))
     for name in ("bank_main.npy", "bank_hallucinated.npy"):
         rows = [np.load(path / name) for path in (calibrated_bundle, tmp_path / "half")]
@@ -81,7 +81,7 @@ def test_banks_in_half_precision_take_half_the_space_and_decide_alike(
 def test_in_place_calibration_keeps_the_networks(exported_bundle, scans, tmp_path):
     path = tmp_path / "bundle"
     shutil.copytree(exported_bundle, path)
-    calibrate_bundle(open_bundle(path), scans, SETTINGS, path, product="left gland")
+    calibrate_bundle(open_bundle(path), scans, SETTINGS, path, product="left gland", with_line_graph=False)
     bundle = open_bundle(path)
     assert bundle.manifest.product == "left gland"
     assert bundle.read("extractor.onnx") == (exported_bundle / "extractor.onnx").read_bytes()
@@ -93,11 +93,12 @@ def test_a_name_from_an_earlier_calibration_is_doubted_where_the_scans_do_not_sa
     loose = [tmp_path / f"{number}.tiff" for number in range(len(scans))]
     for scan, copy in zip(scans, loose, strict=True):
         shutil.copy(scan, copy)
-    again = calibrate_bundle(open_bundle(calibrated_bundle), loose, SETTINGS, tmp_path / "again")
+    settings = {"settings": SETTINGS, "with_line_graph": False}
+    again = calibrate_bundle(open_bundle(calibrated_bundle), loose, out=tmp_path / "again", **settings)
     assert again.manifest.product == "gland"
     assert any("keeps the name 'gland'" in warning and "--product" in warning for warning in again.warnings)
-    named = calibrate_bundle(open_bundle(calibrated_bundle), loose, SETTINGS, tmp_path / "named", product="lid")
-    first = calibrate_bundle(open_bundle(exported_bundle), loose, SETTINGS, tmp_path / "first")
+    named = calibrate_bundle(open_bundle(calibrated_bundle), loose, out=tmp_path / "named", product="lid", **settings)
+    first = calibrate_bundle(open_bundle(exported_bundle), loose, out=tmp_path / "first", **settings)
     assert not any("keeps the name" in warning for done in (named, first) for warning in done.warnings)
 
 
@@ -107,10 +108,10 @@ def test_banks_carry_their_screen_and_leave_nothing_behind_when_calibrated_again
     """Banks of so few scans are searched directly, unless the limit is lowered."""
     with monkeypatch.context() as patch:
         patch.setattr(bank_module, "MIN_SCREENED_ROWS", 100)
-        calibrate_bundle(open_bundle(exported_bundle), scans, SETTINGS, tmp_path / "bundle")
+        calibrate_bundle(open_bundle(exported_bundle), scans, SETTINGS, tmp_path / "bundle", with_line_graph=False)
     layout = {f"bank_{role}_{name}.npy" for role in (MAIN, "hallucinated") for name in ("basis", "cells")}
     assert layout <= open_bundle(tmp_path / "bundle").manifest.files.keys()
-    calibrate_bundle(open_bundle(tmp_path / "bundle"), scans, SETTINGS, tmp_path / "bundle")
+    calibrate_bundle(open_bundle(tmp_path / "bundle"), scans, SETTINGS, tmp_path / "bundle", with_line_graph=False)
     assert not layout & {path.name for path in (tmp_path / "bundle").iterdir()}
 
 
@@ -192,7 +193,7 @@ def test_an_unusable_scan_is_named_and_nothing_is_written(exported_bundle, scans
 
 
 def test_the_highest_scoring_normal_scans_are_returned(exported_bundle, scans, tmp_path):
-    completed = calibrate_bundle(open_bundle(exported_bundle), scans, SETTINGS, tmp_path / "b")
+    completed = calibrate_bundle(open_bundle(exported_bundle), scans, SETTINGS, tmp_path / "b", with_line_graph=False)
     assert completed.manifest == open_bundle(tmp_path / "b").manifest
     (first, score), *_, (last, lowest) = completed.highest(len(scans))
     assert completed.scans == tuple(scans) and {first, last} < set(scans)
@@ -250,7 +251,7 @@ def test_an_interrupted_calibration_leaves_the_bundle_as_it_was(calibrated_bundl
 
     monkeypatch.setattr(calibrated_bundle_module, "golden_contents", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        calibrate_bundle(open_bundle(path), scans, replace(SETTINGS, seed=6), path)
+        calibrate_bundle(open_bundle(path), scans, replace(SETTINGS, seed=6), path, with_line_graph=False)
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["bundle"]
 

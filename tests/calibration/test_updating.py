@@ -107,7 +107,7 @@ def test_replaced_banks_are_those_of_a_calibration_on_the_recent_parts(calibrate
     request = UpdateRequest(recent, tmp_path / "new", replace=True, accepted=names(recent))
     update_bundle(old, request)
     settings = settings_of(old, old.manifest.calibration)
-    calibrate_bundle(old, recent, settings, tmp_path / "anew")
+    calibrate_bundle(old, recent, settings, tmp_path / "anew", with_line_graph=False)
     for name in ("bank_main.npy", "bank_hallucinated.npy", "fusion.json"):
         assert (tmp_path / "new" / name).read_bytes() == (tmp_path / "anew" / name).read_bytes()
     new, anew = (open_bundle(tmp_path / name).manifest.calibration for name in ("new", "anew"))
@@ -147,7 +147,8 @@ def test_a_part_of_another_size_is_refused_by_name(calibrated_bundle, recent, tm
 def test_the_old_bundles_defective_golden_scan_stays(exported_bundle, synth_data, recent, defective, tmp_path):
     scans = find_scans([synth_data / "gland" / "train" / "good"])
     settings = CalibrationSettings(coreset_ratio=0.02, seed=5)
-    calibrate_bundle(open_bundle(exported_bundle), scans, settings, tmp_path / "old", defective=[defective])
+    before = open_bundle(exported_bundle)
+    calibrate_bundle(before, scans, settings, tmp_path / "old", defective=[defective], with_line_graph=False)
     old = open_bundle(tmp_path / "old")
     result = update_bundle(old, UpdateRequest(recent, tmp_path / "new", accepted=names(recent)))
     assert [case.scan for case in result.comparison.golden] == ["normal", "defective"]

@@ -86,7 +86,7 @@ def test_it_scores_a_part_as_the_calibrated_bundle_does(candidates, evaluation, 
     scans = find_scans([synth_data / "gland" / "train" / "good"])
     other = dataclasses.replace(candidates[1], name="other", settings=OTHER_SETTINGS)
     for candidate in (candidates[1], candidates[2], other):
-        calibrate_bundle(candidate.bundle, scans, candidate.settings, tmp_path / candidate.name)
+        calibrate_bundle(candidate.bundle, scans, candidate.settings, tmp_path / candidate.name, with_line_graph=False)
         inspector = Inspector.load(tmp_path / candidate.name)
         (outcome,) = evaluation.of(candidate.name)
         assert outcome.threshold.value == pytest.approx(inspector.threshold)

@@ -37,7 +37,7 @@ def parts(bundle, synth_data):
     scans = [synth_data / "gland" / "test" / kind / "xyz" / "000.tiff" for kind in ("crack", "good")]
     prepared = (prepare_file(scan, modalities(bundle.manifest), bundle.manifest.preprocessing) for scan in scans)
     # A corner of each: kernels that run on the processor take their time.
-    return [corner(part, size) for part, size in zip(prepared, (60, 75), strict=True)]
+    return [corner(part, size) for part, size in zip(prepared, (32, 40), strict=True)]
 
 
 def corner(part, size):
@@ -233,7 +233,7 @@ def test_two_inspectors_on_one_device_do_not_come_between_each_other(bundle, par
 
     device.upload, device.synchronize = noted("upload", upload), noted("synchronize", synchronize)
     with ThreadPoolExecutor(2) as pool:
-        work = [(line, part) for _ in range(6) for line, part in zip(lines, parts, strict=True)]
+        work = [(line, part) for _ in range(3) for line, part in zip(lines, parts, strict=True)]
         answers = list(pool.map(lambda pair: pair[0].run(pair[1], StageTimes()), work))
     for number, answer in enumerate(answers):
         assert answer.score == expected[number % 2].score

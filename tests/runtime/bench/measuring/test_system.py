@@ -82,7 +82,7 @@ def test_a_reduced_bank_is_the_one_that_calibration_makes_with_that_ratio(
     write_reduced(bundle, ratio, tmp_path / "reduced")
     scans = find_scans([synth_data / "gland" / "train" / "good"])
     settings = CalibrationSettings(coreset_ratio=ratio, seed=5)
-    calibrate_bundle(open_bundle(exported_bundle), scans, settings, tmp_path / "made")
+    calibrate_bundle(open_bundle(exported_bundle), scans, settings, tmp_path / "made", with_line_graph=False)
     reduced, made = open_bundle(tmp_path / "reduced"), open_bundle(tmp_path / "made")
     for role in made.manifest.banks:
         one, other = load_bank(reduced, role).bank, load_bank(made, role).bank
@@ -97,9 +97,8 @@ def test_a_reduced_bank_too_small_for_a_screen_has_none(
     scans = find_scans([synth_data / "gland" / "train" / "good"])
     largest = max(bank.n_rows for bank in open_bundle(calibrated_bundle).manifest.banks.values())
     monkeypatch.setattr(bank_module, "MIN_SCREENED_ROWS", largest)
-    calibrate_bundle(
-        open_bundle(exported_bundle), scans, CalibrationSettings(coreset_ratio=0.02, seed=5), tmp_path / "whole"
-    )
+    settings = CalibrationSettings(coreset_ratio=0.02, seed=5)
+    calibrate_bundle(open_bundle(exported_bundle), scans, settings, tmp_path / "whole", with_line_graph=False)
     write_reduced(open_bundle(tmp_path / "whole"), 0.005, tmp_path / "reduced")
     whole, reduced = (open_bundle(tmp_path / name) for name in ("whole", "reduced"))
     assert load_bank(whole, MAIN).bank.cells is not None
