@@ -43,7 +43,8 @@ def _calibrated(bundle: Path, data: Path, made: Path) -> Path:
     from cmdiad.runtime.sensor.find import find_scans
 
     scans = find_scans([data / "train" / "good"])
-    calibrate_bundle(open_bundle(bundle), scans, CalibrationSettings(coreset_ratio=0.03, seed=6), made, with_line_graph=False)
+    settings = CalibrationSettings(coreset_ratio=0.03, seed=6)
+    calibrate_bundle(open_bundle(bundle), scans, settings, made, with_line_graph=False)
     return made
 
 

@@ -35,22 +35,22 @@ def run_fresh(line, cwd):
 
 @pytest.mark.slow
 def test_the_loop_as_the_readme_types_it(tmp_path):
-    """Every command in its default place: runs/latest, ./bundle, ./inspections."""
-    for line in (
-        "cmdiad synth data --class gland --train 4 --validation 0 --test-good 2 --per-defect 1 --size 200",
-        "cmdiad preprocess data clean",
-        "cmdiad train data --route f2f --epochs 2",
-        "cmdiad export --route f2f",
-        "cmdiad calibrate data/gland/train/good --coreset-ratio 0.02 --product gland-7",
+    """Every command in its default place: runs/latest, ./bundle, ./inspections; one of each program from its start."""
+    for line, start in (
+        ("cmdiad synth data --class gland --train 4 --validation 0 --test-good 2 --per-defect 1 --size 200", run),
+        ("cmdiad preprocess data clean", run),
+        ("cmdiad train data --route f2f --epochs 2", run_fresh),
+        ("cmdiad export --route f2f", run),
+        ("cmdiad calibrate data/gland/train/good --coreset-ratio 0.02 --product gland-7", run),
     ):
-        answer = run_fresh(line, tmp_path)
+        answer = start(line, tmp_path)
         assert answer.returncode == 0, (line, answer.stderr)
     assert "rejected" in answer.stdout and "95 % confidence" in answer.stdout
     assert (tmp_path / "runs" / "latest" / "run.json").is_file()
     answer = run_fresh("cmdiad-rt infer data/gland/test/crack/xyz/000.tiff --json", tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["score"] > 0
-    answer = run_fresh(
+    answer = run(
         "cmdiad evaluate clean --route single --route f2f --json --coreset-ratio 0.02 --report results", tmp_path
     )
     assert answer.returncode == 0, answer.stderr
@@ -113,7 +113,7 @@ def test_every_command_explains_itself(tmp_path):
 def test_a_table_of_the_paper_is_printed_and_written(synth_data, trained_run, tmp_path):
     extractors = "--point-extractor embedded --image-extractor embedded"
     line = f"cmdiad reproduce a3 {synth_data} --run {trained_run} {extractors} --csv a3.csv --quiet"
-    answer = run_fresh(line, tmp_path)
+    answer = run(line, tmp_path)
     assert answer.returncode == 0, answer.stderr
     assert "Table A3." in answer.stdout and "written: a3.csv" in answer.stdout
     rows = [row.split(",") for row in (tmp_path / "a3.csv").read_text().splitlines()]

@@ -184,7 +184,7 @@ def test_it_has_the_score_that_the_bundle_asks_for(bundle, extractor, networks, 
 )
 def test_every_route_has_one(route_bundle, synth_data, tmp_path, route, main):
     good = synth_data / "gland" / "train" / "good"
-    scans = sorted((good / "rgb").glob("*.png")) if main == "rgb" and route != "dual" else find_scans([good])
+    scans = (sorted((good / "rgb").glob("*.png")) if main == "rgb" and route != "dual" else find_scans([good]))[:3]
     settings = CalibrationSettings(coreset_ratio=0.02)
     manifest = calibrate_bundle(open_bundle(route_bundle(route, main)), scans, settings, tmp_path / "bundle").manifest
     assert [value.name for value in manifest.line_graph.inputs] == [
