@@ -29,7 +29,7 @@ def serve(
     Exit codes: 0 stopped, 2 the file is invalid, 4 bad bundle, 5 device not available or gone, 6 a bundle
     fails its self-test, 71 a port cannot be listened on, 74 a result could not be written.
     """
-    from ..runtime.freed_memory import keep_one_heap
+    from ..runtime.freed_memory import keep_few_heaps
     from ..runtime.service.line_file import read_line_file
     from ..runtime.service.line_log import end_log, start_log
     from ..runtime.service.production_line import ProductionLine
@@ -45,7 +45,7 @@ def serve(
         said = f"products {products}; sinks {sinks}; {checked.address}; results in {checked.out}"
         console.emit(f"{file}: everything opens: {said}")
         return
-    keep_one_heap()
+    keep_few_heaps()
     log = start_log(settings.log, base)
     try:
         line = ProductionLine(settings, base)

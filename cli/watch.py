@@ -61,7 +61,7 @@ def watch(
     self-test, 74 a result could not be written. Started again, it continues where it stopped.
     """
     from ..runtime.bundle.reading import find_bundle, open_bundle
-    from ..runtime.freed_memory import keep_one_heap
+    from ..runtime.freed_memory import keep_few_heaps
     from ..runtime.sensor.sensor_file import require_same_sensor
     from ..runtime.service.line_file import FolderTable, LineFile, LineTable, ProductTable
     from ..runtime.service.production_line import ProductionLine
@@ -94,7 +94,7 @@ def watch(
             )
         ],
     )
-    keep_one_heap()
+    keep_few_heaps()
     run_line(ProductionLine(file, Path()), f"watching {folder}, results in {out}; Ctrl-C ends it", json)
 
 

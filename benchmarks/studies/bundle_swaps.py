@@ -16,11 +16,12 @@ import os
 import statistics
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from cmdiad.benchmarks.studies.service_load import megabytes
-from cmdiad.runtime.freed_memory import keep_one_heap, return_freed_memory
+from cmdiad.runtime.freed_memory import bundle_off_the_heaps, keep_few_heaps, return_freed_memory
 from cmdiad.runtime.inspector import Inspector
 
 THREADS = 2
@@ -37,10 +38,13 @@ def main() -> None:
     parser.add_argument("--parts", type=int, default=40)
     parser.add_argument("--glibc", action="store_true")
     options = parser.parse_args()
+    apart: Callable[[], AbstractContextManager[None]] = nullcontext
     if not options.glibc:
-        keep_one_heap()
+        keep_few_heaps()
+        apart = bundle_off_the_heaps
     resident = []
-    for number, (before, after) in enumerate(swapped(options.bundle, options.scans, options.swaps, options.parts)):
+    figures = swapped(options.bundle, options.scans, options.swaps, options.parts, apart)
+    for number, (before, after) in enumerate(figures):
         resident.append(after)
         print(json.dumps({"swaps": number, "mb": round(before, 1), "mb_returned": round(after, 1)}), flush=True)
     growth = statistics.median(resident[-ENDS:]) / statistics.median(resident[:ENDS]) - 1
@@ -49,12 +53,15 @@ def main() -> None:
     sys.exit(not holds)
 
 
-def swapped(bundle: Path, scans: Sequence[Path], swaps: int, parts: int) -> Iterator[tuple[float, float]]:
+def swapped(
+    bundle: Path, scans: Sequence[Path], swaps: int, parts: int, apart: Callable[[], AbstractContextManager[None]]
+) -> Iterator[tuple[float, float]]:
     """Of the first bundle and after every swap: resident memory before and after what is free was given back, MB."""
     at_work: list[Inspector] = []
 
     def take_over() -> None:
-        at_work.append(Inspector.load(bundle, side_by_side=True))
+        with apart():
+            at_work.append(Inspector.load(bundle, side_by_side=True))
 
     for _ in range(swaps + 1):
         # A service opens a new bundle on a thread of its own.

@@ -95,7 +95,7 @@ def measure(
         seconds = time.perf_counter() - start
         models = {role: graph.judged for role, graph in reduced.items()}
         tensors = check_reduced(precision, references, models, observed, tolerance).tensors
-        (decisions,) = check_verdicts(manifest, precision, references, models, judged, tolerance).decisions
+        (decisions,) = check_verdicts(manifest, references, {precision: models}, judged, tolerance).decisions
         yield {
             "measure": f"precision_{precision}",
             "class": folder.resolve().name,

@@ -14,6 +14,7 @@ largest part). Exit code 1 where a bar is missed.
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import shutil
 import signal
@@ -27,12 +28,14 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cmdiad.benchmarks.studies.kills import free_port, started
 from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.files.json_encoding import encode_json
 from cmdiad.runtime.inspector import Inspector
 from cmdiad.runtime.proc import proc_field
 
@@ -190,15 +193,20 @@ def bench(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def service_time(bundle: Path, scans: Sequence[bytes], port: int) -> dict[str, Any]:
-    """One inspection at a time, by the service and without it in turns: what the service adds."""
+    """One inspection at a time, by the service and without it in turns: what the service adds.
+
+    Requests go over one connection, as a cell's controller keeps it; what is compared with is the verdict as JSON.
+    """
     alone, served = [], []
-    with Inspector.load(bundle) as inspector:
+    headers = {"Content-Type": "application/octet-stream"}
+    with Inspector.load(bundle) as inspector, closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
         for number in range(PAIRS + 5):
             scan = scans[number % len(scans)]
             begin = time.perf_counter()
-            inspector.finish(inspector.read_bytes(scan))
+            encode_json(inspector.finish(inspector.read_bytes(scan)).as_json())
             middle = time.perf_counter()
-            asked(port, "", scan, "application/octet-stream")
+            connection.request("POST", "/v1/inspect", scan, headers)
+            connection.getresponse().read()
             end = time.perf_counter()
             if number >= 5:
                 alone.append(1e3 * (middle - begin))

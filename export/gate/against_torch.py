@@ -23,12 +23,13 @@ from ...runtime.engines.session import Arrays, OnnxSession, Session
 from ...runtime.errors import UsageError
 from ...runtime.patches.features import FeaturePath
 from ...runtime.patches.routes import modalities, route_of
-from ...runtime.preparation.prepared_part import PreparedPart, prepare_file
+from ...runtime.preparation.prepared_part import PreparedPart
 from ...runtime.sensor.dataset import GOOD, find_classes, find_samples
 from ...runtime.sensor.part import input_file
 from ...runtime.timing import StageTimes
 from ...training.features.torch_session import CPU, TorchSession
 from ..graphs import GraphSpec, exported_program
+from .grouped_scan import grouped_scan
 
 N_SCANS = 3
 TORCH = "onnx against torch"
@@ -83,9 +84,8 @@ def read_parts(manifest: Manifest, scans: Sequence[Path]) -> dict[str, PreparedP
     Raises:
         ScanError: a scan cannot be read or used.
     """
-    measured, preprocessing = modalities(manifest), decided_preprocessing(manifest, scans)
-    expected = manifest.part_range
-    return {scan_name(scan): prepare_file(scan, measured, preprocessing, expected) for scan in scans}
+    decided = msgspec.structs.replace(manifest, preprocessing=decided_preprocessing(manifest, scans))
+    return {scan_name(scan): grouped_scan(scan, decided) for scan in scans}
 
 
 def observe(

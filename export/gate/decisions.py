@@ -20,12 +20,13 @@ from ...runtime.errors import UsageError
 from ...runtime.patches.features import FeaturePath
 from ...runtime.patches.routes import modalities
 from ...runtime.preparation.frame import prepare_mask
-from ...runtime.preparation.prepared_part import PreparedPart, prepare_file
+from ...runtime.preparation.prepared_part import PreparedPart
 from ...runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
 from ...runtime.sensor.image import read_defect_mask
 from ...runtime.sensor.part import input_file
 from ...runtime.timing import StageTimes
 from ...runtime.verdict.decision import Decision
+from .grouped_scan import grouped_scan
 
 N_NORMAL = 8
 N_JUDGED = 20
@@ -81,19 +82,17 @@ def judged_of_data(root: Path, classes: Sequence[str], manifest: Manifest) -> Ju
 
 def check_verdicts(
     manifest: Manifest,
-    precision: str,
     references: Mapping[str, bytes],
-    reduced: Mapping[str, bytes],
+    forms: Mapping[str, Mapping[str, bytes]],
     judged: Judged,
     tolerance: Tolerance,
 ) -> ParityReport:
-    """Scores, maps and verdicts of the judged scans in both precisions; empty where there are too few scans.
+    """Scores, maps and verdicts of the judged scans in float32 and other forms; empty where there are too few scans.
 
     Args:
         manifest: of the float32 bundle.
-        precision: how the comparison is called.
         references: role -> float32 graph.
-        reduced: role -> the other graph.
+        forms: how each other form of the networks is called -> role -> its graph.
         judged: the scans, and what they are compared with.
         tolerance: what may change.
 
@@ -104,20 +103,23 @@ def check_verdicts(
     manifest = msgspec.structs.replace(manifest, preprocessing=decided)
     if judged.decision is None and (len(judged.normal) < MIN_SCANS or not judged.scans):
         return ParityReport()
-    parts = [_prepared(scan, manifest) for scan in judged.scans]
+    parts = [grouped_scan(scan, manifest) for scan in judged.scans]
     masks = [_mask(sample, part) for sample, part in zip(judged.samples, parts, strict=False)]
     path = _path(manifest, references)
     decision, threshold = _calibrated(judged, manifest, path)
     expected = _decide(path, decision, parts)
-    actual = _decide(_path(manifest, reduced), decision, parts)
-    return ParityReport(decisions=[_compare(precision, judged, masks, actual, expected, threshold, tolerance)])
+    checks = []
+    for name, models in forms.items():
+        actual = _decide(_path(manifest, models), decision, parts)
+        checks.append(_compare(name, judged, masks, actual, expected, threshold, tolerance))
+    return ParityReport(decisions=checks)
 
 
 def _calibrated(judged: Judged, manifest: Manifest, path: FeaturePath) -> tuple[Decision, float]:
     """The decision to judge by, and its threshold: the bundle's own, else one of the normal scans."""
     if judged.decision is not None:
         return judged.decision, judged.threshold
-    features = [path.extract(_prepared(scan, manifest), StageTimes()) for scan in judged.normal]
+    features = [path.extract(grouped_scan(scan, manifest), StageTimes()) for scan in judged.normal]
     calibrated = calibrate(manifest, path, features, "", CalibrationSettings(coreset_ratio=0.05))
     return calibrated.decision, calibrated.calibration.threshold.value
 
@@ -146,10 +148,6 @@ def _compare(
 def _path(manifest: Manifest, models: Mapping[str, bytes]) -> FeaturePath:
     sessions = {role: OnnxSession(model) for role, model in models.items()}
     return FeaturePath(manifest.route, manifest.main, manifest.grouping, sessions)
-
-
-def _prepared(scan: Path, manifest: Manifest) -> PreparedPart:
-    return prepare_file(scan, modalities(manifest), manifest.preprocessing, manifest.part_range)
 
 
 def _decide(path: FeaturePath, decision: Decision, parts: Sequence[PreparedPart]) -> Decided:

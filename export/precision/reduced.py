@@ -77,11 +77,12 @@ def reduce_networks(
     if settings.precision == "int8":
         forms[CPU_INT8] = {role: cpu_int8(model) for role, model in references.items()}
     tolerance, report = TOLERANCES[settings.precision], ParityReport()
-    for name, networks in forms.items():
-        progress(f"{name}, decisions")
-        models = {role: network.judged for role, network in networks.items()}
-        report = report.and_also(check_reduced(name, references, models, observed, tolerance))
-        report = report.and_also(check_verdicts(manifest, name, references, models, judged, tolerance))
+    models = {name: {role: one.judged for role, one in networks.items()} for name, networks in forms.items()}
+    for name, graphs in models.items():
+        progress(f"{name}, tensors")
+        report = report.and_also(check_reduced(name, references, graphs, observed, tolerance))
+    progress("decisions")
+    report = report.and_also(check_verdicts(manifest, references, models, judged, tolerance))
     manifest, files = _with_reduced(manifest, reduced, forms.get(CPU_INT8, {}), settings.precision)
     return manifest, files, report
 

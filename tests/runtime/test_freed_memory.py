@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from cmdiad.runtime.freed_memory import keep_one_heap, return_freed_memory
+from cmdiad.runtime.freed_memory import keep_few_heaps, return_freed_memory
 from cmdiad.runtime.proc import proc_field
 
 
@@ -37,27 +37,36 @@ def test_pages_between_what_is_still_in_use_go_back_to_the_system() -> None:
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's heaps")
-def test_threads_share_one_heap() -> None:
+def test_threads_share_two_heaps() -> None:
     if not hasattr(ctypes.CDLL(None), "malloc_stats"):
-        assert keep_one_heap() is False
+        assert keep_few_heaps() is False
         return
     assert heaps_of_a_process_with_many_threads("") > 3
-    assert heaps_of_a_process_with_many_threads("assert keep_one_heap()") == 1
+    assert heaps_of_a_process_with_many_threads("assert keep_few_heaps()") == 2
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's heaps")
 def test_large_blocks_are_on_no_heap_even_after_such_a_one_was_freed() -> None:
     if not hasattr(ctypes.CDLL(None), "mallinfo2"):
         pytest.skip("glibc before 2.33 does not say how much is mapped")
-    assert mapped_bytes_of_a_process("") < 20_000_000
-    assert mapped_bytes_of_a_process("keep_one_heap()") >= 20_000_000
+    assert mapped_bytes_of_a_process("", 20_000_000) < 20_000_000
+    assert mapped_bytes_of_a_process("keep_few_heaps()", 20_000_000) >= 20_000_000
 
 
-def mapped_bytes_of_a_process(first: str) -> int:
-    """How many bytes of a block of 20 MB are mapped, after one of 30 MB was freed."""
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's heaps")
+def test_what_stays_with_a_bundle_is_on_no_heap_and_what_comes_after_it_is() -> None:
+    if not hasattr(ctypes.CDLL(None), "mallinfo2"):
+        pytest.skip("glibc before 2.33 does not say how much is mapped")
+    opened = "keep_few_heaps()\nopening = bundle_off_the_heaps()\nopening.__enter__()\n"
+    assert mapped_bytes_of_a_process(opened, 100_000) >= 100_000
+    assert mapped_bytes_of_a_process(opened + "opening.__exit__(None, None, None)", 100_000) == 0
+
+
+def mapped_bytes_of_a_process(first: str, size: int) -> int:
+    """How many bytes of a block of a size are mapped, after one of 30 MB was freed."""
     program = f"""
 import ctypes
-from cmdiad.runtime.freed_memory import keep_one_heap
+from cmdiad.runtime.freed_memory import bundle_off_the_heaps, keep_few_heaps
 {first}
 libc = ctypes.CDLL(None)
 libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, (ctypes.c_void_p,)
@@ -67,7 +76,7 @@ class Info(ctypes.Structure):
 libc.mallinfo2.restype = Info
 libc.free(libc.malloc(30_000_000))
 before = libc.mallinfo2().hblkhd
-libc.malloc(20_000_000)
+libc.malloc({size})
 print(libc.mallinfo2().hblkhd - before)
 """
     return int(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
@@ -77,7 +86,7 @@ def heaps_of_a_process_with_many_threads(first: str) -> int:
     """How many heaps glibc says that it has after sixteen threads allocated at the same time."""
     program = f"""
 import ctypes, threading
-from cmdiad.runtime.freed_memory import keep_one_heap
+from cmdiad.runtime.freed_memory import keep_few_heaps
 {first}
 libc, all_here = ctypes.CDLL(None), threading.Barrier(16)
 libc.malloc.restype = ctypes.c_void_p

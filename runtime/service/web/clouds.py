@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
+import time
 from collections import OrderedDict, deque
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ MOST_POINTS = 40_000
 MOST_CLOUDS = 32
 # Inspections that wait to be thinned are whole scans in memory.
 _MOST_WAITING = 4
+# The answer to a part's request leaves first: thinning at once made it 2 ms later, for both need the interpreter.
+_PAUSE_SECONDS = 0.02
 _LEAST_THRESHOLD = 1e-30
 _LARGEST = np.float32(1e6)
 
@@ -76,6 +79,8 @@ class Clouds:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: bool(self._waiting))
+            time.sleep(_PAUSE_SECONDS)
+            with self._changed:
                 number, scan = self._waiting.popleft()
                 self._under_way = number
             try:

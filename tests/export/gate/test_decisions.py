@@ -23,4 +23,6 @@ def test_a_defect_whose_mask_marks_nothing_is_refused_before_the_work(
     judged = judged_of_data(tmp_path / "data", [], bundle.manifest)
     monkeypatch.setattr(decisions, "calibrate", None)
     with pytest.raises(ScanError, match=r"crack/gt/000\.png: marks nothing"):
-        check_verdicts(bundle.manifest, "fp16", networks, networks, judged, Tolerance(atol=1e-3, rtol=1e-3, score=0.1))
+        check_verdicts(
+            bundle.manifest, networks, {"fp16": networks}, judged, Tolerance(atol=1e-3, rtol=1e-3, score=0.1)
+        )
