@@ -138,7 +138,7 @@ def _chosen(products: Sequence[FleetProduct], request: FleetRequest) -> list[Fle
     known = [product.name for product in products]
     unknown = [name for name in request.names if name not in known]
     if unknown:
-        raise UsageError(f"{request.file}: there is no product {', '.join(unknown)}: there are {', '.join(known[:20])}")
+        raise UsageError(f"{request.file}: there is no product {', '.join(unknown)}: it has {', '.join(known[:20])}")
     return [product for product in products if not request.names or product.name in request.names]
 
 

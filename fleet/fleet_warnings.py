@@ -9,6 +9,8 @@ from .product_task import ProductOutcome, Step
 from .products_file import FleetProduct
 
 _MOST_NAMES = 10
+# Of a measure's own spread: single parts that are so far out are not of the same sensor, table and product.
+_MOVED_SIGMAS = 6.0
 
 
 def fleet_warnings(
@@ -22,7 +24,7 @@ def fleet_warnings(
         outcomes: what became of them.
     """
     done = [outcome for outcome in outcomes if outcome.error is None]
-    return [*_not_exported(steps, products, done), *_same_scans(products), *_extrapolated(done)]
+    return [*_not_exported(steps, products, done), *_same_scans(products), *_extrapolated(done), *_moved(done)]
 
 
 def _not_exported(steps: Sequence[Step], products: Sequence[FleetProduct], done: Sequence[ProductOutcome]) -> list[str]:
@@ -56,6 +58,22 @@ def _extrapolated(done: Sequence[ProductOutcome]) -> list[str]:
         f"the thresholds of {_listed([name for name, _ in few])} are extrapolated from few scans, so their "
         f"false-reject rates are guesses (fleet.json has the intervals): give {needed} normal scans or "
         "more, so that rates can be counted instead"
+    ]
+
+
+def _moved(done: Sequence[ProductOutcome]) -> list[str]:
+    far = []
+    for outcome in done:
+        drift = None if outcome.calibrated is None else outcome.calibrated.drift
+        largest = None if drift is None else drift.largest
+        shift = 0.0 if largest is None or largest.shift_sigmas is None else largest.shift_sigmas
+        if largest is not None and abs(shift) > _MOVED_SIGMAS:
+            far.append(f"{outcome.product} ({largest.measure} by {shift:+.0f} sigma)")
+    if not far:
+        return []
+    return [
+        f"since their last bundles, the normal scans of {_listed(far)} have moved: before the new bundles go to the "
+        "line, check that sensor, table and product are meant to be others"
     ]
 
 

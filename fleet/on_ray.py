@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from .product_task import ProductOutcome, ProductTask
 RETRIES = 3
 # Nothing but names and figures travels through it.
 _STORE_BYTES = 100 << 20
+_REACHED_SECONDS = 10.0
 _SETTINGS = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_task_oom_retries": str(RETRIES), "RAY_DEDUP_LOGS": "0"}
 
 
@@ -65,6 +67,8 @@ def _outcome_of(ray: Any, reference: Any, task: ProductTask) -> ProductOutcome:
 def _started(workers: int, address: str | None) -> Iterator[Any]:
     """Ray, connected; Ctrl-C and SIGTERM stay those of this program."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    if address is not None:
+        _require_reachable(address)
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     import ray
@@ -91,6 +95,24 @@ def _started(workers: int, address: str | None) -> Iterator[Any]:
     finally:
         ray.shutdown()
         _restore(handlers)
+
+
+def _require_reachable(address: str) -> None:
+    """Refuse an address at which nobody listens: Ray would try for a minute, and print lines of its own.
+
+    Raises:
+        MachineError: nothing answers there.
+    """
+    host, colon, port = address.rpartition("://")[2].rpartition(":")
+    if not colon or not port.isdecimal():
+        return  # `auto`, or something that Ray itself refuses
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _REACHED_SECONDS).close()
+    except (OSError, OverflowError) as cause:
+        raise MachineError(
+            f"no Ray cluster answers at {address} ({cause}): check the address and that its head is started, or give "
+            "--workers 1"
+        ) from cause
 
 
 def _last_line(error: Exception) -> str:

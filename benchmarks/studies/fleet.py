@@ -1,7 +1,7 @@
 """Forty small products one after the other and side by side on Ray: the same bytes, how much faster, and what is lost
 when a worker, or the whole command, is killed.
 
-    python benchmarks/studies/fleet.py [--products 40] [--workers 2] [--size 96] ...
+    python benchmarks/studies/fleet.py [--products 40] [--workers 2] [--size 96] [--scans 20]
 
 One JSON line a part: `compare` (wall and processor seconds, ratio, whether all bundles are the same bytes), `worker
 killed` (by SIGKILL in the middle: every product must be done, with the same bytes) and `command killed` (by SIGKILL
@@ -141,7 +141,7 @@ def with_command_killed(root: Path, names: list[str], options: argparse.Namespac
 def main() -> None:
     """Make, compare, kill."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, default in (("products", 40), ("workers", 2), ("size", 96), ("scans", 8)):
+    for name, default in (("products", 40), ("workers", 2), ("size", 96), ("scans", 20)):
         parser.add_argument(f"--{name}", type=int, default=default)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -77,7 +77,7 @@ class Diagnosis:
         """The finding about a provider.
 
         Raises:
-            EngineError: there is no provider of this name.
+            UsageError: there is no provider of this name.
         """
         for finding in self.findings:
             if (finding.topic, finding.name) == ("provider", provider):

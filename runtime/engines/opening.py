@@ -34,7 +34,7 @@ def hardware_of(provider: str) -> str:
     """What the networks run on under a provider or under the bundle's engines: `CPU`, `NVIDIA_GPU` or another device.
 
     Raises:
-        EngineError: there is no such provider.
+        UsageError: there is no such provider.
     """
     if provider in ENGINE_PROVIDERS:
         return NVIDIA_GPU
@@ -47,7 +47,7 @@ def runs_on_device(provider: str) -> bool:
     """Whether networks run on a device beside the CPU under a provider or under the bundle's engines.
 
     Raises:
-        EngineError: there is no such provider.
+        UsageError: there is no such provider.
     """
     return hardware_of(provider) != CPU
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import BundleError, EngineError
+from ..errors import BundleError, EngineError, UsageError
 from ..threads import thread_count
 from .iobinding import BoundSession
 from .onnxruntime_import import import_onnxruntime
@@ -59,7 +59,7 @@ class OnnxSession:
         Raises:
             EngineError: ONNX Runtime or the provider is missing, or the provider refuses the graph.
             BundleError: the graph is not a valid ONNX file.
-            UsageError: fewer than one thread.
+            UsageError: fewer than one thread, or there is no provider of this name.
         """
         count = thread_count(threads)
         if provider not in PROVIDERS:
@@ -103,9 +103,9 @@ class OnnxSession:
         return all(isinstance(axis, int) for shape in self._inputs.values() for axis in shape[1:])
 
 
-def unknown_provider(name: str, known: Iterable[str]) -> EngineError:
+def unknown_provider(name: str, known: Iterable[str]) -> UsageError:
     """What to say where nothing of that name runs networks."""
-    return EngineError(f"unknown execution provider {name!r}: choose one of {', '.join(known)}")
+    return UsageError(f"unknown execution provider {name!r}: choose one of {', '.join(known)}")
 
 
 def open_onnxruntime(

@@ -204,7 +204,7 @@ def _check(file: LineFile, path: Path) -> None:
     for source in sources:
         if source.product is not None and source.product not in products:
             raise UsageError(
-                f"{path}: source {source.name!r} names product {source.product!r}: there are {', '.join(products)}"
+                f"{path}: source {source.name!r} names product {source.product!r}: this file has {', '.join(products)}"
             )
     for folder in file.folder:
         if folder.done is not None and folder.after != "move":

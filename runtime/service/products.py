@@ -134,7 +134,7 @@ class Products:
         """
         product = self._products.get(name or self._first)
         if product is None:
-            raise UsageError(f"there is no product {name!r} on this line: there are {', '.join(self._products)}")
+            raise UsageError(f"there is no product {name!r} on this line: it has {', '.join(self._products)}")
         return product
 
     def misnamed(self) -> list[str]:

@@ -372,6 +372,9 @@ def test_it_fits_desktop_and_tablet_in_both_themes(
     page.screenshot(path=taken)
     assert colors_in(np.asarray(Image.open(taken).convert("RGB"))) > 100
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    # With thousands of parts too the bar is one row.
+    thousands = "document.querySelectorAll('#counts dd').forEach(count => { count.textContent = '9999' })"
+    assert page.evaluate(f"{thousands}; document.querySelector('.bar').offsetHeight") < 80
 
 
 @pytest.mark.skipif("CMDIAD_PICTURES" not in os.environ, reason="CMDIAD_PICTURES=FOLDER makes the documentation's")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from cmdiad.fleet.product_calibration import calibration_inputs
 from cmdiad.fleet.products_file import read_products
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.bundle.writing import write_bundle
-from cmdiad.runtime.errors import UsageError
+from cmdiad.runtime.errors import MachineError, UsageError
 
 from .conftest import WriteFile
 
@@ -112,7 +113,7 @@ def test_the_key_changes_with_a_scan_a_setting_and_a_network(
     ("request_values", "message"),
     [
         ({"steps": []}, "say what to do"),
-        ({"steps": ["calibrate"], "names": ["x"]}, "there is no product x: there are a"),
+        ({"steps": ["calibrate"], "names": ["x"]}, "there is no product x: it has a"),
         ({"steps": ["calibrate"], "workers": 0}, "--workers 0: give 1 or more"),
     ],
 )
@@ -133,6 +134,19 @@ def test_without_ray_several_workers_name_the_extra(
     with pytest.raises(UsageError, match=r"pip install 'cmdiad\[fleet\]'"):
         run_fleet(FleetRequest(file, ["calibrate"], address="10.0.0.5:6379"))
     assert run_fleet(FleetRequest(file, ["calibrate"]))[0].runner.startswith("this process")
+
+
+def test_an_address_at_which_nobody_listens_is_refused_before_ray_tries(
+    write_products: WriteFile, calibrated_names: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    with socket.socket() as bound:  # and does not listen
+        bound.bind(("127.0.0.1", 0))
+        address = "{}:{}".format(*bound.getsockname())
+        for typed in (address, f"ray://{address}"):
+            with pytest.raises(MachineError, match=f"no Ray cluster answers at {typed} .*check the address"):
+                run_fleet(FleetRequest(write_products("a"), ["calibrate"], address=typed))
+    assert calibrated_names == []
 
 
 def test_what_was_not_exported_and_what_is_a_guess_is_said_in_the_report(

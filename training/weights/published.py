@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...runtime.errors import WeightsError
+from ...runtime.files.user_cache import user_cache
 
 WEIGHTS_VARIABLE = "CMDIAD_WEIGHTS"
 NOT_PUBLISHED = "not published"
@@ -92,8 +93,7 @@ def weights_folder() -> Path:
     """Where weights are looked for: $CMDIAD_WEIGHTS, else `cmdiad/weights` in the user's cache folder."""
     if given := os.environ.get(WEIGHTS_VARIABLE):
         return Path(given)
-    cache = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    return Path(cache) / "cmdiad" / "weights"
+    return user_cache("weights")
 
 
 def published_weights(name: str) -> PublishedWeights:

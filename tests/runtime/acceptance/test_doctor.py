@@ -15,7 +15,7 @@ from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.machine import Gpu, Machine
 from cmdiad.runtime.engines.opening import ENGINE_PROVIDERS
 from cmdiad.runtime.engines.providers import PROVIDERS
-from cmdiad.runtime.errors import EngineError
+from cmdiad.runtime.errors import UsageError
 
 from ...forked_commands import run_command
 
@@ -43,7 +43,7 @@ def test_every_provider_is_tried(diagnosis):
         assert found.ok or "install" in found.detail
     if not diagnosis.machine.gpus:
         assert [each.name for each in diagnosis.findings if each.topic == "provider" and each.ok] == ["cpu"]
-    with pytest.raises(EngineError, match="abacus"):
+    with pytest.raises(UsageError, match="abacus"):
         diagnosis.available("abacus")
 
 
@@ -132,7 +132,7 @@ def test_both_commands_have_one(exported_bundle, tmp_path):
     assert all(each.keys() == {"topic", "name", "ok", "detail"} for each in found["findings"])
     assert not any(each["name"] == "torch" for each in found["findings"])
     answer = run_command("cmdiad", "doctor", "--provider", "abacus", cwd=tmp_path)
-    assert answer.returncode == 5 and "abacus" in answer.stderr
+    assert answer.returncode == 2 and "abacus" in answer.stderr
     answer = doctor_fresh("workstation", cwd=tmp_path)
     assert answer.returncode == 0 and "torch" in answer.stdout
     assert run_command("cmdiad-rt", "doctor", "--bundle", "nowhere", cwd=tmp_path).returncode == 4

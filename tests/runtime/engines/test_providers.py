@@ -22,7 +22,7 @@ from cmdiad.runtime.engines.providers import (
     provider_options,
     refuse_fall_back,
 )
-from cmdiad.runtime.errors import EngineError
+from cmdiad.runtime.errors import EngineError, UsageError
 from cmdiad.runtime.line_graph import prefers_line_graph
 
 onnx = pytest.importorskip("onnx")
@@ -107,7 +107,7 @@ def test_every_provider_says_what_it_runs_on():
     everything = [*PROVIDERS, *ENGINE_PROVIDERS]
     assert [name for name in everything if not runs_on_device(name)] == ["cpu"]
     assert {hardware_of(name) for name in everything if runs_on_device(name)} == {NVIDIA_GPU}
-    with pytest.raises(EngineError, match="abacus"):
+    with pytest.raises(UsageError, match="abacus"):
         runs_on_device("abacus")
 
 

@@ -8,7 +8,7 @@ import pytest
 from cmdiad.runtime.engines import providers as providers_module
 from cmdiad.runtime.engines.providers import load_libraries
 from cmdiad.runtime.engines.session import OnnxSession
-from cmdiad.runtime.errors import BundleError, EngineError
+from cmdiad.runtime.errors import BundleError, EngineError, UsageError
 
 onnx = pytest.importorskip("onnx")
 
@@ -50,9 +50,9 @@ def test_wrong_inputs_are_named(doubling, inputs, words):
         OnnxSession(doubling).run(inputs)
 
 
-@pytest.mark.parametrize("provider", ["tensorrt-rtx", "abacus"])
-def test_a_provider_that_is_not_there_is_an_error(doubling, provider):
-    with pytest.raises(EngineError, match=provider):
+@pytest.mark.parametrize(("provider", "error"), [("tensorrt-rtx", EngineError), ("abacus", UsageError)])
+def test_a_provider_that_is_not_there_is_an_error(doubling, provider, error):
+    with pytest.raises(error, match=provider):
         OnnxSession(doubling, provider)
 
 

@@ -38,7 +38,7 @@ def test_a_product_is_all_that_is_needed(tmp_path: Path) -> None:
         (PRODUCT + "[http]\nport = '80'", "http.port: Expected `int`, got `str`"),
         (PRODUCT + "[line]\nheatmaps = 'some'", "line.heatmaps: Invalid enum value 'some'"),
         (PRODUCT + PRODUCT, "two of product are called 'flange'"),
-        (PRODUCT + "[[folder]]\npath = 'in'\nproduct = 'gland'", "names product 'gland': there are flange"),
+        (PRODUCT + "[[folder]]\npath = 'in'\nproduct = 'gland'", "names product 'gland': this file has flange"),
         (PRODUCT + "[[camera]]\nproducer = 'a.cti'\nproduct = 'gland'", "source 'camera' names product 'gland'"),
         (PRODUCT + "[[camera]]\nproducer = 'a.cti'\n" * 2, "two of source (folder, camera) are called 'camera'"),
         (PRODUCT + "[[folder]]\npath = 'in'\ndone = 'done'", 'set after = "move" too'),

@@ -204,5 +204,5 @@ def test_a_line_does_not_begin_with_a_bundle_that_fails(
 
 def test_an_unknown_product_is_refused_with_those_there_are(shelf: Shelf, tmp_path: Path) -> None:
     lay(tmp_path / "b", "first")
-    with pytest.raises(UsageError, match="no product 'other' on this line: there are thing"):
+    with pytest.raises(UsageError, match="no product 'other' on this line: it has thing"):
         opened(shelf, tmp_path / "b").named("other")

@@ -143,7 +143,7 @@ def test_bodies_are_bounded(line: WordLine) -> None:
 def test_an_unknown_product_is_refused_with_those_there_are(line: WordLine, word_products: Any) -> None:
     def named(name: str | None) -> Any:
         if name:
-            raise UsageError(f"there is no product {name!r} on this line: there are thing")
+            raise UsageError(f"there is no product {name!r} on this line: it has thing")
         return word_products.product
 
     word_products.named = named
