@@ -186,15 +186,15 @@ def test_an_uncalibrated_bundle_is_refused(exported_bundle, test_folder, tmp_pat
     assert answer.returncode == 4 and "cmdiad calibrate" in answer.stderr
 
 
-@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "tensorrt-rtx", "abacus"])
-def test_a_provider_that_is_not_there_is_never_replaced(calibrated_bundle, test_folder, tmp_path, provider):
+@pytest.mark.parametrize(("provider", "code"), [("cuda", 5), ("tensorrt", 5), ("tensorrt-rtx", 5), ("abacus", 2)])
+def test_a_provider_that_is_not_there_is_never_replaced(calibrated_bundle, test_folder, tmp_path, provider, code):
     import onnxruntime
 
     if provider in ("cuda", "tensorrt") and any("CUDA" in name for name in onnxruntime.get_available_providers()):
         pytest.skip("this machine has a GPU build of ONNX Runtime")
     scan = test_folder / "good" / "xyz" / "000.tiff"
     answer = run("infer", scan, "--bundle", calibrated_bundle, "--provider", provider, cwd=tmp_path)
-    assert answer.returncode == 5 and provider in answer.stderr
+    assert answer.returncode == code and provider in answer.stderr
 
 
 def test_debug_shows_the_traceback(tmp_path):

@@ -14,7 +14,7 @@ from cmdiad.runtime.acceptance.golden import GoldenTensor, unseen_defect
 from cmdiad.runtime.acceptance.selftest import compare_tensor, graphs_to_repeat, run_selftest
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.bundle.writing import rewrite_bundle
-from cmdiad.runtime.errors import BundleError, EngineError
+from cmdiad.runtime.errors import BundleError, UsageError
 
 from ...forked_commands import run_command
 
@@ -108,7 +108,7 @@ def test_tensors_are_compared_by_their_own_scale(actual, passes, difference):
 def test_what_cannot_be_tested_is_said(bundle, exported_bundle):
     with pytest.raises(BundleError, match="golden"):
         run_selftest(open_bundle(exported_bundle))
-    with pytest.raises(EngineError, match="abacus"):
+    with pytest.raises(UsageError, match="abacus"):
         run_selftest(bundle, "abacus")
 
 
