@@ -38,6 +38,20 @@ def test_a_few_damaged_inputs_of_every_target_are_read_or_refused_as_they_should
     assert trials.runs == 25
 
 
+def test_the_page_is_for_everyone_and_results_are_not(tmp_path: Path, unlimited: None) -> None:
+    """Whichever of its two applications, with a token or without, the target asks."""
+    pytest.importorskip("fastapi")
+    target = TARGETS["requests"]()
+    try:
+        trials = Trials(target, tmp_path)
+        for number in range(8):
+            for path in ("/", "/page/app.js", "/v1/bundles", "/metrics"):
+                trials.feed(f"GET {path}\nX-Number: {number}\n\n".encode())
+    finally:
+        target.close()
+    assert trials.summary()["fault_kinds"] == {} and trials.runs == 32
+
+
 def test_the_same_seed_feeds_the_same_inputs() -> None:
     target = TARGETS["scans"]()
     first, again = (mutations(target, seeds_of("scans"), random.Random(3)) for _ in range(2))
