@@ -46,7 +46,7 @@ def test_the_page_is_for_everyone_and_results_are_not(tmp_path: Path, unlimited:
         trials = Trials(target, tmp_path)
         for number in range(8):
             for path in ("/", "/page/app.js", "/v1/bundles", "/metrics"):
-                trials.feed(f"GET {path}\nX-Number: {number}\n\n".encode())
+                trials.feed(f"GET {path}\nHost: 127.0.0.1\nX-Number: {number}\n\n".encode())
     finally:
         target.close()
     assert trials.summary()["fault_kinds"] == {} and trials.runs == 32
