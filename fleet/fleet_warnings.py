@@ -66,9 +66,8 @@ def _moved(done: Sequence[ProductOutcome]) -> list[str]:
     for outcome in done:
         drift = None if outcome.calibrated is None else outcome.calibrated.drift
         largest = None if drift is None else drift.largest
-        shift = 0.0 if largest is None or largest.shift_sigmas is None else largest.shift_sigmas
-        if largest is not None and abs(shift) > _MOVED_SIGMAS:
-            far.append(f"{outcome.product} ({largest.measure} by {shift:+.0f} sigma)")
+        if largest is not None and abs(largest.shift_sigmas or 0.0) > _MOVED_SIGMAS:
+            far.append(f"{outcome.product} ({largest.measure} by {largest.shift_sigmas:+.0f} sigma)")
     if not far:
         return []
     return [

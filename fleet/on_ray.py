@@ -108,7 +108,7 @@ def _require_reachable(address: str) -> None:
         return  # `auto`, or something that Ray itself refuses
     try:
         socket.create_connection((host.strip("[]"), int(port)), _REACHED_SECONDS).close()
-    except (OSError, OverflowError) as cause:
+    except (OSError, OverflowError, UnicodeError) as cause:  # UnicodeError: no host can have this name
         raise MachineError(
             f"no Ray cluster answers at {address} ({cause}): check the address and that its head is started, or give "
             "--workers 1"

@@ -17,7 +17,6 @@ from typing import Any
 
 from ..bundle.reading import Bundle, open_bundle
 from ..errors import BundleError, CmdiadError, UsageError, as_cmdiad_error
-from ..freed_memory import bundle_off_the_heaps
 from ..inspector import Inspector
 from .inspector_settings import InspectorSettings, require_selftest
 from .rehearsal import rehearse
@@ -214,9 +213,7 @@ class Products:
         if bundle.manifest.digest != digest:
             raise BundleError(f"{product.path}: was replaced during its test: the one there now is tested next")
         _require_same_product(product, bundle)
-        with bundle_off_the_heaps():
-            inspector = self.settings.open(bundle, product.threshold)
-        loaded = Loaded(inspector, digest, time.time())
+        loaded = Loaded(self.settings.open(bundle, product.threshold), digest, time.time())
         with product.lock:
             before = product.loaded
             product.loaded, product.problem = loaded, None
@@ -230,8 +227,7 @@ class Products:
 
     def _first_of(self, product: Product) -> Loaded:
         bundle = self._opened(product.path)
-        with bundle_off_the_heaps():
-            inspector = self.settings.open(bundle, product.threshold)
+        inspector = self.settings.open(bundle, product.threshold)
         try:
             require_selftest(bundle, self.settings)
         except CmdiadError:
