@@ -143,7 +143,7 @@ def test_an_address_at_which_nobody_listens_is_refused_before_ray_tries(
     with socket.socket() as bound:  # and does not listen
         bound.bind(("127.0.0.1", 0))
         address = "{}:{}".format(*bound.getsockname())
-        for typed in (address, f"ray://{address}"):
+        for typed in (address, f"ray://{address}", f"{'a' * 70}:6379"):
             with pytest.raises(MachineError, match=f"no Ray cluster answers at {typed} .*check the address"):
                 run_fleet(FleetRequest(write_products("a"), ["calibrate"], address=typed))
     assert calibrated_names == []
