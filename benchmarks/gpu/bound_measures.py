@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from cmdiad.benchmarks.shared.markdown import markdown_table
+from cmdiad.benchmarks.shared.tables import markdown_table
 
 Unit = Literal["ms", "s", "parts/s", "MB", ""]
 _SUFFIX: Mapping[Unit, str] = {"ms": "_ms", "s": "_s", "parts/s": "_parts_s", "MB": "_mb", "": ""}

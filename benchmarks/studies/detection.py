@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from cmdiad.benchmarks.shared.commands import printed
-from cmdiad.benchmarks.shared.markdown import markdown_table
+from cmdiad.benchmarks.shared.tables import markdown_table
 
 ROUTES = ("single", "f2f", "dual")
 METRICS = ("i_auroc", "p_auroc", "aupro", "aupro_001")

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import onnx
-from cmdiad.benchmarks.shared.markdown import markdown_table
+from cmdiad.benchmarks.shared.tables import markdown_table
 from cmdiad.export.tensorrt.builder import EngineGraph, EngineSettings, engine_from_onnx
 from cmdiad.runtime.bundle.manifest import Network, Tensor
 from cmdiad.runtime.bundle.reading import open_bundle

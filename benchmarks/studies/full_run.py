@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from cmdiad.benchmarks.shared.commands import command_line
-from cmdiad.benchmarks.shared.markdown import markdown_table
 from cmdiad.benchmarks.shared.measuring import machine
+from cmdiad.benchmarks.shared.tables import markdown_table
 
 SEEDED = "random:0"
 

@@ -20,8 +20,8 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
-from cmdiad.benchmarks.shared.markdown import table_head, table_row
 from cmdiad.benchmarks.shared.measuring import relative_difference
+from cmdiad.benchmarks.shared.tables import table_head, table_row
 from cmdiad.calibration.parity import TOLERANCES
 from cmdiad.export.bundles import extractor_spec, hallucinator_spec
 from cmdiad.export.gate.against_torch import Observed, check_outputs, observe, read_parts

@@ -29,8 +29,8 @@ from typing import Literal
 
 import numpy as np
 import tifffile
-from cmdiad.benchmarks.shared.markdown import markdown_table
 from cmdiad.benchmarks.shared.measuring import machine
+from cmdiad.benchmarks.shared.tables import markdown_table
 from cmdiad.benchmarks.studies.kills import started
 from cmdiad.calibration.line_graph.half_screen import screen_width
 from cmdiad.runtime.banks.screen import ROWS_PER_CELL

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from cmdiad.benchmarks.shared.commands import printed
-from cmdiad.benchmarks.shared.markdown import markdown_table
+from cmdiad.benchmarks.shared.tables import markdown_table
 
 METRICS = ("i_auroc", "p_auroc", "aupro", "aupro_001")
 TRAINED = (("f2f", "pc"), ("f2i", "pc"), ("i2f", "pc"), ("f2i", "rgb"), ("i2f", "rgb"))

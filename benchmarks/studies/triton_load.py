@@ -1,6 +1,6 @@
 """A bundle on a real Triton server, without a GPU: a swap under load, a version that must not serve, and a crash.
 
-    CMDIAD_TRITON=ENVIRONMENT python benchmarks/studies/triton.py BUNDLE SCANS... [--seconds 20] [--clients 4]
+    CMDIAD_TRITON=ENVIRONMENT python benchmarks/studies/triton_load.py BUNDLE SCANS... [--seconds 20] [--clients 4]
 
 ENVIRONMENT is a virtual environment of its own: `pip install nvidia-pytriton==0.7.0 onnxruntime` and the packages that
 cmdiad needs. SCANS are float32 TIFFs of (H, W, 3). Half of the clients ask by HTTP and half by gRPC, half with a scan's
@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 import tifffile
 from cmdiad.benchmarks.shared.changed_bundles import write_changed
-from cmdiad.benchmarks.shared.markdown import markdown_table
+from cmdiad.benchmarks.shared.tables import markdown_table
 from cmdiad.benchmarks.shared.triton_server import TritonProcess, client_module, site_folders, triton_server
 from cmdiad.export.triton.pbtxt import TritonOptions
 from cmdiad.export.triton.repository import write_repository
