@@ -29,6 +29,8 @@ test: $(READY) style  ## All checks and tests
 	@# Types beside the tests: mypy has one thread, and the other processors would wait for it.
 	@$(MAKE) --no-print-directory -j2 types tests
 
+# The tests start some hundred interpreters, which need not compile the same modules each.
+tests: export PYTHONDONTWRITEBYTECODE =
 tests: $(READY)
 	@echo "== tests: a worker a processor, each with one thread"
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadscope

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from cmdiad.runtime.engines.onnxruntime_import import switch_telemetry_off
+from cmdiad.runtime.threads import processor_share, usable_processors
 from filelock import FileLock
 
 # Tests import ONNX Runtime by themselves too.
@@ -34,6 +36,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """`pytest -n --dist loadscope` takes modules in the order below, not those of the fewest tests last."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+
+
+def pytest_collection_finish() -> None:
+    """Modules and tests stay: the garbage collector need not go through them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,6 +80,13 @@ def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callabl
 def _users_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """All workers and the commands that they start share one cache, which is not the user's."""
     os.environ["XDG_CACHE_HOME"] = str(_shared_folder(tmp_path_factory) / "cache")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_share_of_the_processors() -> Iterator[None]:
+    """Workers run side by side, so that more threads in each only wait for each other, and spin."""
+    with processor_share(max(1, usable_processors() // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))):
+        yield
 
 
 def _shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -202,4 +217,17 @@ def calibrated_bundle(exported_bundle: Path, synth_data: Path, tmp_path_factory:
         tmp_path_factory,
         "bundle",
         lambda path: calibrate_bundle(open_bundle(exported_bundle), scans, settings, path),
+    )
+
+
+@pytest.fixture(scope="session")
+def bundle_with_engines(calibrated_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with TensorRT-RTX engines for sm86 of its networks and its line graph."""
+    pytest.importorskip("tensorrt_rtx", reason="pip install 'cmdiad[tensorrt-rtx]'")
+    from cmdiad.export.tensorrt.engines import EngineRequest, add_engines
+    from cmdiad.runtime.bundle.reading import open_bundle
+
+    request = EngineRequest("tensorrt-rtx", [("sm86",)])
+    return made_once(
+        tmp_path_factory, "bundle_with_engines", lambda path: add_engines(open_bundle(calibrated_bundle), path, request)
     )

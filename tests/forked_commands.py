@@ -25,6 +25,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
+from cmdiad.runtime.threads import processor_share, usable_processors
+
 MODULES = {"cmdiad": "workstation", "cmdiad-rt": "line"}
 # What their commands import when they run.
 LINE = """
@@ -72,6 +74,7 @@ def run_code(
         return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, check=False)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         request = {"code": code, "arguments": words, "cwd": os.fspath(cwd), "environment": variables}
+        request["processors"] = usable_processors()
         ended = _Forking.after(before).run(request, out.fileno(), err.fileno())
         texts = []
         for stream in (out, err):
@@ -148,7 +151,8 @@ def _run(request: dict[str, Any], streams: list[int]) -> NoReturn:
     sys.argv = ["-c", *request["arguments"]]
     code = 1
     try:
-        exec(compile(request["code"], "<string>", "exec"), {"__name__": "__main__"})
+        with processor_share(request["processors"]):
+            exec(compile(request["code"], "<string>", "exec"), {"__name__": "__main__"})
         code = 0
     except SystemExit as left:
         code = left.code if isinstance(left.code, int) else 0 if left.code is None else 1

@@ -23,7 +23,11 @@ from ..errors import BundleError, CmdiadError, EngineError
 from ..threads import usable_processors
 from .probe import KERNELS, problem_apart, problem_here
 
-LINE_PACKAGES = ("numpy", "scipy", "tifffile", "imagecodecs", "pillow", "msgspec")
+# The dependencies of `cmdiad` itself.
+LINE_PACKAGES = (
+    *("numpy", "scipy", "threadpoolctl", "tifffile", "imagecodecs"),
+    *("pillow", "msgspec", "jinja2", "typer", "rich"),
+)
 # The wheels that may hold the module `onnxruntime`, and what each has besides the CPU; one at most may be installed.
 ONNX_RUNTIMES: Mapping[str, str] = {
     "onnxruntime": "",
@@ -45,7 +49,7 @@ GPU_PACKAGES = ("cuda-bindings", *_PLUGINS, *FLAVORS, "polygraphy")
 # The workstation's, with the extra of `cmdiad` that brings each.
 WORKSTATION_PACKAGES: Mapping[str, str] = {
     **dict.fromkeys(("scikit-learn", "onnx"), "calibrate"),
-    **dict.fromkeys(("torch", "torchvision", "timm", "safetensors", "onnxscript", "scikit-image"), "train"),
+    **dict.fromkeys(("torch", "torchvision", "timm", "safetensors", "onnxscript"), "train"),
 }
 
 

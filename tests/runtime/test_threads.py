@@ -68,6 +68,7 @@ def test_a_system_without_control_groups_has_no_quota(tmp_path):
 @pytest.mark.parametrize(("quota", "allowed", "expected"), [(math.inf, 6, 6), (1.5, 6, 2), (0.2, 6, 1), (9.0, 6, 6)])
 def test_a_quota_narrows_what_affinity_allows(monkeypatch, quota, allowed, expected):
     monkeypatch.setattr(threads, "_quota", lambda: quota)
+    monkeypatch.setattr(threads, "_shares", [])
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(allowed), raising=False)
     assert usable_processors() == expected
 

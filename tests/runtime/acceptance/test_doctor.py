@@ -1,16 +1,19 @@
 """What the doctor finds is tried, not believed."""
 
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from importlib.metadata import PathDistribution
 from importlib.util import find_spec
+from pathlib import Path
 
 import msgspec
 import pytest
 from cmdiad.runtime.acceptance import doctor as doctor_module
-from cmdiad.runtime.acceptance.doctor import LINE_PACKAGES, ONNX_RUNTIMES, _bundle, examine
+from cmdiad.runtime.acceptance.doctor import LINE_PACKAGES, ONNX_RUNTIMES, WORKSTATION_PACKAGES, _bundle, examine
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.machine import Gpu, Machine
 from cmdiad.runtime.engines.opening import ENGINE_PROVIDERS
@@ -18,6 +21,8 @@ from cmdiad.runtime.engines.providers import PROVIDERS
 from cmdiad.runtime.errors import UsageError
 
 from ...forked_commands import run_command
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,21 @@ def test_packages_are_found_or_named_with_what_to_install(diagnosis):
     assert all(finding(diagnosis, "package", name).ok for name in (*LINE_PACKAGES, "torch"))
     missing = finding(diagnosis, "package", "abacus")
     assert missing.ok is False and "pip install 'cmdiad[calculate]'" in missing.detail
+
+
+def test_packages_are_those_that_cmdiad_declares():
+    """None that nothing needs any more is missed, and none that it needs is left out."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {extra: set(re.findall(r"^[\w-]+", "\n".join(lines), re.M)) for extra, lines in extras_of(project).items()}
+    assert set(LINE_PACKAGES) == names[""]
+    assert set(WORKSTATION_PACKAGES) == names["train"] | names["calibrate"]
+    for name, extra in WORKSTATION_PACKAGES.items():
+        assert name in names[extra]
+
+
+def extras_of(project):
+    """The requirements of each extra; of cmdiad itself under no name."""
+    return {"": project["dependencies"], **project["optional-dependencies"]}
 
 
 def test_every_provider_is_tried(diagnosis):

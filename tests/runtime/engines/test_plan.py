@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from cmdiad.export.tensorrt.engines import EngineRequest, add_engines
 from cmdiad.runtime.bundle.manifest import Profile
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.engines.flavor import FLAVORS, flavor_of
@@ -149,12 +148,9 @@ def test_without_polygraphy_it_is_named(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def with_engine(calibrated_bundle, tmp_path_factory):
+def with_engine(bundle_with_engines):
     """A bundle with TensorRT-RTX engines for sm86."""
-    pytest.importorskip("tensorrt_rtx")
-    path = tmp_path_factory.mktemp("engines") / "bundle.cmdiad"
-    add_engines(open_bundle(calibrated_bundle), path, EngineRequest("tensorrt-rtx", [("sm86",)]))
-    return open_bundle(path)
+    return open_bundle(bundle_with_engines)
 
 
 def pretended(target):
