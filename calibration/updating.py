@@ -42,6 +42,7 @@ from .calibrate import (
 from .calibrated_bundle import Completed, Learned, completed_contents
 from .calibration_settings import CalibrationSettings
 from .known_defects import clearest, score_known_defects, with_known_defects
+from .repeats import refuse_known, share_on_rows
 from .survey import Survey
 from .unusable import naming_all_unusable
 from .update_comparison import ScanUnderBoth, UpdateComparison, compared, defective_case
@@ -201,12 +202,7 @@ def _learn(
     extractor, survey, digest = FeatureExtractor(bundle, provider), Survey(request.scans), joint_digest(digests)
     features = extract_features(bundle.manifest, extractor, request.scans, survey, progress, old.part)
     decision = Decision.load(bundle)
-    try:
-        scores = [decision.judge(part)[0] for part in features]
-    finally:
-        decision.close()
-    before = [(score, score > old.threshold.value) for score in scores]
-    _refuse_rejected(request, survey, before, old.threshold.value)
+    before = _under_old(request, survey, old, decision, features)
     settings = settings_of(bundle, old)
     if request.replace:
         calibrated = calibrate(bundle.manifest, extractor, features, digest, settings, progress, survey.scan_of)
@@ -228,6 +224,26 @@ def _learn(
     calibrated = with_known_defects(calibrated, known)
     settled = Settled(bundle.manifest.preprocessing, "")
     return Learned(request.scans, manifest, settled, extractor, survey, calibrated, part, known), before
+
+
+def _under_old(
+    request: UpdateRequest, survey: Survey, old: Calibration, decision: Decision, features: Sequence[PartFeatures]
+) -> list[tuple[float, bool]]:
+    """Every recent part's score and verdict by the old bundle, which must not reject it, nor have it in its banks."""
+    try:
+        matches = [decision.match(part) for part in features]
+    finally:
+        decision.close()
+    scores = [decision.decide(part.foreground, match)[0] for part, match in zip(features, matches, strict=True)]
+    before = [(score, score > old.threshold.value) for score in scores]
+    _refuse_rejected(request, survey, before, old.threshold.value)
+    if not request.replace:
+        own = [part.averaged(old.neighborhood).main for part in features]
+        shares = [
+            share_on_rows(decision.main, rows, match[0].distances) for rows, match in zip(own, matches, strict=True)
+        ]
+        refuse_known([str(part) for part in survey.parts], shares, old.coreset_ratio)
+    return before
 
 
 def _merged(

@@ -46,6 +46,41 @@ def hold_alone(path: Path, why: str = "") -> Held:
     """
     with naming_place(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+    stream, is_sure = _claimed(path, why)
+    try:
+        stream.truncate(0)
+        # A share is seen by several machines.
+        stream.write(f"{os.getpid()} on {socket.gethostname()}\n".encode())
+        stream.flush()
+    except OSError as cause:
+        stream.close()
+        raise OutputError(f"{path}: cannot be written: {cause.strerror or cause}") from cause
+    return Held(stream, is_sure)
+
+
+def require_free(path: Path, why: str = "") -> None:
+    """Refuse a journal that another process holds; nothing is created or written, and a missing one is free.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    if path.exists():
+        with suppress(OutputError):  # a file that cannot be written: its disk says so where it is opened
+            _claimed(path, why)[0].close()
+
+
+def holder_of(path: Path) -> str | None:
+    """The process that holds a lock file, as messages name it; None where none does. Nothing is created."""
+    try:
+        require_free(path)
+    except UsageError:
+        return path.read_text(errors="replace")[:_LONGEST_HOLDER].strip() or "another"
+    return None
+
+
+def _claimed(path: Path, why: str) -> tuple[BinaryIO, bool]:
+    """A lock file that this process has, and whether no other can have it too."""
+    with naming_place(path):
         stream = path.open("a+b")
     is_held = claimed(path, stream.fileno())
     if is_held is False:
@@ -56,26 +91,7 @@ def hold_alone(path: Path, why: str = "") -> Held:
             f"{path.parent}: process {holder or 'another'} works in this folder already{why}: stop it, or give "
             "another one"
         )
-    try:
-        stream.truncate(0)
-        # A share is seen by several machines.
-        stream.write(f"{os.getpid()} on {socket.gethostname()}\n".encode())
-        stream.flush()
-    except OSError as cause:
-        stream.close()
-        raise OutputError(f"{path}: cannot be written: {cause.strerror or cause}") from cause
-    return Held(stream, is_held is True)
-
-
-def require_free(path: Path, why: str = "") -> None:
-    """Refuse a journal that another process holds; nothing is created, and a missing one is free.
-
-    Raises:
-        UsageError: another process holds it.
-    """
-    if path.exists():
-        with suppress(OutputError):  # a file that cannot be written: its disk says so where it is opened
-            hold_alone(path, why).close()
+    return stream, is_held is True
 
 
 def identity_of(path: Path) -> tuple[int, int]:

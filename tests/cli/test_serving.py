@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from cmdiad.runtime.files.audit import AUDIT_FILE, AuditEntry, append_audit
+from cmdiad.runtime.files.ownership import claimed
 
 from ..forked_commands import run_command
 
@@ -187,8 +188,6 @@ def test_a_check_changes_nothing_in_a_journal_that_is_there(calibrated_bundle: P
     )
     journal = Journal(tmp_path / "out")
     journal.begin(journal.accept([Arrival("folder", "a.tiff", tmp_path / "a.tiff")]))
-    held = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
-    assert held.returncode == 2 and "works in this folder already" in held.stderr
     journal.close()
     before = sorted(path.name for path in (tmp_path / "out").iterdir())
     done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
@@ -201,6 +200,34 @@ def test_a_check_changes_nothing_in_a_journal_that_is_there(calibrated_bundle: P
     (tmp_path / "out" / "journal.sqlite").write_bytes(b"not a journal" * 100)
     done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
     assert done.returncode == 74 and "journal.sqlite: cannot be read" in done.stderr
+
+
+def test_a_changed_file_is_checked_while_its_line_runs(calibrated_bundle: Path, tmp_path: Path) -> None:
+    """What the running line holds is said, and is no reason against the file; what others hold is."""
+    pytest.importorskip("fastapi")
+    from cmdiad.runtime.service.journal import Journal
+    from cmdiad.runtime.service.sources.folder_hold import LOCK
+
+    (tmp_path / "incoming").mkdir()
+    journal = Journal(tmp_path / "out")
+    (tmp_path / "incoming" / LOCK).write_text("4711 on another machine\n")
+    with socket.socket() as taken, (tmp_path / "incoming" / LOCK).open("a+b") as folder_lock:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        (tmp_path / "line.toml").write_text(
+            f'[[product]]\nname = "gland"\nbundle = {json.dumps(str(calibrated_bundle))}\n[line]\nout = "out"\n'
+            f'[[folder]]\npath = "incoming"\n[http]\nport = {port}\n'
+        )
+        done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
+        assert done.returncode == 0 and "everything opens" in done.stdout, done.stderr
+        assert f"process {os.getpid()} on " in done.stderr
+        assert "already: if that is this line, stop it before this file is served" in done.stderr
+        assert f"port {port} of 127.0.0.1 is in use" in done.stderr and "nothing is to be done" in done.stderr
+        assert claimed(tmp_path / "incoming" / LOCK, folder_lock.fileno()) is True
+        done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
+        assert done.returncode == 2 and "process 4711 on another machine works in this folder already" in done.stderr
+    journal.close()
 
 
 def free_port() -> int:

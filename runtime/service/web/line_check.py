@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
@@ -14,7 +15,7 @@ import msgspec
 from ...errors import MachineError, OutputError
 from ..journal import LOCK as JOURNAL_LOCK
 from ..journal import NAME, require_version
-from ..journal_lock import require_free
+from ..journal_lock import holder_of, require_free
 from ..line_file import LineFile, placed
 from ..line_places import require_sound_places
 from ..listening import require_ports
@@ -53,17 +54,16 @@ def check_line(file: LineFile, base: Path) -> CheckedLine:
     """
     require_sound_places(file, base)
     out, folders = placed(base, file.line.out), [placed(base, folder.path) for folder in file.folder]
-    _require_journal(out)
+    running = holder_of(out / JOURNAL_LOCK)
+    _require_writable(out, "results")
+    if running is None:
+        _require_journal(out)
     if file.log.file is not None:
         _require_writable(placed(base, file.log.file).parent, "the log")
     for folder in folders:
-        require_free(folder / LOCK, WHY_ALONE)
-    require_ports(
-        [
-            ("[http]", file.http.host, file.http.port),
-            *((f"[[opcua]] {table.name!r}", table.host, table.port) for table in file.opcua),
-        ]
-    )
+        if running is None or holder_of(folder / LOCK) != running:
+            require_free(folder / LOCK, WHY_ALONE)
+    held = _held_ports(file, running)
     with _temporary_folder() as elsewhere:
         trial = msgspec.structs.replace(file, line=msgspec.structs.replace(file.line, out=elsewhere))
         line = ProductionLine(trial, base)
@@ -76,8 +76,39 @@ def check_line(file: LineFile, base: Path) -> CheckedLine:
         for table, path in zip(file.folder, folders, strict=True)
         if not path.exists()
     )
-    doubts = (*missing, *line.doubts)
+    doubts = (*_of_running(running, out), *held, *missing, *line.doubts)
     return CheckedLine(tuple(line.products.names()), tuple(sink.name for sink in line.sinks), address, out, doubts)
+
+
+def _of_running(running: str | None, out: Path) -> list[str]:
+    """What is to be done before a changed file of a line is served that runs as it was before."""
+    if running is None:
+        return []
+    return [f"process {running} works in {out} already: if that is this line, stop it before this file is served"]
+
+
+def _held_ports(file: LineFile, running: str | None) -> list[str]:
+    """Doubts about ports that are in use while a process works in the line's folder: they may be that one's.
+
+    Raises:
+        MachineError: a port cannot be listened on, and no such process may be the reason.
+    """
+    ports = [
+        ("[http]", file.http.host, file.http.port),
+        *((f"[[opcua]] {table.name!r}", table.host, table.port) for table in file.opcua),
+    ]
+    if running is None:
+        require_ports(ports)
+        return []
+    doubts = []
+    for port in ports:
+        try:
+            require_ports([port])
+        except MachineError as error:
+            if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE):
+                raise
+            doubts.append(f"{error}; if it is process {running}, nothing is to be done")
+    return doubts
 
 
 def _temporary_folder() -> TemporaryDirectory[str]:
@@ -89,13 +120,11 @@ def _temporary_folder() -> TemporaryDirectory[str]:
 
 
 def _require_journal(out: Path) -> None:
-    """Refuse a folder of results that another process works in, that cannot be written, or whose journal is damaged.
+    """Refuse a folder of results whose journal is damaged.
 
     Raises:
         CmdiadError: it is.
     """
-    _require_writable(out, "results")
-    require_free(out / JOURNAL_LOCK)
     path = out / NAME
     if not path.is_file():
         return
