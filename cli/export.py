@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,7 +14,7 @@ from .extras import EXPORT, needs
 from .interruption import when_interrupted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ..runtime.bundle.parameters import Modality, RouteName
 
@@ -33,7 +33,13 @@ _AcceptOption = Annotated[
 ]
 
 
-@needs(EXPORT, unless="triton_repository")
+def _takes_networks_as_they_are(values: Mapping[str, Any]) -> bool:
+    """Whether bundles are served, or get engines: what lines do too, without torch."""
+    adds_engines = values["bundles"] and values["engine"] is not None and values["precision"] == "fp32"
+    return values["triton_repository"] is not None or bool(adds_engines)
+
+
+@needs(EXPORT, unless=_takes_networks_as_they_are)
 @when_interrupted("no bundle was written: run it again")
 def export(
     run_folder: options.Run = Path("runs/latest"),

@@ -25,8 +25,8 @@ __all__ = [
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-def needs(modules: Modules, unless: str | None = None) -> Callable[[Command], Command]:
-    """Mark a command that needs more than every installation has, or does unless one of its options is given."""
+def needs(modules: Modules, unless: Callable[[Mapping[str, Any]], bool] | None = None) -> Callable[[Command], Command]:
+    """Mark a command that needs more than every installation has, or does `unless` its arguments ask for less."""
 
     def mark(command: Command) -> Command:
         vars(command)["needs"], vars(command)["needs_unless"] = modules, unless
@@ -38,7 +38,7 @@ def needs(modules: Modules, unless: str | None = None) -> Callable[[Command], Co
 def needs_of(command: Callable[..., Any], values: Mapping[str, Any] | None = None) -> Modules:
     """What a command was marked with; with the values that it is called with, what it needs for them."""
     unless = getattr(command, "needs_unless", None)
-    if unless is not None and (values or {}).get(unless) is not None:
+    if unless is not None and values is not None and unless(values):
         return {}
     modules: Modules = getattr(command, "needs", {})
     return modules

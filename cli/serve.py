@@ -48,7 +48,7 @@ def serve(
     keep_few_heaps()
     log = start_log(settings.log, base)
     try:
-        line = ProductionLine(settings, base)
+        line = ProductionLine(settings, base, file)
         server = HttpRequests(line)
         line.sources.append(server)
         run_line(line, f"serving {server.address}, results in {line.out}; Ctrl-C ends it", json)

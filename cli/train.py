@@ -16,7 +16,7 @@ from .line_options import as_assignments
 
 
 @needs(TRAIN)
-@when_interrupted("the same command with the run's folder as --out continues after the last complete epoch")
+@when_interrupted("the same command with the run's folder as --out goes on from its last saved state")
 def train(
     data: options.Data,
     route: Annotated[TrainedRouteName, typer.Option(help="What to learn.")] = "f2f",

@@ -6,6 +6,7 @@ file, then its own `triton_python_backend_utils`, which wants NumPy: the folders
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 VARIABLE = "CMDIAD_TRITON_SITE"
 _CONFIG = Path(__file__).resolve().parent.parent / "config.pbtxt"
+_ADVICE = (
+    f"name the site-packages folder with cmdiad and ONNX Runtime in ${VARIABLE}, or in the parameter `site` of "
+    "config.pbtxt (`cmdiad export --triton-site`)"
+)
 
 
 def site_folders() -> list[str]:
@@ -42,6 +47,8 @@ def put_in_front(folders: Sequence[str]) -> None:
 
 
 put_in_front(site_folders())
+if importlib.util.find_spec("numpy") is None:  # the stub would say just that, without what to do
+    raise ImportError(f"the server's Python {sys.version_info.major}.{sys.version_info.minor} has no NumPy: {_ADVICE}")
 # As the commands do: NumPy's products here are many and small, and its threads would wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
@@ -119,10 +126,7 @@ def _open(args: dict[str, str]) -> ServedModel:
 def _in_words(error: Exception) -> str:
     """One line: what is wrong and what to do."""
     if isinstance(error, ImportError):
-        return (
-            f"{error}: name the site-packages folder with cmdiad and ONNX Runtime in ${VARIABLE}, or in the parameter "
-            "`site` of config.pbtxt"
-        )
+        return f"{error}: {_ADVICE}"
     from cmdiad.runtime.errors import as_cmdiad_error
 
     return str(as_cmdiad_error(error))

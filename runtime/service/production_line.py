@@ -23,6 +23,7 @@ from .delivery import Delivery
 from .inspector_settings import InspectorSettings
 from .journal import Journal
 from .line_file import CameraTable, FolderTable, LineFile, ProductTable, placed
+from .line_file_change import LineFileChange
 from .line_health import LineHealth
 from .line_places import require_sound_places
 from .products import LOOK_SECONDS, Product, Products
@@ -54,12 +55,13 @@ class ProductionLine:
         doubts: what of the line file may be a mistake, in words.
     """
 
-    def __init__(self, file: LineFile, base: Path) -> None:
+    def __init__(self, file: LineFile, base: Path, written: Path | None = None) -> None:
         """Open everything that a line file names; nothing is inspected yet.
 
         Args:
             file: see `read_line_file`.
             base: the folder that its paths are relative to.
+            written: where it was read from, if anywhere: a change there is said.
 
         Raises:
             CmdiadError: places or secrets make no sense, or something cannot be opened: journal, bundle, sink.
@@ -71,7 +73,7 @@ class ProductionLine:
         try:
             self.products = _products(file, base, self._swapped)
             self.retention = Retention(self.out, self.journal, file.history)
-            self.tally, self.started_at = LineTally(), time.time()
+            self.tally, self.started_at, self._change = LineTally(), time.time(), LineFileChange(written)
             self.health = LineHealth(self.journal)
             for product in map(self.products.named, self.products.names()):
                 assert product.loaded is not None
@@ -175,7 +177,7 @@ class ProductionLine:
 
     def problems(self) -> list[str]:
         """What is wrong now, in words; empty where nothing is."""
-        problems = [self.retention.problem, *(source.problem for source in self.sources)]
+        problems = [self._change.problem, self.retention.problem, *(source.problem for source in self.sources)]
         problems += [notice for source in self.sources for notice in source.notices()]
         problems += [self.products.named(name).problem for name in self.products.names()]
         problems += self.health.problems()
@@ -245,6 +247,7 @@ class ProductionLine:
 
     def _keep_house(self) -> None:
         now = time.monotonic()
+        self._change.look()
         if now >= self._enforce_at:
             self.retention.enforce()
             self._enforce_at = now + _RETENTION_SECONDS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cmdiad.cli import line, workstation
 from cmdiad.cli.extras import CALIBRATE, TRAIN, needs_of, require_extras
+from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import UsageError
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -139,3 +140,19 @@ def test_several_extras_are_one_line_to_install(monkeypatch: pytest.MonkeyPatch)
 
 def test_of_the_line_only_the_service_needs_an_extra() -> None:
     assert {name for name, command in commands(line.app).items() if needs_of(command.callback)} == {"serve"}
+
+
+@pytest.mark.slow
+def test_engines_are_added_to_a_bundle_without_a_library_of_the_training(exported_bundle: Path, tmp_path: Path) -> None:
+    """Standard TensorRT builds on the line's own GPU, and the line has no torch."""
+    engine = ["--engine", "tensorrt-rtx", "--target", "sm86", "-q"]
+    arguments = ["export", "--bundle", str(exported_bundle), "--out", "b.cmdiad", *engine]
+    answer = run("workstation", *arguments, hidden=EXTRA_MODULES, folder=tmp_path)
+    if importlib.util.find_spec("tensorrt_rtx") is None:
+        assert answer.returncode == 5 and "pip install 'cmdiad[tensorrt-rtx]'" in answer.stderr
+        return
+    assert answer.returncode == 0, answer.stderr
+    engines = open_bundle(tmp_path / "b.cmdiad").manifest.engines
+    assert {engine.role for engine in engines} == {"extractor", "hallucinator"}
+    answer = run("workstation", *arguments, "--precision", "int8", "--force", hidden=EXTRA_MODULES, folder=tmp_path)
+    assert answer.returncode == 2 and "pip install 'cmdiad[train]'" in answer.stderr

@@ -130,6 +130,11 @@ def test_serve_answers_finishes_what_it_took_and_takes_a_new_bundle_over(
         new.write_bytes(good)
         new.rename(broken)
         wait_until(lambda: not ask("/v1/status")[1]["problems"], "the bundle's recovery")
+        begun = (tmp_path / "line.toml").read_text()
+        (tmp_path / "line.toml").write_text(f"{begun}# another product\n")
+        wait_until(lambda: "line.toml has changed" in str(ask("/v1/status")[1]["problems"]), "the changed file")
+        (tmp_path / "line.toml").write_text(begun)
+        wait_until(lambda: not ask("/v1/status")[1]["problems"], "the file as it was")
         assert ask("/v1/inspect", b"rubbish")[0] == 422
         assert len(ask("/v1/history")[1]["parts"]) == 3  # type: ignore[arg-type]
         process.send_signal(signal.SIGTERM)

@@ -4,15 +4,20 @@ import importlib.util
 import json
 import os
 import shutil
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from cmdiad.benchmarks.shared.changed_bundles import write_changed
+from cmdiad.export.triton import repository
 from cmdiad.export.triton.pbtxt import TritonOptions
 from cmdiad.export.triton.repository import write_repository
 from cmdiad.runtime.sensor.find import find_scans
+
+MODEL = Path(repository.__file__).with_name("model.py")
 
 
 class TritonModelException(Exception):
@@ -141,3 +146,16 @@ def test_a_package_that_is_missing_is_named_with_where_to_say_its_folder(backend
     monkeypatch.setitem(sys.modules, "cmdiad.runtime.triton.served_model", None)
     with pytest.raises(TritonModelException, match=r"name the site-packages folder .* in \$CMDIAD_TRITON_SITE"):
         model_of(version).TritonPythonModel().initialize(arguments())
+
+
+def test_a_server_that_does_not_know_the_packages_says_what_to_name(tmp_path):
+    """As the stub starts it: isolated, and here without any site folder."""
+    model = tmp_path / "flange" / "1" / "model.py"
+    model.parent.mkdir(parents=True)
+    shutil.copy(MODEL, model)
+    command = [sys.executable, "-I", "-S", "-c", f"import runpy; runpy.run_path({str(model)!r})"]
+    environment = {key: value for key, value in os.environ.items() if key != "CMDIAD_TRITON_SITE"}
+    answer = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert answer.returncode == 1
+    last = answer.stderr.splitlines()[-1]
+    assert "has no NumPy: name the site-packages folder" in last and "--triton-site" in last
