@@ -26,7 +26,7 @@ from ..runtime.files.atomic import atomic_write_bytes
 from ..runtime.files.json_encoding import encode_json
 from ..runtime.progress import Progress
 from ..runtime.reports.table import Table
-from ..runtime.sensor.dataset import GOOD, find_classes, find_samples
+from ..runtime.sensor.dataset import GOOD, class_name, find_classes, find_samples
 from ..training.extractors.by_name import open_extractor
 from ..training.published_runs import run_from_checkpoint
 from ..training.routes.distillation import DEFAULT, DISTILLATIONS, load_network, serves
@@ -83,7 +83,7 @@ def run_paper_table(
     classes = find_classes(data, class_names)
     for path in settings.runs:
         read_run(path)
-    experiments = experiments_of(number, settings.pair, [folder.resolve().name for folder in classes])
+    experiments = experiments_of(number, settings.pair, [class_name(folder) for folder in classes])
     outcomes: dict[Experiment, list[ClassOutcome]] = {}
     failures: dict[Experiment, str] = {}
     distinct = list(dict.fromkeys(experiments.values()))
@@ -161,7 +161,7 @@ class Grid:
         settings = self._training(experiment)
         folder = self._settings.cache / f"{settings.route}-{settings.main}-{self._digest(settings)}"
         if not (folder / CONFIG).is_file():
-            names = [class_folder.resolve().name for class_folder in self._classes]
+            names = [class_name(class_folder) for class_folder in self._classes]
             train_route(self._data, names, settings, folder, self._progress, self._settings.cache / CACHE)
         return folder
 
@@ -199,7 +199,7 @@ class Grid:
         digest.update(f"{point.digest} {image.digest}\n".encode())
         for folder in self._classes:
             for sample in find_samples(folder, "train", GOOD):
-                name = f"{folder.resolve().name}/{sample.scan.name} {_size(sample.scan)}\n"
+                name = f"{class_name(folder)}/{sample.scan.name} {_size(sample.scan)}\n"
                 digest.update(os.fsencode(name))
         return digest.hexdigest()[:12]
 

@@ -22,7 +22,7 @@ from ..runtime.preparation.raw_or_preprocessed import Settled
 from ..runtime.preparation.settling import settle_scans
 from ..runtime.preparation.window_size import decide_window
 from ..runtime.progress import Progress
-from ..runtime.sensor.dataset import GOOD, Sample, file_digests, find_classes, find_samples, joint_digest
+from ..runtime.sensor.dataset import GOOD, Sample, class_name, file_digests, find_classes, find_samples, joint_digest
 from ..runtime.sensor.file_copies import copies_among
 from ..runtime.sensor.part import BOTH
 from .choices import DeviceName, Loss
@@ -285,7 +285,7 @@ def _record(
         sensor=settings.sensor,
         preprocessing=settings.preprocessing,
         data=str(material.data.resolve()),
-        classes=[folder.resolve().name for folder in material.classes],
+        classes=[class_name(folder) for folder in material.classes],
         n_scans=len(material.samples),
         data_digest=material.data_digest,
         seed=settings.seed,

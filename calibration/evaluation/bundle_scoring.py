@@ -9,7 +9,7 @@ from ...runtime.errors import naming_scan
 from ...runtime.patches.features import FeatureExtractor
 from ...runtime.preparation.part_range import outside
 from ...runtime.progress import Progress
-from ...runtime.sensor.dataset import find_samples
+from ...runtime.sensor.dataset import class_name, find_samples
 from ...runtime.verdict.decision import Decision
 from ..calibration_settings import CalibrationSettings
 from .contenders import Candidate, Contender
@@ -42,7 +42,7 @@ def score_bundle(bundle: Bundle, folder: Path, provider: str, progress: Progress
         decision.close()
     thresholds = calibration.threshold, calibration.pixel_threshold
     expected, n_bytes = contender.require_range(), bank_bytes(decision)
-    return measure(folder.resolve().name, candidate.name, bundle.manifest, scored, expected, thresholds, n_bytes)
+    return measure(class_name(folder), candidate.name, bundle.manifest, scored, expected, thresholds, n_bytes)
 
 
 def _scored(contender: Contender, decision: Decision, folder: Path, progress: Progress) -> Scored:

@@ -26,7 +26,7 @@ from ...runtime.preparation.part_range import outside
 from ...runtime.preparation.part_samples import labeled_parts, own_pixels
 from ...runtime.preparation.prepared_part import PreparedPart
 from ...runtime.progress import Progress
-from ...runtime.sensor.dataset import GOOD, Sample, find_classes, find_samples
+from ...runtime.sensor.dataset import GOOD, Sample, class_name, find_classes, find_samples
 from ...runtime.sensor.image import read_defect_mask
 from ...runtime.timing import StageTimes
 from ...runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
@@ -66,7 +66,7 @@ def evaluate_dataset(
     for folder in find_classes(data, class_names):
         own, told = evaluate_class(folder, contenders, progress)
         outcomes += own
-        copies += [f"{folder.resolve().name}: {sentence}" for sentence in told]
+        copies += [f"{class_name(folder)}: {sentence}" for sentence in told]
     for sentence in copies:
         warn(sentence, stacklevel=2)
     return Evaluation(outcomes, tuple(copies))
@@ -93,7 +93,7 @@ def evaluate_class(
     tallies, also_normal = _scored_parts(samples, contenders, calibrated, known, progress)
     outcomes = [
         measure(
-            folder.resolve().name,
+            class_name(folder),
             contender.candidate.name,
             contender.manifest,
             tally.scored(with_masks),

@@ -94,8 +94,18 @@ def list_classes(root: Path) -> dict[str, Path]:
         ScanError: a folder cannot be read.
     """
     if _is_class(root):
-        return {root.resolve().name: root}
+        return {class_name(root): root}
     return {entry.name: entry for entry in visible(root)[0] if _is_class(entry)}
+
+
+def class_name(folder: Path) -> str:
+    """What a class is called: its folder's own name, also where that is a link to another.
+
+    Example:
+        >>> class_name(Path("data/flange/../gland"))
+        'gland'
+    """
+    return Path(os.path.normpath(folder.absolute())).name
 
 
 def find_samples(class_folder: Path, split: Split, defect: str | None = None) -> list[Sample]:

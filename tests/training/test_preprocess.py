@@ -127,3 +127,42 @@ def test_eyecandies_becomes_a_preprocessed_copy_in_the_mvtec_layout(eyecandies_d
             np.testing.assert_array_equal(prepare(cleaned, settled).kept, kept)
             assert (after.mask is None) == (before.mask is None)
             assert not read_rgb(after.rgb)[~kept].any()
+
+
+def copied_again(data, out):
+    return preprocess_dataset(data, out, [], STRUCTURED_LIGHT, 1, lambda *_: None)
+
+
+def test_what_has_changed_since_is_preprocessed_again_and_said(synth_data, tmp_path):
+    data, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(synth_data / "gland" / "train", data / "gland" / "train")
+    copied_again(data, out)
+    folder = data / "gland" / "train" / "good"
+    shutil.copy(folder / "xyz" / "001.tiff", folder / "xyz" / "000.tiff")
+    (folder / "rgb" / "002.png").write_bytes((folder / "rgb" / "003.png").read_bytes())
+    with pytest.warns(UserWarning, match=r"2 of 5 parts have changed .*gland/train/good/000"):
+        removals = copied_again(data, out)
+    assert [removal.was_renewed for removal in removals] == [True, False, True, False, False]
+    copies = out / "gland" / "train" / "good" / "xyz"
+    np.testing.assert_array_equal(read_scan(copies / "000.tiff").points, read_scan(copies / "001.tiff").points)
+    assert removals[0].kept == removals[1].kept and removals[0].measured == removals[1].measured
+    assert not any(removal.was_renewed for removal in copied_again(data, out))
+
+
+def test_a_folder_with_parts_of_another_dataset_is_refused(synth_data, tmp_path):
+    shutil.copytree(synth_data / "gland" / "train", tmp_path / "data" / "gland" / "train")
+    copied_again(tmp_path / "data", tmp_path / "out")
+    (tmp_path / "data" / "gland").rename(tmp_path / "data" / "lid")
+    with pytest.raises(UsageError, match=r"holds 5 parts that are not of this dataset, such as gland/train/good"):
+        copied_again(tmp_path / "data", tmp_path / "out")
+
+
+def test_linked_classes_keep_their_own_names(synth_data, tmp_path):
+    for name in ("gland", "lid"):
+        shutil.copytree(synth_data / "gland" / "train", tmp_path / name / "batch1" / "train")
+        (tmp_path / "data").mkdir(exist_ok=True)
+        (tmp_path / "data" / name).symlink_to(tmp_path / name / "batch1", target_is_directory=True)
+    removals = copied_again(tmp_path / "data", tmp_path / "out")
+    assert len(removals) == len({removal.scan for removal in removals}) == 10
+    assert len(list((tmp_path / "out").glob("*/train/good/xyz/*.tiff"))) == 10
+    assert {path.name for path in (tmp_path / "out").iterdir() if path.is_dir()} == {"gland", "lid"}
