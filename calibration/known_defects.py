@@ -65,7 +65,7 @@ class RateChoice:
         false_reject_rate: if this was asked for.
         threshold: from the normal scans alone.
         method: how, see `Threshold`.
-        missed: known defects at it or below.
+        missed: known defects at it or below, of those that `infer` judges.
     """
 
     false_reject_rate: float
@@ -122,10 +122,14 @@ def _score(scan: PartSource, features: PartFeatures, decision: Decision) -> floa
 
 
 def with_known_defects(calibrated: Calibrated, defects: Sequence[KnownDefect]) -> Calibrated:
-    """The calibration with its threshold placed among known defects; unchanged without any."""
-    if not defects:
+    """The calibration with its threshold placed among the known defects that `infer` judges; unchanged without any.
+
+    What it refuses, such as a part of another product, has no verdict that a threshold would change.
+    """
+    judged = [defect for defect in defects if not defect.refusal]
+    if not judged:
         return calibrated
-    placed = place_threshold(calibrated.calibration.threshold, calibrated.scores, defects)
+    placed = place_threshold(calibrated.calibration.threshold, calibrated.scores, judged)
     return replace(calibrated, calibration=msgspec.structs.replace(calibrated.calibration, threshold=placed))
 
 
@@ -176,7 +180,7 @@ def halfway(normal: float, lowest: float) -> float:
 def rate_choices(good: Scores, defects: Sequence[KnownDefect], asked: float) -> list[RateChoice]:
     """What the usual false-reject rates and the one asked for would give; those that the scans cannot tell left out."""
     choices = []
-    scores = np.array([defect.score for defect in defects])
+    scores = np.array([defect.score for defect in defects if not defect.refusal])
     for rate in sorted({*RATES, asked}):
         try:
             threshold = threshold_from_good(good, rate)
@@ -199,12 +203,13 @@ def defect_warnings(defects: Sequence[KnownDefect]) -> list[str]:
         )
     if refused:
         sentences.append(
-            f"{len(refused)} of {len(defects)} known defects are unlike the parts in the normal scans, and `infer` "
-            f"would refuse them: {'; '.join(refused)}"
+            f"{len(refused)} of {len(defects)} known defects are unlike the parts in the normal scans: `infer` would "
+            f"refuse them, so they do not place the threshold: {'; '.join(refused)}"
         )
     return sentences
 
 
 def clearest(defects: Sequence[KnownDefect]) -> PartSource | None:
-    """The known defect of the highest score, for the self-test; None without any."""
-    return max(defects, key=lambda defect: defect.score).scan if defects else None
+    """Of the known defects that `infer` judges the one of the highest score, for the self-test; None without any."""
+    judged = [defect for defect in defects if not defect.refusal]
+    return max(judged, key=lambda defect: defect.score).scan if judged else None

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ..runtime.errors import UsageError
+from ..runtime.files.atomic_folder import holds_something
 from . import console, options
 from .extras import EVALUATE, needs
 from .interruption import when_interrupted
@@ -33,9 +34,9 @@ def demo(
     """Run the whole loop on synthetic parts: data, training, comparison, bundle, and two inspections."""
     from . import line, workstation
 
+    if holds_something(folder) and not (folder / MARKER).exists():
+        raise UsageError(f"{folder}: holds something that is not a demo's: choose another folder")
     if folder.exists():
-        if any(folder.iterdir()) and not (folder / MARKER).exists():
-            raise UsageError(f"{folder}: holds something that is not a demo's: choose another folder")
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     (folder / MARKER).touch()

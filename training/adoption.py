@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..runtime.bundle.sensor_description import UNDESCRIBED, SensorDescription
 from ..runtime.errors import UsageError, WeightsError
+from ..runtime.files.atomic_folder import holds_something
 from .feature_dump import CheckpointChoice
 from .published_runs import run_from_checkpoint
 from .runs.record import mark_latest
@@ -36,7 +37,7 @@ def adopt_checkpoint(adoption: Adoption, out: Path) -> Path:
         UsageError: `out` is not empty, or there is no extractor of a name.
         WeightsError: weights are missing, or do not fit their network or the extractor before it.
     """
-    if out.exists() and any(out.iterdir()):
+    if holds_something(out):
         raise UsageError(f"{out}: is not empty: choose another --out")
     choice = adoption.choice
     if choice.route_checkpoint is None:

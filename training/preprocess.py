@@ -23,6 +23,7 @@ from PIL import Image
 from ..runtime.bundle.parameters import Preprocessing
 from ..runtime.errors import UsageError, naming_scan
 from ..runtime.files.atomic import atomic_write, atomic_write_bytes
+from ..runtime.files.atomic_folder import holds_something
 from ..runtime.files.json_encoding import encode_json_file, encode_text
 from ..runtime.preparation.frame import Frame, prepare_rgb
 from ..runtime.preparation.prepared_part import kept_in_all, prepare_parts, require_parts
@@ -112,7 +113,7 @@ def _claim(out: Path, preprocessing: Preprocessing, targets: Collection[Path]) -
     """Refuse a folder that this dataset with these parameters did not begin."""
     settings = encode_json_file(preprocessing)
     file = out / SETTINGS
-    if out.exists() and any(out.iterdir()) and (not file.exists() or file.read_bytes() != settings):
+    if holds_something(out) and (not file.exists() or file.read_bytes() != settings):
         raise UsageError(f"{out}: holds something else, or was begun with other parameters: choose a new folder")
     others = sorted(path for path in out.glob("*/*/*/xyz/*.tiff") if path not in targets)
     if others:

@@ -16,6 +16,7 @@ from ..runtime.bundle.parameters import STRUCTURED_LIGHT, Modality, Preprocessin
 from ..runtime.bundle.sensor_description import UNNAMED, SensorIdentity
 from ..runtime.errors import UsageError
 from ..runtime.files.atomic import atomic_write_bytes, remove_abandoned_parts
+from ..runtime.files.atomic_folder import holds_something
 from ..runtime.files.json_encoding import encode_json_file
 from ..runtime.preparation.part_samples import split_samples
 from ..runtime.preparation.raw_or_preprocessed import Settled
@@ -310,7 +311,7 @@ def _claim(folder: Path, settings: TrainingSettings, digests: list[str]) -> None
     """
     claim = encode_json_file([{name: getattr(settings, name) for name in _CLAIMED}, digests])
     file = folder / CLAIM
-    if folder.exists() and any(folder.iterdir()):
+    if holds_something(folder):
         if not file.exists() or file.read_bytes() != claim:
             raise UsageError(f"{folder}: is not empty, and not this training begun before: choose another --out")
         if (folder / CONFIG).exists() and not (folder / STATE).exists():

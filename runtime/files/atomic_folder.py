@@ -16,12 +16,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .atomic import sync_folder
+from ..errors import UsageError
+from .atomic import naming_place, sync_folder
 from .ownership import abandoned, claim
 
 NEW, OLD, LOCK = "new", "old", "lock"
 _RENAME_EXCHANGE = 2
 _AT_FDCWD = -100
+
+
+def holds_something(folder: Path) -> bool:
+    """Whether the folder that results are to go to is there and not empty.
+
+    Raises:
+        UsageError: it is a file.
+        OutputError: it cannot be looked into.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder}: is a file, not a folder: choose another name")
+    with naming_place(folder):
+        return folder.exists() and any(folder.iterdir())
 
 
 @contextmanager

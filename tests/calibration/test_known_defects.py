@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from cmdiad.calibration.calibrate import Calibrated
 from cmdiad.calibration.known_defects import (
     KnownDefect,
     clearest,
@@ -15,9 +17,11 @@ from cmdiad.calibration.known_defects import (
     halfway,
     place_threshold,
     rate_choices,
+    with_known_defects,
 )
 from cmdiad.calibration.threshold import rate_interval, threshold_from_good
 from cmdiad.runtime.bundle.parameters import Placement, Threshold
+from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import UsageError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,7 +115,22 @@ def test_defects_among_the_normal_scans_and_such_as_infer_refuses_are_warned_of(
     assert first.startswith("1 of 2 known defects are normal scans too") and "a.tiff" in first
     assert "b.tiff: it is 9 mm across" in second
     assert defect_warnings(defects(1.0)) == [] and clearest([]) is None
-    assert clearest([among, foreign]) == Path("b.tiff")
+    assert "do not place the threshold" in second
+    assert clearest([among, foreign]) == Path("a.tiff") and clearest([foreign]) is None
+
+
+def test_what_infer_refuses_moves_no_threshold_and_is_not_counted(calibrated_bundle: Path) -> None:
+    calibration = open_bundle(calibrated_bundle).manifest.calibration
+    assert calibration is not None
+    before = Calibrated(None, calibration, GOOD, {})  # type: ignore[arg-type]
+    foreign = KnownDefect(Path("b.tiff"), "1", 9.0 * calibration.threshold.value, "it is 9 mm across", False)
+    assert with_known_defects(before, [foreign]) == before
+    ours = replace(foreign, refusal="", score=2.0 * calibration.threshold.value)
+    placed = with_known_defects(before, [foreign, ours]).calibration.threshold.placement
+    assert placed is not None and (placed.n_known, placed.lowest) == (1, ours.score)
+    assert [choice.missed for choice in rate_choices(GOOD, [replace(foreign, score=-1.0)], 0.05)] == [0] * len(
+        rate_choices(GOOD, [], 0.05)
+    )
 
 
 def test_a_manifest_from_before_has_no_placement_and_a_wrong_one_is_refused() -> None:

@@ -134,3 +134,11 @@ def test_training_and_evaluation_take_eyecandies_as_it_unpacks(eyecandies_data, 
         assert answer.returncode == 0, (line, answer.stderr)
     (row,) = json.loads(answer.stdout)["rows"]
     assert row["class"] == "Praline" and row["n_test"] == 5 and row["i_auroc"] > 0.9
+
+
+@pytest.mark.parametrize("line", ["train {data} --out afile --epochs 1", "preprocess {data} afile", "demo afile"])
+def test_a_file_where_a_folder_shall_be_is_named(synth_data, tmp_path, line):
+    (tmp_path / "afile").write_text("words")
+    answer = run(f"cmdiad {line.format(data=synth_data)}", tmp_path)
+    assert answer.returncode == 2 and "afile: is a file, not a folder" in answer.stderr
+    assert (tmp_path / "afile").read_text() == "words"
