@@ -105,6 +105,24 @@ def synth_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def recent_scans(synth_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The normal scans a little noisier, as of a sensor that has aged: other measurements of like parts."""
+    return made_once(tmp_path_factory, "recent", lambda folder: _write_noisier(synth_data, folder))
+
+
+def _write_noisier(data: Path, folder: Path) -> None:
+    import numpy as np
+    import tifffile
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for scan in sorted((data / CLASS_NAME / "train" / "good" / "xyz").glob("*.tiff")):
+        points = tifffile.imread(scan)
+        points[..., 2] += np.where(points[..., 2] != 0, rng.normal(0, 1e-5, points.shape[:2]), 0).astype(np.float32)
+        tifffile.imwrite(folder / scan.name, points, photometric="rgb")
+
+
+@pytest.fixture(scope="session")
 def eyecandies_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One class in the layout of the Eyecandies download: boxes on a belt, seen by a camera that looks down at them."""
     return made_once(tmp_path_factory, "eyecandies", _write_eyecandies)

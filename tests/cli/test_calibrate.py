@@ -119,10 +119,10 @@ def test_a_unit_that_no_scan_can_have_is_refused(here, good, unit):
     assert not (here / "b").exists()
 
 
-def test_an_update_writes_a_dated_bundle_beside_the_old_one_and_says_what_changed(here, good):
+def test_an_update_writes_a_dated_bundle_beside_the_old_one_and_says_what_changed(here, recent_scans):
     before = (here / "bundle" / "manifest.json").read_bytes()
-    names = [word for scan in sorted((good / "xyz").iterdir()) for word in ("--accept-defective", scan.name)]
-    answer = cmdiad("calibrate", "--update", good, *names, "--json", "-q", cwd=here)
+    names = [word for scan in sorted(recent_scans.iterdir()) for word in ("--accept-defective", scan.name)]
+    answer = cmdiad("calibrate", "--update", recent_scans, *names, "--json", "-q", cwd=here)
     assert answer.returncode == 0, answer.stderr
     told = json.loads(answer.stdout)
     assert re.fullmatch(r"bundle-\d{8}", Path(told["bundle_after"]).name) and told["bundle_before"] == "bundle"
