@@ -17,7 +17,8 @@ import numpy as np
 from ..choices import Verdict
 from ..errors import OutputError, UsageError
 from .arrival import PartRecord
-from .journal import NAME, RECORD_COLUMNS, Journal, read_record, require_version
+from .journal import NAME, Journal, require_version
+from .journal_record import RECORD_COLUMNS, read_record
 
 MOST_AT_ONCE = 1000
 _NEWEST = 5000

@@ -15,12 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import msgspec
-
 from ..errors import OutputError
 from ..files.json_encoding import encode_json, escape_name
 from .arrival import Accepted, Arrival, FileVersion, PartRecord
 from .journal_lock import hold_alone, identity_of, require_in_place
+from .journal_record import RECORD_COLUMNS, read_record
 
 NAME = "journal.sqlite"
 LOCK = "journal.lock"
@@ -50,17 +49,8 @@ CREATE TABLE deliveries (
 ) WITHOUT ROWID;
 CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
-# A record's own fields, `result` as the last.
-RECORD_COLUMNS = ", ".join(PartRecord.__struct_fields__)
-
-
-class _KnownResult(msgspec.Struct):
-    """What of a result's JSON is looked into later on."""
-
-    files: dict[str, str] = {}
-    ms: dict[str, float] = {}
-    health: dict[str, float | None] = {}
-    error: dict[str, str] = {}
+# Journals of earlier versions get it too; they stay readable by those.
+_FILES_BY_NAME = "CREATE INDEX IF NOT EXISTS parts_by_scan ON parts (source, scan) WHERE path IS NOT NULL"
 
 
 class Journal:
@@ -131,6 +121,14 @@ class Journal:
             change.executemany(
                 "DELETE FROM files WHERE source = ? AND name = ?", ((source, os.fsencode(name)) for name in names)
             )
+
+    def has_taken(self, source: str, stem: str) -> bool:
+        """Whether a file of a source was accepted that has this name, or this name and a suffix, and is not removed."""
+        of_source = "SELECT 1 FROM parts WHERE source = :source AND path IS NOT NULL AND"
+        # "/" comes next after "."; a suffix has one dot.
+        with_suffix = "scan > :name || '.' AND scan < :name || '/' AND instr(substr(scan, length(:name) + 2), '.') = 0"
+        query = f"SELECT EXISTS ({of_source} scan = :name) OR EXISTS ({of_source} {with_suffix})"
+        return bool(self._read(query, {"source": source, "name": escape_name(stem)})[0][0])
 
     def waiting(self, limit: int, now: float | None = None) -> list[Accepted]:
         """The first parts that wait and may be tried, in the order of acceptance."""
@@ -231,6 +229,7 @@ class Journal:
                 for statement in _SCHEMA.strip().split(";\n"):
                     change.execute(statement)
                 change.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+            change.execute(_FILES_BY_NAME)
             # Whatever was under way when the process before ended is suspected of it.
             change.execute("UPDATE parts SET state = 'waiting', deaths = deaths + 1 WHERE state = 'running'")
             given = change.execute("SELECT seq FROM sqlite_sequence WHERE name = 'parts'").fetchone()
@@ -250,7 +249,7 @@ class Journal:
         with self._naming():
             return [make(*row) for row in self._read(query, values)]
 
-    def _read(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    def _read(self, query: str, values: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self._naming():
             connection = self._idle_connection()
             try:
@@ -375,21 +374,3 @@ def _accepted(
     file = None if version[0] is None else _version(*version)
     arrival = Arrival(source, scan, None if path is None else Path(os.fsdecode(path)), None, part_id, product, file)
     return Accepted(number, arrival, accepted_at, deaths, tries)
-
-
-def read_record(*columns: Any) -> PartRecord:
-    """A result of its columns, in the order of `RECORD_COLUMNS`.
-
-    Raises:
-        ValueError: they are not those of a result.
-    """
-    *values, result = columns
-    if not isinstance(result, str):
-        raise ValueError("a part that is done has no result")
-    try:
-        msgspec.json.decode(result, type=_KnownResult)
-        columns = (*values, msgspec.json.decode(result))
-        said = dict(zip(PartRecord.__struct_fields__, columns, strict=True))
-        return msgspec.convert(said, PartRecord)
-    except (msgspec.MsgspecError, RecursionError) as cause:
-        raise ValueError(f"a damaged result: {cause}") from cause

@@ -20,7 +20,8 @@ from ..health.drift_monitor import DriftMonitor
 from ..health.measures import SENSOR_MEASURES, measures_of
 from ..inspection import Inspection
 from .arrival import PartRecord
-from .journal import RECORD_COLUMNS, Journal
+from .journal import Journal
+from .journal_record import RECORD_COLUMNS
 from .products import Loaded
 
 _KEPT_EVERY = 50

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from ..errors import OutputError
 from .arrival import PartRecord
-from .journal import RECORD_COLUMNS, Journal
+from .journal import Journal
+from .journal_record import RECORD_COLUMNS
 from .line_file import HistoryTable
 from .result_files import NOTHING_WANTED, REJECTED, WantedFiles, file_stem
 

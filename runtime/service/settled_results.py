@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from .arrival import PartRecord
-from .journal import RECORD_COLUMNS, Journal
+from .journal import Journal
+from .journal_record import RECORD_COLUMNS
 
 MOST_AT_ONCE = 1000
 

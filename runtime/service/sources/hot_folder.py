@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ class HotFolder:
 
     def __post_init__(self) -> None:
         """Nothing is left alone before the folder is listed."""
-        self._left_alone = LeftAlone(self.settings.name)
+        self._left_alone = LeftAlone(self.settings.name, partial(self.journal.has_taken, self.settings.name))
 
     @property
     def name(self) -> str:
@@ -159,7 +160,7 @@ class HotFolder:
             try:
                 move_file(path, self.settings.rejected / Path(file_stem(number, version.name, 0.0)).name)
             except OutputError as error:
-                _log.warning("folder %s: %s was rejected and stays where it is: %s", self.name, path, error)
+                _log.warning("folder %r: %s was rejected and stays where it is: %s", self.name, path, error)
                 return
         elif self.settings.after == "delete":
             with naming_place(path), suppress(FileNotFoundError):
@@ -231,7 +232,7 @@ class HotFolder:
         except OSError as error:
             problem = f"{settings.path}: cannot be listed: {error.strerror or error}: trying again"
         if problem is not None and problem != self.problem:
-            _log.warning("folder %s: %s", self.name, problem)
+            _log.warning("folder %r: %s", self.name, problem)
         self.problem = problem
         if problem is not None:
             return None
@@ -244,7 +245,7 @@ class HotFolder:
         with suppress(OSError):  # listing it says why it cannot be
             self.settings.path.mkdir(parents=True, exist_ok=True)
             _log.warning(
-                "folder %s: %s did not exist and was created: correct its path if scans arrive elsewhere",
+                "folder %r: %s did not exist and was created: correct its path if scans arrive elsewhere",
                 self.name,
                 self.settings.path,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,35 +102,48 @@ class LeftAlone:
 
     Attributes:
         source: the hot folder's name.
+        was_taken: whether a scan of a name, behind which a suffix may come, was there before and was accepted.
     """
 
     source: str
+    was_taken: Callable[[str], bool]
     _since: dict[str, float] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
+    _of_taken: set[str] = field(default_factory=set)
     # Computed once a listing: the line's status is asked for from other threads, and often.
     _shown: tuple[int, list[str]] = (0, [])
 
     def hear(self, listed: Listed, now: float, patience: float = 0.0) -> None:
         """Say every name that has lain there for a while and was not said yet.
 
-        A file that goes with a scan, as an image or a description of the same name, is not one of them.
+        A file that goes with a scan, as an image or a description of the same name, is not one of them, even if the
+        scan was moved or deleted since.
 
         Args:
             listed: what the folder holds.
             now: seconds of a clock that never goes back.
             patience: how long it takes until a file counts as written, seconds.
+
+        Raises:
+            OutputError: the journal, which knows the scans that were accepted, cannot be read.
         """
         others = _without_companions(listed)
         self._since = {name: self._since.get(name, now) for name in others}
         self._said.intersection_update(others)
+        self._of_taken.intersection_update(others)
         enough = max(patience, _PATIENCE_SECONDS)
-        new = sorted(name for name, since in self._since.items() if now - since >= enough and name not in self._said)
+        old = sorted(name for name, since in self._since.items() if now - since >= enough and self._is_new(name))
+        self._of_taken.update(name for name in old if _may_go_with_a_scan(others[name]) and self.was_taken(_stem(name)))
+        new = [name for name in old if name not in self._of_taken]
         for name in new[:_NAMED_AT_ONCE]:
-            _log.warning("folder %s: %s is left alone: %s", self.source, name, others[name])
+            _log.warning("folder %r: %s is left alone: %s", self.source, name, others[name])
         if len(new) > _NAMED_AT_ONCE:
-            _log.warning("folder %s: %d more are left alone", self.source, len(new) - _NAMED_AT_ONCE)
+            _log.warning("folder %r: %d more are left alone", self.source, len(new) - _NAMED_AT_ONCE)
         self._said.update(new)
         self._shown = (len(self._said), heapq.nsmallest(_NAMED_IN_STATUS, self._said))
+
+    def _is_new(self, name: str) -> bool:
+        return name not in self._said and name not in self._of_taken
 
     def as_json(self) -> dict[str, Any]:
         """How many lie there now, and the names of a few."""
@@ -143,14 +156,20 @@ class LeftAlone:
         if not count:
             return None
         more = f" and {count - len(names)} more" if count > len(names) else ""
-        return f"folder {self.source}: left alone, not inspected: {', '.join(names)}{more}: the log says why"
+        return f"folder {self.source!r}: left alone, not inspected: {', '.join(names)}{more}: the log says why"
 
 
 def _without_companions(listed: Listed) -> dict[str, str]:
     if not listed.others:
         return {}
     scans = set(listed.scans) | {_stem(name) for name in listed.scans}
-    return {name: why for name, why in listed.others.items() if why in (LINK, FOLDER) or _stem(name) not in scans}
+    return {
+        name: why for name, why in listed.others.items() if not _may_go_with_a_scan(why) or _stem(name) not in scans
+    }
+
+
+def _may_go_with_a_scan(why: str) -> bool:
+    return why not in (LINK, FOLDER)
 
 
 def _stem(name: str) -> str:

@@ -7,14 +7,16 @@ import socket
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from cmdiad.runtime.child_python import child_environment
 from cmdiad.runtime.errors import OutputError
-from cmdiad.runtime.service.arrival import Accepted, Arrival, FileVersion, PartRecord
+from cmdiad.runtime.service.arrival import Accepted, Arrival, FileVersion, PartRecord, RawPoints
 from cmdiad.runtime.service.journal import Journal
 
 
@@ -71,6 +73,31 @@ def test_a_part_that_is_put_back_waits_until_its_time(journal: Journal) -> None:
     assert journal.waiting(10, now=99.0) == []
     (accepted,) = journal.waiting(10, now=100.0)
     assert accepted.tries == 1
+
+
+def test_it_tells_of_which_names_a_source_took_scans(journal: Journal) -> None:
+    journal.accept([arrival("a.tiff"), arrival("day/b.1.TIFF"), arrival("\udcff.tiff")])
+    journal.accept([Arrival("http", "sent.tiff", content=RawPoints(np.zeros((1, 1, 3))))])
+    again = reopened(journal)
+    names = ("a", "a.tiff", "day/b.1", "\udcff", "day/b", "b.1", "A", "", "a.tif", "sent", "%")
+    assert [again.has_taken("folder", name) for name in names] == [True] * 4 + [False] * 7
+    assert not again.has_taken("other", "a")
+    again.remove([1])
+    assert not again.has_taken("folder", "a")
+    again.close()
+
+
+def test_a_journal_of_an_earlier_version_learns_to_tell_of_names(journal: Journal) -> None:
+    journal.accept([arrival("a.tiff")])
+    folder = journal.path.parent
+    journal.close()
+    with closing(sqlite3.connect(folder / "journal.sqlite")) as earlier:
+        earlier.execute("DROP INDEX parts_by_scan")
+    again = Journal(folder)
+    assert again.has_taken("folder", "a")
+    plan = again._read("EXPLAIN QUERY PLAN SELECT 1 FROM parts WHERE source = 's' AND path NOT NULL AND scan = 'a'", ())
+    assert "parts_by_scan (source=? AND scan=?)" in str(plan)
+    again.close()
 
 
 def test_a_file_that_was_written_on_while_it_waited_is_still_one_part(journal: Journal) -> None:

@@ -221,11 +221,11 @@ def test_what_is_not_a_scan_is_said_once_and_counted(
     for now in (0.0, 1.0, 3.0, 4.0):
         folder.look(now)
     assert [record.getMessage() for record in caplog.records] == [
-        f"folder folder: {name} is left alone: {why}"
+        f"folder 'folder': {name} is left alone: {why}"
         for name, why in (("b.tiff", FOLDER), ("day", FOLDER), ("part.stp", "names of scans end in .tiff"))
     ]
     assert left_alone(folder) == (3, ["b.tiff", "day", "part.stp"])
-    assert folder.notices() == ["folder folder: left alone, not inspected: b.tiff, day, part.stp: the log says why"]
+    assert folder.notices() == ["folder 'folder': left alone, not inspected: b.tiff, day, part.stp: the log says why"]
     (place / "part.stp").unlink()
     folder.look(9.0)
     assert left_alone(folder) == (2, ["b.tiff", "day"])
@@ -247,6 +247,46 @@ def test_nothing_is_said_of_what_copying_tools_make_and_of_what_goes_with_a_scan
     folder.look(0.0)
     folder.look(9.0)
     assert caplog.text == "" and left_alone(folder) == (0, []) and folder.notices() == []
+
+
+@pytest.mark.parametrize("after", ["move", "delete"])
+@pytest.mark.parametrize("is_rejected", [False, True])
+def test_nothing_is_said_of_what_went_with_a_scan_that_was_taken_even_after_a_restart(
+    place: Path, journal: Journal, after: str, is_rejected: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("day.1/a.tiff", "day.1/a.png", "day.1/a.tiff.md5", "day.1/README", "b.png"):
+        put(place, name)
+    folder = hot(place, journal, settle_seconds=0, after=after, recursive=True)
+    assert folder.look(0.0) == 1
+    folder.finished(journal.known_files("folder")["day.1/a.tiff"], 1, is_rejected)
+    put(place, "day.1/a.json")
+    for name in (
+        "day.1/a.tiff.jpg",
+        "day.1/a.1.png",
+        "day.1/a-1.png",
+        "day.1/.tiff",
+    ):  # not of the same name, but for the first
+        put(place, name)
+    for now in (1.0, 9.0):
+        folder.look(now)
+    alone = (4, ["b.png", "day.1/README", "day.1/a-1.png", "day.1/a.1.png"])
+    assert not (place / "day.1/a.tiff").exists() and left_alone(folder) == alone
+    assert "a.png" not in caplog.text and "a.json" not in caplog.text and "md5" not in caplog.text
+    again = hot(place, journal, settle_seconds=0, after=after, recursive=True)
+    for now in (0.0, 9.0):
+        again.look(now)
+    assert left_alone(again) == alone
+
+
+def test_a_folder_with_the_name_of_a_scan_that_was_taken_is_said(place: Path, journal: Journal) -> None:
+    put(place, "a.tiff")
+    folder = hot(place, journal, settle_seconds=0, after="delete")
+    folder.look(0.0)
+    folder.finished(journal.known_files("folder")["a.tiff"], 1, is_rejected=False)
+    (place / "a.tiff").mkdir()
+    folder.look(1.0)
+    folder.look(9.0)
+    assert left_alone(folder) == (1, ["a.tiff"])
 
 
 def test_nothing_is_said_of_a_file_that_is_renamed_once_it_is_written(
