@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,12 @@ from dataclasses import dataclass
 TAIL_CHARACTERS = 400
 _LOOK_SECONDS = 0.1
 _MOST_PRINTED_BYTES = 1 << 20
+# What libraries color their messages with.
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+# Linux's loader, and ONNX Runtime's words for that of Windows.
+_MISSING_LIBRARY = re.compile(
+    r'[^\s:]+: cannot open shared object file(: No such file or directory)?|"[^"\n]+" which is missing'
+)
 
 
 @dataclass(frozen=True)
@@ -95,6 +102,17 @@ def ending(code: int) -> str:
 
 
 def last_words(printed: bytes) -> str:
-    """The end of what a process printed, in one line, to be put behind an error; empty where it printed nothing."""
-    text = " ".join(printed.decode(errors="replace").split())[-TAIL_CHARACTERS:]
-    return f"; its last output: {text}" if text else ""
+    """What a process printed last, in one line, to be put behind an error; empty where it printed nothing.
+
+    A line that names a library that is missing says more than what follows from it.
+    """
+    text = _COLORS.sub("", printed.decode(errors="replace"))
+    missing = missing_library(text)
+    words = " ".join(text.split())[-TAIL_CHARACTERS:] if missing is None else missing
+    return f"; its last output: {words}" if words else ""
+
+
+def missing_library(text: str) -> str | None:
+    """The first library that a text says is missing, in the words of the system's loader; None: it says so of none."""
+    named = _MISSING_LIBRARY.search(text)
+    return None if named is None else named.group()

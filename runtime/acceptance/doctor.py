@@ -13,6 +13,7 @@ from ...version import __version__
 from ..bundle.manifest import TensorRTEngine
 from ..bundle.reading import Bundle, require_calibration
 from ..engines.flavor import FLAVORS, Flavor, collecting_logger, import_flavor
+from ..engines.gpu_wheel import ONNX_RUNTIMES, installed_runtimes
 from ..engines.machine import Machine, this_machine
 from ..engines.onnxruntime_import import import_onnxruntime
 from ..engines.opening import ENGINE_PROVIDERS
@@ -28,22 +29,6 @@ LINE_PACKAGES = (
     *("numpy", "scipy", "threadpoolctl", "tifffile", "imagecodecs"),
     *("pillow", "msgspec", "jinja2", "typer", "rich"),
 )
-# The wheels that may hold the module `onnxruntime`, and what each has besides the CPU; one at most may be installed.
-ONNX_RUNTIMES: Mapping[str, str] = {
-    "onnxruntime": "",
-    "onnxruntime-gpu": "CUDA, TensorRT",
-    "onnxruntime-trt-rtx": "TensorRT-RTX",
-    "onnxruntime-openvino": "OpenVINO",
-    "onnxruntime-directml": "DirectML",
-    "onnxruntime-windowsml": "Windows ML",
-    "onnxruntime-migraphx": "MIGraphX",
-    "onnxruntime-rocm": "ROCm",
-    "onnxruntime-qnn": "QNN",
-    "onnxruntime-cann": "CANN",
-    "onnxruntime-webgpu": "WebGPU",
-    "onnxruntime-training": "CUDA",
-    "onnxruntime-training-cpu": "",
-}
 _PLUGINS = [provider.plugin for provider in PROVIDERS.values() if provider.plugin is not None]
 GPU_PACKAGES = ("cuda-bindings", *_PLUGINS, *FLAVORS, "polygraphy")
 # The workstation's, with the extra of `cmdiad` that brings each.
@@ -111,8 +96,8 @@ def _machine(machine: Machine) -> Iterator[Finding]:
     yield Finding("machine", "cmdiad", None, __version__)
     yield Finding("machine", "python", None, platform.python_version())
     yield Finding("machine", "platform", None, f"{machine.platform}, {usable_processors()} processors")
-    cuda = f"{machine.cuda_driver // 1000}.{machine.cuda_driver % 1000 // 10}"
-    driver = f"{machine.driver or 'unknown'}, for CUDA up to {cuda}" if machine.cuda_driver else "none found"
+    known = f"{machine.driver or 'unknown'}, for CUDA up to {machine.cuda_in_words()}"
+    driver = known if machine.cuda_driver else "none found"
     yield Finding("machine", "NVIDIA driver", None, driver)
     for number, gpu in enumerate(machine.gpus):
         yield Finding("machine", f"GPU {number}", None, f"{gpu.name}, {gpu.target}, {gpu.memory_bytes >> 20} MiB")
@@ -125,7 +110,7 @@ def _packages(extras: Mapping[str, str]) -> Iterator[Finding]:
         version = installed_version(name)
         wanted = f"'cmdiad[{extras[name]}]'" if name in extras else name
         yield Finding("package", name, version is not None, version or f"missing: pip install {wanted}")
-    runtimes = {name: version for name in ONNX_RUNTIMES if (version := _onnxruntime_version(name)) is not None}
+    runtimes = installed_runtimes()
     for name, version in runtimes.items():
         brings = f", with {ONNX_RUNTIMES[name]}" if ONNX_RUNTIMES[name] else ""
         yield Finding("package", name, len(runtimes) == 1, f"{version}{brings}")
@@ -136,16 +121,6 @@ def _packages(extras: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("package", " and ".join(runtimes), False, todo)
     for name in GPU_PACKAGES:
         yield Finding("package", name, None, installed_version(name) or "not installed")
-
-
-def _onnxruntime_version(wheel: str) -> str | None:
-    """The version of a wheel that holds the module `onnxruntime`; plug-ins beside it have names like such wheels."""
-    try:
-        installed = importlib.metadata.distribution(wheel)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-    holds_it = installed.files is None or any(file.as_posix() == "onnxruntime/__init__.py" for file in installed.files)
-    return installed.version if holds_it else None
 
 
 def _providers(machine: Machine) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ..bundle.parameters import Grouping
-from ..child_python import child_environment, ending, last_words
+from ..child_python import child_environment, ending, last_words, missing_library
 from ..engines.cuda import open_cuda_device
 from ..engines.device import Device
 from ..engines.flavor import FLAVORS
@@ -66,7 +66,8 @@ def problem_apart(provider: str, target: str) -> str | None:
         if not answer.is_file():
             return f"a small network crashed ({ending(child.returncode)}){last_words(child.stdout)}"
         problem = msgspec.json.decode(answer.read_bytes(), type=Tried).problem
-    return None if problem is None else problem + last_words(child.stdout)
+    # A library that the problem names is what all the output was about.
+    return problem if problem is None or missing_library(problem) else problem + last_words(child.stdout)
 
 
 def problem_here(provider: str, target: str = "") -> str | None:

@@ -51,6 +51,10 @@ class Machine:
         """The compute capability of the first device, on which everything runs."""
         return self.gpus[0].target if self.gpus else None
 
+    def cuda_in_words(self) -> str:
+        """The newest CUDA version of the driver, such as 13.0."""
+        return f"{self.cuda_driver // 1000}.{self.cuda_driver % 1000 // 10}"
+
 
 def this_machine() -> Machine:
     """Ask the driver; without one there is no GPU, which is no error."""

@@ -11,12 +11,13 @@ import importlib.util
 import io
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import EngineError
+from .gpu_wheel import gpu_remedy
 
 CPU = "CPU"
 NVIDIA_GPU = "NVIDIA GPU"
@@ -30,7 +31,8 @@ class Provider:
         name: as `--provider` takes it.
         runtime_name: as ONNX Runtime calls it.
         hardware: what its networks run on: `CPU`, `NVIDIA_GPU`, or another vendor's device by name.
-        install: what to do where it is missing.
+        install: what to do where it is missing; None: it is of ONNX Runtime's wheel for NVIDIA GPUs, see `gpu_remedy`.
+        needs_too: what it needs besides that wheel.
         options: its own, always given.
         cuda_graph_option: its option that captures a network as one CUDA graph; None: it has none.
         rest: the name of the provider that takes the operators it leaves; None: it gets no such help.
@@ -42,7 +44,8 @@ class Provider:
     name: str
     runtime_name: str
     hardware: str
-    install: str
+    install: str | None
+    needs_too: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
     cuda_graph_option: str | None = None
     stream_option: str | None = None
@@ -60,6 +63,10 @@ class Provider:
         """Whether networks are captured as CUDA graphs where nobody says otherwise: inputs then lie at fixed places."""
         return self.cuda_graph_option is not None and self.device is not None
 
+    def remedy(self) -> str:
+        """What to do where it is missing on this machine."""
+        return gpu_remedy() + self.needs_too if self.install is None else self.install
+
 
 # TF32 is off: results are compared with those of other devices.
 _TABLE = (
@@ -68,7 +75,7 @@ _TABLE = (
         "cuda",
         "CUDAExecutionProvider",
         NVIDIA_GPU,
-        "pip uninstall onnxruntime, then pip install 'cmdiad[gpu]', and an NVIDIA driver for CUDA 13",
+        None,
         options={"use_tf32": "0"},
         cuda_graph_option="enable_cuda_graph",
         stream_option="user_compute_stream",
@@ -78,7 +85,8 @@ _TABLE = (
         "tensorrt",
         "TensorrtExecutionProvider",
         NVIDIA_GPU,
-        "pip install 'cmdiad[gpu]' and TensorRT 10 on the library path",
+        None,
+        needs_too=", and put TensorRT 10 on the library path",
         cuda_graph_option="trt_cuda_graph_enable",
         stream_option="user_compute_stream",
         rest="cuda",
@@ -228,13 +236,13 @@ def _printed_by_this_thread() -> Iterator[io.StringIO]:
             sys.stdout = before
 
 
-def refuse_fall_back(session: Any, provider: Provider, printed: str = "") -> None:
+def refuse_fall_back(session: Any, provider: Provider, why: Callable[[], str] = str) -> None:
     """ONNX Runtime replaces a provider that does not load by the CPU, and gives single operators to it: refuse both.
 
     Args:
         session: open.
         provider: what it was asked for.
-        printed: what was printed while libraries were loaded; it tells why the provider does not load.
+        why: tells why the provider does not load; empty if nobody knows.
 
     Raises:
         EngineError: the session is not the provider's, or heavy operators are the CPU's.
@@ -242,14 +250,14 @@ def refuse_fall_back(session: Any, provider: Provider, printed: str = "") -> Non
     if provider.is_cpu:
         return
     if session.get_providers()[0] != provider.runtime_name:
-        raise missing(provider, printed)
+        raise missing(provider, why())
     if not hasattr(session, "get_provider_graph_assignment_info"):  # before ONNX Runtime 1.24
         return
     on_cpu = heavy_operators_on_cpu(session)
     if on_cpu:
         raise EngineError(
             f"execution provider {provider.name!r} leaves operators to the CPU ({', '.join(sorted(on_cpu))}): "
-            f"update the driver and ONNX Runtime ({provider.install}), or choose --provider cpu"
+            "update the driver and ONNX Runtime, or choose --provider cpu"
         )
 
 
@@ -264,10 +272,10 @@ def heavy_operators_on_cpu(session: Any) -> set[str]:
     }
 
 
-def missing(provider: Provider, printed: str = "") -> EngineError:
-    """What to say where a provider is not there, with what was printed while it was loaded."""
-    why = f" (ONNX Runtime says: {printed[:300]})" if printed else ""
+def missing(provider: Provider, why: str = "") -> EngineError:
+    """What to say where a provider is not there, with the reason where it is known."""
+    reason = f" ({why[:300]})" if why else ""
     return EngineError(
-        f"execution provider {provider.name!r} is not available on this machine{why}: {provider.install}; "
+        f"execution provider {provider.name!r} is not available on this machine{reason}: {provider.remedy()}; "
         "or choose --provider cpu"
     )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..errors import BundleError, EngineError, UsageError
 from ..threads import thread_count
+from .gpu_wheel import why_not_loaded
 from .iobinding import BoundSession
 from .onnxruntime_import import import_onnxruntime
 from .providers import NVIDIA_GPU, PROVIDERS, RECORD_PLACEMENT, Provider, add_provider, load_libraries, refuse_fall_back
@@ -133,8 +134,8 @@ def open_onnxruntime(
     except EngineError:
         raise
     except Exception as cause:  # ONNX Runtime's errors share no public base class
-        raise _session_error(provider, cause) from cause
-    refuse_fall_back(session, provider, printed)
+        raise _session_error(provider, cause, why_not_loaded(ort, provider.name)) from cause
+    refuse_fall_back(session, provider, lambda: why_not_loaded(ort, provider.name) or printed)
     return session
 
 
@@ -155,8 +156,8 @@ def _session_options(ort: Any, provider: Provider, threads: int, external: Mappi
     return options
 
 
-def _session_error(provider: Provider, cause: Exception) -> Exception:
-    text = " ".join(str(cause).split())[:300]
+def _session_error(provider: Provider, cause: Exception, not_loaded: str) -> Exception:
+    text = not_loaded or " ".join(str(cause).split())[:300]
     if type(cause).__name__ in ("InvalidProtobuf", "InvalidGraph", "NoSuchFile"):
         return BundleError(f"the network is not a valid ONNX graph ({text}): export the bundle again")
-    return EngineError(f"execution provider {provider.name!r} cannot run the network: {text}; {provider.install}")
+    return EngineError(f"execution provider {provider.name!r} cannot run the network: {text}; {provider.remedy()}")

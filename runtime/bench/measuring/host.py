@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from ...acceptance.doctor import ONNX_RUNTIMES, installed_version
+from ...acceptance.doctor import installed_version
+from ...engines.gpu_wheel import ONNX_RUNTIMES
 from ...proc import cpu_name, total_memory_bytes
 from ...threads import usable_processors
 

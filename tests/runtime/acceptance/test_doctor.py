@@ -13,8 +13,10 @@ from pathlib import Path
 import msgspec
 import pytest
 from cmdiad.runtime.acceptance import doctor as doctor_module
-from cmdiad.runtime.acceptance.doctor import LINE_PACKAGES, ONNX_RUNTIMES, WORKSTATION_PACKAGES, _bundle, examine
+from cmdiad.runtime.acceptance.doctor import LINE_PACKAGES, WORKSTATION_PACKAGES, _bundle, examine
 from cmdiad.runtime.bundle.reading import open_bundle
+from cmdiad.runtime.engines import gpu_wheel
+from cmdiad.runtime.engines.gpu_wheel import ONNX_RUNTIMES
 from cmdiad.runtime.engines.machine import Gpu, Machine
 from cmdiad.runtime.engines.opening import ENGINE_PROVIDERS
 from cmdiad.runtime.engines.providers import PROVIDERS
@@ -92,14 +94,14 @@ def installed_wheels(folder, *wheels, file="onnxruntime/__init__.py"):
 
     def distribution(name):
         if name not in wheels:
-            raise doctor_module.importlib.metadata.PackageNotFoundError(name)
+            raise gpu_wheel.importlib.metadata.PackageNotFoundError(name)
         return PathDistribution(folder / f"{name}.dist-info")
 
     return distribution
 
 
 def runtime_findings(monkeypatch, distribution):
-    monkeypatch.setattr(doctor_module.importlib.metadata, "distribution", distribution)
+    monkeypatch.setattr(gpu_wheel.importlib.metadata, "distribution", distribution)
     findings = doctor_module._packages({})
     return [(each.name, each.ok, each.detail) for each in findings if each.name.startswith(tuple(ONNX_RUNTIMES))]
 

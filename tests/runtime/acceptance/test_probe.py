@@ -59,6 +59,18 @@ def test_what_a_library_says_is_kept(gpu_wheel):
     assert problem_apart("cpu", "") is None
 
 
+def test_the_missing_library_is_quoted_once(gpu_wheel, monkeypatch):
+    """As where the wheel for GPUs is installed and the driver is not."""
+    library = "libcuda.so.1: cannot open shared object file: No such file or directory"
+    prints = f'os.write(2, b"Failed to load with error: {library}\\n\\x1b[mRequire cuDNN 9.* and CUDA 13.*\\n")'
+    gpu_wheel(prints)
+    problem = problem_apart("cuda", "")
+    assert problem.endswith(f"its last output: {library}") and problem.count("libcuda") == 1
+    gpu_wheel(f'{prints}; raise RuntimeError("{library}")')
+    problem = problem_apart("cuda", "")
+    assert "last output" not in problem and problem.count("libcuda") == 1 and "cuDNN" not in problem
+
+
 def test_a_crash_is_a_problem(gpu_wheel):
     gpu_wheel("os.abort()")
     assert "crashed (SIGABRT); its last output: [E:onnxruntime" in problem_apart("cuda", "")
