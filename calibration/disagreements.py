@@ -43,26 +43,28 @@ def disagreements(views: Sequence[PartView], names: Sequence[str]) -> list[str]:
 def _sentence(title: str, remarks: _Remarks, names: Sequence[str]) -> str:
     odd = [f"{name} ({remark})" for name, remark in zip(names, remarks, strict=True) if remark is not None]
     more = f"; and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
-    return f"{len(odd)} of {len(remarks)} scans show {title}: {'; '.join(odd[:_NAMED])}{more}"
+    show = "shows" if len(odd) == 1 else "show"
+    return f"{len(odd)} of {len(remarks)} scans {show} {title}: {'; '.join(odd[:_NAMED])}{more}"
 
 
 def _size_checks(views: Sequence[PartView]) -> list[tuple[str, _Remarks]]:
     diameters = [view.diameter_m for view in views if view.diameter_m is not None]
     areas = [view.area_m2 for view in views if view.area_m2 is not None]
     if len(diameters) < len(views) or len(areas) < len(views):
-        return [_unlike([view.diameter_px for view in views], "pixels across", 1.0, _MOST_TIMES)]
+        return [_unlike([view.diameter_px for view in views], "pixels", "across", 1.0, _MOST_TIMES)]
     return [
-        _unlike(diameters, "mm across", 1e3, _MOST_TIMES),
-        _unlike(areas, "cm2 of visible surface", 1e4, _MOST_TIMES_AREA),
+        _unlike(diameters, "mm", "across", 1e3, _MOST_TIMES),
+        _unlike(areas, "cm2", "of visible surface", 1e4, _MOST_TIMES_AREA),
     ]
 
 
-def _unlike(sizes: Sequence[float], unit: str, scale: float, most_times: float) -> tuple[str, _Remarks]:
+def _unlike(sizes: Sequence[float], unit: str, what: str, scale: float, most_times: float) -> tuple[str, _Remarks]:
     middle = float(np.median(sizes))
     remarks: _Remarks = [
-        None if middle <= most_times * size and size <= most_times * middle else f"{scale * size:.4g}" for size in sizes
+        None if middle <= most_times * size and size <= most_times * middle else f"{scale * size:.4g} {unit}"
+        for size in sizes
     ]
-    return f"a part that is not like most, which are {scale * middle:.4g} {unit}", remarks
+    return f"a part of another size than most ({scale * middle:.4g} {unit} {what})", remarks
 
 
 def _beside_title(views: Sequence[PartView]) -> str:

@@ -19,8 +19,8 @@ _CONTROLS |= dict.fromkeys(range(9, 14), " ")
 
 # Scans that one error names.
 _MOST_NAMED = 10
-# Of a setting of the scans that a message asks for: commands with a bundle have none of their own, they follow its.
-SETTING_GOES = "to this command, or to `cmdiad calibrate` where a bundle inspects"
+# Behind an option that a message asks for: what inspects with a bundle, a line or a server too, takes its settings.
+WITH_A_BUNDLE = "; if a bundle inspects, calibrate it again with that"
 
 
 def one_line(text: str) -> str:

@@ -11,6 +11,8 @@ from .preparation.part_range import outside, part_outside, scan_outside, unit_ad
 from .preparation.part_view import PartView
 from .preparation.prepared_part import PreparedPart
 
+_ANYWAY = "(--allow-any-size of `cmdiad-rt infer` and `watch`, allow_any_size of a line file)"
+
 
 def check_likeness(view: PartView, expected: PartRange, metres_per_unit: float | None) -> None:
     """Refuse a part that is unlike those calibration saw, or that was not seen well: its verdict would mean nothing.
@@ -37,9 +39,7 @@ def _unlike(reasons: Sequence[str], view: PartView, which: str = "") -> ScanErro
             "preprocessed scan, but this bundle expects raw scans and removes the background itself: give the scan as "
             "the sensor saved it, or calibrate on preprocessed ones; if it is raw, check the view and the product"
         )
-    return ScanError(
-        f"{told}: check the view and the product, or inspect it anyway with `cmdiad-rt infer --allow-any-size`"
-    )
+    return ScanError(f"{told}: check the view and the product, or inspect it anyway {_ANYWAY}")
 
 
 def refused_parts(
@@ -63,6 +63,6 @@ def refused_parts(
             refused.append(RefusedPart(number, _unlike(reasons, one.view, f"part {number} of {len(parts)}")))
     if expected is not None and views and (reasons := scan_outside(views[0], expected)):
         said = f"not everything in view is judged: {'; '.join(reasons)}"
-        advice = "remove it, separate parts that touch, or allow it with `cmdiad-rt infer --allow-any-size`"
+        advice = f"remove it, separate parts that touch, or allow it {_ANYWAY}"
         refused.append(RefusedPart(None, ScanError(f"{said}: {advice}")))
     return refused

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from ..errors import SETTING_GOES, ScanError
+from ..errors import WITH_A_BUNDLE, ScanError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,13 +101,13 @@ class RegionOfInterest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         if self.scan is not None and self.scan != (height, width):
             raise ScanError(
                 f"the region of interest is a mask of {self.scan[0]} x {self.scan[1]} pixels (height x width), and the "
-                f"scan has {height} x {width}: give a mask of the scan's size {SETTING_GOES}"
+                f"scan has {height} x {width}: give a mask of the scan's size{WITH_A_BUNDLE}"
             )
         if self.row + self.height > height or self.column + self.width > width:
             raise ScanError(
                 f"the region of interest {self.row},{self.column},{self.height},{self.width} (row, column, height, "
                 f"width) reaches beyond the scan of {height} x {width} pixels (height x width): give one that "
-                f"lies in it {SETTING_GOES}"
+                f"lies in it{WITH_A_BUNDLE}"
             )
         marked = np.zeros((height, width), np.bool_)
         inside = marked[self.row : self.row + self.height, self.column : self.column + self.width]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle.parameters import EYECANDIES, KINECT, STRUCTURED_LIGHT, PartRange, Preprocessing
-from ..errors import SETTING_GOES, ScanError
+from ..errors import WITH_A_BUNDLE, ScanError
 from ..sensor.missing import MAX_COORDINATE_M
 from ..sensor.origin import NEAR, Vector
 from ..sensor.units import unit_in_words
@@ -47,7 +47,7 @@ _EMPTY_BORDER = 0.02
 _PREPROCESSED = (
     "no supporting plane: nothing was measured along the image's border, as in a preprocessed scan, whose background "
     "was removed, but raw scans are expected (preprocessing.plane is always): give the scan as the sensor saved it; if "
-    f"all scans are preprocessed, give --set preprocessing.plane=never {SETTING_GOES}"
+    f"all scans are preprocessed, give --set preprocessing.plane=never{WITH_A_BUNDLE}"
 )
 
 _Mask = npt.NDArray[np.bool_]
@@ -158,7 +158,8 @@ def _within_region(valid_hw: _Mask, preprocessing: Preprocessing) -> tuple[_Mask
     looked_at = valid_hw & roi.mask(valid_hw.shape)
     if not looked_at.any():
         raise ScanError(
-            f"no point was measured in the region of interest {roi}: check the view, or give another {SETTING_GOES}"
+            f"no point was measured in the region of interest {roi}: check the view, or give another region"
+            f"{WITH_A_BUNDLE}"
         )
     return looked_at, (slice(roi.row, roi.row + roi.height), slice(roi.column, roi.column + roi.width))
 
@@ -264,7 +265,7 @@ def _supporting_plane(
     if verdict == "unclear":
         raise ScanError(
             f"{evidence.doubt()}: give --set preprocessing.plane=always if scans are raw, --set "
-            f"preprocessing.plane=never if they are not, {SETTING_GOES}"
+            f"preprocessing.plane=never if they are not{WITH_A_BUNDLE}"
         )
     return evidence
 
@@ -277,7 +278,7 @@ def _no_plane(evidence: PlaneEvidence, preprocessing: Preprocessing) -> str:
         f"{evidence.objection()}; give --set preprocessing.plane=never if scans were preprocessed before, --sensor for "
         "another kind of sensor (`cmdiad sensor fit` measures it; a noisy one needs a larger "
         "preprocessing.ransac_threshold_m), or --set sensor.metres_per_unit=UNIT if they are not in "
-        f"{unit_in_words(preprocessing.metres_per_unit)}, {SETTING_GOES}"
+        f"{unit_in_words(preprocessing.metres_per_unit)}{WITH_A_BUNDLE}"
     )
 
 
@@ -298,9 +299,9 @@ def _before(
     if not standing.any():
         raise ScanError(
             f"no measured point is more than {preprocessing.plane_distance_m * 1e3:g} mm above the supporting plane: "
-            "no part is in view, or scans were preprocessed before (--set preprocessing.plane=never), or the part is "
-            "flatter (a smaller --set preprocessing.plane_distance_m=METRES), or scans are in another frame than "
-            f"calibration's were (calibrate again); settings go {SETTING_GOES}"
+            "no part is in view, or scans are in another frame than calibration's were (calibrate again), or scans "
+            "were preprocessed before (give --set preprocessing.plane=never), or the part is flatter (give a smaller "
+            f"--set preprocessing.plane_distance_m=METRES){WITH_A_BUNDLE}"
         )
     return standing, heights
 
@@ -322,7 +323,7 @@ def _no_cluster(preprocessing: Preprocessing) -> str:
         "give a larger --set preprocessing.cluster_distance_m=METRES, a smaller --set "
         "preprocessing.cluster_min_points=PIXELS, --sensor for another kind of sensor, or --set "
         "sensor.metres_per_unit=UNIT if scans are not in "
-        f"{unit_in_words(preprocessing.metres_per_unit)}, {SETTING_GOES}"
+        f"{unit_in_words(preprocessing.metres_per_unit)}{WITH_A_BUNDLE}"
     )
 
 

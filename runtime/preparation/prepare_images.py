@@ -9,7 +9,7 @@ import numpy.typing as npt
 from scipy.ndimage import binary_propagation
 
 from ..bundle.parameters import PartRange, Preprocessing
-from ..errors import SETTING_GOES, ScanError
+from ..errors import WITH_A_BUNDLE, ScanError
 from .close_up import frame_of
 from .frame import Frame, prepare_rgb, sample_nearest
 from .image_view import image_parts
@@ -83,7 +83,7 @@ def _not_black(rgb_hw3: npt.NDArray[np.uint8], preprocessing: Preprocessing) -> 
         if not kept.any():
             raise ScanError(
                 f"the image is black in the region of interest {preprocessing.roi}: check the view, or give "
-                f"another {SETTING_GOES}"
+                f"another region{WITH_A_BUNDLE}"
             )
     return kept
 

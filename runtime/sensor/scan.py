@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle.scan_geometry import AS_STORED, ScanGeometry
-from ..errors import SETTING_GOES, ScanError, naming_scan
+from ..errors import WITH_A_BUNDLE, ScanError, naming_scan
 from . import eyecandies
 from .arranging import arranged
 from .missing import refuse_marking_point, refuse_marks, valid_mask
@@ -122,7 +122,7 @@ def _scan_of(stored: Stored, metres_per_unit: float | None, geometry: ScanGeomet
     if stored.numbers.dtype.kind != "f" and unit is None and not has_length:
         raise ScanError(
             f"holds {stored.numbers.dtype} numbers without a unit: give --metres-per-unit (0.001 for millimeters), or "
-            f"--set sensor.metres_per_unit, {SETTING_GOES}; the bundle's manifest keeps it"
+            f"--set sensor.metres_per_unit=UNIT{WITH_A_BUNDLE}"
         )
     check_shape(raw.points.shape)
     pixels = stored.numbers if stored.is_pixels else None

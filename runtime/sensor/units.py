@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import SETTING_GOES, ScanError, UsageError
+from ..errors import WITH_A_BUNDLE, ScanError, UsageError
 
 # Numbers without a unit are taken as meters up to here. Beyond, a megapixel sensor's pixels would be a centimeter
 # apart, farther than a part is from its table; a view of 10 mm in millimeters begins here.
@@ -93,8 +93,8 @@ def _advice(extent: float, metres_per_unit: float | None) -> str:
     looks = f"they look like {names[0]}" if len(names) == 1 else f"they may be {_either(names)}"
     given = _either([f"{unit:g}" for unit in fitting])
     may_be_metres = metres_per_unit is None and extent <= _LARGEST_GIVEN_M
-    or_metres = " (or 1 if they are meters)" if may_be_metres else ""
-    return f"{looks}; give --metres-per-unit {given} (--set sensor.metres_per_unit=UNIT) {SETTING_GOES}{or_metres}"
+    or_metres = ", or 1 if they are meters" if may_be_metres else ""
+    return f"{looks}; give --metres-per-unit {given} (--set sensor.metres_per_unit=UNIT){or_metres}{WITH_A_BUNDLE}"
 
 
 def length_in_words(length_m: float) -> str:

@@ -41,8 +41,10 @@ def test_scans_that_agree_give_no_warning() -> None:
 
 def test_a_part_of_another_size_is_named_with_its_size_and_that_of_most() -> None:
     (across, area) = told({}, {"diameter_m": 0.08, "area_m2": 0.0048})
-    assert across == "1 of 8 scans show a part that is not like most, which are 40 mm across: 001.tiff (80)"
-    assert area.endswith("12 cm2 of visible surface: 001.tiff (48)")
+    assert across == "1 of 8 scans shows a part of another size than most (40 mm across): 001.tiff (80 mm)"
+    assert area.endswith("than most (12 cm2 of visible surface): 001.tiff (48 cm2)")
+    (across,) = told(*[{"diameter_m": 0.08}] * 2)
+    assert across.startswith("2 of 8 scans show a part of") and across.endswith(": 000.tiff (80 mm); 001.tiff (80 mm)")
 
 
 def test_something_as_large_as_the_part_in_most_scans_asks_which_is_the_part() -> None:
@@ -75,4 +77,4 @@ def test_images_are_compared_in_pixels() -> None:
     large[50:150, 50:150] = True
     views = [view_image(mask) for mask in (small, small, large)]
     (warning,) = disagreements(views, ["a.png", "b.png", "c.png"])
-    assert "pixels across: c.png" in warning
+    assert "pixels across): c.png (" in warning and warning.endswith(" pixels)")

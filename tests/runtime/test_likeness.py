@@ -27,5 +27,8 @@ def test_a_part_whose_scan_shows_nothing_around_it_is_told_to_be_preprocessed() 
 
 @pytest.mark.parametrize(("rms_m", "margin"), [(None, 40), (1e-4, 3)], ids=["preprocessed bundle", "raw scan"])
 def test_another_part_is_told_as_that(rms_m: float | None, margin: int) -> None:
-    with pytest.raises(ScanError, match=r"is not a part that the bundle was calibrated for.*--allow-any-size"):
+    with pytest.raises(ScanError, match=r"is not a part that the bundle was calibrated for") as caught:
         check_likeness(replace(SMALL, plane_rms_m=rms_m, empty_margin=margin), EXPECTED, None)
+    # The message comes from `infer` and in the log of a line alike.
+    options = "(--allow-any-size of `cmdiad-rt infer` and `watch`, allow_any_size of a line file)"
+    assert str(caught.value).endswith(f"or inspect it anyway {options}")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 import tifffile
 from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT, Preprocessing
-from cmdiad.runtime.errors import ScanError
+from cmdiad.runtime.errors import WITH_A_BUNDLE, ScanError
 from cmdiad.runtime.preparation.frame import sample_nearest
 from cmdiad.runtime.preparation.prepare import PreparedScan, prepare, without_plane
 from cmdiad.runtime.preparation.prepare_images import prepare_image
@@ -168,7 +168,7 @@ def test_errors_say_what_is_wrong() -> None:
     with pytest.raises(ScanError, match=r"as in a preprocessed scan.* raw scans are expected .* as the sensor saved"):
         prepare(points * part[..., None], changed(plane="always"))
     rough = points + np.random.default_rng(0).normal(0, 0.1, points.shape).astype(np.float32)
-    with pytest.raises(ScanError, match="no supporting plane"):
+    with pytest.raises(ScanError, match=f"no supporting plane.*{WITH_A_BUNDLE}$"):
         prepare(rough, STRUCTURED_LIGHT)
 
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from cmdiad.runtime.bundle.parameters import KINECT, STRUCTURED_LIGHT, Preprocessing
-from cmdiad.runtime.errors import ScanError, UsageError
+from cmdiad.runtime.errors import WITH_A_BUNDLE, ScanError, UsageError
 from cmdiad.runtime.preparation.prepare import evidence_of, prepare
 from cmdiad.runtime.preparation.raw_or_preprocessed import Settled, decide_plane, decide_side, settle
 from cmdiad.runtime.preparation.supporting import PlaneEvidence
@@ -95,7 +95,7 @@ def test_plates_with_a_boss_that_lie_where_they_happen_to_are_parts() -> None:
 
 
 def test_one_framed_scan_alone_is_refused_not_guessed() -> None:
-    with pytest.raises(ScanError, match=r"--set preprocessing\.plane=always if scans are raw, --set .*plane=never"):
+    with pytest.raises(ScanError, match=f"plane=always if scans are raw, .*never if they are not{WITH_A_BUNDLE}$"):
         prepare(framed(raw()[0], 12), STRUCTURED_LIGHT)
 
 

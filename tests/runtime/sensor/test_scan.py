@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from cmdiad.runtime.errors import ScanError, UsageError
+from cmdiad.runtime.errors import WITH_A_BUNDLE, ScanError, UsageError
 from cmdiad.runtime.sensor.find import find_scans
 from cmdiad.runtime.sensor.missing import valid_mask
 from cmdiad.runtime.sensor.scan import Scan, read_scan
@@ -89,7 +89,7 @@ def test_what_no_sensor_measures_is_missing(tmp_path: Path, mark: float, unit: f
 def test_integers_need_their_unit(tmp_path: Path, dtype: str) -> None:
     points = np.arange(90, dtype=dtype).reshape(5, 6, 3)
     path = save(tmp_path / "a.npy", points)
-    with pytest.raises(ScanError, match=f"{dtype} numbers without a unit.*--metres-per-unit.*manifest"):
+    with pytest.raises(ScanError, match=f"{dtype} numbers without a unit.*--metres-per-unit.*{WITH_A_BUNDLE}$"):
         read_scan(path)
     np.testing.assert_array_equal(read_scan(path, 0.001).points, (points * 0.001).astype(np.float32))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cmdiad.runtime.bundle.parameters import Preprocessing
-from cmdiad.runtime.errors import ScanError, UsageError
+from cmdiad.runtime.errors import WITH_A_BUNDLE, ScanError, UsageError
 from cmdiad.runtime.sensor.scan import read_scan
 from cmdiad.runtime.sensor.units import checked_unit
 
@@ -41,7 +41,7 @@ def test_scenes_in_millimetres_without_a_unit_are_called_that(tmp_path: Path, me
 
 def test_a_hall_is_read_if_its_unit_is_said(tmp_path: Path) -> None:
     path = save(tmp_path, scene(25.0))
-    with pytest.raises(ScanError, match=r"25 m across .*or 1 if they are meters"):
+    with pytest.raises(ScanError, match=f"25 m across .*, or 1 if they are meters{WITH_A_BUNDLE}$"):
         read_scan(path)
     assert read_scan(path, 1.0).points.shape == (30, 40, 3)
 
