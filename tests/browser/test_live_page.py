@@ -121,6 +121,25 @@ def test_last_parts_have_name_verdict_and_share_and_hostile_names_are_text(new_p
     assert "not inspected" in page.locator(".views").inner_text()
 
 
+def test_that_there_are_no_parts_is_said_once_the_line_has_answered(new_page: NewPage, line: Any) -> None:
+    page = new_page("about:blank")
+    waiting: list[Any] = []
+
+    def hold(route: Any) -> None:
+        waiting.append(route)
+
+    page.route("**/v1/history*", hold)
+    page.goto(line.address)
+    page.wait_for_function("() => document.querySelector('nav [aria-current]')")
+    page.locator("#chart-length").select_option("50")
+    page.wait_for_timeout(1000)  # the page draws at most twice a second
+    assert len(waiting) == 1
+    assert page.locator("#state").inner_text() == "connecting"
+    assert not page.locator("#no-parts").is_visible()
+    waiting.pop().fulfill(json={"parts": []})
+    page.locator("#no-parts", has_text="No part has been inspected yet.").wait_for()
+
+
 def test_a_new_defect_comes_by_itself_and_is_announced(new_page: NewPage, line: Any, synth_data: Path) -> None:
     page = live(new_page, line)
     before = page.locator("#parts [role=option]").count()

@@ -21,6 +21,7 @@ let parts = []; // records, the newest first
 let selected = null; // the record that is shown
 let follows = true;
 let statusAt = null;
+let hasAnswer = false; // before the line's first answer nobody knows whether there are parts
 let isDrawing = false;
 let shownAt = 0;
 
@@ -36,7 +37,7 @@ function shownInChart() {
 
 /** Show everything anew, at most once for a picture of the screen, and a rest apart. */
 function draw() {
-  if (isDrawing) return;
+  if (isDrawing || !hasAnswer) return;
   isDrawing = true;
   const wait = Math.max(0, shownAt + REST_MS - Date.now());
   setTimeout(() => requestAnimationFrame(() => {
@@ -59,6 +60,7 @@ function take(record) {
 }
 
 function takeAll(records) {
+  hasAnswer = true;
   const known = new Map([...parts, ...records].map((record) => [record.number, record]));
   parts = [...known.values()].sort((one, other) => other.number - one.number).slice(0, KEPT);
   draw();
