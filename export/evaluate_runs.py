@@ -45,7 +45,7 @@ def evaluate_runs(
         provider: the execution provider.
         progress: called with (stage, done, all, remark).
         sensor: a sensor file or preset, and values of its description, in place of the runs' own.
-        scores: each is evaluated; none: that of the settings.
+        scores: each is evaluated once; none: that of the settings.
 
     Raises:
         UsageError: there is no such run, or none that was trained for a route; the dataset is not as described.
@@ -53,11 +53,12 @@ def evaluate_runs(
     """
     with tempfile.TemporaryDirectory() as scratch:
         candidates: list[Candidate] = []
+        wanted = list(dict.fromkeys(scores)) or [settings.score]
         for number, (route, main) in enumerate(routes):
             progress("export", number, len(routes), route)
             path = Path(scratch) / f"{route}_{main}"
             export_bundle(choose_run(runs, route, main), route, main, path, settings=ExportSettings(data=data))
-            candidates += _candidates(open_bundle(path), settings, scores or [settings.score], sensor)
+            candidates += _candidates(open_bundle(path), settings, wanted, sensor)
         progress("export", len(routes), len(routes), "")
         return evaluate_dataset(data, class_names, candidates, provider, progress)
 

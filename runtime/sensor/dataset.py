@@ -66,6 +66,8 @@ class Place:
 def find_classes(root: Path, wanted: Iterable[str] = ()) -> list[Path]:
     """The class folders of a dataset root, by name; a single class folder counts as a root of one.
 
+    A class that is wanted twice comes once.
+
     Raises:
         UsageError: the root is not there or not a folder, has no class, or not the ones wanted.
         ScanError: a folder cannot be read.
@@ -80,7 +82,7 @@ def find_classes(root: Path, wanted: Iterable[str] = ()) -> list[Path]:
             f"{root}: found no class in the layout of MVTec 3D-AD (CLASS/train/good/xyz/*.tiff) or Eyecandies "
             "(CLASS/train/data/*_depth.png)"
         )
-    names = list(wanted) or list(classes)
+    names = list(dict.fromkeys(wanted)) or list(classes)
     missing = [name for name in names if name not in classes]
     if missing:
         raise UsageError(f"{root}: there is no class {', '.join(missing)}; found {', '.join(classes)}")
