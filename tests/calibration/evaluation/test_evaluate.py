@@ -213,7 +213,7 @@ def test_scans_that_are_learned_from_twice_or_tested_too_are_said_with_their_nam
         evaluation = evaluate_dataset(tmp_path / "data", [], candidates[1:3], "cpu", silent)
     twice, tested = json.loads(as_json(evaluation))["warnings"]
     assert twice.startswith("gland: train/good/900 is the same scan as train/good/001: ")
-    assert tested.startswith("gland: 1 of 7 test scans are among the normal scans too, such as test/good/000 (train/")
+    assert tested.startswith("gland: 1 of 7 test scans are among the normal scans too: test/good/000 (train/")
     assert [str(warning.message) for warning in told] == [twice, tested]
 
 
