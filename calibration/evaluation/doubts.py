@@ -1,4 +1,4 @@
-"""What falsifies the figures of a class: copies among its scans, masks and folders that cannot be right."""
+"""What falsifies the figures of a class: copies, masks and folders that cannot be right, thresholds that say little."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import distance_transform_edt
 
+from ...runtime.bundle.manifest import Manifest
 from ...runtime.errors import ScanError
+from ...runtime.patches.routes import route_of
 from ...runtime.preparation.frame import Frame, sample_nearest
 from ...runtime.preparation.prepared_part import PreparedPart
 from ...runtime.sensor.dataset import Sample, label_doubts
 from ...runtime.sensor.file_copies import listed, scans_in_both
 from ...runtime.sensor.image import read_mask
+from ..calibrate import Calibrated
 from ..copies import KnownParts
+from ..held_out import suspicions
+from ..threshold import far_threshold
 from .outcomes import name_of
 
 # A mask with good and bad the wrong way round marks all but the defect. Masks of MVTec 3D-AD mark up to a fifth of the
@@ -139,6 +144,25 @@ def class_doubts(samples: Sequence[Sample], validation: Sequence[Sample]) -> lis
         ),
     ]
     return [*label_doubts("test", samples), *(_sentence(*kind) for kind in kinds if kind[0])]
+
+
+def threshold_doubts(learned: Sequence[tuple[Manifest, Sequence[str], Calibrated]]) -> list[str]:
+    """What makes the thresholds doubtful, as `calibrate` says it: once for a route, whatever its scores.
+
+    Args:
+        learned: of every contender its bundle, the names of the normal parts, and what they gave.
+    """
+    told: dict[tuple[str, str], str] = {}
+    for manifest, names, calibrated in learned:
+        title, threshold = route_of(manifest.route, manifest.main).title, calibrated.calibration.threshold
+        kinds = {
+            "suspicions": suspicions(names, calibrated.scores),
+            "far out": far_threshold(calibrated.scores, threshold, can_be_placed=False),
+        }
+        for kind, sentences in kinds.items():
+            for sentence in sentences:
+                told.setdefault((title, kind), f"{title}: {sentence}")
+    return list(told.values())
 
 
 def _marked(mask: Path) -> str:

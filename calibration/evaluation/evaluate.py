@@ -42,7 +42,7 @@ from ...runtime.timing import StageTimes
 from ...runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
 from ..calibrate import Calibrated, require_usable
 from .contenders import Candidate, Contender, NormalParts, prepare, settled_contenders
-from .doubts import PartDoubts, class_doubts
+from .doubts import PartDoubts, class_doubts, threshold_doubts
 from .outcomes import ClassOutcome, Evaluation, Scored, measure
 
 Array = npt.NDArray[np.float32]
@@ -112,6 +112,8 @@ def evaluate_class(
     calibrated = [normal.calibrate(contender) for contender in contenders]
     contenders = [replace(contender, expected=normal.part_range(contender)) for contender in contenders]
     doubts, known = [*class_doubts(samples, list_samples(folder, "validation")), *normal.copies], normal.known
+    learned = ((one.manifest, normal.names(one), outcome) for one, outcome in zip(contenders, calibrated, strict=True))
+    doubts += threshold_doubts(list(learned))
     del normal  # its features are the largest thing here
     tallies, tested = _scored_parts(samples, contenders, calibrated, PartDoubts(known), progress)
     outcomes = [

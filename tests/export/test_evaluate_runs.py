@@ -14,7 +14,7 @@ from cmdiad.export.evaluate_runs import evaluate_runs, routes_of, unlearned_clas
 from cmdiad.runtime.bundle.parameters import RouteName, ScoreName
 from cmdiad.training.runs.record import read_run
 
-SETTINGS = CalibrationSettings(coreset_ratio=0.01)
+SETTINGS = CalibrationSettings(false_reject_rate=0.2, coreset_ratio=0.01)
 
 
 def evaluated(

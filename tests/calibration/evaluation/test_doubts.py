@@ -8,15 +8,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
 from cmdiad.calibration.calibration_settings import CalibrationSettings
 from cmdiad.calibration.copies import KnownParts
 from cmdiad.calibration.evaluation.contenders import Candidate
-from cmdiad.calibration.evaluation.doubts import PartDoubts, class_doubts
+from cmdiad.calibration.evaluation.doubts import PartDoubts, class_doubts, threshold_doubts
 from cmdiad.calibration.evaluation.evaluate import evaluate_dataset, has_masks, left_out
 from cmdiad.calibration.evaluation.report_tables import as_json
+from cmdiad.calibration.threshold import threshold_from_good
 from cmdiad.runtime.bundle.reading import open_bundle
 from cmdiad.runtime.errors import UsageError
 from cmdiad.runtime.preparation.frame import Frame, prepare_mask
@@ -126,13 +128,44 @@ def test_a_class_whose_normal_parts_have_the_wrong_folder_is_not_left_out_withou
     assert left_out(data) == ["cookie is left out: its normal parts lie in train/ok, not good"]
 
 
+def calibrated(*scores: float) -> Any:
+    threshold = threshold_from_good(scores, 0.01)
+    return SimpleNamespace(scores=np.array(scores), calibration=SimpleNamespace(threshold=threshold))
+
+
+def test_an_outlier_and_a_threshold_far_out_are_said_once_for_each_route(exported_bundle: Path) -> None:
+    manifest = open_bundle(exported_bundle).manifest
+    single = msgspec.structs.replace(manifest, route="single")
+    names = [f"train/good/{number:03}" for number in range(6)]
+    outcomes = calibrated(1.0, 1.001, 0.999, 1.002, 1.003, 3.0), calibrated(1.0, 1.01, 1.02, 1.03, 1.04, 1.05)
+    far = calibrated(2.0, 2.001, 1.999, 2.002, 2.003, 6.0)
+    told = threshold_doubts([(manifest, names, outcomes[0]), (manifest, names, far), (single, names, outcomes[1])])
+    assert len(told) == 2 and all(sentence.startswith("F2F") for sentence in told)
+    assert "1 of 6 normal scans scores far above the others" in told[0] and "train/good/005 (3, " in told[0]
+    assert "times the highest score of the 6 good scans" in told[1] and "--defective" not in told[1]
+
+
+def test_evaluation_says_what_calibration_says_of_the_same_scans(route_bundle: Any, data: Path) -> None:
+    candidate = Candidate(
+        "single",
+        open_bundle(route_bundle("single", "pc")),
+        CalibrationSettings(false_reject_rate=1e-4, coreset_ratio=0.01),
+    )
+    with pytest.warns(UserWarning, match="times the highest score"):
+        evaluation = evaluate_dataset(data, [], [candidate], "cpu", lambda *_: None)
+    (sentence,) = evaluation.warnings
+    assert sentence.startswith("gland: Single bank, PC: the threshold is ")
+    (entry,) = json.loads(as_json(evaluation))["thresholds"]
+    assert entry["method"] == "extrapolated" and 0 <= entry["rate_low"] <= entry["rate_high"] <= 1
+
+
 def test_a_test_scan_that_is_there_twice_is_named_and_a_contradiction_of_labels_too(
     route_bundle: Any, data: Path
 ) -> None:
     folder = data / "gland"
     copied(folder, "test/good/000", "test/good/002")
     copied(folder, "test/dent/000", "test/good/003")
-    settings = CalibrationSettings(coreset_ratio=0.01)
+    settings = CalibrationSettings(false_reject_rate=0.2, coreset_ratio=0.01)
     image, points = (Candidate(main, open_bundle(route_bundle("single", main)), settings) for main in ("rgb", "pc"))
     mask = next((folder / "test" / "crack" / "gt").iterdir())
     Image.fromarray(255 - np.asarray(Image.open(mask))).save(mask)
