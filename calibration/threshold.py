@@ -69,8 +69,13 @@ def threshold_from_good(scores: npt.ArrayLike, rate: float) -> Threshold:
     )
 
 
-def far_threshold(scores: npt.ArrayLike, threshold: Threshold) -> list[str]:
+def far_threshold(scores: npt.ArrayLike, threshold: Threshold, can_be_placed: bool = True) -> list[str]:
     """One sentence where a threshold lies far above all normal scores for want of scans; none elsewhere.
+
+    Args:
+        scores: (n,) of the good scans.
+        threshold: that they gave.
+        can_be_placed: whether the command at hand takes known defects.
 
     Example:
         >>> far_threshold([1.0, 2.0, 4.0], threshold_from_good([1.0, 2.0, 4.0], rate=0.05))[0][:63]
@@ -81,11 +86,11 @@ def far_threshold(scores: npt.ArrayLike, threshold: Threshold) -> list[str]:
     highest = float(np.max(scores))
     if threshold.method != "extrapolated" or threshold.placement is not None or threshold.value <= FAR_OUT * highest:
         return []
+    placed = ", or place it with --defective" if can_be_placed else ""
     return [
         f"the threshold is {threshold.value / highest:.1f} times the highest score of the {threshold.n_scans} good "
         "scans: so few say little of how high good parts score, so it lies far out, and a defective part that scores "
-        f"below it passes: calibrate with more good scans ({threshold.scans_needed} need no extrapolation), or place "
-        "it with --defective"
+        f"below it passes: calibrate with more good scans ({threshold.scans_needed} need no extrapolation){placed}"
     ]
 
 

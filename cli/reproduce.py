@@ -95,7 +95,8 @@ def reproduce(
         *(("rgb", path) for path in route_checkpoints_rgb or []),
     ]
     pair = ExtractorPair(point_extractor, image_extractor)
-    settings = GridSettings(pair, training, runs or [], checkpoints, cache, false_reject_rate, seed, provider)
+    once = list(dict.fromkeys(checkpoints))
+    settings = GridSettings(pair, training, runs or [], once, cache, false_reject_rate, seed, provider)
     Destinations(markdown, csv).require_writable()
     if number == WHOLE:
         run_whole(data, class_names or [], settings, (check, partial), (markdown, csv), json, quiet)

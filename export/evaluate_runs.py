@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from warnings import warn
 
 from ..calibration.calibration_settings import CalibrationSettings
 from ..calibration.evaluation.contenders import Candidate
@@ -15,9 +16,11 @@ from ..runtime.bundle.parameters import Modality, RouteName, ScoreName
 from ..runtime.bundle.reading import Bundle, open_bundle
 from ..runtime.patches.routes import route_of
 from ..runtime.progress import Progress
+from ..runtime.sensor.dataset import class_name, find_classes
+from ..runtime.sensor.file_copies import listed
 from ..runtime.sensor.sensor_file import adapted
 from ..training.routes.distillation import serves
-from ..training.runs.record import read_run
+from ..training.runs.record import Run, read_run
 from .bundles import export_bundle
 from .export_settings import ExportSettings
 
@@ -45,7 +48,7 @@ def evaluate_runs(
         provider: the execution provider.
         progress: called with (stage, done, all, remark).
         sensor: a sensor file or preset, and values of its description, in place of the runs' own.
-        scores: each is evaluated; none: that of the settings.
+        scores: each is evaluated once; none: that of the settings.
 
     Raises:
         UsageError: there is no such run, or none that was trained for a route; the dataset is not as described.
@@ -53,13 +56,35 @@ def evaluate_runs(
     """
     with tempfile.TemporaryDirectory() as scratch:
         candidates: list[Candidate] = []
+        wanted = list(dict.fromkeys(scores)) or [settings.score]
+        doubts: list[str] = []
         for number, (route, main) in enumerate(routes):
             progress("export", number, len(routes), route)
             path = Path(scratch) / f"{route}_{main}"
-            export_bundle(choose_run(runs, route, main), route, main, path, settings=ExportSettings(data=data))
-            candidates += _candidates(open_bundle(path), settings, scores or [settings.score], sensor)
+            run = choose_run(runs, route, main)
+            doubts += unlearned_classes(read_run(run)[1], route, main, find_classes(data, class_names))
+            export_bundle(run, route, main, path, settings=ExportSettings(data=data))
+            candidates += _candidates(open_bundle(path), settings, wanted, sensor)
         progress("export", len(routes), len(routes), "")
-        return evaluate_dataset(data, class_names, candidates, provider, progress)
+        for doubt in doubts:
+            warn(doubt, stacklevel=2)
+        evaluation = evaluate_dataset(data, class_names, candidates, provider, progress)
+        return replace(evaluation, warnings=(*doubts, *evaluation.warnings))
+
+
+def unlearned_classes(run: Run, route: RouteName, main: Modality, classes: Sequence[Path]) -> list[str]:
+    """A sentence about classes that a route's network never saw; none for a baseline, which learns nothing.
+
+    Of a published checkpoint nobody knows what it was trained on.
+    """
+    new = [name for name in map(class_name, classes) if name not in run.classes]
+    if not new or not run.classes or not route_of(route, main).is_trained:
+        return []
+    return [
+        f"{route_of(route, main).title} was trained on {listed(run.classes)}, and not on {listed(new)}: what it "
+        "hallucinates of parts that it never saw means little, and so do these figures: train on these classes, or "
+        "give --run with a run that was"
+    ]
 
 
 def _candidates(

@@ -83,7 +83,8 @@ def needed_classes(data: Path, class_names: Sequence[str]) -> list[Need]:
         wrong = "is not a folder" if data.exists() else "there is no such folder"
         raise UsageError(f"{data}: {wrong}: give the root of MVTec 3D-AD, from {DATASET}")
     here = list_classes(data)
-    names = list(class_names) or [*paper_classes(), *(name for name in here if name not in paper_classes())]
+    everything = [*paper_classes(), *(name for name in here if name not in paper_classes())]
+    names = list(dict.fromkeys(class_names)) or everything
     return [_class_need(name, here.get(name), data) for name in names]
 
 

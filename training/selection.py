@@ -22,10 +22,12 @@ from torch import nn
 from ..runtime.banks.bank import build_bank
 from ..runtime.bundle.parameters import Modality, TrainedRouteName
 from ..runtime.engines.session import Session
+from ..runtime.errors import ScanError
 from ..runtime.patches.features import FeaturePath
 from ..runtime.patches.pooling import PATCH_GRID, SIZE
 from ..runtime.patches.routes import HALLUCINATOR, SECOND_EXTRACTOR
-from ..runtime.sensor.dataset import GOOD, Sample, find_samples, list_samples
+from ..runtime.sensor.dataset import GOOD, Sample, find_samples, label_doubts, list_samples
+from ..runtime.sensor.file_copies import listed, scans_in_both
 from ..runtime.timing import StageTimes
 from ..runtime.verdict.auroc import auroc
 from ..runtime.verdict.decision import BankMatch, NormalizedBank, match_bank
@@ -78,6 +80,37 @@ def find_validation(
     defective = [Wanted(sample) for sample in real] or [Wanted(sample, seed) for seed, sample in enumerate(good)]
     wanted = [*map(Wanted, bank), *map(Wanted, good), *defective]
     return ValidationParts(wanted, len(bank), len(good), pseudo=not real)
+
+
+def validation_doubts(class_folder: Path) -> list[str]:
+    """What makes the judgment on a class's validation parts worth little, a sentence for each kind.
+
+    Of the test split files are compared, and nothing else; what is wrong with them does not stop a training.
+
+    Raises:
+        ScanError: a training or validation scan cannot be read.
+    """
+    validation = list_samples(class_folder, "validation")
+    learned = scans_in_both("validation", validation, "train", list_samples(class_folder, "train", GOOD))
+    unseen = list[str]()
+    try:
+        tested = scans_in_both("validation", validation, "test", list_samples(class_folder, "test"))
+    except ScanError as error:
+        tested, unseen = [], [f"it could not be checked whether validation scans are test scans too: {error}"]
+    kinds = [
+        (learned, "training scans too", "checkpoints are judged by parts that they have learned from"),
+        (tested, "test scans too", "an evaluation of this run on them shows better figures than on parts never seen"),
+    ]
+    return [
+        *label_doubts("validation", validation),
+        *unseen,
+        *(
+            f"{len(found)} of {len(validation)} validation scans are {what}: {listed(found)}: {why}: take them out of "
+            "one of the two"
+            for found, what, why in kinds
+            if found
+        ),
+    ]
 
 
 class Judge:

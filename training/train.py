@@ -34,7 +34,7 @@ from .routes.distillation import DEFAULT, distillation
 from .runs.curves import CHART, LOG, TENSORBOARD, encode_chart, encode_log, require_tensorboard, tensorboard_log
 from .runs.record import CONFIG, RUNS, Decisions, Run, Selection, lies_in_runs, mark_latest, weights_file, write_run
 from .runs.state import STATE, Epoch, save_weights
-from .selection import Judge, find_validation
+from .selection import Judge, find_validation, validation_doubts
 from .torch_device import open_device
 
 CLAIM = "training.json"
@@ -164,6 +164,9 @@ def _open_material(data: Path, class_names: list[str], settings: TrainingSetting
     scans = [sample.scan for sample in samples]
     for sentence in copies_among(scans, [digests[scan] for scan in scans]):
         warn(f"{sentence}: the training sees that part twice as often as the others", stacklevel=4)
+    for folder in classes if settings.select else []:
+        for sentence in validation_doubts(folder):
+            warn(f"{class_name(folder)}: {sentence}", stacklevel=4)
     return _Material(data, classes, samples, joint_digest(digests.values()), point, image)
 
 

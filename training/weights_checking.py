@@ -42,7 +42,8 @@ def verify_weights(names: Sequence[str]) -> list[WeightsVerdict]:
     Raises:
         WeightsError: there are no such weights, one that was named is not there, or none is.
     """
-    entries = [published_weights(name) for name in names] or [entry for entry in PUBLISHED if present_file(entry)]
+    named = [published_weights(name) for name in dict.fromkeys(names)]
+    entries = named or [entry for entry in PUBLISHED if present_file(entry)]
     if not entries:
         raise WeightsError(
             f"{weights_folder()}: there are no weights here: see `cmdiad weights list` for their sources"

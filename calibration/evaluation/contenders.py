@@ -195,6 +195,12 @@ class NormalParts:
         """What the normal parts show of themselves, after the contender was calibrated."""
         return range_of([part.prepared.view for part in self._measure(contender)])
 
+    def names(self, contender: Contender) -> list[str]:
+        """Of all normal parts, after the contender was calibrated."""
+        measured = self._measure(contender)
+        several = len(measured) > len(self._samples)
+        return [f"train/{name_of(one.sample)}{f'#{one.part + 1}' if several else ''}" for one in measured]
+
     def _measure(self, contender: Contender) -> list[_Measured]:
         key = contender.main_key
         if key not in self._measured:

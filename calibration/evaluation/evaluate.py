@@ -21,19 +21,29 @@ from ...runtime.errors import UsageError, naming_scan
 from ...runtime.patches.features import FeatureExtractor
 from ...runtime.patches.neighborhood import neighborhood_mean
 from ...runtime.patches.pooling import SIZE
+from ...runtime.patches.routes import modalities
 from ...runtime.preparation.frame import Frame, map_to_input, prepare_mask, sample_nearest
 from ...runtime.preparation.part_range import outside
 from ...runtime.preparation.part_samples import labeled_parts, own_pixels
 from ...runtime.preparation.prepared_part import PreparedPart
 from ...runtime.progress import Progress
-from ...runtime.sensor.dataset import GOOD, Sample, class_name, find_classes, find_samples
+from ...runtime.sensor.dataset import (
+    GOOD,
+    Sample,
+    class_name,
+    find_classes,
+    find_samples,
+    label_doubts,
+    list_samples,
+    misnamed_folders,
+)
 from ...runtime.sensor.image import read_defect_mask
 from ...runtime.timing import StageTimes
 from ...runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
 from ..calibrate import Calibrated, require_usable
-from ..copies import KnownParts
 from .contenders import Candidate, Contender, NormalParts, prepare, settled_contenders
-from .outcomes import ClassOutcome, Evaluation, Scored, measure, name_of
+from .doubts import PartDoubts, class_doubts, threshold_doubts
+from .outcomes import ClassOutcome, Evaluation, Scored, measure
 
 Array = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -62,20 +72,33 @@ def evaluate_dataset(
             opened[id(candidate.bundle)] = FeatureExtractor(candidate.bundle, provider)
         contenders.append(Contender(candidate, opened[id(candidate.bundle)]))
     outcomes: list[ClassOutcome] = []
-    copies: list[str] = []
-    for folder in find_classes(data, class_names):
+    classes = find_classes(data, class_names)
+    doubts = [] if class_names else left_out(data)
+    for folder in classes:
         own, told = evaluate_class(folder, contenders, progress)
         outcomes += own
-        copies += [f"{class_name(folder)}: {sentence}" for sentence in told]
-    for sentence in copies:
+        doubts += [f"{class_name(folder)}: {sentence}" for sentence in told]
+    for sentence in doubts:
         warn(sentence, stacklevel=2)
-    return Evaluation(outcomes, tuple(copies))
+    return Evaluation(outcomes, tuple(doubts))
+
+
+def left_out(data: Path) -> list[str]:
+    """What looks like a class of a dataset and is none, a sentence each.
+
+    Raises:
+        ScanError: a folder cannot be read.
+    """
+    return [
+        f"{folder.parents[1].name} is left out: its normal parts lie in train/{folder.name}, not {GOOD}"
+        for folder in misnamed_folders(data)
+    ]
 
 
 def evaluate_class(
     folder: Path, contenders: Sequence[Contender], progress: Progress
 ) -> tuple[list[ClassOutcome], list[str]]:
-    """One class: calibrated and scored for every contender; and which of its parts are there twice, in sentences.
+    """One class: calibrated and scored for every contender; and what falsifies its figures, in sentences.
 
     Raises:
         UsageError: the class has no train/good or no test, or some defects have a mask and some have none.
@@ -88,9 +111,11 @@ def evaluate_class(
     normal = NormalParts(good, progress)
     calibrated = [normal.calibrate(contender) for contender in contenders]
     contenders = [replace(contender, expected=normal.part_range(contender)) for contender in contenders]
-    copies, known = normal.copies, normal.known
+    doubts, known = [*class_doubts(samples, list_samples(folder, "validation")), *normal.copies], normal.known
+    learned = ((one.manifest, normal.names(one), outcome) for one, outcome in zip(contenders, calibrated, strict=True))
+    doubts += threshold_doubts(list(learned))
     del normal  # its features are the largest thing here
-    tallies, also_normal = _scored_parts(samples, contenders, calibrated, known, progress)
+    tallies, tested = _scored_parts(samples, contenders, calibrated, PartDoubts(known), progress)
     outcomes = [
         measure(
             class_name(folder),
@@ -104,38 +129,32 @@ def evaluate_class(
         )
         for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True)
     ]
-    return outcomes, [*copies, *_tested_and_learned(also_normal, len(samples))]
+    return outcomes, [*doubts, *tested.doubts(len(samples))]
 
 
 def _scored_parts(
     samples: Sequence[Sample],
     contenders: Sequence[Contender],
     calibrated: Sequence[Calibrated],
-    known: KnownParts,
+    tested: PartDoubts,
     progress: Progress,
-) -> tuple[list[Tally], list[str]]:
-    """Every contender's tally, and which test scans are among the normal ones, in words."""
-    tallies, also_normal = [Tally() for _ in contenders], list[str]()
+) -> tuple[list[Tally], PartDoubts]:
+    """Every contender's tally, and what the parts themselves make doubtful."""
+    tallies = [Tally() for _ in contenders]
+    # Only points tell which pixels are the part.
+    seeing = next((one for one in contenders if "pc" in modalities(one.manifest)), contenders[0])
     for number, sample in enumerate(samples):
         shared = SharedWork()
         with naming_scan(sample.scan):
             for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True):
                 for part in score_parts(sample, contender, outcome.decision, shared):
                     tally.add(part, outside(part.prepared.view, contender.require_range()))
-                    if contender is contenders[0] and (twin := known.like(part.prepared)) is not None:
-                        also_normal.append(f"test/{name_of(sample)} ({twin})")
+                    if contender is contenders[0]:
+                        tested.add(part.sample, part.prepared)
+                    if contender is seeing:
+                        tested.add_mask(part.sample, part.prepared, part.mask, part.whole)
         progress("test", number + 1, len(samples), "")
-    return tallies, also_normal
-
-
-def _tested_and_learned(copies: Sequence[str], n_test: int) -> list[str]:
-    """A sentence about test scans that are normal ones too; none where there are none."""
-    if not copies:
-        return []
-    return [
-        f"{len(copies)} of {n_test} test scans are among the normal scans too, such as {copies[0]}: the banks "
-        "know them, so their scores are lower than those of parts never seen: take them out of one of the two"
-    ]
+    return tallies, tested
 
 
 def has_masks(samples: Sequence[Sample]) -> bool:
@@ -148,6 +167,10 @@ def has_masks(samples: Sequence[Sample]) -> bool:
     defective = [sample for sample in samples if sample.is_defect]
     missing = [sample for sample in defective if sample.mask is None]
     if missing and len(missing) < len(defective):
+        if doubts := label_doubts("test", missing):
+            raise UsageError(
+                f"{missing[0].scan}: the part has no mask in gt/, as other defective ones have: {doubts[0]}"
+            )
         raise UsageError(
             f"{missing[0].scan}: the defect has no mask in gt/, such as gt/{missing[0].scan.stem}.png, as "
             f"{len(missing)} of {len(defective)} defective test parts, but others have: add the masks, or remove all "
@@ -184,6 +207,7 @@ class ScoredPart:
     Attributes:
         sample: the part's own, with its label.
         prepared: as the networks saw it.
+        whole: the frame of its whole scan.
         mask: (224, 224) bool, what of it is defective, of the whole scan whatever the window.
         score: its image score.
         map_224: (224, 224) float32, its anomaly map, of the whole scan too.
@@ -192,6 +216,7 @@ class ScoredPart:
 
     sample: Sample
     prepared: PreparedPart
+    whole: Frame
     mask: npt.NDArray[np.bool_]
     score: float
     map_224: Array
@@ -244,7 +269,7 @@ def score_parts(sample: Sample, contender: Contender, decision: Decision, shared
         times = StageTimes()
         times.add_share(together, len(prepared))
         score, map_224 = _score_part(part_sample, part, contender, decision, shared, times)
-        scored.append(ScoredPart(part_sample, part, mask, score, in_whole_scan(map_224, part, whole), times))
+        scored.append(ScoredPart(part_sample, part, whole, mask, score, in_whole_scan(map_224, part, whole), times))
     return scored
 
 

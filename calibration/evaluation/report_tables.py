@@ -202,6 +202,9 @@ def _threshold_object(outcome: ClassOutcome) -> dict[str, object]:
     return {
         "threshold": outcome.threshold.value,
         "asked_false_reject_rate": outcome.threshold.false_reject_rate,
+        "method": outcome.threshold.method,
+        "rate_low": outcome.threshold.rate_low,
+        "rate_high": outcome.threshold.rate_high,
         "n_good": verdicts.n_good,
         "n_rejected": verdicts.false_rejects,
         "false_reject_rate": verdicts.false_reject_rate,

@@ -43,7 +43,7 @@ class EngineRequest:
 
 
 def parse_targets(given: Sequence[str]) -> list[tuple[str, ...]]:
-    """`--target` as typed: every use is one engine, commas put several compute capabilities into it.
+    """`--target` as typed: every different use is one engine, commas put several compute capabilities into it.
 
     Raises:
         UsageError: an entry is empty or no compute capability such as sm86.
@@ -59,7 +59,7 @@ def parse_targets(given: Sequence[str]) -> list[tuple[str, ...]]:
         if wrong:
             raise UsageError(f"--target {entry}: {wrong[0]!r} is not a compute capability: write it as in sm86,sm89")
         parsed.append(tuple(sorted(set(names), key=lambda name: int(name[2:]))))
-    return parsed
+    return list(dict.fromkeys(parsed))
 
 
 def add_engines(

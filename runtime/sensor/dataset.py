@@ -22,6 +22,8 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 GOOD = "good"
 _EYECANDIES_FOLDER = "data"
+# What folders of normal parts are called in other datasets; here each of these counts as a defect.
+_LIKE_GOOD = frozenset(("good", "ok", "okay", "io", "normal", "nominal", "pass", "passed", "defect_free", "no_defect"))
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Sample:
         mask: the defect mask's file; None if there is none (a normal part).
         defect: the defect's folder name, `good` for a normal part.
         part: its number in the scan, from 1, where each scan of the dataset shows several; None where it is all of it.
+        unused_mask: the mask's file of a normal part, which should be empty.
     """
 
     scan: Path
@@ -41,6 +44,7 @@ class Sample:
     mask: Path | None
     defect: str
     part: int | None = None
+    unused_mask: Path | None = None
 
     @property
     def is_defect(self) -> bool:
@@ -66,6 +70,8 @@ class Place:
 def find_classes(root: Path, wanted: Iterable[str] = ()) -> list[Path]:
     """The class folders of a dataset root, by name; a single class folder counts as a root of one.
 
+    A class that is wanted twice comes once.
+
     Raises:
         UsageError: the root is not there or not a folder, has no class, or not the ones wanted.
         ScanError: a folder cannot be read.
@@ -78,12 +84,12 @@ def find_classes(root: Path, wanted: Iterable[str] = ()) -> list[Path]:
     if not classes:
         raise UsageError(
             f"{root}: found no class in the layout of MVTec 3D-AD (CLASS/train/good/xyz/*.tiff) or Eyecandies "
-            "(CLASS/train/data/*_depth.png)"
+            f"(CLASS/train/data/*_depth.png){_renaming(root)}"
         )
-    names = list(wanted) or list(classes)
+    names = list(dict.fromkeys(wanted)) or list(classes)
     missing = [name for name in names if name not in classes]
     if missing:
-        raise UsageError(f"{root}: there is no class {', '.join(missing)}; found {', '.join(classes)}")
+        raise UsageError(f"{root}: there is no class {', '.join(missing)}; found {', '.join(classes)}{_renaming(root)}")
     return [classes[name] for name in names]
 
 
@@ -96,6 +102,40 @@ def list_classes(root: Path) -> dict[str, Path]:
     if _is_class(root):
         return {class_name(root): root}
     return {entry.name: entry for entry in visible(root)[0] if _is_class(entry)}
+
+
+def misnamed_folders(root: Path) -> list[Path]:
+    """Folders that should be called train/good: what they lie in is no class, and is left out without them.
+
+    Raises:
+        ScanError: a folder cannot be read.
+    """
+    entries = [entry for entry in (root, *visible(root)[0]) if not _is_class(entry)]
+    folders = [folder for entry in entries for folder in visible(entry / "train")[0]]
+    return [folder for folder in folders if looks_good(folder.name) and is_folder(folder / SCANS.folder)]
+
+
+def looks_good(defect: str) -> bool:
+    """Whether a folder's name says that its parts are normal, while it counts as a defect.
+
+    Example:
+        >>> looks_good("Good"), looks_good("good"), looks_good("dent")
+        (True, False, False)
+    """
+    return defect != GOOD and defect.strip().casefold().replace("-", "_").replace(" ", "_") in _LIKE_GOOD
+
+
+def label_doubts(split: Split, samples: Iterable[Sample]) -> list[str]:
+    """A sentence about folders that look good and count as defects; none where there are none."""
+    folders = [
+        f"{split}/{defect}" for defect in dict.fromkeys(sample.defect for sample in samples) if looks_good(defect)
+    ]
+    if not folders:
+        return []
+    counts = "counts as a defect" if len(folders) == 1 else "count as defects"
+    return [
+        f"{', '.join(folders)} {counts}: only {split}/{GOOD} holds normal parts: move them there if they are normal"
+    ]
 
 
 def class_name(folder: Path) -> str:
@@ -187,6 +227,12 @@ def joint_digest(digests: Iterable[bytes]) -> str:
     return hashlib.sha256(b"".join(digests)).hexdigest()
 
 
+def _renaming(root: Path) -> str:
+    """The end of a message about a class that was not found, where only the name of a folder is wrong."""
+    folders = misnamed_folders(root)
+    return f": rename {folders[0]} to {GOOD}" if folders else ""
+
+
 def _is_class(folder: Path) -> bool:
     return is_folder(folder / "train" / GOOD / SCANS.folder) or bool(_depth_maps(folder, "train"))
 
@@ -204,9 +250,8 @@ def _eyecandies_sample(depth: Path) -> Sample:
 def _samples_of(folder: Path) -> list[Sample]:
     """The parts of one DEFECT folder; a file of `rgb/` or `gt/` belongs to the scan with its name."""
     images, masks = (by_stem(files_in(folder / kind.folder, kind)) for kind in (IMAGES, MASKS))
-    if folder.name == GOOD:
-        masks = {}
+    used, unused = ({}, masks) if folder.name == GOOD else (masks, {})
     return [
-        Sample(scan, images.get(scan.stem), masks.get(scan.stem), folder.name)
+        Sample(scan, images.get(scan.stem), used.get(scan.stem), folder.name, unused_mask=unused.get(scan.stem))
         for scan in files_in(folder / SCANS.folder, SCANS)
     ]

@@ -117,6 +117,8 @@ def test_a_threshold_far_above_all_scores_is_said_until_defects_place_it() -> No
     threshold = threshold_from_good(scores, 0.05)
     (sentence,) = far_threshold(scores, threshold)
     assert f"{threshold.value / 4:.1f} times" in sentence and "19 need no extrapolation" in sentence
+    assert sentence.endswith("or place it with --defective")
+    assert "--defective" not in far_threshold(scores, threshold, can_be_placed=False)[0]
     placed = msgspec.structs.replace(
         threshold,
         placement=Placement(rule="asked-rate", normal_value=threshold.value, lowest=3.0, n_known=1, n_missed=1),

@@ -62,7 +62,9 @@ def test_a_class_with_other_counts_differs_and_one_without_tests_is_missing(tmp_
     parts(tmp_path, "bagel", 3, 1, 2)
     parts(tmp_path, "tire", *PART_COUNTS["tire"])
     parts(tmp_path, "foam", 3, 0, 0)
-    needs = {need.name: need for need in needed_classes(tmp_path, ["bagel", "tire", "foam", "rope"])}
+    needed = needed_classes(tmp_path, ["bagel", "tire", "foam", "rope", "bagel"])
+    assert [need.name for need in needed] == ["bagel", "tire", "foam", "rope"]
+    needs = {need.name: need for need in needed}
     states = {name: need.state for name, need in needs.items()}
     assert states == {"bagel": "differs", "tire": "here", "foam": "missing", "rope": "missing"}
     assert needs["bagel"].remark.startswith("3 normal, 1 good and 2 defective test parts; the paper's dataset has 244")

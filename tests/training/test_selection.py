@@ -11,7 +11,7 @@ from cmdiad.training.extractors.by_name import open_extractor
 from cmdiad.training.features.paired_features import Wanted
 from cmdiad.training.features.torch_session import CPU
 from cmdiad.training.routes.distillation import distillation
-from cmdiad.training.selection import Judge, ValidationParts, find_validation
+from cmdiad.training.selection import Judge, ValidationParts, find_validation, validation_doubts
 
 DIM_PC, DIM_RGB = 24, 48
 
@@ -48,6 +48,32 @@ def test_validation_parts_of_any_suffix_are_found_and_an_empty_split_is_none(syn
     assert find_validation(folder).n_good == 1
     (scans / "000.TIF").unlink()
     assert find_validation(folder) is None
+
+
+def test_validation_scans_that_are_learned_from_or_tested_too_are_named(synth_data, tmp_path):
+    folder = tmp_path / "gland"
+    shutil.copytree(synth_data / "gland", folder)
+    assert validation_doubts(folder) == []
+    scans = folder / "validation" / "good" / "xyz"
+    shutil.copy(folder / "train" / "good" / "xyz" / "003.tiff", scans / "000.tiff")
+    shutil.copy(folder / "test" / "good" / "xyz" / "001.tiff", scans / "001.tiff")
+    shutil.copytree(folder / "validation" / "good", folder / "validation" / "ok")
+    label, learned, tested = validation_doubts(folder)
+    assert label.startswith("validation/ok counts as a defect: only validation/good holds normal parts")
+    assert learned.startswith(
+        "2 of 4 validation scans are training scans too: validation/good/000 (train/good/003), validation/ok/000 ("
+    )
+    assert tested.startswith("2 of 4 validation scans are test scans too: validation/good/001 (test/good/001), val")
+
+
+def test_a_fault_of_the_test_split_is_told_and_does_not_stop_a_training(synth_data, tmp_path):
+    folder = tmp_path / "gland"
+    shutil.copytree(synth_data / "gland", folder)
+    (folder / "test" / "good" / "xyz" / "000.ply").write_bytes(b"")
+    (doubt,) = validation_doubts(folder)
+    assert (
+        doubt.startswith("it could not be checked whether validation scans are test scans too: ") and "000.ply" in doubt
+    )
 
 
 def judge_of(folder, write_pairs, pairs, route="f2f", main="pc"):

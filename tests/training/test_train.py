@@ -207,6 +207,23 @@ def test_a_scan_that_is_learned_from_twice_is_named(synth_data, tmp_path):
         train_route(copy, [], SETTINGS, tmp_path / "run", silent)
 
 
+@pytest.mark.parametrize("select", [True, False])
+def test_a_validation_scan_that_is_tested_too_is_named_where_it_chooses_the_checkpoint(synth_data, tmp_path, select):
+    import shutil
+    import warnings
+
+    copy = tmp_path / "data"
+    shutil.copytree(synth_data, copy)
+    folder = copy / "gland"
+    shutil.copy(folder / "test" / "good" / "xyz" / "001.tiff", folder / "validation" / "good" / "xyz" / "000.tiff")
+    (folder / "train" / "good" / "rgb" / "002.png").unlink()  # ends it before the work
+    with warnings.catch_warnings(record=True) as told, pytest.raises(ScanError):
+        warnings.simplefilter("always")
+        train_route(copy, [], dataclasses.replace(SETTINGS, select=select), tmp_path / "run", silent)
+    said = [str(warning.message) for warning in told if "validation" in str(warning.message)]
+    assert [sentence[:50] for sentence in said] == ["gland: 1 of 1 validation scans are test scans too:"] * select
+
+
 def test_a_folder_without_classes_is_said_plainly(tmp_path):
     with pytest.raises(UsageError, match="layout of MVTec 3D-AD"):
         train_route(tmp_path, [], SETTINGS, tmp_path / "run", silent)

@@ -31,7 +31,7 @@ def test_a_whole_file_is_ok_and_one_under_a_wrong_name_is_not(folder):
 
 def test_a_damaged_file_is_wrong_in_words(folder):
     (folder / "pretrain.pth").write_bytes(b"<html>")
-    (verdict,) = verify_weights(["point-mae"])
+    (verdict,) = verify_weights(["point-mae", "point-mae"])
     assert "pretrain.pth" in verdict.verdict and "get it again" in verdict.verdict
 
 

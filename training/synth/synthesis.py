@@ -134,7 +134,7 @@ def write_dataset(
 
     Args:
         root: a new or empty folder.
-        classes: some of `PART_CLASSES`.
+        classes: some of `PART_CLASSES`, each once however often it is named.
         train, validation, test_good: normal parts of a class, by split; per_defect: defective ones of every kind.
         size, seed: width and height of a scan, pixels; of everything random.
         difficulty: how large and deep defects are, see `SEVERITIES`.
@@ -165,7 +165,7 @@ def _sample_jobs(root: Path, classes: Sequence[str], counts: Mapping[tuple[str, 
         raise UsageError(f"{root}: not an empty folder; choose a new one, or delete it first")
     return [
         _SampleJob(root, name, *place, index)
-        for name in classes
+        for name in dict.fromkeys(classes)
         for place, count in counts.items()
         for index in range(count)
     ]

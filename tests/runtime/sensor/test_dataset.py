@@ -29,6 +29,23 @@ def test_classes_and_samples(root):
     assert all(sample.rgb.is_file() for sample in samples)
 
 
+def test_a_class_that_is_wanted_twice_comes_once_and_in_the_order_of_its_first_mention(root):
+    (root / "apple" / "train" / "good" / "xyz").mkdir(parents=True)
+    found = find_classes(root, ["bagel", "apple", "bagel"])
+    assert [folder.name for folder in found] == ["bagel", "apple"]
+
+
+@pytest.mark.parametrize("name", ["Good", "GOOD", "ok"])
+def test_a_folder_of_normal_parts_under_another_name_is_named(root, name):
+    (root / "bagel" / "train" / "good").rename(root / "bagel" / "train" / name)
+    for place in (root, root / "bagel"):
+        with pytest.raises(UsageError, match=rf"no class in the layout .*: rename .*bagel/train/{name} to good$"):
+            find_classes(place)
+    (root / "tire" / "train" / "good" / "xyz").mkdir(parents=True)
+    with pytest.raises(UsageError, match=rf"no class bagel; found tire: rename .*bagel/train/{name} to good$"):
+        find_classes(root, ["bagel"])
+
+
 def test_what_is_missing_is_named(root):
     with pytest.raises(UsageError, match="no class carrot; found bagel"):
         find_classes(root, ["carrot"])

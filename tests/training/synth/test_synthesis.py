@@ -86,6 +86,13 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_counts_and_workers(tmp_
     assert not {digest for name, digest in a.items() if "/gt/" not in name} & set(c.values())
 
 
+def test_a_class_that_is_named_twice_is_written_once(tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    counts = {"train": 1, "validation": 0, "test_good": 0, "per_defect": 0}
+    write_dataset(tmp_path, classes=["gland", "gland"], **counts, size=SMALL, progress=lambda *step: told.append(step))
+    assert told == [(1, 1)]
+
+
 def test_a_seed_sequence_gives_the_same_sample_again() -> None:
     sequence = np.random.SeedSequence([1, 2])
     first, again = (render_sample("cookie", "dent", sequence, SMALL) for _ in range(2))
