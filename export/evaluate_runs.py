@@ -56,20 +56,27 @@ def evaluate_runs(
     """
     with tempfile.TemporaryDirectory() as scratch:
         candidates: list[Candidate] = []
-        wanted = list(dict.fromkeys(scores)) or [settings.score]
-        doubts: list[str] = []
+        doubts = _run_doubts(runs, routes, data, class_names)
         for number, (route, main) in enumerate(routes):
             progress("export", number, len(routes), route)
             path = Path(scratch) / f"{route}_{main}"
-            run = choose_run(runs, route, main)
-            doubts += unlearned_classes(read_run(run)[1], route, main, find_classes(data, class_names))
-            export_bundle(run, route, main, path, settings=ExportSettings(data=data))
-            candidates += _candidates(open_bundle(path), settings, wanted, sensor)
+            export_bundle(choose_run(runs, route, main), route, main, path, settings=ExportSettings(data=data))
+            candidates += _candidates(open_bundle(path), settings, scores or [settings.score], sensor)
         progress("export", len(routes), len(routes), "")
-        for doubt in doubts:
-            warn(doubt, stacklevel=2)
         evaluation = evaluate_dataset(data, class_names, candidates, provider, progress)
         return replace(evaluation, warnings=(*doubts, *evaluation.warnings))
+
+
+def _run_doubts(
+    runs: Sequence[Path], routes: Sequence[tuple[RouteName, Modality]], data: Path, class_names: Sequence[str]
+) -> list[str]:
+    """Classes that the runs never saw, said before the work; see `unlearned_classes`."""
+    chosen = [(read_run(choose_run(runs, route, main))[1], route, main) for route, main in routes]
+    classes = find_classes(data, class_names)
+    doubts = [doubt for asked in chosen for doubt in unlearned_classes(*asked, classes)]
+    for doubt in doubts:
+        warn(doubt, stacklevel=3)
+    return doubts
 
 
 def unlearned_classes(run: Run, route: RouteName, main: Modality, classes: Sequence[Path]) -> list[str]:
@@ -99,7 +106,7 @@ def _candidates(
     told = None if described is None else described.preprocessing
     return [
         Candidate(candidate_name(manifest.route, manifest.main, score), bundle, replace(settings, score=score), told)
-        for score in scores
+        for score in dict.fromkeys(scores)
     ]
 
 

@@ -105,10 +105,10 @@ def validation_doubts(class_folder: Path) -> list[str]:
         *label_doubts("validation", validation),
         *unseen,
         *(
-            f"{len(found)} of {len(validation)} validation scans are {what}: {listed(found)}: {why}: take them out of "
-            "one of the two"
-            for found, what, why in kinds
-            if found
+            f"{len(shared)} of {len(validation)} validation scans are {what}: {listed(shared)}: {why}: take them out "
+            "of one of the two"
+            for shared, what, why in kinds
+            if shared
         ),
     ]
 

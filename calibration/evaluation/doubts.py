@@ -31,6 +31,8 @@ _MOST_OF_PART, _MOST_OF_IMAGE = 0.75, 0.5
 _NEAR, _LEAST_NEAR = 0.1, 0.05
 
 _Mask = npt.NDArray[np.bool_]
+_Kind = tuple[list[str], str, str]
+"""The names of scans, what is wrong with them, and why that matters and what to do."""
 
 
 class PartDoubts:
@@ -75,38 +77,46 @@ class PartDoubts:
         Args:
             n_test: how many scans there are.
         """
-        masks = f"of {self._n_masks} masks"
-        kinds = [
+        kinds = [*self._copies(n_test), *self._masks()]
+        return [_sentence(*kind) for kind in kinds if kind[0]]
+
+    def _copies(self, n_test: int) -> list[_Kind]:
+        tests = f"of {n_test} test scans are"
+        return [
             (
                 self._learned,
-                f"of {n_test} test scans are among the normal scans too",
+                f"{tests} among the normal scans too",
                 "the banks know them, so their scores are lower than those of parts never seen: take them out of one "
                 "of the two",
             ),
             (
                 self._twice,
-                f"of {n_test} test scans are the same measurement as another test scan",
+                f"{tests} the same measurement as another test scan",
                 "such a part counts several times in every figure: remove the copies",
             ),
             (
                 self._contradictory,
-                f"of {n_test} test scans are the same measurement as another test scan that is labeled otherwise",
+                f"{tests} the same measurement as another test scan that is labeled otherwise",
                 "one of the labels is wrong, so no detector could be right: remove the wrong one",
             ),
+        ]
+
+    def _masks(self) -> list[_Kind]:
+        masks = f"of {self._n_masks} masks mark"
+        return [
             (
                 self._covering,
-                f"{masks} mark most of the part or of the scan",
+                f"{masks} most of the part or of the scan",
                 "pixel scores then take the good part for the defect: a mask is 0 where the part is good, so check "
                 "whether these are inverted",
             ),
             (
                 self._beside,
-                f"{masks} mark next to nothing on the part or beside it",
+                f"{masks} next to nothing on the part or beside it",
                 "pixel scores then take what is not the part for the defect: check whether the mask belongs to the "
                 "scan and lies as the scan does",
             ),
         ]
-        return [_sentence(named, what, why) for named, what, why in kinds if named]
 
 
 def _share_near(part: _Mask, marked: _Mask) -> float:
@@ -129,7 +139,7 @@ def class_doubts(samples: Sequence[Sample], validation: Sequence[Sample]) -> lis
     """
     masks = [(name_of(sample), sample.unused_mask) for sample in samples if sample.unused_mask is not None]
     marking = [f"test/{name} ({remark})" for name, mask in masks if (remark := _marked(mask))]
-    kinds = [
+    kinds: list[_Kind] = [
         (
             marking,
             f"of {len(masks)} masks of good test parts are not empty",

@@ -52,14 +52,14 @@ def scans_in_both(split: Split, samples: Sequence[Sample], other_split: Split, o
         ScanError: a file cannot be read.
     """
     glimpses = [_glimpse(other.scan) for other in others] if samples else []
-    found = []
+    copies = []
     for sample in samples:
         seen = _glimpse(sample.scan)
         similar = [other for other, glimpse in zip(others, glimpses, strict=True) if glimpse == seen]
         twin = next((other for other in similar if _are_equal(sample.scan, other.scan)), None)
         if twin is not None:
-            found.append(f"{split}/{sample.defect}/{sample.name} ({other_split}/{twin.defect}/{twin.name})")
-    return found
+            copies.append(f"{split}/{sample.defect}/{sample.name} ({other_split}/{twin.defect}/{twin.name})")
+    return copies
 
 
 def _glimpse(file: Path) -> tuple[int, bytes]:
