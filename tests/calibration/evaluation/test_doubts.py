@@ -145,6 +145,19 @@ def test_an_outlier_and_a_threshold_far_out_are_said_once_for_each_route(exporte
     assert "times the highest score of the 6 good scans" in told[1] and "--defective" not in told[1]
 
 
+def test_evaluation_says_what_the_files_of_a_class_tell_and_which_class_is_left_out(
+    route_bundle: Any, data: Path
+) -> None:
+    copied(data / "gland", "validation/good/000", "test/good/001")
+    copied(data, "gland/train/good/000", "cookie/train/Good/000")
+    settings = CalibrationSettings(false_reject_rate=0.2, coreset_ratio=0.01)
+    candidate = Candidate("single", open_bundle(route_bundle("single", "pc")), settings)
+    with pytest.warns(UserWarning):
+        evaluation = evaluate_dataset(data, [], [candidate], "cpu", lambda *_: None)
+    left, shared = evaluation.warnings
+    assert left.startswith("cookie is left out") and shared.startswith("gland: 1 of 1 validation scans are test scans")
+
+
 def test_evaluation_says_what_calibration_says_of_the_same_scans(route_bundle: Any, data: Path) -> None:
     candidate = Candidate(
         "single",
