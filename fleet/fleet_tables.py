@@ -55,13 +55,15 @@ def state_of(outcome: ProductOutcome) -> str:
 
 
 def warnings_of(outcome: ProductOutcome) -> list[str]:
-    """What should be looked at before a product's bundle goes to the line."""
-    calibrated = outcome.calibrated
-    if calibrated is None:
-        return []
-    drift = calibrated.drift
-    compared = [] if drift is None else [*drift.warnings, *([drift.not_compared] if drift.not_compared else [])]
-    return [f"{outcome.product}: {warning}" for warning in (*calibrated.warnings, *compared)]
+    """What should be looked at before a product's bundle goes to the line, and what falsifies its figures."""
+    warnings: list[str] = []
+    if outcome.calibrated is not None:
+        drift = outcome.calibrated.drift
+        compared = [] if drift is None else [*drift.warnings, *([drift.not_compared] if drift.not_compared else [])]
+        warnings += [*outcome.calibrated.warnings, *compared]
+    if outcome.evaluated is not None:
+        warnings += outcome.evaluated.warnings
+    return [f"{outcome.product}: {warning}" for warning in warnings]
 
 
 def _row(outcome: ProductOutcome) -> list[str]:

@@ -136,10 +136,11 @@ def _evaluate(work: _Work) -> None:
     key = step_key("evaluate", bundle=bundle.manifest.digest, test=tested, provider=provider)
 
     def make(new: Path) -> EvaluatedProduct:
-        outcome = score_bundle(bundle, folder, provider, lambda *_: None)
+        outcome, doubts = score_bundle(bundle, folder, provider, lambda *_: None)
         told = outcome.verdicts
         counts = {name: getattr(told, name) for name in told.__dataclass_fields__}
-        return EvaluatedProduct(row=msgspec.structs.replace(outcome.row, class_name=work.task.product.name), **counts)
+        row = msgspec.structs.replace(outcome.row, class_name=work.task.product.name)
+        return EvaluatedProduct(row=row, warnings=doubts, **counts)
 
     work.take(made_or_kept(work.task.folder("evaluate"), key, EvaluatedProduct, make))
 

@@ -107,6 +107,7 @@ class EvaluatedProduct(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         row: scores of detection.
         n_good, false_rejects, n_defective, misses, refused: the verdicts, see `Verdicts`.
+        warnings: what falsifies these figures.
     """
 
     row: Row
@@ -115,6 +116,7 @@ class EvaluatedProduct(msgspec.Struct, frozen=True, kw_only=True):
     n_defective: int
     misses: int
     refused: int
+    warnings: list[str] = []
 
 
 class MeasuredProduct(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from types import SimpleNamespace
 
 import msgspec
 from cmdiad.calibration.update_comparison import MeasureUnderBoth
 from cmdiad.fleet.fleet_page import fleet_page
 from cmdiad.fleet.fleet_run import FleetReport
-from cmdiad.fleet.fleet_tables import HEADERS, products_table
+from cmdiad.fleet.fleet_tables import HEADERS, products_table, warnings_of
 from cmdiad.fleet.product_task import BundleDrift, CalibratedProduct, ProductOutcome, StepFailure
 from cmdiad.runtime.bundle.parameters import Threshold
 
@@ -65,6 +66,13 @@ def test_the_page_loads_nothing_and_allows_its_own_script_alone() -> None:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert f"script-src 'sha256-{digest}'" in page and "default-src 'none'" in page
     assert not re.search(r"(src|href)\s*=|https?://|@import", page)
+
+
+def test_what_falsifies_a_products_figures_is_among_its_warnings() -> None:
+    evaluated = SimpleNamespace(warnings=["1 of 7 test scans are there twice"])
+    outcome = ProductOutcome(product="cap", evaluated=evaluated)  # type: ignore[arg-type]
+    assert warnings_of(outcome) == ["cap: 1 of 7 test scans are there twice"]
+    assert warnings_of(ProductOutcome(product="lid")) == []
 
 
 def test_the_page_shows_failures_and_warnings_as_text() -> None:

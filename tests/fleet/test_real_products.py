@@ -34,6 +34,7 @@ def test_a_product_is_calibrated_as_the_command_does_it_scored_and_compared_with
     calibrate_bundle(open_bundle(exported_bundle), scans, CalibrationSettings(coreset_ratio=0.02), own, product="a")
     assert bundle_of(file, "a") == own.read_bytes()
     assert first.evaluated is not None and first.evaluated.n_good == 2 and first.evaluated.row.class_name == "a"
+    assert first.evaluated.warnings == []
 
     shutil.copy(sorted((synth_data / SCANS).iterdir())[3], scans[0])
     (second,) = run_fleet(FleetRequest(file, ["evaluate"], workers=1))[0].products
