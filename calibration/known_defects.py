@@ -126,7 +126,7 @@ def with_known_defects(calibrated: Calibrated, defects: Sequence[KnownDefect]) -
 
     What it refuses, such as a part of another product, has no verdict that a threshold would change.
     """
-    judged = [defect for defect in defects if not defect.refusal]
+    judged = _judged(defects)
     if not judged:
         return calibrated
     placed = place_threshold(calibrated.calibration.threshold, calibrated.scores, judged)
@@ -180,7 +180,7 @@ def halfway(normal: float, lowest: float) -> float:
 def rate_choices(good: Scores, defects: Sequence[KnownDefect], asked: float) -> list[RateChoice]:
     """What the usual false-reject rates and the one asked for would give; those that the scans cannot tell left out."""
     choices = []
-    scores = np.array([defect.score for defect in defects if not defect.refusal])
+    scores = np.array([defect.score for defect in _judged(defects)])
     for rate in sorted({*RATES, asked}):
         try:
             threshold = threshold_from_good(good, rate)
@@ -211,5 +211,10 @@ def defect_warnings(defects: Sequence[KnownDefect]) -> list[str]:
 
 def clearest(defects: Sequence[KnownDefect]) -> PartSource | None:
     """Of the known defects that `infer` judges the one of the highest score, for the self-test; None without any."""
-    judged = [defect for defect in defects if not defect.refusal]
+    judged = _judged(defects)
     return max(judged, key=lambda defect: defect.score).scan if judged else None
+
+
+def _judged(defects: Sequence[KnownDefect]) -> list[KnownDefect]:
+    """Those that `infer` gives a verdict on."""
+    return [defect for defect in defects if not defect.refusal]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..runtime.banks.metrics import DISTANCES
 from ..runtime.errors import UsageError
+from ..runtime.sensor.file_copies import listed
 from ..runtime.verdict.decision import NormalizedBank
 
 Array = npt.NDArray[np.float32]
@@ -21,7 +22,6 @@ Array = npt.NDArray[np.float32]
 _ROUNDING = 1e-3
 # Of the coreset ratio, which is the share of its patches that a scan has in the bank on average.
 _LEAST_SHARE = 0.25
-_NAMED = 3
 
 
 def share_on_rows(bank: NormalizedBank, features: Array, distances: Array) -> float:
@@ -55,9 +55,8 @@ def refuse_known(scans: Sequence[str], shares: Sequence[float], coreset_ratio: f
         if share >= _LEAST_SHARE * coreset_ratio
     ]
     if known:
-        more = f", and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
         raise UsageError(
-            f"{len(known)} of {len(scans)} scans are in the bundle's bank already: {', '.join(known[:_NAMED])}{more}: "
-            "compared with themselves they would bring the threshold near zero: give scans that were recorded since, "
-            "or --replace to learn from these alone"
+            f"{len(known)} of {len(scans)} scans are in the bundle's bank already: {listed(known)}: compared "
+            "with themselves they would bring the threshold near zero: give scans that were recorded since, or "
+            "--replace to learn from these alone"
         )

@@ -86,8 +86,9 @@ def preprocess_dataset(
     """
     if out.resolve() == data.resolve() or data.resolve() in out.resolve().parents:
         raise UsageError(f"{out}: is inside the dataset, which is never changed: choose another folder")
-    jobs = _jobs(data, out, class_names)
-    _claim(out, preprocessing, {_target(*job) for job in _jobs(data, out, ())})
+    everything = _jobs(data, out, ())
+    jobs = _jobs(data, out, class_names) if class_names else everything
+    _claim(out, preprocessing, {_target(*job) for job in everything})
     settled = settle_scans(preprocessing, [sample.scan for sample, _ in jobs])
     for warning in settled.warnings:
         warn(warning, stacklevel=2)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from ...runtime.bundle.reading import Bundle, require_calibration
-from ...runtime.errors import naming_scan
 from ...runtime.patches.features import FeatureExtractor
-from ...runtime.patches.routes import modalities
-from ...runtime.preparation.part_range import outside
 from ...runtime.progress import Progress
-from ...runtime.sensor.dataset import Sample, class_name, find_samples, list_samples
+from ...runtime.sensor.dataset import class_name, find_samples, list_samples
 from ...runtime.verdict.decision import Decision
 from ..calibration_settings import CalibrationSettings
 from ..copies import KnownParts
 from .contenders import Candidate, Contender
 from .doubts import PartDoubts, class_doubts
-from .evaluate import SharedWork, Tally, bank_bytes, has_masks, score_parts
-from .outcomes import ClassOutcome, Scored, measure
+from .evaluate import bank_bytes, has_masks, score_samples
+from .outcomes import ClassOutcome, measure
 
 
 def score_bundle(bundle: Bundle, folder: Path, provider: str, progress: Progress) -> tuple[ClassOutcome, list[str]]:
@@ -44,27 +40,14 @@ def score_bundle(bundle: Bundle, folder: Path, provider: str, progress: Progress
     # Settings are those of a calibration, and here is none.
     candidate = Candidate(bundle.manifest.product, bundle, CalibrationSettings())
     contender = Contender(candidate, FeatureExtractor(bundle, provider), calibration.part)
-    decision, samples, tested = Decision.load(bundle), find_samples(folder, "test"), PartDoubts(KnownParts())
+    samples, tested = find_samples(folder, "test"), PartDoubts(KnownParts())
+    with_masks, decision = has_masks(samples), Decision.load(bundle)
     try:
-        scored = _scored(contender, decision, samples, tested, progress)
+        (tally,) = score_samples(samples, [contender], [decision], tested, progress)
     finally:
         decision.close()
     thresholds = calibration.threshold, calibration.pixel_threshold
     expected, n_bytes = contender.require_range(), bank_bytes(decision)
+    scored = tally.scored(with_masks)
     outcome = measure(class_name(folder), candidate.name, bundle.manifest, scored, expected, thresholds, n_bytes)
     return outcome, [*class_doubts(samples, list_samples(folder, "validation")), *tested.doubts(len(samples))]
-
-
-def _scored(
-    contender: Contender, decision: Decision, samples: Sequence[Sample], tested: PartDoubts, progress: Progress
-) -> Scored:
-    tally, with_masks = Tally(), has_masks(samples)
-    for number, sample in enumerate(samples, 1):
-        with naming_scan(sample.scan):
-            for part in score_parts(sample, contender, decision, SharedWork()):
-                tally.add(part, outside(part.prepared.view, contender.require_range()))
-                tested.add(part.sample, part.prepared)
-                if "pc" in modalities(contender.manifest):
-                    tested.add_mask(part.sample, part.prepared, part.mask, part.whole)
-        progress("test", number, len(samples), "")
-    return tally.scored(with_masks)

@@ -40,7 +40,7 @@ from ...runtime.sensor.dataset import (
 from ...runtime.sensor.image import read_defect_mask
 from ...runtime.timing import StageTimes
 from ...runtime.verdict.decision import BankMatch, Decision, NormalizedBank, match_bank
-from ..calibrate import Calibrated, require_usable
+from ..calibrate import require_usable
 from .contenders import Candidate, Contender, NormalParts, prepare, settled_contenders
 from .doubts import PartDoubts, class_doubts, threshold_doubts
 from .outcomes import ClassOutcome, Evaluation, Scored, measure
@@ -115,7 +115,8 @@ def evaluate_class(
     learned = ((one.manifest, normal.names(one), outcome) for one, outcome in zip(contenders, calibrated, strict=True))
     doubts += threshold_doubts(list(learned))
     del normal  # its features are the largest thing here
-    tallies, tested = _scored_parts(samples, contenders, calibrated, PartDoubts(known), progress)
+    decisions, tested = [outcome.decision for outcome in calibrated], PartDoubts(known)
+    tallies = score_samples(samples, contenders, decisions, tested, progress)
     outcomes = [
         measure(
             class_name(folder),
@@ -132,29 +133,40 @@ def evaluate_class(
     return outcomes, [*doubts, *tested.doubts(len(samples))]
 
 
-def _scored_parts(
+def score_samples(
     samples: Sequence[Sample],
     contenders: Sequence[Contender],
-    calibrated: Sequence[Calibrated],
+    decisions: Sequence[Decision],
     tested: PartDoubts,
     progress: Progress,
-) -> tuple[list[Tally], PartDoubts]:
-    """Every contender's tally, and what the parts themselves make doubtful."""
+) -> list[Tally]:
+    """Every contender's tally of the parts, which `tested` is told too.
+
+    Args:
+        samples: of a class's test.
+        contenders: with what calibration saw.
+        decisions: of each.
+        tested: looks for what falsifies the figures.
+        progress: called with (stage, done, all, remark).
+
+    Raises:
+        ScanError: a scan or mask cannot be read or used.
+    """
     tallies = [Tally() for _ in contenders]
     # Only points tell which pixels are the part.
     seeing = next((one for one in contenders if "pc" in modalities(one.manifest)), contenders[0])
     for number, sample in enumerate(samples):
         shared = SharedWork()
         with naming_scan(sample.scan):
-            for contender, outcome, tally in zip(contenders, calibrated, tallies, strict=True):
-                for part in score_parts(sample, contender, outcome.decision, shared):
+            for contender, decision, tally in zip(contenders, decisions, tallies, strict=True):
+                for part in score_parts(sample, contender, decision, shared):
                     tally.add(part, outside(part.prepared.view, contender.require_range()))
                     if contender is contenders[0]:
                         tested.add(part.sample, part.prepared)
                     if contender is seeing:
                         tested.add_mask(part.sample, part.prepared, part.mask, part.whole)
         progress("test", number + 1, len(samples), "")
-    return tallies, tested
+    return tallies
 
 
 def has_masks(samples: Sequence[Sample]) -> bool:

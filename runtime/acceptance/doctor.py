@@ -26,8 +26,16 @@ from .probe import KERNELS, problem_apart, problem_here
 
 # The dependencies of `cmdiad` itself.
 LINE_PACKAGES = (
-    *("numpy", "scipy", "threadpoolctl", "tifffile", "imagecodecs"),
-    *("pillow", "msgspec", "jinja2", "typer", "rich"),
+    "numpy",
+    "scipy",
+    "threadpoolctl",
+    "tifffile",
+    "imagecodecs",
+    "pillow",
+    "msgspec",
+    "jinja2",
+    "typer",
+    "rich",
 )
 _PLUGINS = [provider.plugin for provider in PROVIDERS.values() if provider.plugin is not None]
 GPU_PACKAGES = ("cuda-bindings", *_PLUGINS, *FLAVORS, "polygraphy")

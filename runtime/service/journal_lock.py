@@ -46,7 +46,10 @@ def hold_alone(path: Path, why: str = "") -> Held:
     """
     with naming_place(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    stream, is_sure = _claimed(path, why)
+    stream, is_held = _opened(path)
+    if is_held is False:
+        with stream:
+            raise _refusal(path, _holder(stream), why)
     try:
         stream.truncate(0)
         # A share is seen by several machines.
@@ -55,7 +58,7 @@ def hold_alone(path: Path, why: str = "") -> Held:
     except OSError as cause:
         stream.close()
         raise OutputError(f"{path}: cannot be written: {cause.strerror or cause}") from cause
-    return Held(stream, is_sure)
+    return Held(stream, is_held is True)
 
 
 def require_free(path: Path, why: str = "") -> None:
@@ -64,34 +67,36 @@ def require_free(path: Path, why: str = "") -> None:
     Raises:
         UsageError: another process holds it.
     """
-    if path.exists():
-        with suppress(OutputError):  # a file that cannot be written: its disk says so where it is opened
-            _claimed(path, why)[0].close()
+    if holder := holder_of(path):
+        raise _refusal(path, holder, why)
 
 
 def holder_of(path: Path) -> str | None:
-    """The process that holds a lock file, as messages name it; None where none does. Nothing is created."""
-    try:
-        require_free(path)
-    except UsageError:
-        return path.read_text(errors="replace")[:_LONGEST_HOLDER].strip() or "another"
+    """The process that holds a lock file, as messages name it; None where none does. Nothing is created or written."""
+    if path.exists():
+        with suppress(OutputError):  # a file that cannot be written: its disk says so where it is opened
+            stream, is_held = _opened(path)
+            with stream:
+                return _holder(stream) if is_held is False else None
     return None
 
 
-def _claimed(path: Path, why: str) -> tuple[BinaryIO, bool]:
-    """A lock file that this process has, and whether no other can have it too."""
+def _opened(path: Path) -> tuple[BinaryIO, bool | None]:
+    """A lock file, and whether this process has it now: see `claimed`."""
     with naming_place(path):
         stream = path.open("a+b")
-    is_held = claimed(path, stream.fileno())
-    if is_held is False:
-        stream.seek(0)
-        holder = stream.read(_LONGEST_HOLDER).decode(errors="replace").strip()
-        stream.close()
-        raise UsageError(
-            f"{path.parent}: process {holder or 'another'} works in this folder already{why}: stop it, or give "
-            "another one"
-        )
-    return stream, is_held is True
+    return stream, claimed(path, stream.fileno())
+
+
+def _holder(stream: BinaryIO) -> str:
+    stream.seek(0)
+    return stream.read(_LONGEST_HOLDER).decode(errors="replace").strip() or "another"
+
+
+def _refusal(path: Path, holder: str, why: str) -> UsageError:
+    return UsageError(
+        f"{path.parent}: process {holder} works in this folder already{why}: stop it, or give another one"
+    )
 
 
 def identity_of(path: Path) -> tuple[int, int]:

@@ -235,6 +235,21 @@ def test_a_changed_file_is_checked_while_its_line_runs(calibrated_bundle: Path, 
     journal.close()
 
 
+def test_two_tables_of_a_changed_file_that_share_a_port_are_refused_while_its_line_runs(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi")
+    from cmdiad.runtime.service.journal import Journal
+
+    journal, port = Journal(tmp_path / "out"), free_port()
+    (tmp_path / "line.toml").write_text(
+        f'[[product]]\nname = "gland"\nbundle = "bundle"\n[line]\nout = "out"\n[http]\nport = {port}\n'
+        f'[[opcua]]\nname = "cell"\nhost = "127.0.0.1"\nport = {port}\nanonymous = true\n'
+    )
+    done = run_command("cmdiad-rt", "serve", "--check", cwd=tmp_path)
+    journal.close()
+    assert done.returncode == 71, done.stderr
+    assert f"[[opcua]] 'cell': port {port} of 127.0.0.1 is in use" in done.stderr
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

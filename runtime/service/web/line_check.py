@@ -100,14 +100,16 @@ def _held_ports(file: LineFile, running: str | None) -> list[str]:
     if running is None:
         require_ports(ports)
         return []
-    doubts = []
+    doubts, free = [], []
     for port in ports:
         try:
             require_ports([port])
+            free.append(port)
         except MachineError as error:
             if not (isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.EADDRINUSE):
                 raise
             doubts.append(f"{error}; if it is process {running}, nothing is to be done")
+    require_ports(free)  # two tables may still share one
     return doubts
 
 
