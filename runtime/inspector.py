@@ -25,6 +25,7 @@ from .preparation.prepared_part import PreparedPart, prepare_part, prepare_parts
 from .sensor.host_arrays import ArrayInput
 from .sensor.in_memory import PartInMemory, read_source
 from .sensor.part import Part, part_from_bytes
+from .sensor.unpacking import UnpackingThreads
 from .strategies import Answer, choose_strategy
 from .threads import thread_count
 from .timing import StageTimes
@@ -112,6 +113,7 @@ class Inspector:
         self.threads = thread_count(threads)
         self.side_by_side = side_by_side and goes_side_by_side(provider, batch)
         a_part = 1 if self.side_by_side else self.threads
+        self._unpacking = UnpackingThreads(a_part)
         self._strategy = choose_strategy(bundle, provider, a_part, cuda_graph, graph, batch)
 
     @classmethod
@@ -182,7 +184,7 @@ class Inspector:
         times = StageTimes()
         held = source if isinstance(source, PartInMemory) else Path(source)
         with naming_scan(held):
-            with times.stage("read"):
+            with times.stage("read"), self._unpacking.shared():
                 part = read_source(held, self._measured, self.bundle.manifest.preprocessing)
             return self._ready(part, times, held.name if isinstance(held, PartInMemory) else None)
 
@@ -193,7 +195,7 @@ class Inspector:
             ScanError: the content cannot be read or holds nothing to inspect; the message names no file.
         """
         times = StageTimes()
-        with times.stage("read"):
+        with times.stage("read"), self._unpacking.shared():
             part = part_from_bytes(data, self._measured, self.bundle.manifest.preprocessing, image)
         return self._ready(part, times)
 
@@ -349,6 +351,7 @@ class Inspector:
     def close(self) -> None:
         """End the threads of the search; they also end when the inspector is deleted."""
         self._strategy.close()
+        self._unpacking.close()
 
     def __enter__(self) -> Inspector:
         return self

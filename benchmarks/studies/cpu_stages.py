@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def make_inputs(folder: Path) -> None:
-    """A raw scan of each size as a TIFF, and beside it the part's mask and an anomaly map of it."""
+    """A raw scan of each size as a TIFF, plain and deflated, and beside it the part's mask and an anomaly map of it."""
     from cmdiad.benchmarks.shared.scans import raw_scan
     from cmdiad.runtime.bundle.parameters import STRUCTURED_LIGHT
     from cmdiad.runtime.preparation.prepare import map_to_input, prepare
@@ -78,6 +78,7 @@ def make_inputs(folder: Path) -> None:
         for seed in range(n_scans):
             points = np.ascontiguousarray(raw_scan(PART_CLASS, seed, max(height, width))[top : top + height])
             tifffile.imwrite(folder / f"{name}_{seed}.tiff", points, photometric="rgb")
+            tifffile.imwrite(folder / f"{name}_{seed}.deflated.tiff", points, photometric="rgb", compression="zlib")
             prepared = prepare(points, STRUCTURED_LIGHT)
             blurred = gaussian_filter(np.where(prepared.valid, np.kron(patches, np.ones((4, 4))), 0), 4)
             np.savez(
@@ -129,6 +130,7 @@ def stages_of(scan: Path) -> Times:
     heatmap = (scan.with_name("heatmap.png"), anomalies, valid, 1.0, points)
     return {
         "read": repeated(partial(read_scan, path)),
+        "read_deflated": repeated(partial(read_scan, scan.with_suffix(".deflated.tiff"))),
         "preprocess": repeated(partial(prepare, points, settings)),
         "heatmap": repeated(partial(write_heatmap, *heatmap)),
         "map": repeated(partial(write_map, scan.with_name("map.tiff"), anomalies)),

@@ -189,9 +189,14 @@ class _Body:
         return cls(window, pixels, step, mask, planes, pieces.valid[thin], heights)
 
     @cached_property
+    def _points(self) -> npt.NDArray[np.float32]:
+        """Its points, (3, n), meters: unlike an index, `compress` leaves coordinates contiguous."""
+        return self.planes.reshape(3, -1).compress(self.mask.ravel(), axis=1)
+
+    @cached_property
     def begins_m(self) -> float | None:
         """How far above the plane it begins, meters; None where none was removed."""
-        return None if self.heights is None else part_view.clearance(self.heights[self.mask])
+        return None if self.heights is None else part_view.clearance(self.heights.ravel().compress(self.mask.ravel()))
 
     @cached_property
     def diameter_m(self) -> float:
@@ -205,12 +210,12 @@ class _Body:
 
     def center_m(self) -> tuple[float, float, float]:
         """The mean of its points, meters."""
-        x, y, z = (float(plane[self.mask].mean(dtype=np.float64)) for plane in self.planes)
+        x, y, z = self._points.mean(axis=1, dtype=np.float64).tolist()
         return x, y, z
 
     def depth_m(self) -> tuple[float, float]:
         """The first and the 99th percentile of z, meters."""
-        depths = self.planes[2][self.mask]
+        depths = self._points[2]
         places = [int(share * (len(depths) - 1)) for share in _DEPTH_SHARES]
         near, far = np.partition(depths, places)[places].tolist()
         return near, far

@@ -116,10 +116,10 @@ def diameter(points_dn: npt.NDArray[np.floating]) -> float:
     dimension, n_points = points_dn.shape
     if not n_points:
         return 0.0
-    chosen = points_dn[:, :: -(-n_points // _EXTREME_POINTS)].astype(np.float64)
+    chosen = points_dn[:, :: -(-n_points // _EXTREME_POINTS)]
     # Not a matrix product: BLAS would split this thin one over threads, which costs more than it saves.
-    reached = np.einsum("da,dn->an", _directions(dimension).T, chosen)
-    extreme = chosen[:, np.unique(np.concatenate([reached.argmin(axis=1), reached.argmax(axis=1)]))]
+    reached = np.einsum("da,dn->an", _directions(dimension).T, chosen.astype(np.float32))
+    extreme = chosen[:, np.unique([reached.argmin(axis=1), reached.argmax(axis=1)])].astype(np.float64)
     between = extreme[:, :, None] - extreme[:, None, :]
     return float(np.sqrt(np.sum(np.square(between), axis=0).max()))
 
@@ -191,22 +191,22 @@ def outline_diameter(mask_hw: _Mask) -> float:
 
 
 @lru_cache(maxsize=2)
-def _directions(dimension: int) -> npt.NDArray[np.float64]:
+def _directions(dimension: int) -> npt.NDArray[np.float32]:
     """Unit vectors spread evenly over half a circle, or half a sphere by the golden angle: (32, D)."""
     number = np.arange(_DIRECTIONS) + 0.5
     if dimension == 2:
         angle = np.pi * number / _DIRECTIONS
-        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        return np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
     up = number / _DIRECTIONS
     angle = np.pi * (1 + np.sqrt(5)) * number
     flat = np.sqrt(1 - up**2)
-    return np.stack([flat * np.cos(angle), flat * np.sin(angle), up], axis=1)
+    return np.stack([flat * np.cos(angle), flat * np.sin(angle), up], axis=1).astype(np.float32)
 
 
 def _between(mask_hw: _Mask, axis: int) -> _Mask:
     """Pixels between the first and the last of a mask along an axis."""
-    place = np.arange(mask_hw.shape[axis]).reshape((-1, 1) if axis == 0 else (1, -1))
-    first = np.expand_dims(mask_hw.argmax(axis=axis), axis)
-    last = mask_hw.shape[axis] - 1 - np.expand_dims(np.flip(mask_hw, axis).argmax(axis=axis), axis)
+    place = np.arange(mask_hw.shape[axis], dtype=np.int32).reshape((-1, 1) if axis == 0 else (1, -1))
+    first = mask_hw.argmax(axis=axis, keepdims=True).astype(np.int32)
+    last = mask_hw.shape[axis] - 1 - np.flip(mask_hw, axis).argmax(axis=axis, keepdims=True).astype(np.int32)
     between: _Mask = (place > first) & (place < last) & mask_hw.any(axis=axis, keepdims=True)
     return between

@@ -1,6 +1,7 @@
 """The supporting plane: found on the image border by RANSAC, refined by least squares (paper, preprocessing).
 
-All hypotheses are made and scored at once, on a subsample of fixed size.
+Hypotheses are made and scored many at once, on a subsample of fixed size; where a few of them already explain most of
+it, the rest are not made.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ _Scalar = TypeVar("_Scalar", bound=np.generic)
 _DISTANCES_AT_ONCE = 1 << 15  # computed, so that they stay in a processor's own cache
 _SCORED_POINTS = 512  # enough to rank planes: the share of inliers is known to 2.2 % (one sigma) at worst
 _FIRST_POINTS = 128  # of these tell which planes are not worth the others
+_FIRST_PLANES = 64  # of a border without a part, most are right
+# Mean misfit of the best plane, of the largest: then four fifths of the points are near it at least, and of the first
+# planes half lie through such points alone.
+_GOOD_FIT = 0.2
 _FINALISTS = 8  # one plane of so many
 _MIN_SHARE = 0.5  # a supporting plane explains most of the border; anything less is some other surface
 _MIN_CLEAR = 1e-3  # a sample whose points lie on one line (second singular value this small) defines no plane
@@ -85,6 +90,7 @@ def refine_plane(points_n3: npt.NDArray[np.floating], plane: Plane, threshold_m:
     # Each coordinate by itself: what is done with all points at once is then done along memory.
     planes_3n = np.array(thinned(points_n3).T, np.float64, order="C")
     near = np.zeros(planes_3n.shape[1], dtype=bool)
+    moments = np.zeros((4, 4))
     for _ in range(_MAX_REFINEMENTS):
         distances = np.abs(plane.distances(planes_3n.T))
         inliers = distances <= threshold_m
@@ -93,9 +99,10 @@ def refine_plane(points_n3: npt.NDArray[np.floating], plane: Plane, threshold_m:
         inliers &= distances <= _TRIM_SIGMA * _SIGMA_OF_MAD * median(distances[inliers]) + 1e-6
         if np.array_equal(inliers, near):
             break
+        # From the second time on few points come and go.
+        moments += _moments(planes_3n, inliers & ~near) - _moments(planes_3n, near & ~inliers)
         near = inliers
-        # Unlike an index, `compress` leaves coordinates contiguous.
-        plane = _least_squares(planes_3n.compress(near, axis=1))
+        plane = _least_squares(moments)
     return plane
 
 
@@ -122,16 +129,29 @@ def _best_hypothesis(
 ) -> Plane | None:
     """The plane through a random sample that fits most points best; None where every sample is a line."""
     rng = np.random.default_rng(seed)
-    samples = points_n3[rng.integers(len(points_n3), size=(iterations, sample))]
-    normals, offsets, clear = _planes_through(samples) if sample == 3 else _planes_of(samples)
-    if not clear.any():
-        return None
-    normals, offsets = normals[clear], offsets[clear]
+    samples = rng.integers(len(points_n3), size=(iterations, sample))
     scored = points_n3[rng.integers(len(points_n3), size=_SCORED_POINTS)]
-    order = _misfits(normals, offsets, scored[:_FIRST_POINTS], threshold_m).argsort(kind="stable")
+    plane = None
+    for n_planes in (_FIRST_PLANES, iterations):
+        plane, misfit = _best_through(points_n3[samples[:n_planes]], scored, threshold_m)
+        if misfit <= _GOOD_FIT * _SCORED_POINTS * threshold_m**2:
+            break
+    return plane
+
+
+def _best_through(
+    samples: npt.NDArray[np.float64], scored_n3: npt.NDArray[np.float64], threshold_m: float
+) -> tuple[Plane | None, float]:
+    """The plane through one of the samples, (K, n, 3), that fits the scored points best, and its misfit."""
+    normals, offsets, clear = _planes_through(samples) if samples.shape[1] == 3 else _planes_of(samples)
+    if not clear.any():
+        return None, np.inf
+    normals, offsets = normals[clear], offsets[clear]
+    order = _misfits(normals, offsets, scored_n3[:_FIRST_POINTS], threshold_m).argsort(kind="stable")
     finalists = order[: -(-len(order) // _FINALISTS)]
-    best = finalists[_misfits(normals[finalists], offsets[finalists], scored, threshold_m).argmin()]
-    return Plane(normals[best], float(offsets[best]))
+    misfits = _misfits(normals[finalists], offsets[finalists], scored_n3, threshold_m)
+    best = int(misfits.argmin())
+    return Plane(normals[finalists[best]], float(offsets[finalists[best]])), float(misfits[best])
 
 
 def _misfits(
@@ -159,15 +179,21 @@ def _misfits(
     return misfits
 
 
-def _least_squares(planes_3n: npt.NDArray[np.float64]) -> Plane:
-    """The plane of least squares through points, coordinate by coordinate."""
-    mean = planes_3n.mean(axis=1)
-    centered = planes_3n - mean[:, None]
-    scatter = np.empty((3, 3))
-    for row, first in enumerate(centered):
-        for column, second in enumerate(centered[: row + 1]):
-            scatter[row, column] = scatter[column, row] = np.einsum("n,n->", first, second)
-    normal = np.linalg.eigh(scatter)[1][:, 0]
+def _moments(planes_3n: npt.NDArray[np.float64], chosen_n: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """The sum over the chosen points of (x, y, z, 1) times itself: (4, 4)."""
+    chosen = planes_3n.take(np.flatnonzero(chosen_n), axis=1)
+    moments = np.empty((4, 4))
+    # Not a matrix product: BLAS would split this thin one over threads, which costs more than it saves.
+    moments[:3, :3] = np.einsum("in,jn->ij", chosen, chosen)
+    moments[3, :3] = moments[:3, 3] = chosen.sum(axis=1)
+    moments[3, 3] = chosen.shape[1]
+    return moments
+
+
+def _least_squares(moments: npt.NDArray[np.float64]) -> Plane:
+    """The plane of least squares through points with these moments."""
+    mean = moments[:3, 3] / moments[3, 3]
+    normal = np.linalg.eigh(moments[:3, :3] - moments[3, 3] * np.outer(mean, mean))[1][:, 0]
     return Plane(normal, -float(normal @ mean))
 
 

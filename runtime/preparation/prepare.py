@@ -176,7 +176,7 @@ def _framed(
     frame = frame_of(pieces.clusters.mask(part), preprocessing)
     shown = within_frame(kept, frame)
     sampled = sample_nearest(shown, frame)
-    points = sample_part(points_hw3, sampled, frame).astype(np.float32, copy=False)
+    points = sample_part(pieces.planes, sampled, frame)
     return PreparedScan(points, sampled, shown, frame, view_within(view, kept, shown))
 
 
@@ -229,7 +229,7 @@ def _planar(points_hw3: npt.NDArray[np.float32]) -> tuple[_Planes, _Mask]:
     """The points as x, y and z planes (3, H, W), missing ones zero, and where they are not missing (H, W)."""
     if points_hw3.ndim != 3 or points_hw3.shape[2] != 3:
         raise ScanError(f"a scan has shape (height, width, 3), not {points_hw3.shape}")
-    planes = np.array(np.moveaxis(points_hw3, -1, 0), dtype=np.float32, order="C")
+    planes = np.ascontiguousarray(np.moveaxis(points_hw3, -1, 0), dtype=np.float32)
     with np.errstate(over="ignore"):
         # One sum tells both marks of a missing point, (0, 0, 0) and NaN.
         total = np.abs(planes[0])
@@ -237,7 +237,7 @@ def _planar(points_hw3: npt.NDArray[np.float32]) -> tuple[_Planes, _Mask]:
         total += np.abs(planes[2])
     finite = total <= MAX_COORDINATE_M  # false for NaN
     if not finite.all():
-        planes[:, ~finite] = 0
+        planes = np.where(finite, planes, np.float32(0))
     valid = (total > 0) & finite
     if not valid.any():
         raise ScanError("the scan has no measured point: check the sensor's exposure and range")

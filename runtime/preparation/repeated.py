@@ -53,8 +53,10 @@ def refuse_repeated(planes_3hw: npt.NDArray[np.float32], valid_hw: _Mask) -> Non
 def _suspicious(keys: npt.NDArray[np.uint64]) -> bool:
     if not len(keys):
         return True
-    counts = np.unique(keys, return_counts=True)[1]
-    return bool(len(counts) < 0.5 * len(keys) or counts.max() > 0.5 * _MOST_ALIKE * len(keys))
+    ordered = np.sort(keys)
+    n_distinct = 1 + np.count_nonzero(ordered[1:] != ordered[:-1])
+    most_alike = int(0.5 * _MOST_ALIKE * len(keys))
+    return bool(n_distinct < 0.5 * len(keys) or (ordered[most_alike:] == ordered[: len(keys) - most_alike]).any())
 
 
 def _keys(planes_3hw: npt.NDArray[np.float32], valid_hw: _Mask) -> npt.NDArray[np.uint64]:

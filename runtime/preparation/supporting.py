@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -132,13 +133,12 @@ def plane_evidence(
         preprocessing: the sensor's parameters.
         origin: what was subtracted from the file's coordinates, meters.
     """
-    ring = _ring(valid_hw.shape, preprocessing.border_pixels)
     border_share = _ring_share(valid_hw, preprocessing.border_pixels)
     outermost_first = border_share < preprocessing.border_valid_share
     best = None
     for outermost in (outermost_first, not outermost_first):
-        border = _outermost(valid_hw, preprocessing.border_pixels) if outermost else ring & valid_hw
-        evidence = _judged(planes_3hw, valid_hw, np.flatnonzero(border), border_share, preprocessing, origin)
+        border = (_outermost if outermost else _on_ring)(valid_hw, preprocessing.border_pixels)
+        evidence = _judged(planes_3hw, valid_hw, border, border_share, preprocessing, origin)
         if evidence.supports:
             return evidence
         if best is None or not best.is_surface:
@@ -263,7 +263,7 @@ def _stands_on_grid_side(
 def _towards_viewer(plane: Plane, planes_3hw: _Planes, valid_hw: _Mask) -> Plane:
     """The same plane, its normal towards the viewer of a right-handed grid that is not mirrored."""
     right, down = _mean_step(planes_3hw, valid_hw, axis=1), _mean_step(planes_3hw, valid_hw, axis=0)
-    if float(np.cross(right, down) @ plane.normal) > 0:
+    if float(np.linalg.det([right, down, plane.normal])) > 0:
         return Plane(-plane.normal, -plane.offset)
     return plane
 
@@ -274,7 +274,7 @@ def _mean_step(planes_3hw: _Planes, valid_hw: _Mask, axis: int) -> npt.NDArray[n
     if not inside.size:
         return np.zeros(3)
     reach = max(1, (int(inside[-1]) - int(inside[0])) // 8)
-    points, valid = np.moveaxis(planes_3hw, axis + 1, 1), np.moveaxis(valid_hw, axis, 0)
+    points, valid = (planes_3hw, valid_hw) if axis == 0 else (planes_3hw.swapaxes(1, 2), valid_hw.T)
     both = valid[:-reach] & valid[reach:]
     if not both.any():
         return np.zeros(3)
@@ -283,10 +283,18 @@ def _mean_step(planes_3hw: _Planes, valid_hw: _Mask, axis: int) -> npt.NDArray[n
     return step
 
 
-def _ring(shape_hw: tuple[int, ...], pixels: int) -> _Mask:
-    ring = np.ones(shape_hw, dtype=bool)
+def _on_ring(valid_hw: _Mask, pixels: int) -> npt.NDArray[np.intp]:
+    """The measured pixels along the image's border, by flat indices."""
+    ring = _ring(*valid_hw.shape, pixels)
+    return ring[valid_hw.take(ring)]
+
+
+@lru_cache(maxsize=2)
+def _ring(height: int, width: int, pixels: int) -> npt.NDArray[np.intp]:
+    """The pixels along an image's border, by flat indices."""
+    ring = np.ones((height, width), dtype=bool)
     ring[pixels:-pixels, pixels:-pixels] = False
-    return ring
+    return np.flatnonzero(ring)
 
 
 def _ring_share(valid_hw: _Mask, pixels: int) -> float:
@@ -295,13 +303,13 @@ def _ring_share(valid_hw: _Mask, pixels: int) -> float:
     return float((np.count_nonzero(valid_hw) - np.count_nonzero(inside)) / (valid_hw.size - inside.size))
 
 
-def _outermost(valid_hw: _Mask, pixels: int) -> _Mask:
-    """The first and last measured pixels of every row and column."""
+def _outermost(valid_hw: _Mask, pixels: int) -> npt.NDArray[np.intp]:
+    """The first and last measured pixels of every row and column, by flat indices."""
     outermost = np.zeros_like(valid_hw)
     for axis in (0, 1):
         count = np.cumsum(valid_hw, axis=axis, dtype=np.int32)
         outermost |= (count <= pixels) | (count > count.max(axis=axis, keepdims=True) - pixels)
-    return outermost & valid_hw
+    return np.flatnonzero(outermost & valid_hw)
 
 
 def _field(valid_hw: _Mask, pixels: int) -> tuple[float, tuple[int, int, int, int], int]:

@@ -24,8 +24,11 @@ __all__ = ["Scan", "read_scan", "scan_from_array", "scan_from_bytes", "valid_mas
 
 # Enough to know where a scan lies and how large it is.
 _SAMPLED_POINTS = 5000
-# Where they are, of all that were measured: every n-th would be the same few columns of many a width. In their order,
-# as memory is read fastest.
+# Of a scan that was measured nearly everywhere, so many of 5000 of its pixels are points, and enough; among so many
+# pixels no two of them are the same.
+_FEWEST_SAMPLED, _MANY_PIXELS = 3000, 20_000
+# Where they are, of all: every n-th would be the same few columns of many a width. In their order, as memory is read
+# fastest.
 _PLACES = np.sort(np.arange(_SAMPLED_POINTS) * 0.6180339887498949 % 1)
 
 
@@ -34,7 +37,8 @@ class Scan:
     """One organized point cloud.
 
     Attributes:
-        points: (H, W, 3) float32, meters; (0, 0, 0) where nothing was measured, finite everywhere.
+        points: (H, W, 3) float32, meters; (0, 0, 0) where nothing was measured, finite everywhere. Each coordinate lies
+            by itself in memory, as whatever is done with all points at once wants it.
         path: the file it was read from.
         origin: (3,) float64, meters: what was subtracted from the file's coordinates, zero unless they lie 16 m or
             more from their own origin, where float32 would lose their digits. `points + origin` are the file's.
@@ -137,13 +141,13 @@ def _in_metres(
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         # Scaled in float64, so that a value is rounded once.
         scaled = raw if metres_per_unit is None else np.multiply(raw, metres_per_unit, dtype=np.float64)
-        points = np.array(scaled, dtype=np.float32, order="C")
+        planes = np.array(np.moveaxis(scaled, -1, 0), dtype=np.float32, order="C")
+    points = np.moveaxis(planes, 0, -1)
     measured = valid_mask(points)
     if not measured.any():
         raise ScanError("has no measured point: check the sensor's exposure and range")
     measured = _in_range(points, measured, geometry)
-    if not measured.all():
-        points.reshape(-1, 3)[np.flatnonzero(~measured)] = 0
+    _clear(planes, measured)
     unit = metres_per_unit or 1.0
     if pixels is None:
         refuse_marks(raw, measured, float(max(points.max(), -points.min())) / unit)
@@ -157,6 +161,13 @@ def _in_metres(
         refuse_lost_digits(raw, measured, origin, unit)
         points = relative_to(scaled, measured, origin)
     return points, origin
+
+
+def _clear(planes_3hw: npt.NDArray[np.float32], measured_hw: npt.NDArray[np.bool_]) -> None:
+    """Make points that were not measured zero, in place; of many a sensor they are already."""
+    planes_3n, missing = planes_3hw.reshape(3, -1), np.flatnonzero(~measured_hw)
+    if planes_3n.take(missing, axis=1).view(np.uint32).any():
+        planes_3n[:, missing] = 0
 
 
 def _in_range(
@@ -180,8 +191,11 @@ def _in_range(
 
 def _sample(points_hw3: npt.NDArray[Any], measured_hw: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     """Evenly chosen measured points: (N, 3) float64, each coordinate by itself in memory."""
-    indices = np.flatnonzero(measured_hw)
-    if len(indices) > _SAMPLED_POINTS:
-        indices = indices[(_PLACES * len(indices)).astype(np.intp)]
+    pixels = (_PLACES * measured_hw.size).astype(np.intp)
+    indices = pixels[measured_hw.take(pixels)]
+    if measured_hw.size < _MANY_PIXELS or len(indices) < _FEWEST_SAMPLED:
+        indices = np.flatnonzero(measured_hw)
+        if len(indices) > _SAMPLED_POINTS:
+            indices = indices[(_PLACES * len(indices)).astype(np.intp)]
     sample: npt.NDArray[np.float64] = np.array(points_hw3.reshape(-1, 3).take(indices, axis=0).T, np.float64, order="C")
     return sample.T

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from cmdiad.runtime.errors import NotFiniteError, UsageError
 from cmdiad.runtime.inspector import Inspector, check_finite
+from cmdiad.runtime.sensor.readers import strips
 from cmdiad.runtime.strategies import Answer, batch_sizes
 from cmdiad.runtime.stream import inspect_stream
 
@@ -33,6 +34,24 @@ def test_a_graph_or_batch_that_does_not_exist_is_refused(calibrated_bundle: Path
         Inspector.load(calibrated_bundle, batch=0)
     with pytest.raises(UsageError, match="0 threads"):
         Inspector.load(calibrated_bundle, threads=0)
+
+
+@pytest.mark.parametrize(("threads", "side_by_side"), [(1, False), (2, False), (2, True)])
+def test_a_files_strips_are_unpacked_by_as_many_threads_as_a_part_has(
+    calibrated_bundle: Path, scan: Path, monkeypatch: pytest.MonkeyPatch, threads: int, side_by_side: bool
+) -> None:
+    names = set()
+    decode = strips.imagecodecs.deflate_decode
+
+    def noting(*arguments: Any, **options: Any) -> Any:
+        names.add(threading.current_thread().name.split("_")[0])
+        return decode(*arguments, **options)
+
+    monkeypatch.setattr(strips.imagecodecs, "deflate_decode", noting)
+    with Inspector.load(calibrated_bundle, threads=threads, side_by_side=side_by_side) as inspector:
+        inspector.read(scan)
+        inspector.read_bytes(scan.read_bytes())
+    assert names == ({"unpack"} if threads == 2 and not side_by_side else {threading.current_thread().name})
 
 
 @pytest.mark.parametrize("graph", ["networks", "line"])

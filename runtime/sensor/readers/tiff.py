@@ -24,6 +24,7 @@ from .limits import (
     check_stored_shape,
     check_unpacked,
 )
+from .strips import inflated
 from .tiff_directories import check_directories
 
 _MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -117,11 +118,28 @@ def _read_first(data: bytes, check: Callable[[tifffile.TiffPage], None], most_un
 
 def _pixels(page: tifffile.TiffPage, data: bytes) -> npt.NDArray[Any]:
     """What a page holds, in the machine's byte order: no copy, read-only, where it lies in the file like that."""
-    if page.dtype is None or not page.is_contiguous or page.fillorder != 1 or page.is_subsampled:
+    if page.dtype is None or page.fillorder != 1 or page.is_subsampled:
         return page.asarray(maxworkers=1)
     stored = np.dtype(f"{page.parent.byteorder}{page.dtype.char}")
-    pixels = np.frombuffer(data, stored, _product(page.shape), page.dataoffsets[0]).reshape(page.shape)
-    return pixels.astype(page.dtype, copy=False)
+    if page.is_contiguous:
+        pixels = np.frombuffer(data, stored, _product(page.shape), page.dataoffsets[0])
+    elif page.compression in (_ZLIB, _OLD_ZLIB) and _has_plain_strips(page):
+        pixels = inflated(data, page.dataoffsets, page.databytecounts, *_strip_bytes(page)).view(stored)
+    else:
+        return page.asarray(maxworkers=1)
+    return pixels.reshape(page.shape).astype(page.dtype, copy=False)
+
+
+def _has_plain_strips(page: tifffile.TiffPage) -> bool:
+    """Whether whole rows of pixels lie one after the other once they are unpacked."""
+    is_whole = page.bitspersample == 8 * np.dtype(page.dtype).itemsize
+    return page.axes in ("YX", "YXS") and not page.is_tiled and page.predictor == 1 and is_whole
+
+
+def _strip_bytes(page: tifffile.TiffPage) -> tuple[int, int]:
+    """How many bytes a strip has once it is unpacked, and how many all have together; the last one may have fewer."""
+    row = _product(page.shape[1:]) * np.dtype(page.dtype).itemsize
+    return min(page.rowsperstrip, page.shape[0]) * row, page.shape[0] * row
 
 
 class _MeteredFile(io.BytesIO):

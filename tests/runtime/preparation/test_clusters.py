@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from cmdiad.runtime.preparation.clusters import find_clusters
+from cmdiad.runtime.preparation.clusters import _components, find_clusters
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
@@ -138,3 +139,18 @@ def test_rows_and_columns_are_alike() -> None:
     mask &= rng.random(mask.shape) < 0.6
     turned = cluster(np.ascontiguousarray(planes.transpose(0, 2, 1)), mask.T.copy())
     np.testing.assert_array_equal(turned.T, cluster(planes, mask))
+
+
+@given(seed=st.integers(0, 2**32 - 1), n_nodes=st.integers(1, 400), share=st.floats(0, 2))
+@settings(max_examples=100, deadline=None)
+def test_components_are_scipys(seed: int, n_nodes: int, share: float) -> None:
+    rng = np.random.default_rng(seed)
+    first, second = rng.integers(n_nodes, size=(2, int(share * n_nodes))).astype(np.int32)
+    graph = csr_array((np.ones(len(first)), (first, second)), shape=(n_nodes, n_nodes))
+    expected = connected_components(graph, directed=False)[1]
+    np.testing.assert_array_equal(_components(n_nodes, (first, second)), expected)
+
+
+def test_a_chain_through_all_nodes_in_any_order_is_one_component() -> None:
+    order = np.random.default_rng(0).permutation(5000).astype(np.int32)
+    assert not _components(5000, (order[:-1], order[1:])).any()

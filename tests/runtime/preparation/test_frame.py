@@ -180,7 +180,9 @@ def test_a_window_shows_the_square_around_its_box(box: tuple[slice, slice], side
     source = np.arange(224) * side // 224
     np.testing.assert_array_equal(sample_nearest(values, frame), square[np.ix_(source, source)])
     shown = sample_nearest(values > 1.5, frame)
-    np.testing.assert_array_equal(sample_part(values, shown, frame), sample_nearest(values, frame) * shown)
+    planes = np.stack([values, values + 1, 2 * values])
+    expected = sample_nearest(np.moveaxis(planes, 0, -1), frame) * shown[..., None]
+    np.testing.assert_array_equal(sample_part(planes, shown, frame), expected)
     rgb = np.repeat((values * 100).astype(np.uint8)[..., None], 3, axis=2)
     image = prepare_rgb(rgb, np.ones((801, 400), bool), frame)
     np.testing.assert_array_equal(image[..., 0], (square * 100).astype(np.uint8))

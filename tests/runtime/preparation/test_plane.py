@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from cmdiad.runtime.preparation import plane as plane_module
 from cmdiad.runtime.preparation.plane import (
     Plane,
     _misfits,
@@ -123,6 +124,34 @@ def test_refinement_is_the_least_squares_plane_of_the_inliers() -> None:
     near = np.abs(refined.distances(exact)) <= 3.5e-4
     expected = np.linalg.svd(exact[near] - exact[near].mean(axis=0))[2][2]
     assert abs(refined.normal @ expected) > 1 - 1e-9
+
+
+def test_refinement_is_as_precise_far_from_the_origin() -> None:
+    points, normal, offset = scene(2, outliers=0.1, noise_m=1e-4, count=4000)
+    shift = np.array([9.0, -14.0, 12.0])
+    here = refine_plane(points, Plane(normal, offset), threshold_m=0.004)
+    far = refine_plane(points + shift, Plane(normal, offset - float(normal @ shift)), threshold_m=0.004)
+    assert here is not None and far is not None
+    np.testing.assert_allclose(far.normal, here.normal, atol=1e-9)
+    np.testing.assert_allclose(far.distances(points + shift), here.distances(points.astype(float)), atol=1e-8)
+
+
+@pytest.mark.parametrize("outliers", [0.0, 0.15, 0.3, 0.45])
+def test_a_border_of_little_else_needs_few_hypotheses_and_gives_the_same_plane(
+    outliers: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    points, _, _ = scene(4, outliers)
+    tried = []
+    best_through = plane_module._best_through
+    monkeypatch.setattr(
+        plane_module,
+        "_best_through",
+        lambda samples, *rest: (tried.append(len(samples)), best_through(samples, *rest))[1],
+    )
+    few = found(points)
+    assert tried == ([64] if outliers < 0.2 else [64, 1000])
+    monkeypatch.setattr(plane_module, "_FIRST_PLANES", 1000)
+    np.testing.assert_allclose(few.distances(points), found(points).distances(points), atol=1e-7)
 
 
 def test_refinement_without_inliers_gives_none() -> None:

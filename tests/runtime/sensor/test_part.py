@@ -317,7 +317,7 @@ def test_arrays_are_cast_as_a_file_of_the_same_numbers_is(array: np.ndarray[Any,
         except ScanError as error:
             outcomes.append(str(error))
             continue
-        assert points is not None and points.dtype == np.float32 and points.flags.c_contiguous
+        assert points is not None and points.dtype == np.float32 and np.moveaxis(points, -1, 0).flags.c_contiguous
         assert np.isfinite(points).all()
         outcomes.append(points.tobytes())
     assert len(set(outcomes)) == 1

@@ -40,7 +40,7 @@ def test_measured_values_are_kept_and_missing_ones_are_zero(tmp_path: Path) -> N
     expected[0, :4] = 0
     assert scan.path == tmp_path / "a.npy"
     assert scan.points.dtype == np.float32
-    assert scan.points.flags.c_contiguous
+    assert np.moveaxis(scan.points, -1, 0).flags.c_contiguous
     np.testing.assert_array_equal(scan.points, expected)
     assert not np.signbit(scan.points[0, 3]).any()
     np.testing.assert_array_equal(valid_mask(points), valid_mask(scan.points))

@@ -49,6 +49,7 @@ STORED = {
     "big endian lzw with float predictor": tiff(byteorder=">", compression="lzw", predictor=3),
     "BigTIFF": tiff(bigtiff=True, compression="zlib"),
     "strips": tiff(rowsperstrip=4, compression="zlib"),
+    "big endian strips": tiff(rowsperstrip=5, compression="zlib", byteorder=">"),
     "plain strips": tiff(rowsperstrip=4),
     "tiles": tiff(tile=(16, 16), compression="lzw"),
     "planar": planar(),
