@@ -1,5 +1,7 @@
 """What of an inspection stays on the processor: reading, preprocessing, heat map and map on one core, opening a bundle.
 
+Files are read plain and deflated (as `cmdiad synth` writes them), deflated ones also with all processors.
+
     python benchmarks/studies/cpu_stages.py [--bundle BUNDLE] [--baseline CHECKOUT] [--rounds 3] [--out FOLDER]
 
 BUNDLE is of full size (FOLDER/exact by `workbench.py`); without it nothing is opened. CHECKOUT is the root of another
@@ -20,9 +22,11 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -100,7 +104,7 @@ def in_a_process(checkout: Path, folder: Path, bundle: Path | None) -> Times:
 
 
 def measure_here(folder: Path, bundle: Path | None) -> Times:
-    """Open a bundle with all processors, then do the rest on one."""
+    """Open a bundle and read deflated files with all processors, then do the rest on one."""
     times: Times = {}
     if bundle is not None:
         from cmdiad.runtime.engines.onnxruntime_import import import_onnxruntime
@@ -108,6 +112,11 @@ def measure_here(folder: Path, bundle: Path | None) -> Times:
 
         import_onnxruntime()  # which is not the bundle's time
         times["open_full_size"] = repeated(lambda: Inspector.load(bundle).close(), 3)
+    for name, (_, _, n_scans) in SIZES.items():
+        with shared_unpacking():
+            files = [folder / f"{name}_{seed}.deflated.tiff" for seed in range(n_scans)]
+            runs = (repeated(partial(checkouts_modules().scan.read_scan, file)) for file in files)
+            times[f"read_deflated_all_processors_{name}"] = list(chain.from_iterable(runs))
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     for name, (_, _, n_scans) in SIZES.items():
@@ -135,6 +144,16 @@ def stages_of(scan: Path) -> Times:
         "heatmap": repeated(partial(write_heatmap, *heatmap)),
         "map": repeated(partial(write_map, scan.with_name("map.tiff"), anomalies)),
     }
+
+
+def shared_unpacking() -> AbstractContextManager[None]:
+    """As an inspector reads, with threads that unpack a file together; checkouts before there were any do without."""
+    if find_spec("cmdiad.runtime.sensor") is None or find_spec("cmdiad.runtime.sensor.unpacking") is None:
+        return nullcontext()
+    threads: AbstractContextManager[None] = (
+        import_module("cmdiad.runtime.sensor.unpacking").UnpackingThreads(os.cpu_count() or 1).shared()
+    )
+    return threads
 
 
 def checkouts_modules() -> SimpleNamespace:
