@@ -72,7 +72,7 @@ Metric = Annotated[parameters.Metric, typer.Option(help="Distance used for banks
 Neighbors = Annotated[int, typer.Option(min=1, max=64, help="Neighbors in the score's re-weighting.")]
 SCORE_HELP = (
     "A part's score. paper: each bank's largest patch distance, re-weighted, and fused. map: the largest value of the "
-    "map; docs/method.md."
+    "map. top5: the mean of the five largest fused patch distances; docs/method.md."
 )
 Neighborhood = Annotated[
     int,

@@ -26,7 +26,7 @@ from ...runtime.patches.features import token_of_patch
 from ...runtime.patches.pooling import N_PATCHES, PATCH_GRID, SIZE
 from ...runtime.patches.routes import EXTRACTOR, HALLUCINATOR, SECOND_EXTRACTOR, Route, route_of
 from ...runtime.verdict.decision import Decision, NormalizedBank
-from ...runtime.verdict.scoring import upsample_blur_matrix
+from ...runtime.verdict.scoring import AVERAGED_PATCHES, upsample_blur_matrix
 from .graph_writing import GraphWriter, encode_model
 from .half_screen import ScreenedBank, screened_bank
 from .searching import Searched, write_search
@@ -344,6 +344,9 @@ def _write_decision(graph: GraphWriter, decision: Decision, roles: Sequence[str]
     graph.op("MatMul", rows, graph.constant(upsampling.T), name="map")
     if decision.score == "map":
         graph.op("ReduceMax", "map", graph.constant([1, 2], np.int64), name="score", keepdims=0)
+    elif decision.score == "top5":
+        largest, _ = graph.highest(fused, AVERAGED_PATCHES)
+        graph.op("ReduceMean", largest, graph.constant([1], np.int64), name="score", keepdims=0)
     elif fusion is None:
         graph.op("Identity", scores[0], name="score")
     else:

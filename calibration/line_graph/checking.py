@@ -110,7 +110,7 @@ def reference(manifest: Manifest, path: FeaturePath, decision: Decision, prepare
     by_name = {f"distance_{role}": norm for role, norm in zip(roles, norms, strict=True)}
     fusion = decision.fusion
     of_map, of_score = (None, None) if fusion is None else (fusion.map.weights, fusion.score.weights)
-    for name, weights in (("map", of_map), ("score", of_map if decision.score == "map" else of_score)):
+    for name, weights in (("map", of_map), ("score", of_score if decision.score == "paper" else of_map)):
         by_name[name] = float(np.dot(weights or (1.0,), norms))
     return Reference(tensors, features.foreground, by_name)
 

@@ -21,7 +21,7 @@ DEFAULT_ROUTE: RouteName = "f2f"
 Modality = Literal["pc", "rgb"]
 Metric = Literal["l2", "l1", "cosine"]
 Normalization = Literal["paper", "reference"]
-ScoreName = Literal["paper", "map"]
+ScoreName = Literal["paper", "map", "top5"]
 """How a part's score comes from its patches' distances; see `runtime.verdict.scoring`."""
 NEIGHBORHOODS = (1, 3)
 """Patches on a side of the square that features may be averaged over before they are compared with banks."""

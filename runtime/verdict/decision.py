@@ -19,7 +19,7 @@ from ..patches.pooling import N_PATCHES, PATCH_GRID
 from ..patches.routes import MAIN, route_of
 from ..threads import SearchThreads, SharedSearch, single_threaded_blas
 from .fusion import Fusion, decode_fusion
-from .scoring import image_score, upsample_blur
+from .scoring import image_score, mean_of_largest, upsample_blur
 
 FUSION = "fusion.json"
 
@@ -144,8 +144,13 @@ class Decision:
         if self.fusion is not None:
             distances = self.fusion.fuse_maps(distances, matches[1].distances)
             score = self.fusion.fuse_scores(score, matches[1].score)
-        map_224 = upsample_blur(patch_map(foreground, distances))
-        return float(map_224.max()) if self.score == "map" else score, map_224
+        patches = patch_map(foreground, distances)
+        map_224 = upsample_blur(patches)
+        if self.score == "map":
+            score = float(map_224.max())
+        elif self.score == "top5":
+            score = mean_of_largest(patches)
+        return score, map_224
 
     def judge(self, features: PartFeatures) -> tuple[float, Array]:
         """A part's score and map from its features: `match`, then `decide`."""

@@ -14,6 +14,7 @@ from ..patches.pooling import PATCH_GRID, SIZE
 
 BLUR_SIGMA = 4.0
 BLUR_TRUNCATE = 4.0  # standard deviations: a radius of 16 pixels
+AVERAGED_PATCHES = 5  # by the score `top5`
 
 Array = npt.NDArray[np.float32]
 
@@ -37,6 +38,12 @@ def image_score(s_star: float, neighbor_distances: npt.ArrayLike, dim: int) -> f
         return s_star
     surplus = s_star / math.sqrt(dim) - float(logsumexp(exponents))
     return -math.expm1(min(surplus, 0.0)) * s_star
+
+
+def mean_of_largest(distances: Array) -> float:
+    """The mean of the five largest fused patch distances, of any shape: the score `top5`."""
+    flat = distances.ravel()
+    return float(np.partition(flat, flat.size - AVERAGED_PATCHES)[-AVERAGED_PATCHES:].mean(dtype=np.float64))
 
 
 @lru_cache(maxsize=1)

@@ -168,12 +168,13 @@ def test_it_compares_what_is_averaged_over_neighborhoods(bundle, extractor, netw
         assert answer.score == pytest.approx(line.run(part, StageTimes()).score, rel=1e-4)
 
 
+@pytest.mark.parametrize("score", ["map", "top5"])
 @pytest.mark.parametrize("n_banks", [1, 2])
-def test_it_has_the_score_that_the_bundle_asks_for(bundle, extractor, networks, scans, n_banks):
+def test_it_has_the_score_that_the_bundle_asks_for(bundle, extractor, networks, scans, n_banks, score):
     by_paper, manifest, part = Decision.load(bundle), bundle.manifest, prepared(bundle, scans[0])
     if n_banks == 1:
         by_paper, manifest = Decision(by_paper.main, None, None), msgspec.structs.replace(manifest, route="single")
-    decision = replace(by_paper, score="map")
+    decision = replace(by_paper, score=score)
     outputs, _ = compared(manifest, decision, line_graph(manifest, networks, decision), extractor, part)
     assert outputs["score"] != pytest.approx(by_paper.judge(extractor.extract(part, StageTimes()))[0], rel=1e-2)
 

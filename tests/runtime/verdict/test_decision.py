@@ -70,21 +70,37 @@ def test_two_banks_are_fused_at_the_patches_and_blurred_once(banks):
     np.testing.assert_allclose(map_224, gaussian_filter(up[0, 0].numpy(), 4.0, mode="reflect"), atol=1e-4)
 
 
-@pytest.mark.parametrize("n_banks", [1, 2])
-def test_the_score_map_is_the_largest_value_of_the_map(banks, n_banks):
-    _, bank = banks
+def decision_and_features(bank, n_banks, n_patches=40):
+    """A decision by the paper's score, and a part's features."""
     combination = Combination(coefficients=(0.4, 0.8), offset=0.3, alpha=2.0, beta=0.5)
     by_paper = Decision(bank, None, None)
     if n_banks == 2:
         by_paper = Decision(bank, bank, Fusion(score=combination, map=combination))
     foreground = np.zeros(3136, bool)
-    foreground[100:140] = True
-    main, second = np.random.default_rng(3).normal(size=(2, 40, 8)).astype(np.float32)
-    features = PartFeatures(foreground, main, second if n_banks == 2 else None)
+    foreground[100 : 100 + n_patches] = True
+    main, second = np.random.default_rng(3).normal(size=(2, n_patches, 8)).astype(np.float32)
+    return by_paper, PartFeatures(foreground, main, second if n_banks == 2 else None)
+
+
+@pytest.mark.parametrize("n_banks", [1, 2])
+def test_the_score_map_is_the_largest_value_of_the_map(banks, n_banks):
+    by_paper, features = decision_and_features(banks[1], n_banks)
     score, map_224 = replace(by_paper, score="map").judge(features)
     other_score, same_map = by_paper.judge(features)
     np.testing.assert_array_equal(map_224, same_map)
     assert score == map_224.max() != other_score
+
+
+@pytest.mark.parametrize("n_patches", [40, 3])
+@pytest.mark.parametrize("n_banks", [1, 2])
+def test_the_score_top5_is_the_mean_of_the_five_largest_fused_distances(banks, n_banks, n_patches):
+    by_paper, features = decision_and_features(banks[1], n_banks, n_patches)
+    score, map_224 = replace(by_paper, score="top5").judge(features)
+    distances = [match.distances for match in by_paper.match(features)]
+    fused = distances[0] if n_banks == 1 else by_paper.fusion.fuse_maps(*distances)
+    largest = sorted(fused.tolist(), reverse=True)[:5]
+    assert score == pytest.approx(sum(largest) / 5, rel=1e-6)  # of fewer patches the others are where no part is: zero
+    np.testing.assert_array_equal(map_224, by_paper.judge(features)[1])
 
 
 def test_no_part_means_no_anomaly():
