@@ -24,8 +24,8 @@ __all__ = ["Scan", "read_scan", "scan_from_array", "scan_from_bytes", "valid_mas
 
 # Enough to know where a scan lies and how large it is.
 _SAMPLED_POINTS = 5000
-# Of a scan that was measured nearly everywhere, so many of 5000 of its pixels are points, and enough; among so many
-# pixels no two of them are the same.
+# If so many of as many pixels were measured, these are the sample: looking for all that were takes as long as the rest.
+# Fewer pixels than 20,000 would have to be taken twice.
 _FEWEST_SAMPLED, _MANY_PIXELS = 3000, 20_000
 # Where they are, of all: every n-th would be the same few columns of many a width. In their order, as memory is read
 # fastest.
