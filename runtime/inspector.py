@@ -136,8 +136,7 @@ class Inspector:
             path: a bundle folder or .cmdiad file; None: $CMDIAD_BUNDLE, else ./bundle.
             provider: what runs the networks: an execution provider of ONNX Runtime (cpu, cuda, tensorrt,
                 tensorrt-rtx), or the bundle's own engines (tensorrt-engine, tensorrt-rtx-engine).
-            threads: for a file's strips, the networks, the search, the grouping, and a stream's workers; None: all this
-                process may use.
+            threads: for reading, networks, search, grouping, and a stream's workers; None: all this process may use.
             threshold: overrides the calibrated threshold.
             cuda_graph: capture networks of few shapes as CUDA graphs; None: where the provider can.
             graph: networks: each network by itself, the bank search in NumPy. line: the fused line graph. auto: the
