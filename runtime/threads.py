@@ -120,11 +120,33 @@ class SharedSearch:
     threads: int
 
 
+class ProcessThreads:
+    """Threads that start when they are first needed and are those of this process.
+
+    A fork, which has none of its parent's threads, starts its own.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count, self._name = count, name
+        self._pools: dict[int, ThreadPoolExecutor] = {}
+
+    def pool(self) -> ThreadPoolExecutor:
+        """The threads of this process."""
+        process = os.getpid()
+        if process not in self._pools:
+            # Of two callers that come first at the same time one keeps what the other made; no thread has started.
+            self._pools.setdefault(process, ThreadPoolExecutor(self._count, self._name))
+        return self._pools[process]
+
+    def close(self) -> None:
+        """End the threads; whoever asks again gets new ones."""
+        pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
+            pool.shutdown()
+
+
 class SearchThreads:
     """The threads of one decision: some that share a bank's search, and one for the second bank at the same time.
-
-    They start when they are first needed and are those of this process: a fork, which has none of its parent's
-    threads, starts its own.
 
     Attributes:
         count: how many share a search; one is the caller's own.
@@ -133,22 +155,16 @@ class SearchThreads:
     def __init__(self, count: int | None = None) -> None:
         """Threads that share a search; None: as many as there are usable processors."""
         self.count = thread_count(count)
-        self._pools: dict[int, tuple[ThreadPoolExecutor, ThreadPoolExecutor]] = {}
+        self._sharing, self._second = ProcessThreads(self.count, "search"), ProcessThreads(1, "second")
 
     def pools(self) -> tuple[SharedSearch, ThreadPoolExecutor]:
         """Those that share a search, and the one for the second bank."""
-        process = os.getpid()
-        if process not in self._pools:
-            made = ThreadPoolExecutor(self.count, "search"), ThreadPoolExecutor(1, "second")
-            # Of two callers that come first at the same time one keeps what the other made; no thread has started.
-            self._pools.setdefault(process, made)
-        sharing, second = self._pools[process]
-        return SharedSearch(sharing, self.count), second
+        return SharedSearch(self._sharing.pool(), self.count), self._second.pool()
 
     def close(self) -> None:
         """End the threads; whoever asks again gets new ones."""
-        for pool in self._pools.pop(os.getpid(), ()):
-            pool.shutdown()
+        self._sharing.close()
+        self._second.close()
 
 
 class _BlasLimit:

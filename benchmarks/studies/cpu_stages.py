@@ -150,10 +150,11 @@ def shared_unpacking() -> AbstractContextManager[None]:
     """As an inspector reads, with threads that unpack a file together; checkouts before there were any do without."""
     if find_spec("cmdiad.runtime.sensor") is None or find_spec("cmdiad.runtime.sensor.unpacking") is None:
         return nullcontext()
-    threads: AbstractContextManager[None] = (
-        import_module("cmdiad.runtime.sensor.unpacking").UnpackingThreads(os.cpu_count() or 1).shared()
+    count = import_module("cmdiad.runtime.threads").usable_processors()
+    shared: AbstractContextManager[None] = (
+        import_module("cmdiad.runtime.sensor.unpacking").UnpackingThreads(count).shared()
     )
-    return threads
+    return shared
 
 
 def checkouts_modules() -> SimpleNamespace:

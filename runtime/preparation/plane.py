@@ -132,7 +132,7 @@ def _best_hypothesis(
     samples = rng.integers(len(points_n3), size=(iterations, sample))
     scored = points_n3[rng.integers(len(points_n3), size=_SCORED_POINTS)]
     plane = None
-    for n_planes in (_FIRST_PLANES, iterations):
+    for n_planes in sorted({min(_FIRST_PLANES, iterations), iterations}):
         plane, misfit = _best_through(points_n3[samples[:n_planes]], scored, threshold_m)
         if misfit <= _GOOD_FIT * _SCORED_POINTS * threshold_m**2:
             break

@@ -99,7 +99,7 @@ def prepare(
         pieces = _whole(pieces)
     part = choose_part(pieces, expected)
     kept = pieces.mask if evidence is None else pieces.clusters.mask(part)
-    return _framed(points_hw3, kept, pieces, _view(pieces, part, evidence, origin), part, preprocessing)
+    return _framed(kept, pieces, _view(pieces, part, evidence, origin), part, preprocessing)
 
 
 def prepare_all(
@@ -130,7 +130,7 @@ def prepare_all(
     for part in numbers:
         view = _view(pieces, part, evidence, origin, beside)
         try:
-            prepared.append(_framed(points_hw3, pieces.clusters.mask(part), pieces, view, part, preprocessing))
+            prepared.append(_framed(pieces.clusters.mask(part), pieces, view, part, preprocessing))
         except ScanError as error:
             prepared.append(error)
     return prepared
@@ -165,7 +165,6 @@ def _within_region(valid_hw: _Mask, preprocessing: Preprocessing) -> tuple[_Mask
 
 
 def _framed(
-    points_hw3: npt.NDArray[np.float32],
     kept: _Mask,
     pieces: PiecesInView,
     view: PartView,

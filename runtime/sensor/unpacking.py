@@ -6,22 +6,21 @@ inspector was given; whoever reads outside of `UnpackingThreads.shared` unpacks 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
+
+from ..threads import ProcessThreads
 
 _Piece = TypeVar("_Piece")
 
 
 class UnpackingThreads:
-    """Some threads for the pieces of files; they start when they are first needed, in a fork its own."""
+    """Some threads for the pieces of files."""
 
     def __init__(self, count: int) -> None:
-        self._count = count
-        self._pools: dict[int, ThreadPoolExecutor] = {}
+        self._count, self._threads = count, ProcessThreads(count, "unpack")
 
     @contextmanager
     def shared(self) -> Iterator[None]:
@@ -33,24 +32,18 @@ class UnpackingThreads:
             _SHARED.reset(before)
 
     def each(self, unpack: Callable[[_Piece], None], pieces: Sequence[_Piece]) -> None:
-        """Unpack every piece; an error is the first piece's that has one."""
-        if min(self._count, len(pieces)) == 1:
-            _one_by_one(unpack, pieces)
-            return
-        process = os.getpid()
-        if process not in self._pools:
-            # Of two callers that come first at the same time one keeps what the other made; no thread has started.
-            self._pools.setdefault(process, ThreadPoolExecutor(self._count, "unpack"))
-        list(self._pools[process].map(unpack, pieces))
+        """Unpack every piece; an error is the first piece's that has one. One thread is the caller's own."""
+        alone = min(self._count, len(pieces)) == 1
+        for _ in (map if alone else self._threads.pool().map)(unpack, pieces):
+            pass
 
     def close(self) -> None:
         """End the threads; whoever asks again gets new ones."""
-        pool = self._pools.pop(os.getpid(), None)
-        if pool is not None:
-            pool.shutdown()
+        self._threads.close()
 
 
-_SHARED: ContextVar[UnpackingThreads | None] = ContextVar("unpacking threads", default=None)
+_ALONE = UnpackingThreads(1)
+_SHARED: ContextVar[UnpackingThreads] = ContextVar("unpacking threads")
 
 
 def for_each_piece(unpack: Callable[[_Piece], None], pieces: Sequence[_Piece]) -> None:
@@ -59,10 +52,4 @@ def for_each_piece(unpack: Callable[[_Piece], None], pieces: Sequence[_Piece]) -
     Raises:
         Exception: what `unpack` raised of the first piece that failed.
     """
-    threads = _SHARED.get()
-    (_one_by_one if threads is None else threads.each)(unpack, pieces)
-
-
-def _one_by_one(unpack: Callable[[_Piece], None], pieces: Sequence[_Piece]) -> None:
-    for piece in pieces:
-        unpack(piece)
+    _SHARED.get(_ALONE).each(unpack, pieces)
